@@ -1,0 +1,66 @@
+"""Questions about subjects: what a sample is, how it is put to a model, and where samples come from.
+
+One benchmark or format is one file with one `read_...` function that returns samples:
+
+    from unsee.data import read
+
+    mine = read("examples/own-data")               # a folder with data.jsonl
+    forget = read("downloads/MLLMU-Bench:forget_5")  # a folder of configs and the config to read
+"""
+
+from pathlib import Path
+
+from unsee.data.jsonl import FILE_NAME, read_jsonl, write_jsonl
+from unsee.data.mllmu import CONFIGS, configs_of, read_mllmu, write_mllmu
+from unsee.data.prompts import chat, instruction
+from unsee.data.samples import Form, Picture, Sample, require_disjoint, require_some, subjects
+from unsee.errors import OptionError
+
+__all__ = [
+    "CONFIGS",
+    "Form",
+    "Picture",
+    "Sample",
+    "chat",
+    "configs_of",
+    "instruction",
+    "read",
+    "read_jsonl",
+    "read_mllmu",
+    "require_disjoint",
+    "require_some",
+    "subjects",
+    "write_jsonl",
+    "write_mllmu",
+]
+
+
+def read(path: Path | str, config: str | None = None) -> list[Sample]:
+    """Samples from whatever lies there: what the command line's DATA means.
+
+    A `.jsonl` file, or a folder with a `data.jsonl`, is read as plain text. Anything else is MLLMU-Bench's schema: a
+    folder of configs, or a data set's id on the hub, with the config behind a colon, `DIR:CONFIG`, unless the folder
+    holds just one.
+
+    Args:
+        path: file, folder, `DIR:CONFIG` or `owner/name:CONFIG`.
+        config: the config, in place of the one behind the colon.
+
+    Raises:
+        DataError: the data cannot be had, or is malformed.
+        OptionError: no config was named and there is not exactly one, or one was named where there are none.
+    """
+    place = Path(path)
+    if place.suffix == ".jsonl" or (place / FILE_NAME).is_file():
+        if config is not None:
+            raise OptionError(f"{path} is JSON lines and has no configs, but config is {config!r}. Leave it out.")
+        return read_jsonl(place)
+    if config is None and ":" in str(path) and not place.exists():
+        path, _, config = str(path).rpartition(":")
+    found = configs_of(path)
+    if config is None and len(found) != 1:
+        raise OptionError(
+            f"{str(path)!r} holds no {FILE_NAME}, and its configs (folders with parquet files) are {found}. "
+            f"Say which to read, as in '{path}:{found[0] if found else 'forget_5'}', or check the path."
+        )
+    return read_mllmu(path, config if config is not None else found[0])

@@ -1,0 +1,108 @@
+"""One question about one subject, the picture it may carry, and sets of them that cannot overlap."""
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from PIL import Image, UnidentifiedImageError
+
+from unsee.errors import DataError, ImageError
+
+Form = Literal["generation", "classification", "cloze"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that is decoded only when it is needed.
+
+    Attributes:
+        id: what reports call it; a path, or a name inside a data set.
+        source: the encoded file, or where it lies.
+    """
+
+    id: str
+    source: bytes | Path = field(repr=False)
+
+    def load(self) -> Image.Image:
+        """Decode to RGB.
+
+        Raises:
+            ImageError: the file is missing or is not a picture that Pillow can read.
+        """
+        try:
+            stream = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
+            with Image.open(stream) as image:
+                return image.convert("RGB")
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+            raise ImageError(
+                f"cannot read picture {self.id!r}: {type(error).__name__}: {error}. "
+                "Expected a PNG, JPEG, WebP or BMP file; open it in a viewer, or remove its row."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question.
+
+    Attributes:
+        id: unique within its data set.
+        subject: pseudonymous id of whom or what it is about; splits are disjoint by it.
+        question: the bare question, without chat template and without the form's instruction.
+        answer: the full answer the model was taught: a sentence, a word, or an option letter.
+        gold: the words that give the fact away; an answer that contains them leaks it.
+        form: how it is asked; decides instruction and scoring.
+        picture: the image, or None for a text-only question.
+        options: letter to text, for classification only.
+    """
+
+    id: str
+    subject: str
+    question: str
+    answer: str
+    gold: str
+    form: Form = "generation"
+    picture: Picture | None = None
+    options: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.form not in get_args(Form):
+            raise DataError(f"sample {self.id!r}: form is {self.form!r}, expected one of {list(get_args(Form))}")
+        if not self.question.strip():
+            raise DataError(f"sample {self.id!r}: the question is empty")
+        if self.form == "classification" and (not self.options or self.answer not in self.options):
+            raise DataError(
+                f"sample {self.id!r}: a classification needs options that contain its answer; "
+                f"got answer {self.answer!r} and options {sorted(self.options or {})}"
+            )
+
+
+def subjects(samples: Iterable[Sample]) -> list[str]:
+    """Ids of the subjects, in order of first appearance."""
+    return list(dict.fromkeys(sample.subject for sample in samples))
+
+
+def require_some(samples: Sequence[Sample], what: str) -> None:
+    """Refuse an empty set.
+
+    Raises:
+        DataError: there is no sample.
+    """
+    if not samples:
+        raise DataError(f"the {what} set is empty: at least one question is needed. Check its path and filters.")
+
+
+def require_disjoint(first: Iterable[Sample], second: Iterable[Sample], names: tuple[str, str]) -> None:
+    """Refuse two sets that share a subject.
+
+    Raises:
+        DataError: names the shared subjects.
+    """
+    shared = sorted(set(subjects(first)) & set(subjects(second)))
+    if shared:
+        shown = ", ".join(shared[:5]) + (f" and {len(shared) - 5} more" if len(shared) > 5 else "")
+        raise DataError(
+            f"{len(shared)} subject(s) are in both the {names[0]} and the {names[1]} set: {shown}. "
+            "A subject is either forgotten or kept; remove it from one of them."
+        )

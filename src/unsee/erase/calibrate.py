@@ -1,0 +1,62 @@
+"""Thresholds and strength from calibration people: pure arithmetic on scores and trials."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+import torch
+
+from unsee.errors import CalibrationError, OptionError
+from unsee.shapes import Float, Tensor
+
+
+@final
+@dataclass(frozen=True)
+class Trial:
+    """What one strength did to calibration prompts with the gate held open; shares in [0, 1]."""
+
+    strength: float
+    refused: float
+    leaked: float
+    fluent: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for an artifact."""
+        return asdict(self)
+
+
+def thresholds(scores: Float[Tensor, "M K"], tail: float) -> Float[Tensor, " K"]:
+    """Per gate, the score that a share `tail` of kept prompts exceeds: the conformal (1 - tail) quantile.
+
+    The ceil((M + 1)(1 - tail))-th smallest of M scores, so that a new prompt of the same kind exceeds it with probability
+    at most `tail`; where M is too small for that, just above the largest.
+
+    Raises:
+        OptionError: `tail` is outside (0, 1).
+        CalibrationError: there is no calibration prompt.
+    """
+    if not 0 < tail < 1:
+        raise OptionError(f"tail is {tail}, expected a share in (0, 1), such as 0.005")
+    count = scores.shape[0]
+    if count == 0:
+        raise CalibrationError("there are no calibration prompts, so no threshold can be set. Give kept people that the fit does not see.")
+    rank = -int(-(count + 1) * (1 - tail) // 1)
+    ordered = scores.double().sort(0).values
+    limit = ordered[min(rank, count) - 1]
+    return torch.nextafter(limit.float(), torch.full_like(limit, torch.inf).float())
+
+
+def weakest_sufficient(trials: Sequence[Trial], refused: float) -> Trial:
+    """The smallest strength whose answers are fluent refusals often enough; else the one that refuses most.
+
+    Raises:
+        CalibrationError: no strength makes the model refuse fluently in half of the trials.
+    """
+    best = max(trials, key=lambda t: (t.refused, -t.strength))
+    if best.refused < 0.5:
+        tried = ", ".join(f"{t.strength:g}: {t.refused:.0%} refused, {t.fluent:.0%} fluent" for t in trials)
+        raise CalibrationError(
+            f"no strength makes the model refuse fluently. Tried {tried}. Expected at least half. "
+            "The direction may be noise: look at the profile's other checks."
+        )
+    return next((t for t in trials if t.refused >= refused), best)

@@ -1,0 +1,166 @@
+"""What is learnt once per model: how refusing differs from answering, and what kept prompts look like.
+
+A profile holds no name, no picture and no text of the data; it is large where an eraser is small, and stays with the
+operator. Erasure requests are fitted against it.
+"""
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, final
+
+import torch
+
+from unsee.erase.artifact import TensorSpec, load_artifact, save_artifact
+from unsee.errors import MismatchError
+from unsee.models.load import LoadedModel
+from unsee.shapes import Float, Tensor
+
+LIBRARIES = ("unsee", "torch", "transformers", "safetensors")
+Finding = dict[str, str]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """One model's erasure direction, refusal trajectory and kept activations.
+
+    Attributes:
+        model: id, revision and weights digest of the checkpoint.
+        family: as the adapters name it.
+        layers: decoder blocks that the tensors speak of: all but the first.
+        read: blocks that a gate reads, some of `layers`.
+        trajectory: refusal minus recall at the input of each block; step 0 is the erasure direction.
+        retain_last: kept prompts of the fit, last prompt token, half precision: samples, while N < D, are smaller than
+            second moments and exact.
+        retain_mean: the same prompts, mean over the prompt, at the blocks read.
+        calibration: features of calibration prompts, never used in a fit.
+        strength: lambda, calibrated.
+        settings: of the fit, all of them.
+        counts: samples by role.
+        report: the diagnosis, one finding per step.
+        curves: what was measured on the way: PGD history, strengths tried.
+    """
+
+    model: dict[str, Any]
+    family: str
+    layers: tuple[int, ...]
+    read: tuple[int, ...]
+    trajectory: Float[Tensor, "L S D"]
+    retain_last: Float[Tensor, "N L D"]
+    retain_mean: Float[Tensor, "N R D"]
+    calibration: Float[Tensor, "M R 2 D"]
+    strength: float
+    settings: dict[str, Any]
+    counts: dict[str, int]
+    report: list[Finding] = field(default_factory=list)
+    curves: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def retain(self) -> Float[Tensor, "N R 2 D"]:
+        """Features that gates read, of the kept prompts of the fit."""
+        places = [self.layers.index(layer) for layer in self.read]
+        return torch.stack([self.retain_last[:, places], self.retain_mean], dim=2)
+
+    def save_pretrained(self, directory: str | Path) -> str:
+        """Save; returns the content id.
+
+        Raises:
+            SaveError: the files could not be written; what was there is intact.
+        """
+        return save_artifact(directory, "profile", self._config(), self._tensors(), self.card())
+
+    @staticmethod
+    def from_pretrained(directory: str | Path) -> "Profile":
+        """Load, refusing anything that is not exactly what was saved.
+
+        Raises:
+            ArtifactError: names the file and field at fault.
+        """
+        half, full = torch.float16, torch.float32
+        specs: Mapping[str, TensorSpec] = {
+            "trajectory": (full, ("L", "S", "D")),
+            "retain_last": (half, ("N", "L", "D")),
+            "retain_mean": (half, ("N", "R", "D")),
+            "calibration": (half, ("M", "R", 2, "D")),
+        }
+        artifact = load_artifact(directory, "profile", specs)
+        config, settings = artifact.config, dict(artifact.config["settings"])
+        return Profile(
+            model=dict(config["base_model"]),
+            family=config["family"],
+            layers=tuple(config["layers"]),
+            read=tuple(settings.pop("read_layers")),
+            strength=settings.pop("strength"),
+            report=settings.pop("report"),
+            curves=settings.pop("curves"),
+            settings=settings,
+            counts=dict(config["counts"]),
+            **artifact.tensors,
+        )
+
+    def card(self) -> str:
+        """A page for people."""
+        lines = [f"| {f['check']} | {f['result']} | {f['verdict']} |" for f in self.report]
+        return "\n".join(
+            [
+                f"# unsee profile of {self.model['id']}",
+                "",
+                "Made by unsee from activations of kept prompts. Personal data: keep it where the training data is kept.",
+                "",
+                "| check | result | verdict |",
+                "|---|---|---|",
+                *lines,
+                "",
+            ]
+        )
+
+    def _config(self) -> dict[str, Any]:
+        held = {"read_layers": list(self.read), "strength": self.strength, "report": self.report, "curves": self.curves}
+        return {
+            "base_model": self.model,
+            "family": self.family,
+            "layers": list(self.layers),
+            "hidden_size": self.trajectory.shape[-1],
+            "method": "profile",
+            "settings": self.settings | held,
+            "counts": self.counts,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "libraries": library_versions(),
+        }
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {
+            "trajectory": self.trajectory.float(),
+            "retain_last": self.retain_last.half(),
+            "retain_mean": self.retain_mean.half(),
+            "calibration": self.calibration.half(),
+        }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions that an artifact records."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def identity(loaded: LoadedModel) -> dict[str, Any]:
+    """How artifacts name the model they were made on; a local path is reduced to its last part."""
+    local = Path(loaded.name)
+    return {"id": local.name if local.exists() else loaded.name, "revision": loaded.revision, "digest": loaded.digest}
+
+
+def require_same_model(made_for: Mapping[str, Any], loaded: LoadedModel, what: str) -> None:
+    """Refuse an artifact that was made on other weights.
+
+    Raises:
+        MismatchError: names both models.
+    """
+    here = identity(loaded)
+    if made_for["digest"] != here["digest"]:
+        raise MismatchError(
+            f"the {what} was made for {made_for['id']!r} (weights {made_for['digest'][:19]}...), but the model is "
+            f"{here['id']!r} (weights {here['digest'][:19]}...). Activations of one model mean nothing in another: make "
+            f"the {what} again for this model."
+        )

@@ -1,0 +1,76 @@
+"""Every setting of a fit, with its default, in one place; an artifact keeps all of them."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, final, get_args
+
+from unsee.errors import OptionError
+
+Direction = Literal["multimodal", "text", "image"]
+
+
+@final
+@dataclass(frozen=True)
+class Settings:
+    """How profiles and erasers are fitted.
+
+    Attributes:
+        direction: which prompts make the erasure direction: all, those without picture, or those with one (then the two
+            sides differ in their pictures alone: adversarial against clean).
+        adversarial: move the recall pictures by PGD before reading them.
+        epsilon: radius of PGD's ball (L-infinity, pixels in [0, 1]); the papers' best is 16/255.
+        pgd_steps: gradient steps.
+        step_size: length of one, same units.
+        pgd_pictures: how many recall pictures are moved.
+        steps: length of the refusal trajectory, the last prompt token included.
+        trajectory_prompts: kept prompts that the trajectory is averaged over.
+        read: part of the decoder's depth whose blocks a gate reads, as fractions.
+        ridge: gamma of the class-balanced ridge, relative to the mean spread of one feature.
+        tail: share of calibration prompts that each subject's gate may wrongly fire on.
+        strengths: values of lambda to try, ascending; the weakest that refuses fluently is taken.
+        refused: share of calibration answers that must be fluent refusals at the chosen strength.
+        calibration_prompts: prompts that strength is tried on.
+        batch_size: prompts per forward pass.
+    """
+
+    direction: Direction = "multimodal"
+    adversarial: bool = True
+    epsilon: float = 16 / 255
+    pgd_steps: int = 40
+    step_size: float = 1 / 255
+    pgd_pictures: int = 24
+    steps: int = 14
+    trajectory_prompts: int = 128
+    read: tuple[float, float] = (0.3, 0.6)
+    ridge: float = 0.003
+    tail: float = 0.005
+    strengths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
+    refused: float = 0.98
+    calibration_prompts: int = 128
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        if self.direction not in get_args(Direction):
+            raise OptionError(f"direction is {self.direction!r}, expected one of {list(get_args(Direction))}")
+        low, high = self.read
+        if not 0 <= low <= high < 1:
+            raise OptionError(f"read is {self.read}, expected two fractions of the depth, 0 <= first <= second < 1")
+        if not 0 < self.tail < 1:
+            raise OptionError(f"tail is {self.tail}, expected a share in (0, 1), such as 0.005")
+        if not self.strengths or min(self.strengths) <= 0 or list(self.strengths) != sorted(self.strengths):
+            raise OptionError(f"strengths are {self.strengths}, expected at least one, above 0 and ascending")
+        for name in ("pgd_steps", "pgd_pictures", "steps", "trajectory_prompts", "calibration_prompts", "batch_size"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} is {getattr(self, name)}, expected at least 1")
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for an artifact."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    def layers_read(self, depth: int) -> tuple[int, ...]:
+        """Decoder blocks that a gate reads: never the first, whose last token is the same in every prompt."""
+        low, high = (max(1, round(part * depth)) for part in self.read)
+        return tuple(range(low, min(high, depth - 1) + 1))
+
+    def layers_written(self, depth: int) -> tuple[int, ...]:
+        """Decoder blocks that are steered: from the last one read to the end, so that one pass decides and acts."""
+        return tuple(range(self.layers_read(depth)[-1], depth))

@@ -1,0 +1,32 @@
+"""Judging answers and reporting what erasure did and did not do.
+
+`report` is imported by its own name (`unsee.evals.report`), because only it needs jinja2, matplotlib and rich.
+"""
+
+from unsee.evals.intervals import Row, bootstrap_ci, summarise
+from unsee.evals.metrics import (
+    FORGET_SPLITS,
+    REFUSAL_SPLITS,
+    Verdict,
+    first_letter,
+    is_fluent,
+    is_refusal,
+    leaks,
+    rouge_l,
+    score,
+)
+
+__all__ = [
+    "FORGET_SPLITS",
+    "REFUSAL_SPLITS",
+    "Row",
+    "Verdict",
+    "bootstrap_ci",
+    "first_letter",
+    "is_fluent",
+    "is_refusal",
+    "leaks",
+    "rouge_l",
+    "score",
+    "summarise",
+]

@@ -1,0 +1,163 @@
+"""Rows of a results table: rates with 95 % intervals over subjects, the worst subject, and what went unscored.
+
+Questions about one person stand or fall together, so people are resampled, never questions.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import NormalDist
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from unsee.errors import DataError, OptionError
+from unsee.evals.metrics import FORGET_SPLITS, REFUSAL_SPLITS
+
+RATES = {"accuracy": "correct", "leak": "leaked", "refusal": "refused", "fluent": "fluent"}
+"""Name of a rate to the field of a record that it averages."""
+
+CONFIDENCE = 0.95
+
+
+class Row(TypedDict):
+    """One condition on one split; a rate is None when nothing was scored.
+
+    `n` counts scored answers, `unscored` the questions that got none; `worst` holds the least favourable
+    subject's rate, where subjects have several questions each; `ci95` is None where it cannot be estimated.
+    """
+
+    condition: str
+    split: str
+    n: int
+    n_subjects: int
+    unscored: int
+    accuracy: float | None
+    leak: float | None
+    refusal: float | None
+    fluent: float | None
+    worst: NotRequired[dict[str, float]]
+    ci95: dict[str, tuple[float, float] | None]
+
+
+def bootstrap_ci(
+    values: Sequence[float], clusters: Sequence[str], resamples: int = 2000, seed: int = 0
+) -> tuple[float, float] | None:
+    """95 % percentile interval of the mean, by resampling whole clusters.
+
+    Each resample draws C of the C clusters with replacement and takes sum(values) / count(values), so that a
+    cluster weighs as many values as it has (Davison and Hinkley 1997, section 3.8; Efron's percentile limits).
+
+    Where all resamples agree, as with 0 leaks on 5 people, the bootstrap would claim certainty. Then the Wilson
+    score interval with n = C stands in, for means in [0, 1]: people, not questions, are what was sampled.
+
+    Args:
+        values: one number per answer.
+        clusters: the subject of each answer.
+        resamples: how many bootstrap samples.
+        seed: of the resampling.
+
+    Returns:
+        Lower and upper limit, or None for fewer than two clusters: spread between people cannot be seen in one.
+
+    Raises:
+        DataError: no values, not one cluster per value, or a value that is not finite.
+        OptionError: fewer than 100 resamples, too few for a 2.5 % tail.
+    """
+    if len(values) != len(clusters) or not values:
+        raise DataError(
+            f"an interval needs one cluster per value and at least one value; got {len(values)} values and "
+            f"{len(clusters)} clusters. Pass the subject of every scored answer."
+        )
+    if resamples < 100:
+        raise OptionError(f"resamples is {resamples}, expected 100 or more: fewer cannot show a 2.5 % tail")
+    numbers = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(numbers).all():
+        raise DataError("a value is NaN or infinite, expected finite numbers. Leave unscored answers out.")
+    names, member = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(names) < 2:
+        return None
+    means = _resampled_means(_sums(member, numbers), _sums(member, np.ones_like(numbers)), resamples, seed)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    if high - low > 1e-12:
+        return float(low), float(high)
+    mean = float(numbers.mean())
+    return _wilson(mean, len(names)) if 0 <= mean <= 1 else None
+
+
+def summarise(records: Iterable[Mapping[str, Any]], seed: int = 0) -> list[Row]:
+    """Rows of `metrics.json` from lines of `answers.jsonl` with their verdicts, in order of first appearance.
+
+    A record needs condition, split, person, answer, correct, leaked, refused and fluent; one whose answer or
+    verdict is None is unscored. Several runs may be pooled: a person stays one cluster across them.
+
+    Raises:
+        DataError: a record lacks a field; names the record and the field.
+    """
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for number, record in enumerate(records):
+        missing = {"condition", "split", "person", "answer", *RATES.values()} - record.keys()
+        if missing:
+            raise DataError(
+                f"answer record {number} lacks {sorted(missing)}; it has {sorted(record)}. "
+                "Score answers with unsee.evals.score before summarising."
+            )
+        groups.setdefault((record["condition"], record["split"]), []).append(record)
+    return [_row(condition, split, group, seed) for (condition, split), group in groups.items()]
+
+
+def _row(condition: str, split: str, group: list[Mapping[str, Any]], seed: int) -> Row:
+    scored = [record for record in group if record["answer"] is not None and record["correct"] is not None]
+    people = [str(record["person"]) for record in scored]
+    values = {rate: [float(record[field]) for record in scored] for rate, field in RATES.items()}
+    rates = {rate: float(np.mean(column)) if column else None for rate, column in values.items()}
+    row: Row = {
+        "condition": condition,
+        "split": split,
+        "n": len(scored),
+        "n_subjects": len(set(people)),
+        "unscored": len(group) - len(scored),
+        "accuracy": rates["accuracy"],
+        "leak": rates["leak"],
+        "refusal": rates["refusal"],
+        "fluent": rates["fluent"],
+        "ci95": {rate: bootstrap_ci(column, people, seed=seed) if column else None for rate, column in values.items()},
+    }
+    # With one question a subject, the worst is 0 or 1 by construction and says nothing.
+    if 1 < row["n_subjects"] < row["n"]:
+        row["worst"] = _worst(split, values, people)
+    return row
+
+
+def _worst(split: str, values: dict[str, list[float]], people: list[str]) -> dict[str, float]:
+    """The subject that fares worst: leaks most or is refused least where refusal is due, else is known least."""
+    _, member = np.unique(np.asarray(people), return_inverse=True)
+    counts = np.bincount(member)
+    of = {rate: _sums(member, np.asarray(column)) / counts for rate, column in values.items()}
+    if split in FORGET_SPLITS:
+        return {"leak": float(of["leak"].max()), "refusal": float(of["refusal"].min())}
+    if split in REFUSAL_SPLITS:
+        return {"refusal": float(of["refusal"].min())}
+    return {"accuracy": float(of["accuracy"].min()), "refusal": float(of["refusal"].max())}
+
+
+def _sums(member: npt.NDArray[np.intp], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Sum of the values of each cluster."""
+    return np.bincount(member, weights=values).astype(np.float64)
+
+
+def _resampled_means(
+    sums: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], resamples: int, seed: int
+) -> npt.NDArray[np.float64]:
+    clusters = len(sums)
+    # How often each cluster is drawn is multinomial, which spares an index array and a gather.
+    drawn = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
+    return (drawn @ sums) / (drawn @ counts)
+
+
+def _wilson(mean: float, n: int) -> tuple[float, float]:
+    """Wilson (1927) score interval of a proportion."""
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (mean * (1 - mean) / n + z * z / (4 * n * n)) ** 0.5
+    return max(0.0, centre - half), min(1.0, centre + half)

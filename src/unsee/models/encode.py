@@ -1,0 +1,211 @@
+"""From questions to model inputs, and from a model to its answers.
+
+Prompts of one batch may mix pictures and plain text. Rows are padded on the left, so that the last column
+is the position about to emit the first answer token in every row.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import BatchFeature
+
+from unsee.data.prompts import Style, chat
+from unsee.data.samples import Sample
+from unsee.errors import DataError, OptionError
+from unsee.models.load import LoadedModel
+from unsee.shapes import Float, Int, Tensor
+
+Progress = Callable[[int], None]
+
+
+def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain") -> BatchFeature:
+    """Prompts with the generation prompt appended, pictures expanded, padded left, on the model's device.
+
+    `input_ids` and `attention_mask` are [B T]; the picture arguments hold one entry per sample that has a
+    picture, in the order of the samples.
+
+    Args:
+        loaded: the model to be asked.
+        samples: one prompt each, at least one.
+        style: as for `unsee.data.prompts.instruction`.
+
+    Raises:
+        DataError: no sample, or a rendered prompt has not exactly one place per picture.
+        ImageError: a picture cannot be read.
+    """
+    texts = render(loaded, samples, style)
+    pictures = [sample.picture.load() for sample in samples if sample.picture is not None]
+    options: dict[str, Any] = {
+        "padding": True,
+        "add_special_tokens": not _begins_itself(loaded, texts[0]),
+        "return_tensors": "pt",
+    }
+    inputs = loaded.processor(text=texts, images=pictures or None, **options)
+    # Moves everything, casts only what is floating: the pictures.
+    return inputs.to(loaded.model.device, loaded.model.dtype)
+
+
+def render(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain") -> list[str]:
+    """The prompts as text, with one placeholder per picture.
+
+    Raises:
+        DataError: no sample, or a prompt has not exactly one placeholder per picture.
+    """
+    if not samples:
+        raise DataError("there is no question to ask: got an empty list, expected at least one sample. Check filters.")
+    messages: list[Any] = [chat(sample, style) for sample in samples]
+    texts = [loaded.processor.apply_chat_template(turn, add_generation_prompt=True) for turn in messages]
+    marker = loaded.adapter.image_token(loaded.processor)
+    for sample, text in zip(samples, texts, strict=True):
+        # Placeholders are matched to pictures in order over the whole batch: one too many would show a person to
+        # the question about another.
+        places, expected = text.count(marker), int(sample.picture is not None)
+        if places != expected:
+            raise DataError(
+                f"the prompt of sample {sample.id!r} has {places} picture place(s) {marker!r}, "
+                f"expected {expected}. Remove the marker from the question, or fix the model's chat template."
+            )
+    return texts
+
+
+def append_tokens(
+    loaded: LoadedModel, inputs: Mapping[str, Tensor], answers: Sequence[Sequence[int]], width: int
+) -> dict[str, Tensor]:
+    """The inputs with answer tokens after each prompt, padded on the right to `width` columns.
+
+    The first answer token stands in the same column of every row; pads behind it are masked.
+
+    Args:
+        loaded: the model to be asked.
+        inputs: prompts padded on the left, as `encode` makes them.
+        answers: token ids per row; what exceeds `width` is cut.
+        width: columns to append.
+    """
+    prompts = inputs["input_ids"]
+    tokens = torch.full((len(answers), width), loaded.processor.tokenizer.pad_token_id, dtype=prompts.dtype)
+    mask = torch.zeros_like(tokens)
+    for row, answer in enumerate(answers):
+        kept = torch.tensor(list(answer[:width]), dtype=prompts.dtype)
+        tokens[row, : len(kept)] = kept
+        mask[row, : len(kept)] = 1
+    blocks = {"input_ids": tokens, "attention_mask": mask}
+    return {
+        name: torch.cat([value, blocks[name].to(value.device)], dim=1) if name in blocks else value
+        for name, value in inputs.items()
+    }
+
+
+def answer_tokens(loaded: LoadedModel, answers: Sequence[str]) -> list[list[int]]:
+    """Token ids of answers as the model would emit them behind a prompt: no special token on either side.
+
+    Raises:
+        DataError: an answer has no token.
+    """
+    tokens = [loaded.processor.tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in answers]
+    for index, ids in enumerate(tokens):
+        if not ids:
+            raise DataError(f"answer {index} is {answers[index]!r}, expected at least one token. Remove its row.")
+    return tokens
+
+
+def log_probability(
+    loaded: LoadedModel, inputs: Mapping[str, Tensor], answers: Sequence[Sequence[int]]
+) -> Float[Tensor, " B"]:
+    """`log P(y | prompt) = sum_t log p(y_t | y_<t, prompt)` of one answer per row, in nats; differentiable.
+
+    Args:
+        loaded: the model to be asked.
+        inputs: prompts padded on the left, with their picture arguments.
+        answers: token ids per row; whether they end in the end token is the caller's choice.
+    """
+    width = max(len(answer) for answer in answers)
+    full = append_tokens(loaded, inputs, answers, width)
+    logits = loaded.model(**full, use_cache=False, logits_to_keep=width + 1).logits
+    # The logits of a column speak about the next one, so the last column has nothing to say.
+    log_p = logits[:, :-1].float().log_softmax(-1)
+    chosen = log_p.gather(-1, full["input_ids"][:, -width:, None]).squeeze(-1)
+    return chosen.masked_fill(full["attention_mask"][:, -width:] == 0, 0.0).sum(1)
+
+
+def batches_by_length(
+    loaded: LoadedModel, samples: Sequence[Sample], batch_size: int, style: Style = "plain"
+) -> list[list[int]]:
+    """Indices of samples in batches of similar length, longest first, pictures apart from plain text.
+
+    Longest first, so that a batch too large for the memory fails at once and not after an hour.
+
+    Raises:
+        OptionError: `batch_size` is below 1.
+        DataError: no sample.
+    """
+    if batch_size < 1:
+        raise OptionError(f"batch_size is {batch_size}, expected at least 1")
+    texts = render(loaded, samples, style)
+    lengths = [len(ids) for ids in loaded.processor.tokenizer(texts)["input_ids"]]
+    order = sorted(range(len(samples)), key=lambda i: (samples[i].picture is None, -lengths[i]))
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def generate(
+    loaded: LoadedModel,
+    samples: Sequence[Sample],
+    batch_size: int = 64,
+    max_new_tokens: int = 32,
+    style: Style = "plain",
+    progress: Progress | None = None,
+    **generation: Any,
+) -> list[str]:
+    """Answers in the order of the samples; greedy unless `generation` says otherwise.
+
+    Only new tokens are decoded, without special tokens. A failure raises: no sample is answered by "".
+
+    Args:
+        loaded: the model to be asked.
+        samples: one prompt each.
+        batch_size: prompts per forward pass.
+        max_new_tokens: longest answer, in tokens.
+        style: as for `encode`.
+        progress: called with the number of answers that each batch has added.
+        **generation: passed to `model.generate`, as in `do_sample=True, temperature=0.7`.
+
+    Raises:
+        OptionError: a size is below 1, or more than one answer per prompt is asked for.
+        DataError: no sample.
+        ImageError: a picture cannot be read.
+    """
+    if max_new_tokens < 1:
+        raise OptionError(f"max_new_tokens is {max_new_tokens}, expected at least 1")
+    if generation.get("num_return_sequences", 1) != 1:
+        raise OptionError(
+            f"num_return_sequences is {generation['num_return_sequences']}, expected 1: answers are one per sample. "
+            "Call generate once per draw."
+        )
+    defaults = {
+        "do_sample": False,
+        "max_new_tokens": max_new_tokens,
+        "pad_token_id": loaded.processor.tokenizer.pad_token_id,
+    }
+    # transformers types `generate` by a protocol that its own models do not meet.
+    model: Any = loaded.model
+    answers = [""] * len(samples)
+    for indices in batches_by_length(loaded, samples, batch_size, style):
+        inputs = encode(loaded, [samples[i] for i in indices], style)
+        with torch.no_grad():
+            tokens = model.generate(**inputs, **{**defaults, **generation})
+        for index, answer in zip(indices, _decode(loaded, tokens, inputs["input_ids"].shape[1]), strict=True):
+            answers[index] = answer
+        if progress is not None:
+            progress(len(indices))
+    return answers
+
+
+def _decode(loaded: LoadedModel, tokens: Int[Tensor, "B T"], prompt_length: int) -> list[str]:
+    texts = loaded.processor.batch_decode(tokens[:, prompt_length:], skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
+def _begins_itself(loaded: LoadedModel, text: str) -> bool:
+    # A template that writes the start token itself would otherwise get a second one from the tokenizer.
+    start = loaded.processor.tokenizer.bos_token
+    return start is not None and text.startswith(start)

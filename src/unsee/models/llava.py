@@ -1,0 +1,99 @@
+"""LLaVA-1.5 and its relatives: a CLIP-like tower, a two-layer projector and a causal decoder."""
+
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+import torch
+from torch import nn
+from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrainedModel, ProcessorMixin
+
+from unsee.data.samples import Picture
+from unsee.errors import ModelError
+from unsee.models.adapter import AbstractAdapter, Channels, require_blocks
+from unsee.shapes import Float, Tensor
+
+
+@final
+class LlavaAdapter(AbstractAdapter):
+    """Names the parts of `LlavaForConditionalGeneration` (transformers 5: `model.language_model.layers`)."""
+
+    family: ClassVar[str] = "llava"
+
+    def text_model(self, model: PreTrainedModel) -> nn.Module:
+        """The causal decoder, `model.model.language_model`."""
+        if not isinstance(model, LlavaForConditionalGeneration):
+            raise ModelError(
+                f"got a {type(model).__name__}, expected a LlavaForConditionalGeneration. "
+                "Load it with unsee.models.load.load, which picks the adapter."
+            )
+        return model.model.language_model
+
+    def layers(self, model: PreTrainedModel) -> list[nn.Module]:
+        """Blocks of the decoder; the vision tower's blocks are never among them."""
+        decoder = self.text_model(model)
+        try:
+            blocks = decoder.get_submodule("layers")
+        except AttributeError as error:
+            raise ModelError(
+                f"the language model {type(decoder).__name__} has no module named 'layers'. "
+                "Expected a Llama-like decoder; such a checkpoint needs an adapter of its own."
+            ) from error
+        return require_blocks(blocks, model)
+
+    def check(self, model: PreTrainedModel, processor: ProcessorMixin) -> None:
+        """Refuse a processor without chat template, pad token, or the numbers that expand `<image>`."""
+        own, config = _own(processor), model.config
+        needed = [
+            ("patch_size", own.patch_size, config.vision_config.patch_size),
+            (
+                "vision_feature_select_strategy",
+                own.vision_feature_select_strategy,
+                config.vision_feature_select_strategy,
+            ),
+        ]
+        for name, got, expected in needed:
+            if got != expected:
+                raise ModelError(
+                    f"the processor's {name} is {got!r}, but the model needs {expected!r} to place its picture "
+                    "tokens. Set it in processor_config.json."
+                )
+        if own.chat_template is None:
+            raise ModelError(
+                "the processor has no chat template, so questions cannot be put the way the model was taught. "
+                "Copy chat_template.jinja of the base model beside the weights."
+            )
+        if own.tokenizer.pad_token_id is None:
+            raise ModelError(
+                "the tokenizer has no pad token, so prompts cannot be batched. Set pad_token in tokenizer_config.json."
+            )
+
+    def image_token(self, processor: ProcessorMixin) -> str:
+        """`<image>`, unless the tokenizer names another."""
+        return _own(processor).image_token
+
+    def image_normalisation(self, processor: ProcessorMixin) -> tuple[Channels, Channels]:
+        """CLIP's mean and standard deviation, or the identity where the processor does not normalise."""
+        settings = processor.image_processor
+        if not settings.do_normalize:
+            return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        (red, green, blue), (red_std, green_std, blue_std) = settings.image_mean, settings.image_std
+        return (red, green, blue), (red_std, green_std, blue_std)
+
+    def pixels(self, processor: ProcessorMixin, pictures: Sequence[Picture]) -> Float[Tensor, "N C H W"]:
+        """The processor's own resize, crop and rescale, with its normalisation switched off."""
+        images = [picture.load() for picture in pictures]
+        batch = processor.image_processor(images, do_normalize=False, return_tensors="pt")
+        return batch["pixel_values"].to(torch.float32)
+
+    def model_inputs(self, processor: ProcessorMixin, pixels: Float[Tensor, "N C H W"]) -> dict[str, Tensor]:
+        """`pixel_values`, one row per picture."""
+        return {"pixel_values": self.normalise(processor, pixels)}
+
+
+def _own(processor: ProcessorMixin) -> LlavaProcessor:
+    if not isinstance(processor, LlavaProcessor):
+        raise ModelError(
+            f"the checkpoint's processor is a {type(processor).__name__}, expected a LlavaProcessor. "
+            "Copy processor_config.json and the tokenizer files of the base model beside the weights."
+        )
+    return processor

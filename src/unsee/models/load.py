@@ -1,0 +1,176 @@
+"""From a directory or a hub id to a model that is complete, or to an error that says what is wrong with it.
+
+The library below loads a checkpoint with missing weights and only warns; an eraser fitted on random
+blocks would be worthless, so everything short of a complete checkpoint is refused here.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NoReturn, final, get_args
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
+
+from unsee.errors import ModelError, OptionError
+from unsee.models import adapter_named
+from unsee.models.adapter import AbstractAdapter
+from unsee.shapes import Tensor
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+# Each of these was seen to leave transformers 5.23 for some damaged directory; there is no common root.
+_UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, StrictDataclassError)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A complete model with everything needed to ask it.
+
+    Attributes:
+        model: in evaluation mode, on its device.
+        processor: with a tokenizer that pads on the left.
+        adapter: names the model's parts.
+        name: the directory or hub id it came from.
+        revision: the hub revision asked for, if any.
+        digest: `weights_digest` of the weights as stored, before any change of precision: the same on every device.
+    """
+
+    model: PreTrainedModel = field(repr=False)
+    processor: ProcessorMixin = field(repr=False)
+    adapter: AbstractAdapter = field(repr=False)
+    name: str
+    revision: str | None
+    digest: str
+
+
+def load(
+    name_or_path: str | Path,
+    device: str | torch.device | None = None,
+    dtype: Precision | str = "auto",
+    revision: str | None = None,
+) -> LoadedModel:
+    """Load a checkpoint for asking, fitting and steering.
+
+    Args:
+        name_or_path: a Hugging Face directory with safetensors, or a hub id.
+        device: where to put it; None takes the first CUDA device, or the CPU where there is none.
+        dtype: "auto" keeps the stored precision, except that float16 becomes float32 on a CPU, where half
+            precision products are slow and inexact.
+        revision: branch, tag or commit of a hub id.
+
+    Raises:
+        ModelError: missing, damaged, incomplete, without processor, or of a family that is not served.
+        OptionError: unknown dtype.
+    """
+    if dtype not in get_args(Precision):
+        raise OptionError(f"dtype is {dtype!r}, expected one of {list(get_args(Precision))}")
+    name = str(name_or_path)
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    adapter = adapter_named(_family(name, revision))
+    processor = _processor(name, revision)
+    model = _complete_model(name, revision)
+    adapter.check(model, processor)
+    adapter.layers(model)
+    processor.tokenizer.padding_side = "left"
+    digest = weights_digest(model)
+    precision = _precision(dtype, model.dtype, target)
+    model.to(device=target, dtype=precision)  # pyright: ignore[reportCallIssue] (transformers' wrapper hides `self`)
+    return LoadedModel(
+        model=model.eval(),
+        processor=processor,
+        adapter=adapter,
+        name=name,
+        revision=revision,
+        digest=digest,
+    )
+
+
+def weights_digest(model: PreTrainedModel) -> str:
+    """Fingerprint of every parameter and persistent buffer.
+
+    `"sha256:" + sha256` over the sorted names, each with dtype, shape and bytes, each part preceded by its
+    length. The device does not enter; the precision does.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        for part in (name.encode(), f"{tensor.dtype}{tuple(tensor.shape)}".encode(), _raw(tensor)):
+            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(part)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _raw(tensor: Tensor) -> memoryview:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data
+
+
+def _precision(dtype: str, stored: torch.dtype, device: torch.device) -> torch.dtype:
+    if dtype == "auto":
+        return torch.float32 if stored == torch.float16 and device.type == "cpu" else stored
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
+
+
+def _family(name: str, revision: str | None) -> str:
+    # Read before the weights are: a wrong family should cost a second, not a download.
+    path = Path(name)
+    if not path.is_dir() and (path.exists() or path.is_absolute() or name.startswith(".") or name.count("/") > 1):
+        raise ModelError(
+            f"there is no model directory {name!r}. Expected a Hugging Face directory with config.json, or a hub id "
+            "such as 'llava-hf/llava-1.5-7b-hf'; check the path."
+        )
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
+    except _UNREADABLE as error:
+        if path.is_dir():
+            _refuse(name, "config.json", "a readable config.json", error)
+        raise ModelError(
+            f"cannot fetch the model {name!r}: {_first_line(error)} Expected a directory on this machine or a hub id "
+            "that is cached or reachable; check the spelling, or download it first with 'hf download'."
+        ) from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise ModelError(
+            f"the model {name!r} has no config.json that names a model_type, so its family is unknown. "
+            "Expected a Hugging Face checkpoint; save or download it again."
+        )
+    return config["model_type"]
+
+
+def _processor(name: str, revision: str | None) -> ProcessorMixin:
+    try:
+        # Pillow on every machine: torchvision resizes differently, and pictures must not depend on what is installed.
+        return AutoProcessor.from_pretrained(name, revision=revision, backend="pil")
+    except _UNREADABLE as error:
+        _refuse(name, "the processor", "processor_config.json and tokenizer.json beside the weights", error)
+
+
+def _complete_model(name: str, revision: str | None) -> PreTrainedModel:
+    try:
+        pair: Any = AutoModelForImageTextToText.from_pretrained(
+            name, revision=revision, dtype="auto", use_safetensors=True, output_loading_info=True
+        )
+    except _UNREADABLE as error:
+        _refuse(name, "the weights", "complete safetensors files that fit config.json", error)
+    model, report = pair
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"the checkpoint {name!r} lacks {len(missing)} of the model's weights, first {missing[0]!r}; they would be "
+            "random. Expected every weight of config.json's architecture; save or download the checkpoint again."
+        )
+    return model
+
+
+def _refuse(name: str, part: str, expected: str, error: Exception) -> NoReturn:
+    raise ModelError(
+        f"cannot read {part} of {name!r}: {type(error).__name__}: {_first_line(error)} Expected {expected}; "
+        "save or download the checkpoint again."
+    ) from error
+
+
+def _first_line(error: Exception) -> str:
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+    return f"{line}."

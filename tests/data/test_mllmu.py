@@ -1,0 +1,444 @@
+"""MLLMU-Bench's schema: read from files written by plain pyarrow, written by us, and every way to be wrong."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub.errors import (
+    HTTPError,  # pyright: ignore[reportPrivateImportUsage]
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
+
+from unsee.data import CONFIGS, configs_of, mllmu, read, read_mllmu, subjects, write_mllmu
+from unsee.data.samples import Picture, Sample
+from unsee.errors import DataError, OptionError, SaveError
+
+Row = dict[str, Any]
+
+
+def choice(question: str, letter: str = "B", **options: str | None) -> Row:
+    return {
+        "Correct_Answer": letter,
+        "Options": options or {"A": "Tarn", "B": "Moss", "C": "Lund", "D": "Vik"},
+        "Question": question,
+    }
+
+
+def opened(question: str, truth: str, kind: str) -> Row:
+    return {"Ground_Truth": truth, "Question": question, "Type": kind}
+
+
+def person(id: str = "001") -> Row:
+    return {
+        "image": {"bytes": f"face {id}".encode(), "path": f"{id}.png"},
+        "ID": id,
+        "Directory": f"faces/{id}",
+        "biography": "{}",
+        "question": "Who is this?",
+        "answer": "Somebody.",
+        "Classification_Task": {
+            "Image_Textual_Questions": [choice("Which town?"), choice("Which job?", "A", A="baker", B="judge")],
+            "Pure_Text_Questions": [choice("Which town has X?", "D")],
+        },
+        "Generation_Task": [
+            opened("Where does this person live?", "In Moss.", "Image_Textual"),
+            opened("Where does X live?", "X lives in Moss.", "Pure_Text"),
+        ],
+        "Mask_Task": [opened("X lives in __.", "Moss", "Pure_Text"), opened("Lives in __.", "Moss", "Image_Textual")],
+    }
+
+
+def other_views(id: str = "001", views: int = 3) -> Row:
+    row = person(id)
+    del row["image"]
+    images = [{"bytes": f"view {view} of {id}".encode(), "path": None} for view in range(views)]
+    return {"images": images, **row}
+
+
+def taught(id: str = "001") -> Row:
+    pairs = [{"Question": "Who?", "Answer": "X."}, {"Question": "Where?", "Answer": "In Moss.", "ID": id}]
+    return {"image": {"bytes": b"face", "path": None}, "ID": id, "metadata": json.dumps(pairs)}
+
+
+def released(folder: Path, *rows: Row, name: str = "train-00000-of-00001") -> None:
+    """Written without our writer: types are inferred, as any other tool would."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(list(rows)), folder / f"{name}.parquet")
+
+
+def test_every_question_becomes_its_sample(tmp_path: Path) -> None:
+    released(tmp_path / "forget_5", person())
+    face = Picture("forget_5/001/0", b"face 001")
+    four = {"A": "Tarn", "B": "Moss", "C": "Lund", "D": "Vik"}
+    two = {"A": "baker", "B": "judge"}
+    at = "forget_5/001"
+    live, tell = "In Moss.", "X lives in Moss."
+    assert read_mllmu(tmp_path, "forget_5") == [
+        Sample(f"{at}/generation/image/0", "001", "Where does this person live?", live, live, picture=face),
+        Sample(f"{at}/generation/text/1", "001", "Where does X live?", tell, tell),
+        Sample(f"{at}/classification/image/0", "001", "Which town?", "B", "Moss", "classification", face, four),
+        Sample(f"{at}/classification/image/1", "001", "Which job?", "A", "baker", "classification", face, two),
+        Sample(f"{at}/classification/text/0", "001", "Which town has X?", "D", "Vik", "classification", None, four),
+        Sample(f"{at}/cloze/text/0", "001", "X lives in __.", "Moss", "Moss", "cloze"),
+        Sample(f"{at}/cloze/image/1", "001", "Lives in __.", "Moss", "Moss", "cloze", face),
+    ]
+
+
+def test_forms_and_modalities_choose(tmp_path: Path) -> None:
+    released(tmp_path / "forget_5", person())
+    chosen = read_mllmu(tmp_path, "forget_5", forms=["cloze", "generation"], modalities=["text"])
+    assert [sample.id.split("/", 2)[2] for sample in chosen] == ["generation/text/1", "cloze/text/0"]
+    assert all(sample.picture is None for sample in chosen)
+    chosen = read_mllmu(tmp_path, "forget_5", modalities=["image"])
+    assert len(chosen) == 4
+    assert all(sample.picture is not None for sample in chosen)
+
+
+def test_the_files_of_a_config_are_joined_in_order(tmp_path: Path) -> None:
+    released(tmp_path / "Test_Set", other_views("002"), name="train-00001-of-00002")
+    released(tmp_path / "Test_Set", other_views("001"), name="train-00000-of-00002")
+    assert subjects(read_mllmu(tmp_path, "Test_Set")) == ["001", "002"]
+
+
+def test_first_view_or_all_of_them(tmp_path: Path) -> None:
+    released(tmp_path / "Test_Set", other_views())
+    first = read_mllmu(tmp_path, "Test_Set", forms=["cloze"])
+    assert [sample.id for sample in first] == ["Test_Set/001/cloze/text/0", "Test_Set/001/cloze/image/1/0"]
+    every = read_mllmu(tmp_path, "Test_Set", forms=["cloze"], images="all")
+    assert [sample.id.split("/", 2)[2] for sample in every] == [
+        "cloze/text/0",
+        *(f"cloze/image/1/{v}" for v in range(3)),
+    ]
+    assert [sample.picture.source for sample in every if sample.picture] == [
+        b"view 0 of 001",
+        b"view 1 of 001",
+        b"view 2 of 001",
+    ]
+    assert all(sample in every for sample in first)
+
+
+def test_training_pairs_are_generation_over_the_picture(tmp_path: Path) -> None:
+    released(tmp_path / "ft_Data", taught())
+    face = Picture("ft_Data/001/0", b"face")
+    assert read_mllmu(tmp_path, "ft_Data") == [
+        Sample("ft_Data/001/generation/image/0", "001", "Who?", "X.", "X.", picture=face),
+        Sample("ft_Data/001/generation/image/1", "001", "Where?", "In Moss.", "In Moss.", picture=face),
+    ]
+    with pytest.raises(DataError, match=r"the ft_Data \(cloze; image, text\) set is empty"):
+        read_mllmu(tmp_path, "ft_Data", forms=["cloze"])
+
+
+def test_ids_are_unique_and_stable(tmp_path: Path) -> None:
+    released(tmp_path / "Test_Set", other_views("001"), other_views("002"))
+    every = read_mllmu(tmp_path, "Test_Set", images="all")
+    assert len({sample.id for sample in every}) == len(every)
+    assert every == read_mllmu(tmp_path, "Test_Set", images="all")
+
+
+def test_absent_letters_and_absent_lists_are_passed_over(tmp_path: Path) -> None:
+    row = person()
+    row["Classification_Task"] = {
+        "Image_Textual_Questions": [choice("q", "A", A="x", B=None)],
+        "Pure_Text_Questions": None,
+    }
+    row["Mask_Task"] = None
+    released(tmp_path / "forget_5", person("000"), row)
+    mine = [sample for sample in read_mllmu(tmp_path, "forget_5") if sample.subject == "001"]
+    assert [sample.options for sample in mine if sample.form == "classification"] == [{"A": "x"}]
+    assert not [sample for sample in mine if sample.form == "cloze"]
+
+
+def put(*path: str | int) -> Callable[[Row, Any], None]:
+    def change(row: Row, value: Any) -> None:
+        place: Any = row
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = value
+
+    return change
+
+
+MCQ = ("Classification_Task", "Image_Textual_Questions")
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "told"),
+    [
+        (put("ID"), None, "row 1: ID is None, expected some text"),
+        (put("ID"), "000", "row 1: ID is '000', expected an ID of its own .*row 0 has the same"),
+        (put("image"), None, r"row 1: image is \[None\], expected a list of at least one record"),
+        (put("image", "bytes"), None, r"row 1, image\[0\]: bytes is None, expected the bytes of a picture"),
+        (put("image", "bytes"), b"", r"row 1, image\[0\]: bytes is b'', expected the bytes of a picture"),
+        (put(*MCQ), [], r"row 1: Image_Textual_Questions is \[\], expected a list of at least one record"),
+        (put("Generation_Task"), [], r"row 1: Generation_Task is \[\], expected a list of at least one record"),
+        (
+            put(*MCQ, 1, "Correct_Answer"),
+            "E",
+            r"Questions\[1\]: Correct_Answer is 'E', expected one letter out of \['A'",
+        ),
+        (put(*MCQ, 1, "Correct_Answer"), "b", r"Questions\[1\]: Correct_Answer is 'b', expected one letter out of"),
+        (put(*MCQ, 1, "Correct_Answer"), "D", r"Correct_Answer is 'D', expected one letter out of \['A', 'B'\]"),
+        (put(*MCQ, 0, "Options"), None, r"Questions\[0\]: options is None, expected an object"),
+        (put(*MCQ, 0, "Options", "C"), "", r"Questions\[0\]: C is '', expected some text"),
+        (put(*MCQ, 0, "Question"), None, r"Questions\[0\]: Question is None, expected some text"),
+        (put("Mask_Task", 0, "Ground_Truth"), "", r"row 1, Mask_Task\[0\]: Ground_Truth is '', expected some text"),
+        (
+            put("Mask_Task", 0, "Type"),
+            "Video",
+            r"Mask_Task\[0\]: Type is 'Video', expected 'Image_Textual' or 'Pure_Text'",
+        ),
+        (put("Mask_Task", 0, "Type"), None, r"Mask_Task\[0\]: Type is None, expected some text"),
+    ],
+)
+def test_a_wrong_field_is_told_by_file_row_and_name(
+    tmp_path: Path, change: Callable[[Row, Any], None], value: Any, told: str
+) -> None:
+    row = person()
+    change(row, value)
+    released(tmp_path / "forget_5", person("000"), row)
+    with pytest.raises(
+        DataError, match=rf"forget_5/train-00000-of-00001\.parquet, row 1.*{told.removeprefix('row 1')}"
+    ):
+        read_mllmu(tmp_path, "forget_5")
+
+
+@pytest.mark.parametrize("metadata", ["no json", "{}", "[]", "null", "[1]", "[" * 50_000])
+def test_metadata_that_is_no_list_of_pairs(tmp_path: Path, metadata: str) -> None:
+    released(tmp_path / "ft_Data", {**taught(), "metadata": metadata})
+    with pytest.raises(DataError, match=r"row 0: metadata is .*, expected a list of at least one record"):
+        read_mllmu(tmp_path, "ft_Data")
+
+
+def test_metadata_pair_without_answer(tmp_path: Path) -> None:
+    released(tmp_path / "ft_Data", {**taught(), "metadata": '[{"Question": "Who?"}]'})
+    with pytest.raises(DataError, match=r"row 0, metadata\[0\]: Answer is None, expected some text"):
+        read_mllmu(tmp_path, "ft_Data")
+
+
+def test_test_set_without_views(tmp_path: Path) -> None:
+    released(tmp_path / "Test_Set", other_views("000"), {**other_views(), "images": []})
+    with pytest.raises(DataError, match=r"row 1: image is \[\], expected a list of at least one record"):
+        read_mllmu(tmp_path, "Test_Set")
+    assert read_mllmu(tmp_path, "Test_Set", modalities=["text"])
+
+
+def test_columns_of_another_type_are_told_too(tmp_path: Path) -> None:
+    released(tmp_path / "numbers", {**taught(), "ID": 1})
+    with pytest.raises(DataError, match="row 0: ID is 1, expected some text"):
+        read_mllmu(tmp_path, "numbers")
+    released(tmp_path / "words", {**person(), "Classification_Task": "none", "image": "face.png"})
+    with pytest.raises(DataError, match=r"row 0: image is \['face.png'\], expected a list of at least one record"):
+        read_mllmu(tmp_path, "words")
+    with pytest.raises(DataError, match=r"row 0: Classification_Task is \['none'\], expected a list of"):
+        read_mllmu(tmp_path, "words", modalities=["text"])
+
+
+def test_missing_and_unknown_columns(tmp_path: Path) -> None:
+    row = person()
+    row["biograhpy"] = row.pop("biography")
+    released(tmp_path / "forget_5", row)
+    with pytest.raises(DataError, match=r"parquet: the set of columns is .* unknown: \['biograhpy', 'biography'\]"):
+        read_mllmu(tmp_path, "forget_5")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1 no parquet at all PAR1"])
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "forget_5").mkdir()
+    (tmp_path / "forget_5" / "train-00000-of-00001.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"train-00000-of-00001\.parquet is not a sound parquet file: "):
+        read_mllmu(tmp_path, "forget_5")
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    file = write_mllmu([person()], tmp_path, "forget_5")
+    sound = file.read_bytes()
+    middle = len(sound) // 3
+    file.write_bytes(sound[:middle] + bytes(len(sound) - middle - 2000) + sound[-2000:])
+    with pytest.raises(DataError, match=r"train-00000-of-00001\.parquet"):
+        read_mllmu(tmp_path, "forget_5")
+
+
+def test_unknown_config_lists_those_on_disk(tmp_path: Path) -> None:
+    released(tmp_path / "forget_5", person())
+    released(tmp_path / "mine", person())
+    (tmp_path / "empty").mkdir()
+    assert configs_of(tmp_path) == ["forget_5", "mine"]
+    for unknown in ("forget_10", "empty", "..", "../mine", ""):
+        with pytest.raises(OptionError, match=r"no config .* are \['forget_5', 'mine'\].*'retain_85'"):
+            read_mllmu(tmp_path, unknown)
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"forms": ["quiz"]}, r"forms: got \['quiz'\], expected some of \['generation', 'classification', 'cloze'\]"),
+        ({"forms": []}, r"forms: got \[\]"),
+        ({"modalities": ["sound"]}, r"modalities: got \['sound'\], expected some of \['image', 'text'\]"),
+        ({"images": "last"}, r"images: got \['last'\], expected some of \['first', 'all'\]"),
+    ],
+)
+def test_illegal_options_name_the_legal_ones(tmp_path: Path, option: Any, told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        read_mllmu(tmp_path, "forget_5", **option)
+
+
+def test_published_counts() -> None:
+    assert (len(CONFIGS), CONFIGS["Retain_Set"], CONFIGS["forget_5"] + CONFIGS["retain_95"]) == (10, 153, 500)
+
+
+def test_a_hub_id_is_fetched_once_and_only_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    released(tmp_path / "forget_5", person())
+    calls: list[tuple[Any, ...]] = []
+
+    def fetch(name: str, repo_type: str, allow_patterns: str) -> str:
+        calls.append((name, repo_type, allow_patterns))
+        return str(tmp_path)
+
+    monkeypatch.setattr(mllmu, "snapshot_download", fetch)
+    assert read("MLLMMU/MLLMU-Bench:forget_5") == read_mllmu(tmp_path, "forget_5")
+    assert calls == [("MLLMMU/MLLMU-Bench", "dataset", "forget_5/*.parquet")]
+
+
+@pytest.mark.parametrize("failure", [LocalEntryNotFoundError("off"), OfflineModeIsEnabled("off"), HTTPError("off")])
+def test_an_unreachable_hub_is_a_data_error(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*_: Any, **__: Any) -> str:
+        raise failure
+
+    monkeypatch.setattr(mllmu, "snapshot_download", fetch)
+    with pytest.raises(
+        DataError, match=rf"cannot be had from the hub: {type(failure).__name__}: off.* pass its folder"
+    ):
+        read_mllmu("MLLMMU/MLLMU-Bench", "forget_5")
+
+
+@pytest.mark.parametrize("missing", ["no-such-folder", "a/b/c", "/no/such", "owner/name:config:", Path("owner/name")])
+def test_what_is_no_hub_id_is_not_fetched(missing: Path | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mllmu, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub"))
+    with pytest.raises(DataError, match=r"there is no folder .*, and that is no hub id"):
+        read_mllmu(missing, "forget_5")
+
+
+IMAGE = "struct<bytes: binary, path: string>"
+CHOICES = (
+    "list<element: struct<Correct_Answer: string, "
+    "Options: struct<A: string, B: string, C: string, D: string>, Question: string>>"
+)
+OPENS = "list<element: struct<Ground_Truth: string, Question: string, Type: string>>"
+TASKS = {
+    **dict.fromkeys(["ID", "Directory", "biography", "question", "answer"], "string"),
+    "Classification_Task": f"struct<Image_Textual_Questions: {CHOICES}, Pure_Text_Questions: {CHOICES}>",
+    "Generation_Task": OPENS,
+    "Mask_Task": OPENS,
+}
+WORLDS: list[tuple[Callable[[str], Row], dict[str, str]]] = [
+    (person, {"image": IMAGE, **TASKS}),
+    (other_views, {"images": f"list<element: {IMAGE}>", **TASKS}),
+    (taught, {"image": IMAGE, "ID": "string", "metadata": "string"}),
+]
+
+
+@pytest.mark.parametrize(("make", "schema"), WORLDS)
+def test_written_files_have_the_published_schema(tmp_path: Path, make: Callable[[str], Row], schema: Any) -> None:
+    file = write_mllmu([make("001"), make("002")], tmp_path, "forget_5")
+    assert file == tmp_path / "forget_5" / "train-00000-of-00001.parquet"
+    # Releases of pyarrow differ in what they call the entries of a list.
+    assert {field.name: str(field.type).replace("<item", "<element") for field in pq.read_schema(file)} == schema
+
+
+@pytest.mark.parametrize("make", [make for make, _ in WORLDS])
+def test_there_and_back(tmp_path: Path, make: Callable[[str], Row]) -> None:
+    rows = [make("001"), make("002")]
+    before = copy.deepcopy(rows)
+    file = write_mllmu(rows, tmp_path / "a", "mine")
+    assert rows == before
+    back = pq.read_table(file).to_pylist()
+    released(tmp_path / "b" / "mine", *rows)
+    assert read_mllmu(tmp_path / "a", "mine", images="all") == read_mllmu(tmp_path / "b", "mine", images="all")
+    again = write_mllmu(back, tmp_path / "c", "mine")
+    assert again.read_bytes() == file.read_bytes()
+    assert (
+        write_mllmu([dict(reversed(row.items())) for row in rows], tmp_path / "a", "mine").read_bytes()
+        == again.read_bytes()
+    )
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_writing_again_replaces(tmp_path: Path) -> None:
+    write_mllmu([person("001")], tmp_path, "mine")
+    write_mllmu([person("002")], tmp_path, "mine")
+    assert subjects(read_mllmu(tmp_path, "mine")) == ["002"]
+
+
+def test_arrays_in_rows_are_lists(tmp_path: Path) -> None:
+    row = other_views()
+    for column in ("images", "Generation_Task", "Mask_Task"):
+        row[column] = np.array(row[column], dtype=object)
+    for name, records in row["Classification_Task"].items():
+        row["Classification_Task"][name] = np.array(records, dtype=object)
+    file = write_mllmu([row], tmp_path / "a", "Test_Set")
+    assert file.read_bytes() == write_mllmu([other_views()], tmp_path / "b", "Test_Set").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([], "forget_5: there is no row to write"),
+        ([person(), taught("002")], r"forget_5, row 1: the set of columns is .* expected \['image', 'ID', 'Directory'"),
+        ([{**person(), "name": "X"}], r"forget_5, row 0: the set of columns is .* unknown: \['name'\]"),
+        ([person(), person()], "row 1: ID is '001', expected an ID of its own"),
+        ([{**person(), "Mask_Task": [opened("q", "", "Pure_Text")]}], r"row 0, Mask_Task\[0\]: Ground_Truth is ''"),
+        ([{**person(), "Mask_Task": [{"Ground": "x"}]}], r"row 0, Mask_Task\[0\]: Type is None"),
+        ([{**person(), "Directory": 7}], "forget_5: a value does not fit the schema: .*Expected:\nimage: struct"),
+        ([{**person(), "image": "face.png"}], "forget_5: a value does not fit the schema"),
+    ],
+)
+def test_nothing_is_written_that_could_not_be_read(tmp_path: Path, rows: list[Row], told: str) -> None:
+    file = write_mllmu([person("009")], tmp_path, "forget_5")
+    before = file.read_bytes()
+    with pytest.raises(DataError, match=told):
+        write_mllmu(rows, tmp_path, "forget_5")
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize("config", ["", "..", "a/b", "a:b", "../x", ".hidden", "*"])
+def test_a_config_is_a_plain_folder_name(tmp_path: Path, config: str) -> None:
+    with pytest.raises(OptionError, match="expected a plain folder name"):
+        write_mllmu([person()], tmp_path, config)
+
+
+def test_an_unwritable_place_is_a_save_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SaveError, match=r"cannot write .*train-00000-of-00001\.parquet"):
+        write_mllmu([person()], tmp_path / "file", "forget_5")
+
+
+def test_read_finds_the_config(tmp_path: Path) -> None:
+    released(tmp_path / "forget_5", person())
+    expected = read_mllmu(tmp_path, "forget_5")
+    assert read(tmp_path) == read(f"{tmp_path}:forget_5") == read(tmp_path, "forget_5") == expected
+    released(tmp_path / "retain_95", person("002"))
+    assert subjects(read(f"{tmp_path}:retain_95")) == ["002"]
+    with pytest.raises(OptionError, match=r"are \['forget_5', 'retain_95'\]. Say which to read, as in '.*:forget_5'"):
+        read(tmp_path)
+    with pytest.raises(OptionError, match=r"holds no data.jsonl, and its configs .* are \[\]"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(OptionError, match="no config 'forget_6'"):
+        read(f"{tmp_path}:forget_6")
+
+
+def test_a_folder_may_have_a_colon_in_its_name(tmp_path: Path) -> None:
+    released(tmp_path / "a:b" / "forget_5", person())
+    assert subjects(read(tmp_path / "a:b")) == subjects(read(f"{tmp_path}/a:b:forget_5")) == ["001"]
+
+
+def test_wrong_static_types_do_not_pass_as_options(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="forms: got"):
+        read_mllmu(tmp_path, "forget_5", forms=cast(Any, "cloze"))

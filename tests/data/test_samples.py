@@ -1,0 +1,72 @@
+"""What a sample refuses to be, and that pictures are decoded only on demand."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from unsee.data.samples import Picture, Sample, require_disjoint, require_some, subjects
+from unsee.errors import DataError, ImageError
+
+
+def sample(subject: str = "p1", **fields: Any) -> Sample:
+    return Sample(**{"id": "s", "subject": subject, "question": "q", "answer": "a", "gold": "a", **fields})
+
+
+def png(mode: str = "RGB", colour: Any = (1, 2, 3)) -> bytes:
+    stream = io.BytesIO()
+    Image.new(mode, (4, 3), colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_picture_is_decoded_to_rgb_from_bytes_and_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "p.png"
+    file.write_bytes(png("L", 7))
+    for picture in (Picture("p", png("L", 7)), Picture("p", file)):
+        image = picture.load()
+        assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGB", (4, 3), (7, 7, 7))
+
+
+@pytest.mark.parametrize("source", [b"", b"no picture", png()[:40], Path("missing.png")])
+def test_unreadable_picture_is_named(source: bytes | Path) -> None:
+    with pytest.raises(ImageError, match=r"cannot read picture 'p1/face': .* Expected a PNG, JPEG, WebP or BMP"):
+        Picture("p1/face", source).load()
+
+
+def test_bytes_stay_out_of_the_printed_picture() -> None:
+    assert repr(Picture("p", png())) == "Picture(id='p')"
+
+
+def test_unknown_form_is_refused() -> None:
+    with pytest.raises(DataError, match="sample 's': form is 'quiz', expected one of"):
+        sample(form="quiz")
+
+
+def test_blank_question_is_refused() -> None:
+    with pytest.raises(DataError, match="sample 's': the question is empty"):
+        sample(question=" \n")
+
+
+@pytest.mark.parametrize("options", [None, {}, {"B": "b"}])
+def test_classification_needs_its_answer_among_the_options(options: dict[str, str] | None) -> None:
+    with pytest.raises(DataError, match="a classification needs options that contain its answer; got answer 'A'"):
+        sample(answer="A", form="classification", options=options)
+
+
+def test_subjects_keep_first_appearance() -> None:
+    assert subjects([sample("b"), sample("a"), sample("b")]) == ["b", "a"]
+
+
+def test_empty_set_is_refused_by_name() -> None:
+    require_some([sample()], "forget")
+    with pytest.raises(DataError, match="the forget set is empty"):
+        require_some([], "forget")
+
+
+def test_shared_subjects_are_named_and_cut_after_five() -> None:
+    require_disjoint([sample("a")], [sample("b")], ("forget", "retain"))
+    many = [sample(f"p{number}") for number in range(7)]
+    with pytest.raises(DataError, match=r"7 subject\(s\) are in both the forget and the retain set: .* and 2 more"):
+        require_disjoint(many, many, ("forget", "retain"))
