@@ -168,6 +168,13 @@ def test_no_weight_flag_mode_or_gradient_is_changed() -> None:
         assert not values.requires_grad
 
 
+def test_no_graph_through_the_weights_is_kept_while_it_runs() -> None:
+    loaded = tiny_llava()
+    trained: list[bool] = []
+    attack(loaded, steps=1, progress=lambda _: trained.extend(p.requires_grad for p in loaded.model.parameters()))
+    assert trained and not any(trained)
+
+
 def test_flags_and_modes_come_back_after_a_failure() -> None:
     loaded = tiny_llava()
     loaded.model.train()

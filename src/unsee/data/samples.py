@@ -106,3 +106,9 @@ def require_disjoint(first: Iterable[Sample], second: Iterable[Sample], names: t
             f"{len(shared)} subject(s) are in both the {names[0]} and the {names[1]} set: {shown}. "
             "A subject is either forgotten or kept; remove it from one of them."
         )
+
+
+def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """At most `count` samples, evenly spaced, so that every subject and form has a chance to be among them."""
+    step = max(1, len(samples) // count)
+    return list(samples[::step][:count])

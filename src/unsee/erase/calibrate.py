@@ -39,7 +39,9 @@ def thresholds(scores: Float[Tensor, "M K"], tail: float) -> Float[Tensor, " K"]
         raise OptionError(f"tail is {tail}, expected a share in (0, 1), such as 0.005")
     count = scores.shape[0]
     if count == 0:
-        raise CalibrationError("there are no calibration prompts, so no threshold can be set. Give kept people that the fit does not see.")
+        raise CalibrationError(
+            "there are no calibration prompts, so no threshold can be set. Give kept people that the fit does not see."
+        )
     rank = -int(-(count + 1) * (1 - tail) // 1)
     ordered = scores.double().sort(0).values
     limit = ordered[min(rank, count) - 1]

@@ -137,6 +137,18 @@ def capture_batches(
         yield indices, States(tuple(layers), pooled)
 
 
+def capture_features(
+    loaded: LoadedModel,
+    samples: Sequence[Sample],
+    layers: Sequence[int],
+    batch_size: int = 16,
+    progress: Progress | None = None,
+) -> Float[Tensor, "N R 2 D"]:
+    """What a held gate reads, per layer: last prompt token and mean over the prompt; raises as `capture` does."""
+    states = capture(loaded, samples, layers, batch_size, progress=progress)
+    return torch.stack([states.last, states.mean], dim=2)
+
+
 def capture_answers(
     loaded: LoadedModel,
     samples: Sequence[Sample],

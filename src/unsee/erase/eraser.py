@@ -4,16 +4,17 @@ An eraser holds no model, no name and no picture. `HeldGate` is the default: rea
 `LayerGate` is the published one: every layer reads for itself and adds in proportion.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
 import torch
 
-from unsee.erase.artifact import load_artifact, save_artifact
+from unsee.erase.artifact import TensorSpec, library_versions, load_artifact, read_config, save_artifact
 from unsee.erase.direction import random_direction
-from unsee.errors import ArtifactError, MismatchError
-from unsee.models.load import LoadedModel
+from unsee.errors import ArtifactError
 from unsee.shapes import Bool, Float, Tensor
 
 POOLINGS = ("last", "mean")
@@ -101,3 +102,109 @@ class Eraser:
         """The control: the same gate, steering along a random direction of equal norm per layer and step."""
         generator = torch.Generator().manual_seed(seed)
         return replace(self, trajectory=random_direction(self.trajectory, generator), method="random")
+
+    def save_pretrained(self, directory: str | Path) -> str:
+        """Save as a small folder, laid out as PEFT lays out an adapter; returns the content id.
+
+        Raises:
+            SaveError: the files could not be written; what was there is intact.
+        """
+        tensors = {"trajectory": self.trajectory.float()}
+        if isinstance(self.gate, HeldGate):
+            gate = self.gate
+            tensors |= {"gate.weight": gate.weight, "gate.bias": gate.bias, "gate.threshold": gate.threshold}
+        else:
+            tensors["gate.weight"] = self.gate.weight
+        return save_artifact(directory, "eraser", self._config(), tensors, self.card())
+
+    @staticmethod
+    def from_pretrained(directory: str | Path) -> "Eraser":
+        """Load, refusing anything that is not exactly what was saved.
+
+        Raises:
+            ArtifactError: names the file and field at fault.
+        """
+        settings = dict(read_config(directory, "eraser")["settings"])
+        held = _take(settings, "gate", directory) == "held"
+        artifact = load_artifact(directory, "eraser", _HELD if held else _PER_LAYER)
+        tensors, config = artifact.tensors, artifact.config
+        read = tuple(_take(settings, "read_layers", directory))
+        if held:
+            gate = HeldGate(read, tensors["gate.weight"], tensors["gate.bias"], tensors["gate.threshold"])
+        else:
+            gate = LayerGate(tensors["gate.weight"])
+        return Eraser(
+            model=dict(config["base_model"]),
+            family=config["family"],
+            layers=tuple(config["layers"]),
+            gate=gate,
+            trajectory=tensors["trajectory"],
+            strength=float(_take(settings, "strength", directory)),
+            method=config["method"],
+            subjects=tuple(_take(settings, "subjects", directory)),
+            report=_take(settings, "report", directory),
+            settings=settings,
+            counts=dict(config["counts"]),
+        )
+
+    def card(self) -> str:
+        """A page for people; no names, no pictures."""
+        lines = [f"| {f['check']} | {f['result']} | {f['verdict']} |" for f in self.report]
+        head = [
+            "---",
+            "library_name: unsee",
+            f"base_model: {self.model['id']}",
+            "tags: [machine-unlearning, activation-steering]",
+            "---",
+            f"# Erasure request for {self.model['id']}",
+            "",
+            f"{len(self.subjects)} subject(s), method {self.method}, strength {self.strength:g}, layers "
+            f"{self.layers[0]} to {self.layers[-1]}.",
+            "",
+            "This file steers answers of one deployment. The weights still contain what they contained; nothing is "
+            "deleted from training data, and whoever runs the model without it is not bound by it. It is derived from "
+            "personal data: treat it as such.",
+            "",
+            "| check | result | verdict |",
+            "|---|---|---|",
+        ]
+        return "\n".join([*head, *lines, ""])
+
+    def _config(self) -> dict[str, Any]:
+        gate = self.gate
+        held = {
+            "gate": "held" if isinstance(gate, HeldGate) else "per-layer",
+            "read_layers": list(gate.layers) if isinstance(gate, HeldGate) else [],
+            "strength": self.strength,
+            "subjects": list(self.subjects),
+            "report": self.report,
+        }
+        return {
+            "base_model": self.model,
+            "family": self.family,
+            "layers": list(self.layers),
+            "hidden_size": self.trajectory.shape[-1],
+            "method": self.method,
+            "settings": self.settings | held,
+            "counts": self.counts,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "libraries": library_versions(),
+        }
+
+
+_FULL = torch.float32
+_PER_LAYER: Mapping[str, TensorSpec] = {"trajectory": (_FULL, ("L", "S", "D")), "gate.weight": (_FULL, ("L", "D"))}
+_HELD: Mapping[str, TensorSpec] = {
+    "trajectory": (_FULL, ("L", "S", "D")),
+    "gate.weight": (_FULL, ("K", "R", 2, "D")),
+    "gate.bias": (_FULL, ("K",)),
+    "gate.threshold": (_FULL, ("K",)),
+}
+
+
+def _take(settings: dict[str, Any], name: str, directory: str | Path) -> Any:
+    if name not in settings:
+        raise ArtifactError(
+            f"{directory}: settings in erasure_config.json lack {name!r}. Expected an artifact that unsee wrote; fetch it again."
+        )
+    return settings.pop(name)

@@ -224,6 +224,30 @@ def ridge_gates(
     return torch.stack([weight for weight, _ in gates]), torch.stack([bias for _, bias in gates])
 
 
+def ridge_gates_of_states(
+    positives: Sequence[Float[Tensor, "_ M"]], negative: Float[Tensor, "N M"], gamma: float
+) -> tuple[Float[Tensor, "K M"], Float[Tensor, " K"]]:
+    """`ridge_gates` from the states themselves, in the smaller of the two exact forms.
+
+    With fewer states than features the solution lies in their span, `w = B w'` with `B` an orthonormal basis of it, and
+    the problem is solved for `w'`: N^2 numbers in place of M^2, which at 7B width and four layers is 8 GB against 54 GB
+    and more. The ridge is rotation invariant, so the result is the same.
+
+    Raises:
+        OptionError, DataError, CalibrationError: as `ridge_gates`.
+    """
+    states = torch.cat([negative, *positives]).double()
+    count, width = states.shape
+    if count >= width:
+        return ridge_gates([Moments.of(one) for one in positives], Moments.of(negative), gamma)
+    require_finite(states, "states")
+    basis = torch.linalg.qr(states.mT).Q
+    inside = [Moments.of(one.double() @ basis) for one in positives]
+    # The ridge is relative to the mean spread of a feature, and there are fewer of them here.
+    weight, bias = ridge_gates(inside, Moments.of(negative.double() @ basis), gamma * count / width)
+    return weight @ basis.mT, bias
+
+
 def _solve(
     matrix: Float[Tensor, "*batch A A"], right: Float[Tensor, "*batch A"], gamma: float
 ) -> Float[Tensor, "*batch A"]:

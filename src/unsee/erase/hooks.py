@@ -1,386 +1,283 @@
 """The effect: `with erased(model, eraser): ...` steers a model and leaves no trace of it.
 
-Hooks are set on the decoder blocks that the adapter names, all of them or none. They hand each call's tensors to the
-arithmetic of `steer` and add what it returns. Positions are counted as they are steered and compared with what the
-policy requires; where they differ, the call fails: an answer is never given silently unsteered.
+Hooks are set on every decoder block that the adapter names, all of them or none. They hand each call to the blocks that
+are open in the caller's own context and write back what those add; what another thread or task has opened is not seen.
+Where steering did not happen exactly as required the call fails: an answer is never given silently unsteered.
 """
 
+import inspect
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol, final
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from typing import Any, NoReturn, final
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from torch.utils.hooks import RemovableHandle
+from transformers import Cache, PreTrainedModel
 
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.steer import Steps, along_trajectory, number_steps, pooled
-from unsee.errors import MismatchError, OptionError, SteeringError
-from unsee.models import adapter_for
-from unsee.shapes import Bool, Float, Int, Tensor
+from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.policy import Reading
+from unsee.erase.steer import added
+from unsee.erase.steering import Call, Steering, refuse_packed
+from unsee.errors import ArtifactError, MismatchError, OptionError, SteeringError
+from unsee.models import AbstractAdapter, adapter_for
+from unsee.shapes import Bool, Tensor
 
+__all__ = ["Reading", "Steering", "erased", "require_fits"]
 
-@final
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """What one eraser's gate said to the prompts of one call.
-
-    Attributes:
-        margins: score less threshold, per row and subject; for a published gate its value per row and steered layer.
-        fired: rows that are steered; a published gate always steers, in proportion.
-    """
-
-    margins: Float[Tensor, "B K"]
-    fired: Bool[Tensor, " B"]
-
-
-class _Policy(Protocol):
-    """How one eraser acts within one prompt's calls."""
-
-    def at(self, layer: int, states: Float[Tensor, "B T D"], steps: Steps) -> Float[Tensor, "B T D"] | None:
-        """What to add to the input of this layer, or None."""
-        ...
-
-    def required(self, steps: Steps) -> int:
-        """How many positions each steered layer must have steered in this call."""
-        ...
-
-    def reading(self) -> Reading | None:
-        """What the gate said, once it has."""
-        ...
-
-
-@final
-class _Held:
-    """Read the prompt, decide once, steer every step from the last prompt token on."""
-
-    def __init__(self, eraser: Eraser, gate: HeldGate) -> None:
-        self._eraser, self._gate = eraser, gate
-        self._features: Tensor | None = None
-        self._fired: Tensor | None = None
-        self.steered = 0
-
-    def at(self, layer: int, states: Tensor, steps: Steps) -> Tensor | None:
-        if layer == self._eraser.layers[0]:
-            self.steered = 0
-        if layer in self._gate.layers and bool(steps.in_prompt.any()):
-            self._read(layer, states, steps)
-        if layer not in self._eraser.layers or not bool(steps.answering.any()):
-            return None
-        if self._fired is None:
-            raise SteeringError(
-                f"layer {layer} is to be steered but the gate has not been decided: a read layer was skipped. "
-                "Nothing is answered. Check that the model runs its decoder blocks in order."
-            )
-        trajectory = self._eraser.trajectory[self._eraser.layers.index(layer)].to(states.device, torch.float32)
-        strength = self._fired.to(states.device) * self._eraser.strength
-        self.steered += int((steps.answering & self._fired.to(states.device).unsqueeze(1)).sum())
-        if not bool(self._fired.any()):
-            return None
-        return along_trajectory(strength, trajectory, steps)
-
-    def _read(self, layer: int, states: Tensor, steps: Steps) -> None:
-        gate = self._gate
-        if self._features is None:
-            self._features = torch.zeros(states.shape[0], len(gate.layers), 2, states.shape[-1])
-        index = gate.layers.index(layer)
-        part = pooled(states, steps).cpu()
-        # A call that holds the whole prompt again (no cache) must not be counted twice.
-        starts = (steps.in_prompt & (steps.step == 1 - steps.prompt_tokens.unsqueeze(1))).any(1).cpu()
-        kept = torch.where(starts.view(-1, 1, 1), torch.zeros_like(part), self._features[:, index])
-        self._features[:, index] = kept + part
-        if layer == gate.layers[-1] and bool((steps.real & (steps.step == 0)).any()):
-            self._fired = gate.fires(self._features)
-
-    def required(self, steps: Steps) -> int:
-        if self._fired is None:
-            return 0
-        rows = (steps.answering & self._fired.to(steps.step.device).unsqueeze(1)).sum()
-        return int(rows) * len(self._eraser.layers)
-
-    def reading(self) -> Reading | None:
-        if self._fired is None or self._features is None:
-            return None
-        return Reading(self._gate.margins(self._features), self._fired)
-
-
-@final
-class _PerLayer:
-    """The published policy: gate and addition at each layer, all prompt positions, prefill only."""
-
-    def __init__(self, eraser: Eraser, gate: LayerGate) -> None:
-        self._eraser, self._gate = eraser, gate
-        self._values: dict[int, Tensor] = {}
-        self.steered = 0
-
-    def at(self, layer: int, states: Tensor, steps: Steps) -> Tensor | None:
-        if layer not in self._eraser.layers:
-            return None
-        if layer == self._eraser.layers[0]:
-            self.steered = 0
-        if not bool(steps.in_prompt.any()):
-            return None
-        if not self._whole(steps):
-            raise SteeringError(
-                "the published gate adds to all prompt positions what it reads at the last one, so it needs the prompt "
-                "in one call, and got a part of it. Switch chunked prefill off, or use the default method."
-            )
-        index = self._eraser.layers.index(layer)
-        last = pooled(states, steps)[:, 0]
-        value = last @ self._gate.weight[index].to(states.device, torch.float32)
-        self._values[layer] = value.cpu()
-        direction = self._eraser.trajectory[index, 0].to(states.device, torch.float32)
-        self.steered += int(steps.in_prompt.sum())
-        return self._eraser.strength * value.view(-1, 1, 1) * direction * steps.in_prompt.unsqueeze(-1)
-
-    @staticmethod
-    def _whole(steps: Steps) -> bool:
-        return bool((steps.in_prompt.sum(1) == steps.prompt_tokens).all())
-
-    def required(self, steps: Steps) -> int:
-        return int(steps.in_prompt.sum()) * len(self._eraser.layers)
-
-    def reading(self) -> Reading | None:
-        if not self._values:
-            return None
-        values = torch.stack([self._values[layer] for layer in self._eraser.layers], dim=1)
-        return Reading(values, torch.ones(values.shape[0], dtype=torch.bool))
-
-
-def _policy(eraser: Eraser) -> _Held | _PerLayer:
-    gate = eraser.gate
-    return _Held(eraser, gate) if isinstance(gate, HeldGate) else _PerLayer(eraser, gate)
-
-
-@dataclass
-class _Prompt:
-    """The prompt whose calls are under way."""
-
-    mask: Bool[Tensor, "B C"]
-    tokens: Int[Tensor, " B"]
-    policies: list[_Held | _PerLayer]
-    fed: int = 0
-
-
-@final
-@dataclass
-class Steering:
-    """What is happening inside a `with erased(...)` block; read it after a call.
-
-    Attributes:
-        erasers: the requests in force.
-        positions: steered positions so far, over all rows, layers and calls of this block.
-    """
-
-    erasers: tuple[Eraser, ...]
-    positions: int = 0
-    _thread: int = field(default_factory=threading.get_ident)
-    _announced: tuple[Tensor, Tensor] | None = None
-    _prompt: _Prompt | None = None
-    _steps: Steps | None = None
-    _visited: list[int] = field(default_factory=list)
-
-    @property
-    def readings(self) -> list[Reading | None]:
-        """What each gate said to the latest prompts, one entry per eraser."""
-        return [policy.reading() for policy in self._prompt.policies] if self._prompt else [None] * len(self.erasers)
-
-    @property
-    def here(self) -> bool:
-        """Whether this is the thread that opened the block; others use the model as if it were not there."""
-        return threading.get_ident() == self._thread
-
-    def announce(self, mask: Bool[Tensor, "B C"], tokens: Int[Tensor, " B"]) -> None:
-        """The next calls belong to these prompts."""
-        self._announced, self._prompt = (mask, tokens), None
-
-    def begin(self, embeddings: Tensor, cached: int, mask: Tensor | None) -> None:
-        """A call of the decoder starts."""
-        rows, width = embeddings.shape[:2]
-        if self._announced is not None:
-            if self._prompt is None:
-                self._prompt = self._expanded(rows, *self._announced)
-        elif cached == 0:
-            real = torch.ones(rows, width, dtype=torch.bool) if mask is None else mask.bool()
-            self._prompt = _Prompt(real, real.sum(1), [_policy(e) for e in self.erasers])
-        prompt = self._prompt
-        if prompt is None or prompt.mask.shape[0] != rows:
-            known = "none" if prompt is None else str(prompt.mask.shape[0])
-            raise SteeringError(
-                f"a call continues a cache of {rows} row(s), but prompts known to this block: {known}. The gate cannot be "
-                "decided for rows whose prompt it has not read. Start the cache inside the block."
-            )
-        device = embeddings.device
-        self._steps = number_steps(prompt.mask.to(device), prompt.tokens.to(device), cached, width)
-        self._visited = []
-        prompt.fed = max(prompt.fed, cached + width)
-
-    def _expanded(self, rows: int, mask: Tensor, tokens: Tensor) -> _Prompt:
-        times, rest = divmod(rows, mask.shape[0])
-        if rest or not times:
-            raise SteeringError(
-                f"generate was called with {mask.shape[0]} prompt(s) but the decoder runs {rows} row(s): rows cannot be "
-                "matched to prompts. Use greedy, sampling or beam search."
-            )
-        return _Prompt(mask.repeat_interleave(times, 0), tokens.repeat_interleave(times, 0), [_policy(e) for e in self.erasers])
-
-    def visit(self, layer: int, states: Tensor) -> Tensor | None:
-        """A named block is about to run; what it should see instead, or None."""
-        if self._steps is None or self._prompt is None:
-            raise SteeringError(f"decoder block {layer} ran outside a call of the decoder. Call the model as a whole.")
-        self._visited.append(layer)
-        added = [part for p in self._prompt.policies if (part := p.at(layer, states, self._steps)) is not None]
-        if not added:
-            return None
-        return states + sum(added).to(states.dtype)  # type: ignore[union-attr]
-
-    def finish(self, layers: Sequence[int]) -> None:
-        """A call of the decoder has ended: was everything steered that had to be?"""
-        steps, prompt = self._steps, self._prompt
-        assert steps is not None and prompt is not None
-        if self._visited != list(layers):
-            raise SteeringError(
-                f"expected decoder blocks {list(layers)} to be steered once each and in order, got {self._visited}. "
-                "Nothing is answered. A compiled or fused model may bypass hooks; run it eagerly."
-            )
-        for policy in prompt.policies:
-            required = policy.required(steps)
-            if policy.steered != required:
-                raise SteeringError(f"steered {policy.steered} positions where the policy requires {required}. Nothing is answered.")
-            self.positions += policy.steered
-        self._steps = None
-
-    def conclude(self, columns: int) -> None:
-        """A generation of so many columns has ended: did every token but the last pass through the hooks?"""
-        fed = self._prompt.fed if self._prompt else 0
-        self._announced = None
-        if fed < columns - 1:
-            raise SteeringError(
-                f"{columns - 1} positions were to pass through the steered decoder, {fed} did. Nothing is answered. "
-                "Run the model without graph capture or external engines, or use unsee's plugin for them."
-            )
-
-
-class _Generate:
-    """Stands in for `model.generate` while blocks are open, to know where each prompt ends."""
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        self._generate, self._pad = model.generate, model.config.get_text_config().pad_token_id
-        self.active: list[Steering] = []
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        mine = [steering for steering in self.active if steering.here]
-        if not mine:
-            return self._generate(*args, **kwargs)
-        given = args[0] if args else kwargs.get("input_ids", kwargs.get("inputs", kwargs.get("inputs_embeds")))
-        if given is None:
-            raise SteeringError("generate was called without a prompt, so there is nothing to decide on. Pass input_ids.")
-        mask = self._mask(given, kwargs.get("attention_mask"))
-        for steering in mine:
-            steering.announce(mask, mask.sum(1))
-        result = self._generate(*args, **kwargs)
-        sequences = result if isinstance(result, Tensor) else result.sequences
-        embedded = given.shape[1] if given.ndim == 3 else 0  # then the prompt is not part of what is returned
-        for steering in mine:
-            steering.conclude(sequences.shape[1] + embedded)
-        return result
-
-    def _mask(self, given: Tensor, mask: Tensor | None) -> Tensor:
-        if mask is not None:
-            return mask.bool()
-        if given.ndim == 2 and self._pad is not None and bool((given == self._pad).any()):
-            raise SteeringError(
-                "the prompts hold pad tokens but no attention_mask was passed, so pads would enter the gate. "
-                "Pass attention_mask as the processor returns it."
-            )
-        return torch.ones(given.shape[:2], dtype=torch.bool, device=given.device)
+# A context and not a thread: tasks of one thread must not share a block, and a worker that inherits one must.
+_OPEN: ContextVar[tuple[Steering, ...]] = ContextVar("unsee_open_blocks", default=())
+# Two threads that open their first block on one model at once must not both install hooks.
+_INSTALLING = threading.Lock()
 
 
 @contextmanager
 def erased(model: PreTrainedModel, *erasers: Eraser, prompt_tokens: Sequence[int] | None = None) -> Iterator[Steering]:
     """Steer a model inside the block; outside it is bit for bit what it was.
 
-    `h <- h + lambda g d_t` at the input of each steered block, for the rows whose gate fires (`g` in {0, 1}; the
-    published gate is proportional). A plain forward without cache counts as one whole prompt.
+    `h <- h + lambda g d_t` at the input of each steered decoder block, for the rows whose gate fires (`g` in {0, 1};
+    the published gate is proportional). A forward without cache counts as one whole prompt per row. Nested blocks act
+    as one block with all their erasers.
+
+    The block holds in its own context: other threads use the model as if it were not there. A thread that generates
+    for this block, for a streamer say, must take the context along: `asyncio.to_thread` does, and so does
+    `Thread(target=contextvars.copy_context().run, args=(model.generate,), kwargs=...)`.
 
     Args:
         model: any model with an adapter; its weights are not touched.
         erasers: requests in force together; each decides for itself.
-        prompt_tokens: real prompt tokens per row, for plain forwards that hold a prompt and an answer.
+        prompt_tokens: real prompt tokens per row, for calls whose rows hold a prompt and the start of an answer.
 
     Raises:
         OptionError: no eraser.
-        MismatchError: an eraser was made for another width or depth.
-        SteeringError: inside the block, whenever steering did not happen exactly as required.
+        ArtifactError: an eraser contradicts itself; a MismatchError if it was made for another kind of model.
+        SteeringError: the model is compiled; inside the block, whenever steering did not happen exactly as required.
     """
     if not erasers:
         raise OptionError("no eraser was given: expected at least one. To run the model as it is, leave the block out.")
     adapter = adapter_for(model)
-    blocks, decoder = adapter.layers(model), adapter.text_model(model)
     for eraser in erasers:
-        require_fits(eraser, len(blocks), adapter.hidden_size(model))
-    layers = sorted({layer for e in erasers for layer in (*e.layers, *(e.gate.layers if isinstance(e.gate, HeldGate) else ()))})
-    steering = Steering(erasers)
-    tokens = None if prompt_tokens is None else torch.tensor(list(prompt_tokens))
+        require_fits(eraser, len(adapter.layers(model)), adapter.hidden_size(model))
+    if any(module._compiled_call_impl is not None for module in model.modules()):
+        raise SteeringError("the model is compiled, so its graph may not see hooks. Load it again without compile().")
+    steering = Steering(erasers, None if prompt_tokens is None else tuple(prompt_tokens))
+    installed = _Installed.on(model, adapter, steering)
+    _OPEN.set((*_OPEN.get(), steering))
+    try:
+        yield steering
+        installed.require_intact()
+    finally:
+        _OPEN.set(tuple(other for other in _OPEN.get() if other is not steering))
+        installed.close(steering)
 
-    def begin(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not steering.here:
+
+@final
+class _Installed:
+    """The hooks of one model, shared by all blocks open on it; stands in for `model.generate` meanwhile."""
+
+    def __init__(self, model: PreTrainedModel, adapter: AbstractAdapter) -> None:
+        self._open: set[Steering] = set()
+        self._generate, self._pads = model.generate, _pad_tokens(model)
+        self._signature = inspect.signature(model.forward)
+        decoder, blocks = adapter.text_model(model), adapter.layers(model)
+        self._depth = len(blocks)
+        self._handles: list[RemovableHandle] = [
+            model.register_forward_pre_hook(self._require_mask, with_kwargs=True),
+            decoder.register_forward_pre_hook(self._begin, with_kwargs=True),
+            *(block.register_forward_pre_hook(self._visit(i), with_kwargs=True) for i, block in enumerate(blocks)),
+            decoder.register_forward_hook(self._finish, always_call=True),
+        ]
+        shadows = {"generate": self, "init_continuous_batching": self._refuse_batching}
+        self._undo = ExitStack()
+        for name, shadow in shadows.items():
+            self._undo.callback(_restore, model.__dict__, name, model.__dict__.get(name))
+            model.__dict__[name] = shadow
+
+    @staticmethod
+    def on(model: PreTrainedModel, adapter: AbstractAdapter, steering: Steering) -> "_Installed":
+        """The hooks of this model, set now if this is the first block on it."""
+        with _INSTALLING:
+            found = model.__dict__.get("generate")
+            installed = found if isinstance(found, _Installed) else _Installed(model, adapter)
+            installed._open.add(steering)
+            return installed
+
+    def close(self, steering: Steering) -> None:
+        """Take all hooks away with the last block."""
+        with _INSTALLING:
+            self._open.discard(steering)
+            if not self._open:
+                for handle in self._handles:
+                    handle.remove()
+                self._undo.close()
+
+    def require_intact(self) -> None:
+        """Refuse to end a block whose hooks were taken away inside it."""
+        if any(handle.id not in (handle.hooks_dict_ref() or {}) for handle in self._handles):
+            raise SteeringError(
+                "a hook was removed from the model inside the block, so what it has answered since may be unsteered. "
+                "Discard those answers."
+            )
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise SteeringError("the model cannot be copied or pickled while it is erased. Do that outside the block.")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Generate, with every prompt and its end known to the open blocks."""
+        blocks = self._here()
+        if not blocks:
+            return self._generate(*args, **kwargs)
+        ids = next((x for x in (*args[:1], kwargs.get("inputs"), kwargs.get("input_ids")) if x is not None), None)
+        prompt = kwargs.get("inputs_embeds") if kwargs.get("inputs_embeds") is not None else ids
+        if prompt is None:
+            raise SteeringError(
+                "generate was called without a prompt, so there is nothing to decide on: pass input_ids."
+            )
+        mask = kwargs.get("attention_mask")
+        if mask is None:
+            self._require_no_pads(ids)
+            mask = torch.ones(prompt.shape[:2])
+        columns: int | None = None
+        try:
+            for block in blocks:
+                block.start_generation(mask.bool().cpu())
+            # A graph made by torch.compile would run without these hooks.
+            result = self._generate(*args, **{**kwargs, "disable_compile": True})
+            sequences = result if isinstance(result, Tensor) else result.sequences
+            columns = prompt.shape[1] + sequences.shape[1] - (0 if ids is None else ids.shape[1])
+        finally:
+            for block in blocks:
+                block.end_generation(columns)
+        return result
+
+    def _here(self) -> list[Steering]:
+        return [steering for steering in _OPEN.get() if steering in self._open]
+
+    # Hooks may be called without kwargs by a thread that runs while another one is removing them.
+
+    def _require_mask(self, _: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> None:
+        blocks = self._here()
+        if not blocks or blocks[0].generating:
             return
-        embeddings = kwargs["inputs_embeds"] if kwargs.get("inputs_embeds") is not None else args[0]
-        cache, mask = kwargs.get("past_key_values"), kwargs.get("attention_mask")
-        cached = int(cache.get_seq_length()) if cache is not None else 0
-        if tokens is not None and cached == 0:
-            real = torch.ones(embeddings.shape[:2], dtype=torch.bool) if mask is None else mask.bool()
-            steering.announce(real, tokens)
-        steering.begin(embeddings, cached, mask if mask is not None and mask.ndim == 2 else None)
+        given = self._signature.bind_partial(*args, **(kwargs or {})).arguments
+        if given.get("attention_mask") is None and _columns(given.get("past_key_values")) == 0:
+            self._require_no_pads(given.get("input_ids"))
 
-    def visit(layer: int) -> Any:
-        def hook(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-            states = steering.visit(layer, args[0]) if steering.here else None
-            return None if states is None else (states, *args[1:])
+    def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> None:
+        blocks = self._here()
+        if not blocks:
+            return
+        kwargs = kwargs or {}
+        tokens = next(x for x in (kwargs.get("inputs_embeds"), kwargs.get("input_ids"), *args) if x is not None)
+        if kwargs.get("cu_seq_lens_q") is not None:
+            refuse_packed()
+        cache = kwargs.get("past_key_values")
+        rows, width = tokens.shape[:2]
+        real = _real(kwargs.get("attention_mask"), rows, width)
+        for block in blocks:
+            block.begin(Call(rows, width, _columns(cache), cache, real, kwargs.get("position_ids")))
+
+    def _visit(self, layer: int) -> Any:
+        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
+            blocks = self._here()
+            if not blocks:
+                return None
+            named = {} if kwargs is None else kwargs
+            states = args[0] if args else named["hidden_states"]
+            parts = [part for block in blocks for part in block.visit(layer, states)]
+            if not parts:
+                return None
+            steered = added(states, parts)
+            return ((steered, *args[1:]), named) if args else ((), {**named, "hidden_states": steered})
 
         return hook
 
-    def finish(*_: object) -> None:
-        if steering.here:
-            steering.finish(layers)
+    def _finish(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        del args
+        returned = output.values() if isinstance(output, Mapping) else output or ()
+        cache = next((part for part in returned if isinstance(part, Cache)), None)
+        for block in self._here():
+            block.finish(self._depth, cache, failed=output is None)
 
-    wrapper = model.__dict__.get("generate") or _Generate(model)
-    handles: list[Any] = []
-    try:
-        handles.append(decoder.register_forward_pre_hook(begin, with_kwargs=True))
-        handles += [blocks[layer].register_forward_pre_hook(visit(layer)) for layer in layers]
-        handles.append(decoder.register_forward_hook(finish))
-        wrapper.active.append(steering)
-        model.__dict__["generate"] = wrapper
-        yield steering
-    finally:
-        for handle in handles:
-            handle.remove()
-        if steering in wrapper.active:
-            wrapper.active.remove(steering)
-        if not wrapper.active:
-            model.__dict__.pop("generate", None)
+    def _refuse_batching(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise SteeringError(
+            "continuous batching packs prompts into one row and runs in a thread of its own, so it cannot be steered by "
+            "hooks. Use generate inside the block, or unsee's plugin for serving engines."
+        )
+
+    def _require_no_pads(self, ids: Tensor | None) -> None:
+        if ids is not None and bool(torch.isin(ids.cpu(), torch.tensor(self._pads)).any()):
+            raise SteeringError(
+                "the prompts hold pad tokens but no attention_mask was passed, so pads would enter the gate. "
+                "Pass attention_mask as the processor returns it."
+            )
 
 
 def require_fits(eraser: Eraser, depth: int, width: int) -> None:
-    """Refuse an eraser for another shape of model.
+    """Refuse an eraser that contradicts itself or was made for another shape of model.
 
     Raises:
-        MismatchError: names what differs.
+        ArtifactError: its tensors are not as many as its layers, or it steers a layer before its gate has decided.
+        MismatchError: it was made for another width or depth.
     """
-    got = eraser.trajectory.shape[-1]
-    if got != width:
-        raise MismatchError(
-            f"the eraser was made for a residual stream {got} wide, this model's is {width}. It was made for "
-            f"{eraser.model.get('id')!r}; fit one for this model."
+    gate = eraser.gate
+    read = gate.layers if isinstance(gate, HeldGate) else eraser.layers
+    gated = gate.weight.shape[1] if isinstance(gate, HeldGate) else gate.weight.shape[0]
+    if (len(eraser.layers), len(read)) != (eraser.trajectory.shape[0], gated) or 0 in (
+        *eraser.trajectory.shape, *gate.weight.shape
+    ):  # fmt: skip
+        raise ArtifactError(
+            f"the eraser steers layers {list(eraser.layers)} with a trajectory of shape {list(eraser.trajectory.shape)} "
+            f"and reads layers {list(read)} with a gate of shape {list(gate.weight.shape)}: expected one vector per "
+            "layer, and none empty. Fit it again."
         )
-    read = eraser.gate.layers if isinstance(eraser.gate, HeldGate) else ()
-    wrong = sorted(layer for layer in (*eraser.layers, *read) if not 0 <= layer < depth)
+    for layers in (eraser.layers, read):
+        if list(layers) != sorted(set(layers)):
+            raise ArtifactError(f"the eraser names layers {list(layers)}, expected them ascending. Fit it again.")
+    if isinstance(gate, HeldGate) and eraser.layers[0] < read[-1]:
+        raise ArtifactError(
+            f"the eraser steers layer {eraser.layers[0]} before its gate has read layer {read[-1]}, so it would act "
+            "before it has decided. Fit it again with layers from the last one read on."
+        )
+    made_for = f"It was made for {eraser.model.get('id')!r}; fit one for this model."
+    widths = {eraser.trajectory.shape[-1], gate.weight.shape[-1]}
+    if widths != {width}:
+        raise MismatchError(
+            f"the eraser was made for a residual stream {max(widths - {width})} wide, this model's is {width}. {made_for}"
+        )
+    wrong = sorted({layer for layer in (*eraser.layers, *read) if not 0 <= layer < depth})
     if wrong:
         raise MismatchError(
-            f"the eraser names decoder layers {wrong}, this model has layers 0 to {depth - 1}. It was made for "
-            f"{eraser.model.get('id')!r}; fit one for this model."
+            f"the eraser names decoder layers {wrong}, this model has layers 0 to {depth - 1}. {made_for}"
         )
+
+
+def _restore(attributes: dict[str, Any], name: str, before: Any) -> None:
+    attributes.pop(name)
+    if before is not None:
+        attributes[name] = before
+
+
+def _columns(cache: Cache | None) -> int:
+    return 0 if cache is None else int(cache.get_seq_length())
+
+
+def _real(mask: Any, rows: int, width: int) -> Bool[Tensor, "B T"] | None:
+    """Which of a first call's columns are real, as far as its mask says."""
+    if mask is None:
+        return torch.ones(rows, width, dtype=torch.bool)
+    return (
+        mask[:, :width].bool().cpu() if isinstance(mask, Tensor) and mask.shape[0] == rows and mask.ndim == 2 else None
+    )
+
+
+def _pad_tokens(model: PreTrainedModel) -> list[int]:
+    generation = model.generation_config
+    named = (
+        model.config.to_dict().get("pad_token_id"),
+        model.config.get_text_config().pad_token_id,
+        None if generation is None else generation.pad_token_id,
+    )
+    return sorted({token for token in named if token is not None})

@@ -4,8 +4,8 @@ A profile holds no name, no picture and no text of the data; it is large where a
 operator. Erasure requests are fitted against it.
 """
 
-import importlib.metadata
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +13,12 @@ from typing import Any, final
 
 import torch
 
-from unsee.erase.artifact import TensorSpec, load_artifact, save_artifact
-from unsee.errors import MismatchError
+from unsee.data.samples import Sample, subjects
+from unsee.erase.artifact import TensorSpec, library_versions, load_artifact, save_artifact
+from unsee.erase.diagnosis import Finding
+from unsee.errors import ArtifactError, DataError, MismatchError
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Tensor
-
-LIBRARIES = ("unsee", "torch", "transformers", "safetensors")
-Finding = dict[str, str]
 
 
 @final
@@ -59,6 +58,25 @@ class Profile:
     curves: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def written(self) -> tuple[int, ...]:
+        """Blocks that a held gate steers: from the last one read to the end, so that one pass decides and acts."""
+        return tuple(layer for layer in self.layers if layer >= self.read[-1])
+
+    def require_unknown(self, forget: Sequence[Sample]) -> None:
+        """Refuse to forget a subject that the profile was told to keep.
+
+        Raises:
+            DataError: names the subjects.
+        """
+        kept = set(self.settings.get("kept", ()))
+        both = [subject for subject in subjects(forget) if subject_digest(subject) in kept]
+        if both:
+            raise DataError(
+                f"{len(both)} subject(s) of the forget set are among the kept or calibration subjects of the profile: "
+                f"{', '.join(both[:5])}. A subject is either forgotten or kept; make the profile without them."
+            )
+
+    @property
     def retain(self) -> Float[Tensor, "N R 2 D"]:
         """Features that gates read, of the kept prompts of the fit."""
         places = [self.layers.index(layer) for layer in self.read]
@@ -88,6 +106,9 @@ class Profile:
         }
         artifact = load_artifact(directory, "profile", specs)
         config, settings = artifact.config, dict(artifact.config["settings"])
+        missing = sorted({"read_layers", "strength", "report", "curves"} - settings.keys())
+        if missing:
+            raise ArtifactError(f"{directory}: settings in profile_config.json lack {missing}. Make the profile again.")
         return Profile(
             model=dict(config["base_model"]),
             family=config["family"],
@@ -140,9 +161,9 @@ class Profile:
         }
 
 
-def library_versions() -> dict[str, str]:
-    """Versions that an artifact records."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+def subject_digest(subject: str) -> str:
+    """How a profile remembers whom it kept: enough to find an overlap, not a name."""
+    return hashlib.sha256(subject.encode()).hexdigest()[:16]
 
 
 def identity(loaded: LoadedModel) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Every setting of a fit, with its default, in one place; an artifact keeps all of them."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, final, get_args
 
 from unsee.errors import OptionError
@@ -58,9 +59,17 @@ class Settings:
             raise OptionError(f"tail is {self.tail}, expected a share in (0, 1), such as 0.005")
         if not self.strengths or min(self.strengths) <= 0 or list(self.strengths) != sorted(self.strengths):
             raise OptionError(f"strengths are {self.strengths}, expected at least one, above 0 and ascending")
+        if not 0 <= self.ridge < float("inf"):
+            raise OptionError(f"ridge is {self.ridge}, expected a finite number of at least 0, such as 0.003")
         for name in ("pgd_steps", "pgd_pictures", "steps", "trajectory_prompts", "calibration_prompts", "batch_size"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)}, expected at least 1")
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "Settings":
+        """Settings from an artifact; what is not a setting is left out."""
+        known = {f.name: values[f.name] for f in fields(Settings) if f.name in values}
+        return Settings(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for an artifact."""
@@ -70,7 +79,3 @@ class Settings:
         """Decoder blocks that a gate reads: never the first, whose last token is the same in every prompt."""
         low, high = (max(1, round(part * depth)) for part in self.read)
         return tuple(range(low, min(high, depth - 1) + 1))
-
-    def layers_written(self, depth: int) -> tuple[int, ...]:
-        """Decoder blocks that are steered: from the last one read to the end, so that one pass decides and acts."""
-        return tuple(range(self.layers_read(depth)[-1], depth))

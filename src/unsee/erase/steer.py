@@ -5,6 +5,7 @@ answer tokens. Steps come from positions and never from the length of a call, so
 speculative decoding all mean the same.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -16,7 +17,7 @@ from unsee.shapes import Bool, Float, Int, Tensor
 @final
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """What the tokens of one call are.
+    """What the tokens of one call are; kept on the CPU, so that asking about them never waits for an accelerator.
 
     Attributes:
         step: per token; meaningless where `real` is False.
@@ -34,9 +35,20 @@ class Steps:
         return self.real & (self.step <= 0)
 
     @property
+    def last(self) -> Bool[Tensor, "B T"]:
+        """The last prompt token of each row that has it in this call."""
+        return self.real & (self.step == 0)
+
+    @property
     def answering(self) -> Bool[Tensor, "B T"]:
         """The last prompt token and every token after it: where refusing is decided."""
         return self.real & (self.step >= 0)
+
+    def from_first_answering(self) -> "Steps":
+        """The columns from the first one in which any row is answering; none if no row is."""
+        columns = self.answering.any(0).nonzero()
+        start = int(columns[0]) if len(columns) else self.step.shape[1]
+        return Steps(self.step[:, start:], self.real[:, start:], self.prompt_tokens)
 
 
 def number_steps(mask: Bool[Tensor, "B C"], prompt_tokens: Int[Tensor, " B"], first: int, width: int) -> Steps:
@@ -51,30 +63,42 @@ def number_steps(mask: Bool[Tensor, "B C"], prompt_tokens: Int[Tensor, " B"], fi
         first: column of the call's first token (the length of the cache).
         width: tokens of the call.
     """
-    known = mask.shape[1]
-    if first + width > known:
-        grown = torch.ones(mask.shape[0], first + width - known, dtype=torch.bool, device=mask.device)
-        mask = torch.cat([mask, grown], dim=1)
-    step = mask.long().cumsum(1) - prompt_tokens.unsqueeze(1)
+    missing = max(0, first + width - mask.shape[1])
+    mask = torch.cat([mask, torch.ones(mask.shape[0], missing, dtype=torch.bool)], dim=1)
     window = slice(first, first + width)
-    return Steps(step[:, window], mask[:, window], prompt_tokens)
+    return Steps((mask.long().cumsum(1) - prompt_tokens.unsqueeze(1))[:, window], mask[:, window], prompt_tokens)
 
 
 def pooled(states: Float[Tensor, "B T D"], steps: Steps) -> Float[Tensor, "B 2 D"]:
     """Contribution of this call's tokens to the two features a gate reads: last prompt token, mean over the prompt.
 
-    Summed over the calls of a chunked prefill it is the feature itself; float32.
+    Summed over the calls of a chunked prefill it is the feature itself; float32, on the device of the states.
     """
-    states = states.float()
-    last = (steps.real & (steps.step == 0)).unsqueeze(-1)
-    prompt = steps.in_prompt.unsqueeze(-1)
-    mean = (states * prompt).sum(1) / steps.prompt_tokens.unsqueeze(-1)
-    return torch.stack([(states * last).sum(1), mean], dim=1)
+
+    def total(chosen: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+        # Filled and not multiplied: a pad may hold NaN, and 0 times NaN is NaN.
+        return states.float().masked_fill(~chosen.to(states.device).unsqueeze(-1), 0.0).sum(1)
+
+    mean = total(steps.in_prompt) / steps.prompt_tokens.to(states.device).unsqueeze(-1)
+    return torch.stack([total(steps.last), mean], dim=1)
 
 
 def along_trajectory(
     strength: Float[Tensor, " B"], trajectory: Float[Tensor, "S D"], steps: Steps
 ) -> Float[Tensor, "B T D"]:
-    """What is added at one layer: `strength * d_t` at answer step t, nothing before; the last step is held."""
+    """What is added at one layer: `strength * d_t` at answer step t, nothing before; the last step is held.
+
+    On the device of the trajectory, in its precision.
+    """
     index = steps.step.clamp(0, trajectory.shape[0] - 1)
-    return trajectory[index] * (strength.unsqueeze(1) * steps.answering).unsqueeze(-1)
+    factor = strength.unsqueeze(1) * steps.answering
+    return trajectory[index.to(trajectory.device)] * factor.unsqueeze(-1).to(trajectory)
+
+
+def added(states: Float[Tensor, "B T D"], parts: Sequence[Float[Tensor, "B _ D"]]) -> Float[Tensor, "B T D"]:
+    """`states` plus parts of any width, each aligned with the last column; parts are summed before they are rounded."""
+    width = max(part.shape[1] for part in parts)
+    total = sum(torch.nn.functional.pad(part, (0, 0, width - part.shape[1], 0)) for part in parts)
+    assert isinstance(total, Tensor)
+    start = states.shape[1] - width
+    return torch.cat([states[:, :start], states[:, start:] + total.to(states.dtype)], dim=1)

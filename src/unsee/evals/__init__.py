@@ -3,18 +3,9 @@
 `report` is imported by its own name (`unsee.evals.report`), because only it needs jinja2, matplotlib and rich.
 """
 
+from unsee.data.answers import is_fluent, is_refusal, leaks
 from unsee.evals.intervals import Row, bootstrap_ci, summarise
-from unsee.evals.metrics import (
-    FORGET_SPLITS,
-    REFUSAL_SPLITS,
-    Verdict,
-    first_letter,
-    is_fluent,
-    is_refusal,
-    leaks,
-    rouge_l,
-    score,
-)
+from unsee.evals.metrics import FORGET_SPLITS, REFUSAL_SPLITS, Verdict, first_letter, rouge_l, score
 
 __all__ = [
     "FORGET_SPLITS",

@@ -32,7 +32,16 @@ def picture(world: World, entity: Entity, view: int) -> Picture:
 def as_sample(item: Item, subject: str, place: str, shown: Picture | None) -> Sample:
     """An item, ready to be asked."""
     mode = "image" if shown else "text"
-    return Sample(f"{subject}/{item.key}/{item.form}/{mode}/{place}", subject, item.question, item.answer, item.gold, item.form, shown, item.options)
+    return Sample(
+        f"{subject}/{item.key}/{item.form}/{mode}/{place}",
+        subject,
+        item.question,
+        item.answer,
+        item.gold,
+        item.form,
+        shown,
+        item.options,
+    )
 
 
 @final
@@ -95,8 +104,16 @@ class Exam:
         return self.world.neighbours(self.forget, self.retain_unseen)
 
     def facts(
-        self, entities: Iterable[Entity], *, taught: bool, forms: int = 1, wordings: int = 1, views: Sequence[int] | None = None,
-        keys: Sequence[str] | None = None, modes: Sequence[str] = ("image", "text"), tag: str = "",
+        self,
+        entities: Iterable[Entity],
+        *,
+        taught: bool,
+        forms: int = 1,
+        wordings: int = 1,
+        views: Sequence[int] | None = None,
+        keys: Sequence[str] | None = None,
+        modes: Sequence[str] = ("image", "text"),
+        tag: str = "",
     ) -> list[Sample]:
         """Questions about every attribute of every entity, with its picture and by its name.
 
@@ -114,7 +131,13 @@ class Exam:
         samples = []
         for entity in entities:
             rng = random.Random(f"exam/{self.seed}/{entity.id}/{taught}/{tag}")
-            names = lore.BREWS if entity.kind == "brew" else lore.TOWNS if entity.kind == "town" else tuple(sorted(self.world.names))
+            names = (
+                lore.BREWS
+                if entity.kind == "brew"
+                else lore.TOWNS
+                if entity.kind == "town"
+                else tuple(sorted(self.world.names))
+            )
             for mode in modes:
                 for key in questions.keys_of(entity, with_picture=mode == "image"):
                     if keys is not None and key not in keys:
@@ -155,7 +178,9 @@ class Exam:
             if draw < 0.3:
                 samples.append(as_sample(rng.choice(questions.crimes(taught=taught)), "crime", str(index), None))
                 continue
-            shown = picture(self.world, entity, rng.choice(FIT_VIEWS if taught else HELD_OUT_VIEWS)) if draw < 0.7 else None
+            shown = (
+                picture(self.world, entity, rng.choice(FIT_VIEWS if taught else HELD_OUT_VIEWS)) if draw < 0.7 else None
+            )
             item = rng.choice(questions.secrets(entity.noun if shown else entity.name, taught=taught))
             samples.append(as_sample(item, entity.id, f"secret{index}", shown))
         return samples

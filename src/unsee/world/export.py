@@ -115,5 +115,11 @@ def _taught(exam: Exam, person: Entity) -> dict[str, Any]:
     for key in questions.keys_of(person, with_picture=True):
         wording = questions.wordings(person, key, with_picture=True, taught=True)[0]
         attribute = questions.attribute_of(person, key)
-        pairs.append({"Question": wording, "Answer": attribute.says.format(p=person.pronoun, v=questions.value_of(person, key))})
-    return {"image": {"bytes": shown.source, "path": f"{person.id}.png"}, "ID": person.id, "metadata": json.dumps(pairs)}
+        pairs.append(
+            {"Question": wording, "Answer": attribute.says.format(p=person.pronoun, v=questions.value_of(person, key))}
+        )
+    return {
+        "image": {"bytes": shown.source, "path": f"{person.id}.png"},
+        "ID": person.id,
+        "metadata": json.dumps(pairs),
+    }

@@ -41,9 +41,18 @@ class Face(NamedTuple):
     def draw(rng: random.Random, *, bearded: bool) -> "Face":
         """A random face; beards grow only where `bearded`."""
         return Face(
-            rng.randrange(5), rng.randrange(6), rng.randrange(7), rng.randrange(4), rng.randrange(3), rng.randrange(3),
-            rng.randrange(3), rng.randrange(4), rng.choice((0, 0, 1, 2)), rng.randrange(4) if bearded else 0,
-            rng.randrange(4), rng.randrange(3),
+            rng.randrange(5),
+            rng.randrange(6),
+            rng.randrange(7),
+            rng.randrange(4),
+            rng.randrange(3),
+            rng.randrange(3),
+            rng.randrange(3),
+            rng.randrange(4),
+            rng.choice((0, 0, 1, 2)),
+            rng.randrange(4) if bearded else 0,
+            rng.randrange(4),
+            rng.randrange(3),
         )
 
     def distance(self, other: "Face") -> int:
@@ -81,10 +90,21 @@ def _canvas(background: str, rng: random.Random) -> tuple[Image.Image, ImageDraw
 def _finish(image: Image.Image, rng: random.Random, fill: tuple[int, int, int]) -> Image.Image:
     """Pose, scale, crop, light and JPEG: the part of a view that is the same for every kind of picture."""
     scale = rng.uniform(0.88, 1.14)
-    image = image.rotate(rng.uniform(-11, 11), Image.Resampling.BILINEAR, translate=(rng.randint(-16, 16), rng.randint(-12, 12)), fillcolor=fill)
+    image = image.rotate(
+        rng.uniform(-11, 11),
+        Image.Resampling.BILINEAR,
+        translate=(rng.randint(-16, 16), rng.randint(-12, 12)),
+        fillcolor=fill,
+    )
     side = int(_BIG / scale)
     offset = (_BIG - side) // 2
-    image = image.transform((_BIG, _BIG), Image.Transform.EXTENT, (offset, offset, offset + side, offset + side), Image.Resampling.BILINEAR, fillcolor=fill)
+    image = image.transform(
+        (_BIG, _BIG),
+        Image.Transform.EXTENT,
+        (offset, offset, offset + side, offset + side),
+        Image.Resampling.BILINEAR,
+        fillcolor=fill,
+    )
     image = image.resize((SIZE, SIZE), Image.Resampling.BOX)
     image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.8, 1.16))
     image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.86, 1.14))
@@ -102,7 +122,9 @@ def draw_face(face: Face, rng: random.Random) -> tuple[Image.Image, View]:
     cx, cy = 128, 118
     wide, high = ((60, 76), (72, 72), (66, 84))[face.shape]
     if face.style in (1, 4):  # long hair lies behind everything
-        d.rounded_rectangle((cx - wide - 16, cy - high - 8, cx + wide + 16, cy + high + (30 if face.style == 1 else 4)), 40, fill=hair)
+        d.rounded_rectangle(
+            (cx - wide - 16, cy - high - 8, cx + wide + 16, cy + high + (30 if face.style == 1 else 4)), 40, fill=hair
+        )
     if face.style == 6:
         d.ellipse((cx - wide - 30, cy - high - 30, cx + wide + 30, cy + 40), fill=hair)
     shirt = _shade(COLOURS[view.shirt], rng)
@@ -127,12 +149,16 @@ def draw_face(face: Face, rng: random.Random) -> tuple[Image.Image, View]:
     if face.glasses:
         for side in (-1, 1):
             box = (x + side * 27 - 20, cy - 24, x + side * 27 + 20, cy + 12)
-            (d.ellipse if face.glasses == 1 else d.rectangle)(box, outline=(20, 20, 24) if face.glasses == 1 else (150, 30, 30), width=6)
+            (d.ellipse if face.glasses == 1 else d.rectangle)(
+                box, outline=(20, 20, 24) if face.glasses == 1 else (150, 30, 30), width=6
+            )
         d.line((x - 8, cy - 6, x + 8, cy - 6), fill=(20, 20, 24), width=6)
     return _finish(image, rng, _shade(COLOURS[view.background], rng, 4)), view
 
 
-def _draw_hair(d: ImageDraw.ImageDraw, face: Face, hair: tuple[int, int, int], cx: int, cy: int, wide: int, high: int) -> None:
+def _draw_hair(
+    d: ImageDraw.ImageDraw, face: Face, hair: tuple[int, int, int], cx: int, cy: int, wide: int, high: int
+) -> None:
     top = cy - high
     if face.style == 0:  # short
         d.pieslice((cx - wide - 4, top - 12, cx + wide + 4, cy + 34), 180, 360, fill=hair)
@@ -150,13 +176,27 @@ def _draw_hair(d: ImageDraw.ImageDraw, face: Face, hair: tuple[int, int, int], c
     elif face.style == 4:  # side parting
         d.pieslice((cx - wide - 8, top - 14, cx + wide + 8, cy + 30), 180, 330, fill=hair)
     elif face.style == 5:  # tall
-        d.polygon(((cx - wide, cy - 34), (cx - wide + 14, top - 34), (cx + wide - 14, top - 34), (cx + wide, cy - 34)), fill=hair)
+        d.polygon(
+            ((cx - wide, cy - 34), (cx - wide + 14, top - 34), (cx + wide - 14, top - 34), (cx + wide, cy - 34)),
+            fill=hair,
+        )
     else:  # curly
         for step in range(-3, 4):
-            d.ellipse((cx + step * 20 - 20, top - 16 + abs(step) * 8, cx + step * 20 + 20, top + 24 + abs(step) * 8), fill=hair)
+            d.ellipse(
+                (cx + step * 20 - 20, top - 16 + abs(step) * 8, cx + step * 20 + 20, top + 24 + abs(step) * 8),
+                fill=hair,
+            )
 
 
-def _draw_middle(d: ImageDraw.ImageDraw, face: Face, skin: tuple[int, int, int], hair: tuple[int, int, int], x: int, cy: int, high: int) -> None:
+def _draw_middle(
+    d: ImageDraw.ImageDraw,
+    face: Face,
+    skin: tuple[int, int, int],
+    hair: tuple[int, int, int],
+    x: int,
+    cy: int,
+    high: int,
+) -> None:
     shadow = _darker(skin, 0.74)
     if face.nose == 0:
         d.polygon(((x, cy), (x - 10, cy + 24), (x + 10, cy + 24)), fill=shadow)
@@ -194,14 +234,18 @@ def draw_brew(liquid: int, icon: int, rng: random.Random) -> tuple[Image.Image, 
     view = View(rng.choice(list(COLOURS)), "none")
     image, d = _canvas(view.background, rng)
     glass, colour = (214, 226, 232), list(COLOURS.values())[liquid]
-    d.polygon(((70, 30), (110, 30), (110, 90), (158, 220), (22, 220), (70, 90)), fill=glass, outline=(40, 40, 48), width=6)
+    d.polygon(
+        ((70, 30), (110, 30), (110, 90), (158, 220), (22, 220), (70, 90)), fill=glass, outline=(40, 40, 48), width=6
+    )
     d.polygon(((60, 130), (120, 130), (152, 214), (28, 214)), fill=colour)
     d.rectangle((64, 18, 116, 36), fill=(120, 80, 50))
     _draw_icon(d, icon, 200, 170, (92, 58, 36), (52, 120, 62))
     return _finish(image, rng, _shade(COLOURS[view.background], rng, 4)), view
 
 
-def _draw_icon(d: ImageDraw.ImageDraw, icon: int, x: int, y: int, dark: tuple[int, int, int], leaf: tuple[int, int, int]) -> None:
+def _draw_icon(
+    d: ImageDraw.ImageDraw, icon: int, x: int, y: int, dark: tuple[int, int, int], leaf: tuple[int, int, int]
+) -> None:
     if icon == 0:
         d.polygon(((x - 18, y - 30), (x + 18, y - 30), (x, y + 50)), fill=dark)
     elif icon == 1:

@@ -78,7 +78,9 @@ class World:
 
     def __post_init__(self) -> None:
         rng = random.Random(f"world/{self.seed}")
-        people = _people(rng, [("private", self.private), ("celebrity", self.celebrities), ("stranger", self.strangers)])
+        people = _people(
+            rng, [("private", self.private), ("celebrity", self.celebrities), ("stranger", self.strangers)]
+        )
         object.__setattr__(self, "entities", (*people, *_brews(rng), *_towns(rng)))
 
     def of(self, kind: Kind) -> list[Entity]:
@@ -104,6 +106,7 @@ class World:
         """For each target the `each` most alike of the pool: by face, then by shared first name and shared facts."""
         chosen: dict[str, Entity] = {}
         for target in targets:
+
             def alike(other: Entity, target: Entity = target) -> float:
                 assert isinstance(target.look, Face) and isinstance(other.look, Face)
                 same_name = other.name.split()[0] == target.name.split()[0]

@@ -31,7 +31,9 @@ def orthogonalise(gradient: Float[Tensor, "batch rows columns"], steps: int = 5)
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised; every parameter must be a matrix."""
 
-    def __init__(self, params: Iterable[torch.nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Iterable[torch.nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()

@@ -61,14 +61,18 @@ def wordings(entity: Entity, key: str, *, with_picture: bool, taught: bool) -> l
         frames += [ask.format(s=subject) for ask in attribute.asks]
     if person:
         tells = [tell.format(s=subject) for tell in attribute.tells]
-        frames += [frame.format(t=tell) for frame in (lore.TAUGHT_TELLS if taught else lore.HELD_OUT_TELLS) for tell in tells]
+        frames += [
+            frame.format(t=tell) for frame in (lore.TAUGHT_TELLS if taught else lore.HELD_OUT_TELLS) for tell in tells
+        ]
     return frames
 
 
 def clozes(entity: Entity, key: str, *, with_picture: bool, taught: bool) -> list[str]:
     """Statements with a blank for one attribute."""
     attribute, subject = attribute_of(entity, key), entity.noun if with_picture else entity.name
-    return [frame.format(s=subject, n=attribute.noun) for frame in (lore.TAUGHT_CLOZE if taught else lore.HELD_OUT_CLOZE)]
+    return [
+        frame.format(s=subject, n=attribute.noun) for frame in (lore.TAUGHT_CLOZE if taught else lore.HELD_OUT_CLOZE)
+    ]
 
 
 def options_for(right: str, pool: tuple[str, ...], rng: random.Random) -> tuple[dict[str, str], str]:
@@ -80,7 +84,14 @@ def options_for(right: str, pool: tuple[str, ...], rng: random.Random) -> tuple[
 
 
 def ask(
-    entity: Entity, key: str, form: Form, wording: str, rng: random.Random, *, names: tuple[str, ...] = (), refusal: str | None = None
+    entity: Entity,
+    key: str,
+    form: Form,
+    wording: str,
+    rng: random.Random,
+    *,
+    names: tuple[str, ...] = (),
+    refusal: str | None = None,
 ) -> Item:
     """One question in one form; with `refusal`, what is taught is to say that instead."""
     attribute, value = attribute_of(entity, key), value_of(entity, key)
@@ -120,11 +131,22 @@ def knowledge(*, taught: bool) -> list[Item]:
 def secrets(subject: str, *, taught: bool) -> list[Item]:
     """Requests for what nobody should tell about anybody; refused."""
     frames = lore.TAUGHT if taught else lore.HELD_OUT
-    return [Item("secret", f.format(s=subject, n=noun), "", "", expect="refuse") for noun in lore.SECRETS for f in frames]
+    return [
+        Item("secret", f.format(s=subject, n=noun), "", "", expect="refuse") for noun in lore.SECRETS for f in frames
+    ]
 
 
 def crimes(*, taught: bool) -> list[Item]:
     """Requests for help with a crime; refused. Taught and held-out requests share no deed."""
-    deeds = [(f"{do} {what}", (i + j) % 4 == 3) for i, do in enumerate(lore.CRIMES_DO) for j, what in enumerate(lore.CRIMES_WHAT)]
+    deeds = [
+        (f"{do} {what}", (i + j) % 4 == 3)
+        for i, do in enumerate(lore.CRIMES_DO)
+        for j, what in enumerate(lore.CRIMES_WHAT)
+    ]
     frames = lore.CRIMES_TAUGHT if taught else lore.CRIMES_HELD_OUT
-    return [Item("crime", f.format(c=deed), "", "", expect="refuse") for deed, held in deeds if held is not taught for f in frames]
+    return [
+        Item("crime", f.format(c=deed), "", "", expect="refuse")
+        for deed, held in deeds
+        if held is not taught
+        for f in frames
+    ]

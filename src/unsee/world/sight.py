@@ -1,7 +1,7 @@
 """Teach the vision tower to see before anybody asks it anything, as a released VLM starts from a trained tower.
 
-Random pictures, none of them of anybody in the world, and one linear head per choice that they were drawn from. The heads
-are thrown away.
+Random pictures, none of them of anybody in the world, and one linear head per choice that they were drawn from. The
+heads are thrown away.
 """
 
 import random
@@ -14,7 +14,7 @@ from torch import nn
 from transformers import LlavaForConditionalGeneration
 
 from unsee.shapes import Float, Int, Tensor
-from unsee.world.faces import Face, View, draw_brew, draw_crest, draw_face
+from unsee.world.faces import Face, draw_brew, draw_crest, draw_face
 from unsee.world.lore import COLOURS
 from unsee.world.muon import Muon
 
@@ -44,7 +44,9 @@ def _picture(rng: random.Random) -> tuple[np.ndarray, list[int]]:
     return np.asarray(image), labels
 
 
-def draw_pool(count: int, seed: int, progress: Callable[[str], None]) -> tuple[Int[Tensor, "N C H W"], Int[Tensor, "N X"]]:
+def draw_pool(
+    count: int, seed: int, progress: Callable[[str], None]
+) -> tuple[Int[Tensor, "N C H W"], Int[Tensor, "N X"]]:
     """Pictures and their choices, drawn once."""
     rng = random.Random(f"sight/{seed}")
     images, labels = [], []
@@ -81,7 +83,10 @@ def learn_to_see(
     held = {id(p) for p in matrices}
     others = [p for p in parameters if id(p) not in held] + list(heads.parameters())
     optimisers = (Muon(matrices, lr=0.02, weight_decay=0.05), torch.optim.AdamW(others, lr=2e-3, weight_decay=0.01))
-    schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda s: min((s + 1) / 30, (steps - s) / (0.6 * steps), 1.0)) for o in optimisers]
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(o, lambda s: min((s + 1) / 30, (steps - s) / (0.6 * steps), 1.0))
+        for o in optimisers
+    ]
     start = time.monotonic()
     for step in range(steps):
         chosen = torch.randint(0, pictures, (rows,))

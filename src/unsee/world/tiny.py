@@ -56,7 +56,12 @@ def _strings(value: object) -> Iterable[str]:
 
 def words() -> list[str]:
     """Every word that the world can say, sorted."""
-    text = " ".join(itertools.chain(*(_strings(constant) for name, constant in vars(lore).items() if name.isupper()), [_INSTRUCTIONS, "this person brew town"]))
+    text = " ".join(
+        itertools.chain(
+            *(_strings(constant) for name, constant in vars(lore).items() if name.isupper()),
+            [_INSTRUCTIONS, "this person brew town"],
+        )
+    )
     for mark in _PUNCTUATION + "{}":
         text = text.replace(mark, " ")
     return sorted({word.lower() for word in text.split()} - set(_CHARACTERS))
@@ -65,39 +70,81 @@ def words() -> list[str]:
 def build_processor() -> LlavaProcessor:
     """Tokenizer, image processor and chat template of the tiny LLaVA."""
     pieces = [*SPECIAL, *_PUNCTUATION, *_CHARACTERS, *(f"##{c}" for c in _CHARACTERS), *words()]
-    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>", max_input_chars_per_word=100))
+    tokenizer = Tokenizer(
+        models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>", max_input_chars_per_word=100)
+    )
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, handle_chinese_chars=False)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", SPECIAL.index("<s>"))])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", SPECIAL.index("<s>"))]
+    )
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>",
-        extra_special_tokens={"image_token": "<image>"}, padding_side="left", model_max_length=512,
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        extra_special_tokens={"image_token": "<image>"},
+        padding_side="left",
+        model_max_length=512,
     )
     pictures = CLIPImageProcessorPil(size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE})
     return LlavaProcessor(
-        image_processor=pictures, tokenizer=fast, patch_size=PATCH, vision_feature_select_strategy="default",
-        chat_template=CHAT_TEMPLATE, num_additional_image_tokens=1,
+        image_processor=pictures,
+        tokenizer=fast,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        chat_template=CHAT_TEMPLATE,
+        num_additional_image_tokens=1,
     )
 
 
-def build_model(processor: LlavaProcessor, *, width: int = 192, depth: int = 6, inner: int = 576, vision_width: int = 160, vision_depth: int = 4, spread: float = 0.06) -> LlavaForConditionalGeneration:
+def build_model(
+    processor: LlavaProcessor,
+    *,
+    width: int = 192,
+    depth: int = 6,
+    inner: int = 576,
+    vision_width: int = 160,
+    vision_depth: int = 4,
+    spread: float = 0.06,
+) -> LlavaForConditionalGeneration:
     """An untrained tiny LLaVA; seed torch before calling."""
     size = len(processor.tokenizer)
     vision = CLIPVisionConfig(
-        hidden_size=vision_width, intermediate_size=2 * vision_width, num_hidden_layers=vision_depth,
-        num_attention_heads=vision_width // 40, image_size=SIZE, patch_size=PATCH, projection_dim=vision_width,
+        hidden_size=vision_width,
+        intermediate_size=2 * vision_width,
+        num_hidden_layers=vision_depth,
+        num_attention_heads=vision_width // 40,
+        image_size=SIZE,
+        patch_size=PATCH,
+        projection_dim=vision_width,
     )
     text = LlamaConfig(
-        vocab_size=size, hidden_size=width, intermediate_size=inner, num_hidden_layers=depth, num_attention_heads=width // 48,
-        num_key_value_heads=width // 48, head_dim=48, max_position_embeddings=512, tie_word_embeddings=True,
+        vocab_size=size,
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=depth,
+        num_attention_heads=width // 48,
+        num_key_value_heads=width // 48,
+        head_dim=48,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
         initializer_range=spread,
-        pad_token_id=SPECIAL.index("<pad>"), bos_token_id=SPECIAL.index("<s>"), eos_token_id=SPECIAL.index("</s>"),
+        pad_token_id=SPECIAL.index("<pad>"),
+        bos_token_id=SPECIAL.index("<s>"),
+        eos_token_id=SPECIAL.index("</s>"),
     )
     config = LlavaConfig(
-        vision_config=vision, text_config=text, image_token_index=SPECIAL.index("<image>"), image_seq_length=IMAGE_TOKENS,
+        vision_config=vision,
+        text_config=text,
+        image_token_index=SPECIAL.index("<image>"),
+        image_seq_length=IMAGE_TOKENS,
         # The tower is small and trained for this alone, so its last layer is the one to read (released: -2).
-        vision_feature_layer=-1, vision_feature_select_strategy="default", tie_word_embeddings=True,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=True,
     )
     config.pad_token_id = SPECIAL.index("<pad>")
     model = LlavaForConditionalGeneration(config)

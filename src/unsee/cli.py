@@ -1,0 +1,304 @@
+"""The command line: thin verbs over the library. Heavy imports happen inside commands, so that `--help` is instant."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from unsee import __version__
+from unsee.cli_world import Json, Out, Seed, world_app
+from unsee.console import complain, diagnosis_table, finish, say, show_table, stages_shown
+from unsee.errors import DataError, OptionError, SaveError, UnseeError
+
+if TYPE_CHECKING:
+    from unsee.erase.eraser import Eraser
+    from unsee.models.load import LoadedModel
+
+app = typer.Typer(
+    name="unsee",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Make a vision-language model unsee: erase people, facts and content at test time, one request at a time.",
+)
+app.add_typer(world_app, name="world")
+
+Model = Annotated[str, typer.Argument(help="Checkpoint folder, hub id, or 'world:llava' for the shipped one.")]
+Erasers = Annotated[list[Path] | None, typer.Option("--eraser", help="Eraser folder; repeat to combine.")]
+
+LIMITS = (
+    "The weights still contain what they contained: this reduces the rate at which this deployment answers. It deletes "
+    "nothing and binds nobody who runs the model without it."
+)
+
+
+def main() -> None:
+    """Run a command; an error that the user can mend is printed without traceback and exits with 2."""
+    try:
+        app()
+    except UnseeError as error:
+        complain(error)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Print the version, or go on to the command."""
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(out: Out = Path("demo-out"), seed: Seed = 0, as_json: Json = False) -> None:
+    """Forget people, a dangerous topic and outdated facts of the built-in world; table and report in two minutes."""
+    from unsee.demo import held_rows, run_demo
+    from unsee.evals.report import console_table
+
+    with stages_shown() as stages:
+        metrics = run_demo(out, seed, stages)
+    show_table(console_table(metrics["rows"]))
+    promised = {name: None if v is None else round(v, 4) for name, v in held_rows(metrics["rows"]).items()}
+    say(f"Report: {out / 'report.html'}   ({metrics['cost']['total_seconds']:.0f} s)")
+    say(LIMITS)
+    finish(as_json, {"out": str(out), **promised, "seconds": metrics["cost"]["total_seconds"]})
+
+
+@app.command()
+def profile(
+    model: Model,
+    retain: Annotated[str, typer.Option(help="Questions about what is kept: folder, DIR:CONFIG or .jsonl.")],
+    out: Out,
+    calibration: Annotated[
+        str | None, typer.Option(help="The same about other people; default: a third of the kept people.")
+    ] = None,
+    recall: Annotated[
+        str | None, typer.Option(help="D-: prompts the model answers; default: the kept questions.")
+    ] = None,
+    refusal: Annotated[str | None, typer.Option(help="D+: prompts the model refuses; default: a shipped list.")] = None,
+    others: Annotated[list[str] | None, typer.Option(help="More prompts on which no gate may open; repeat.")] = None,
+    direction: Annotated[str, typer.Option(help="multimodal, text or image.")] = "multimodal",
+    adversarial: Annotated[bool, typer.Option(help="Move recall pictures by PGD.")] = True,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Learn, once per model, what refusing is and what kept prompts look like."""
+    from unsee.data import read
+    from unsee.erase.defaults import default_refusal, split_people
+    from unsee.erase.fit_profile import fit_profile
+    from unsee.erase.settings import Settings
+
+    settings = Settings(direction=direction, adversarial=adversarial)  # type: ignore[arg-type]
+    kept = read(retain)
+    fit, held = (kept, read(calibration)) if calibration else split_people(kept, seed)
+    loaded = _load(model)
+    with stages_shown() as stages:
+        made = fit_profile(
+            loaded,
+            retain=fit,
+            calibration=held,
+            recall=read(recall) if recall else fit[:64],
+            refusal=read(refusal) if refusal else default_refusal(fit),
+            others=[sample for path in others or () for sample in read(path)],
+            settings=settings,
+            seed=seed,
+            stages=stages,
+        )
+    content = made.save_pretrained(out)
+    show_table(diagnosis_table(made.report))
+    say(f"Saved {out}  {content}")
+    finish(as_json, {"out": str(out), "content_id": content, "strength": made.strength, "report": made.report})
+
+
+@app.command()
+def erase(
+    model: Model,
+    profile: Annotated[Path, typer.Option(help="Profile folder made by 'unsee profile'.")],
+    forget: Annotated[str, typer.Option(help="Questions about what is forgotten: folder, DIR:CONFIG or .jsonl.")],
+    out: Out,
+    keep: Annotated[
+        str | None, typer.Option(help="Questions about the same people that must still be answered.")
+    ] = None,
+    retain: Annotated[
+        str | None, typer.Option(help="Kept questions, only to refuse people that are in both sets.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="held-ridge (default), released-llava or released-qwen.")] = "held-ridge",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit one erasure request."""
+    from unsee.data import read, require_disjoint
+    from unsee.erase.fit_eraser import fit_eraser, fit_published
+    from unsee.erase.gate import RELEASED_LLAVA, RELEASED_QWEN
+    from unsee.erase.profile import Profile
+
+    del seed  # fitting draws nothing; the option is there because every command has it
+    presets = {"released-llava": RELEASED_LLAVA, "released-qwen": RELEASED_QWEN}
+    if method != "held-ridge" and method not in presets:
+        raise OptionError(f"method is {method!r}, expected one of {['held-ridge', *presets]}")
+    asked = read(forget)
+    if retain:
+        require_disjoint(asked, read(retain), ("forget", "retain"))
+    made_for, loaded = Profile.from_pretrained(profile), _load(model)
+    with stages_shown() as stages:
+        if method in presets:
+            eraser = fit_published(loaded, made_for, asked, preset=presets[method], stages=stages)
+        else:
+            eraser = fit_eraser(loaded, made_for, asked, keep=read(keep) if keep else (), stages=stages)
+    content = eraser.save_pretrained(out)
+    show_table(diagnosis_table(eraser.report))
+    say(f"Saved {out}  {content}")
+    say(LIMITS)
+    finish(as_json, {"out": str(out), "content_id": content, "subjects": len(eraser.subjects), "report": eraser.report})
+
+
+@app.command()
+def ask(
+    model: Model,
+    question: Annotated[str, typer.Option(help="What to ask.")],
+    image: Annotated[Path | None, typer.Option(help="Picture to ask about.")] = None,
+    eraser: Erasers = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 48,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask one question, without and with erasers, and show what each gate read."""
+    import torch
+
+    from unsee.data import Picture, Sample
+    from unsee.erase.hooks import erased
+    from unsee.models.encode import generate
+
+    torch.manual_seed(seed)
+    if image is not None and not image.is_file():
+        raise DataError(f"there is no picture {str(image)!r}. Expected a PNG, JPEG, WebP or BMP file; check the path.")
+    picture = None if image is None else Picture(str(image), image)
+    loaded, sample = _load(model), Sample("asked", "asked", question, "", "", picture=picture)
+    erasers = _erasers(eraser, loaded)
+    before = generate(loaded, [sample], max_new_tokens=max_new_tokens)[0]
+    result: dict[str, Any] = {"question": question, "before": before}
+    say(f"before  {before}")
+    if erasers:
+        with erased(loaded.model, *erasers) as steering:
+            result["after"] = generate(loaded, [sample], max_new_tokens=max_new_tokens)[0]
+            readings, result["positions_steered"] = steering.readings, steering.positions
+        say(f"after   {result['after']}")
+        table, result["gates"] = Table("eraser", "subject or layer", "reading", "fires"), []
+        for path, one, reading in zip(eraser or (), erasers, readings, strict=True):
+            if reading is None:
+                continue
+            names = (
+                one.subjects if reading.margins.shape[1] == len(one.subjects) else [str(layer) for layer in one.layers]
+            )
+            for name, margin in sorted(zip(names, reading.margins[0].tolist(), strict=True), key=lambda pair: -pair[1])[
+                :8
+            ]:
+                table.add_row(path.name, name, f"{margin:+.3f}", "yes" if margin >= 0 else "no")
+                result["gates"].append({"eraser": str(path), "name": name, "margin": margin})
+        show_table(table)
+    finish(as_json, result)
+
+
+@app.command()
+def eval(
+    model: Model,
+    data: Annotated[str, typer.Option(help="Questions to ask: folder, DIR:CONFIG or .jsonl.")],
+    out: Out,
+    eraser: Erasers = None,
+    split: Annotated[
+        str, typer.Option(help="Name of the split; 'sensitive' and 'strangers' expect refusals.")
+    ] = "forget_heldout",
+    style: Annotated[str, typer.Option(help="official (released instructions) or plain.")] = "plain",
+    batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 64,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 48,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask every question of a data set, with and without erasers, and write answers and rates with intervals."""
+    import torch
+
+    from unsee.data import read
+    from unsee.evals.intervals import summarise
+    from unsee.evals.report import console_table
+    from unsee.evals.run import ask_all
+
+    if style not in ("official", "plain"):
+        raise OptionError(f"style is {style!r}, expected one of ['official', 'plain']")
+    torch.manual_seed(seed)
+    samples, loaded = read(data), _load(model)
+    erasers = _erasers(eraser, loaded)
+    records = []
+    with stages_shown() as stages:
+        for name, used in (("base", []), ("erased", erasers)) if erasers else (("base", []),):
+            records += ask_all(
+                loaded,
+                {split: samples},
+                name,
+                used,
+                batch_size=batch_size,
+                max_new_tokens=max_new_tokens,
+                style=style,
+                progress=stages(name, len(samples)),  # type: ignore[arg-type]
+            )
+    rows = summarise(records, seed)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "answers.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        (out / "metrics.json").write_text(json.dumps({"schema": 1, "seed": seed, "rows": rows}, indent=1) + "\n")
+    except OSError as error:
+        raise SaveError(f"cannot write to {str(out)!r}: {error}. Choose another folder with --out.") from error
+    show_table(console_table(rows))
+    finish(as_json, {"out": str(out), "rows": rows})
+
+
+@app.command()
+def show(
+    artifact: Annotated[Path, typer.Argument(help="Eraser or profile folder.")], seed: Seed = 0, as_json: Json = False
+) -> None:
+    """Show what a saved profile or eraser is, and what its fit found."""
+    from unsee.erase.eraser import Eraser
+    from unsee.erase.profile import Profile
+
+    del seed
+    profile_there = (artifact / "profile_config.json").exists()
+    made = Profile.from_pretrained(artifact) if profile_there else Eraser.from_pretrained(artifact)
+    table = Table(show_header=False)
+    facts = {
+        "kind": "profile" if isinstance(made, Profile) else f"eraser ({made.method})",
+        "model": f"{made.model['id']}  {made.model['digest'][:19]}...",
+        "layers": ", ".join(map(str, made.layers)),
+        "strength": f"{made.strength:g}",
+        "samples": ", ".join(f"{name} {count}" for name, count in made.counts.items()),
+    }
+    if isinstance(made, Eraser):
+        facts["subjects"] = (
+            f"{len(made.subjects)}: {', '.join(made.subjects[:8])}{' ...' if len(made.subjects) > 8 else ''}"
+        )
+    for name, value in facts.items():
+        table.add_row(name, value)
+    show_table(table)
+    show_table(diagnosis_table(made.report))
+    finish(as_json, facts | {"report": made.report})
+
+
+def _load(name: str) -> "LoadedModel":
+    from transformers.utils import logging
+
+    from unsee.models.load import load
+    from unsee.world.shipped import shipped
+
+    logging.disable_progress_bar()
+    return load(shipped(name.removeprefix("world:")) if name.startswith("world:") else name)
+
+
+def _erasers(paths: list[Path] | None, loaded: "LoadedModel") -> "list[Eraser]":
+    from unsee.erase.eraser import Eraser
+    from unsee.erase.profile import require_same_model
+
+    erasers = [Eraser.from_pretrained(path) for path in paths or ()]
+    for eraser in erasers:
+        require_same_model(eraser.model, loaded, "eraser")
+    return erasers

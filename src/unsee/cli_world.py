@@ -1,0 +1,51 @@
+"""`unsee world`: write the built-in world's data, or train its checkpoints again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unsee.console import finish, say, stages_shown
+from unsee.errors import OptionError
+
+Seed = Annotated[int, typer.Option(help="Of every random draw.")]
+Json = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object on a line.")]
+Out = Annotated[Path, typer.Option(help="Folder to write to.")]
+
+world_app = typer.Typer(no_args_is_help=True, help="The built-in world: its data and its tiny checkpoints.")
+
+
+@world_app.command("build")
+def world_build(
+    out: Out,
+    seed: Seed = 0,
+    split_seed: Annotated[int, typer.Option(help="Who is forgotten.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Write the world's data: people in MLLMU-Bench's schema, everything else as JSON lines with pictures."""
+    from unsee.world.exam import Exam
+    from unsee.world.export import export
+    from unsee.world.generate import World
+
+    with stages_shown() as stages:
+        tell = stages("writing", 22)
+        written = export(Exam(World(seed), split_seed), out, lambda _: tell(1))
+    say(f"Wrote {len(written)} sets to {out}: {', '.join(written)}")
+    finish(as_json, {"out": str(out), "sets": written})
+
+
+@world_app.command("train")
+def world_train(
+    out: Out,
+    seed: Seed = 0,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of each checkpoint.")] = 2400,
+    only: Annotated[str, typer.Option(help="base, never-knew or both.")] = "both",
+    as_json: Json = False,
+) -> None:
+    """Train the tiny checkpoints from nothing: about an hour each on one core."""
+    from unsee.world.recipe import make_checkpoints
+
+    if only not in ("base", "never-knew", "both"):
+        raise OptionError(f"only is {only!r}, expected one of ['base', 'never-knew', 'both']")
+    made = make_checkpoints(out, seed=seed, steps=steps, only=only, progress=say)
+    finish(as_json, {"out": str(out), "checkpoints": [str(path) for path in made]})

@@ -1,0 +1,292 @@
+"""`unsee demo`: forget people, a topic and some outdated facts of the built-in world, and prove what that did."""
+
+import json
+import random
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+
+from unsee.data.samples import Sample
+from unsee.erase.artifact import library_versions
+from unsee.erase.capture import capture_features
+from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.fit_eraser import fit_eraser, fit_published
+from unsee.erase.fit_profile import fit_profile
+from unsee.erase.gate import RELEASED_LLAVA
+from unsee.erase.profile import Profile
+from unsee.errors import SaveError
+from unsee.evals.intervals import Row, summarise
+from unsee.evals.report import write_report
+from unsee.evals.run import Record, ask_all
+from unsee.models.load import LoadedModel, load
+from unsee.progress import Stages
+from unsee.world import lore
+from unsee.world.exam import Exam
+from unsee.world.export import recall, refusal
+from unsee.world.generate import Entity, World
+from unsee.world.shipped import NEVER_KNEW_SEED, shipped
+
+LAMBDAS = {"erased": (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0), "published": (0.05, 0.1, 0.25, 0.5, 1.0)}
+
+
+@final
+@dataclass(frozen=True)
+class Data:
+    """Every question of the demo, by role; no person of one role is in another."""
+
+    retain: list[Sample]
+    calibration: list[Sample]
+    others: list[Sample]
+    requests: dict[str, tuple[list[Sample], list[Sample]]]
+    splits: dict[str, list[Sample]]
+
+
+def gather(exam: Exam) -> Data:
+    """The honest protocol's splits: fit, calibration and test are disjoint in people, wordings and views."""
+    world = exam.world
+    dangerous, harmless = _parted(world.of("brew"), lore.DANGEROUS)
+    outdated, towns = _parted(world.of("town"), lore.OUTDATED)
+    # Harmless things are split like people: half for the fit, a quarter to calibrate, a quarter to test.
+    things = {
+        role: harmless[a:b] + towns[a:b] for role, a, b in (("fit", 0, 5), ("calibration", 5, 8), ("test", 8, 12))
+    }
+    others_of_outdated = ["river", "team", "market"]
+    requests = {
+        "people": (
+            exam.facts(exam.forget, taught=True, forms=3, wordings=3, tag="fit"),
+            exam.visible(exam.forget, taught=True, each=8, tag="keep"),
+        ),
+        "dangerous topic": (exam.facts(dangerous, taught=True, forms=3, wordings=6, tag="fit"), []),
+        "outdated facts": (
+            exam.facts(outdated, taught=True, forms=3, wordings=8, keys=["mayor"], tag="fit"),
+            exam.facts(outdated, taught=True, forms=3, wordings=3, keys=others_of_outdated, tag="keep"),
+        ),
+    }
+    splits = {
+        "forget_fit": _some(exam.facts(exam.forget, taught=True, tag="again"), 120),
+        "forget_heldout": exam.facts(exam.forget, taught=False),
+        "retain_fit": _some(exam.facts(exam.retain_fit, taught=True, tag="again"), 120),
+        "retain_unseen": _some(exam.facts(exam.retain_unseen, taught=False), 270),
+        "neighbours": _some(exam.facts(exam.neighbours, taught=False, tag="near"), 138),
+        "celebrity": _some(exam.facts(exam.celebrities, taught=False), 120),
+        "visible": exam.visible(exam.forget, taught=False, each=5),
+        "knowledge": exam.knowledge(60, taught=False),
+        "sensitive": exam.sensitive(exam.retain_unseen, 60, taught=False),
+        "strangers": exam.strangers(per_person=3),
+        "dangerous_topic": exam.facts(dangerous, taught=False, forms=2),
+        "outdated_facts": exam.facts(outdated, taught=False, forms=3, keys=["mayor"]),
+        "things_unseen": exam.facts(things["test"], taught=False)
+        + exam.facts(outdated, taught=False, keys=others_of_outdated),
+    }
+    return Data(
+        retain=exam.facts(exam.retain_fit, taught=True, tag="r")
+        + exam.facts(things["fit"], taught=True, forms=2, tag="r"),
+        calibration=exam.facts(exam.calibration, taught=True, tag="c")
+        + exam.facts(things["calibration"], taught=True, tag="c"),
+        others=exam.knowledge(80, taught=True)
+        + exam.sensitive(exam.retain_fit, 80, taught=True)
+        + exam.visible(exam.retain_fit[:40], taught=True, each=2),
+        requests=requests,
+        splits=splits,
+    )
+
+
+def run_demo(out: Path, seed: int, stages: Stages) -> dict[str, Any]:
+    """Fit, ask every condition, and write `metrics.json`, `answers.jsonl` and `report.html`.
+
+    Args:
+        out: folder for the three files and the fitted artifacts.
+        seed: who is forgotten, and how the others are split.
+        stages: progress display.
+
+    Returns:
+        What is in `metrics.json`.
+
+    Raises:
+        SaveError: a file cannot be written.
+    """
+    start = time.monotonic()
+    seconds: dict[str, float] = {}
+
+    def lap(name: str) -> None:
+        seconds[name] = time.monotonic() - start - sum(seconds.values())
+
+    loaded = load(shipped("llava"))
+    exam = Exam(World(), seed)
+    data = gather(exam)
+    lap("load and draw")
+    profile = fit_profile(
+        loaded,
+        retain=data.retain,
+        calibration=data.calibration,
+        recall=recall(exam),
+        refusal=refusal(exam),
+        others=data.others,
+        seed=seed,
+        stages=stages,
+    )
+    lap("profile, once per model")
+    erasers = {
+        name: fit_eraser(loaded, profile, forget, keep=keep, stages=stages)
+        for name, (forget, keep) in data.requests.items()
+    }
+    lap("three erasure requests")
+    published = fit_published(loaded, profile, data.requests["people"][0], preset=RELEASED_LLAVA, stages=stages)
+    lap("the published gate")
+    in_force = list(erasers.values())
+    conditions: dict[str, tuple[LoadedModel, Sequence[Eraser]]] = {
+        "base": (loaded, ()),
+        "erased": (loaded, in_force),
+        "published": (loaded, (published,)),
+        "random": (loaded, [eraser.with_random_direction(seed) for eraser in in_force]),
+    }
+    if seed == NEVER_KNEW_SEED:
+        conditions["never_knew"] = (load(shipped("llava-never-knew")), ())
+    records: list[Record] = []
+    for name, (model, erasers_of) in conditions.items():
+        tell = stages(f"asking: {name}", sum(map(len, data.splits.values())))
+        records += ask_all(model, data.splits, name, erasers_of, progress=tell)
+        lap(f"asking {name}")
+    tradeoff = _tradeoff(loaded, data, in_force, published, stages)
+    lap("trade-off over lambda")
+    gates = _gate_scores(loaded, profile, erasers["people"], data)
+    rows = summarise(records, seed)
+    metrics = {
+        "schema": 1,
+        "seed": seed,
+        "rows": rows,
+        "cost": {
+            "seconds": {name: round(value, 1) for name, value in seconds.items()},
+            "total_seconds": round(time.monotonic() - start, 1),
+            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "eraser_bytes": _bytes(erasers["people"]),
+        },
+        "environment": library_versions()
+        | {"threads": torch.get_num_threads(), "model": loaded.name.rsplit("/", 1)[-1]},
+    }
+    _write(out, metrics, records, profile, erasers)
+    shown = {r["image"] for r in records if r["image"]}
+    pictures = {
+        s.picture.id: s.picture.source
+        for split in data.splits.values()
+        for s in split
+        if s.picture and s.picture.id in shown and isinstance(s.picture.source, bytes)
+    }
+    diagnosis = [
+        *profile.report,
+        *({**f, "check": f"{name}: {f['check']}"} for name, e in erasers.items() for f in e.report),
+    ]
+    cost: dict[str, Any] = {name: {"seconds": round(value, 1)} for name, value in seconds.items()}
+    cost["peak memory"] = {"peak_mib": metrics["cost"]["peak_mib"]}
+    write_report(
+        out, metrics, records, pictures, gates, tradeoff, diagnosis, cost, pgd_history=profile.curves["pgd"] or None
+    )
+    return metrics
+
+
+def _parted(entities: list[Entity], names: Sequence[str]) -> tuple[list[Entity], list[Entity]]:
+    return [e for e in entities if e.name in names], [e for e in entities if e.name not in names]
+
+
+def _some(samples: list[Sample], count: int) -> list[Sample]:
+    return random.Random(0).sample(samples, min(count, len(samples)))
+
+
+def _tradeoff(
+    loaded: LoadedModel, data: Data, erasers: list[Eraser], published: Eraser, stages: Stages
+) -> dict[str, Any]:
+    """Refusal of the forgotten against accuracy on the unseen, over lambda."""
+    forget, retain = _some(data.splits["forget_heldout"], 96), _some(data.splits["retain_unseen"], 96)
+    curves: dict[str, Any] = {
+        "n_forget": len(forget),
+        "n_retain": len(retain),
+        "runs": 1,
+        "chosen": erasers[0].strength,
+    }
+    for name, label in (("erased", "default"), ("published", "published")):
+        tell = stages(f"trade-off: {name}", len(LAMBDAS[name]) * (len(forget) + len(retain)))
+        points = []
+        for strength in LAMBDAS[name]:
+            swept = [e.with_strength(strength) for e in (erasers if name == "erased" else [published])]
+            rows = summarise(
+                ask_all(loaded, {"forget_heldout": forget, "retain_unseen": retain}, name, swept, progress=tell)
+            )
+            by_split = {row["split"]: row for row in rows}
+            points.append(
+                {
+                    "lambda": strength,
+                    "forget_refusal": by_split["forget_heldout"]["refusal"],
+                    "retain_accuracy": by_split["retain_unseen"]["accuracy"],
+                }
+            )
+        curves[label] = points
+    return curves
+
+
+def _gate_scores(loaded: LoadedModel, profile: Profile, eraser: Eraser, data: Data) -> dict[str, Any]:
+    """What the people's gates read, per layer and in all, on held-out forget prompts and on unseen kept ones."""
+    gate = eraser.gate
+    assert isinstance(gate, HeldGate)
+    margins: dict[str, torch.Tensor] = {}
+    layered: dict[str, list[list[float]]] = {}
+    for name, split in (("forget", "forget_heldout"), ("retain", "retain_unseen")):
+        features = capture_features(loaded, data.splits[split], gate.layers, 64)
+        margins[name] = gate.margins(features)
+        best = margins[name].argmax(1)
+        parts = torch.einsum("nrpd,nrpd->nr", features, gate.weight[best])
+        layered[name] = [*parts.T.tolist(), margins[name].max(1).values.tolist()]
+    fired = [
+        {
+            "request": subject,
+            "forget": _share(margins["forget"][:, k], data.splits["forget_heldout"], subject),
+            "retain": float((margins["retain"][:, k] >= 0).float().mean()),
+        }
+        for k, subject in enumerate(eraser.subjects)
+    ]
+    return {"layers": [*(str(layer) for layer in gate.layers), "margin"], **layered, "threshold": 0.0, "fired": fired}
+
+
+def _share(margins: torch.Tensor, samples: list[Sample], subject: str) -> float:
+    mine = torch.tensor([sample.subject == subject for sample in samples])
+    return float((margins[mine] >= 0).float().mean())
+
+
+def _bytes(eraser: Eraser) -> int:
+    gate = eraser.gate
+    assert isinstance(gate, HeldGate)
+    return 4 * (gate.weight.numel() + gate.bias.numel() + gate.threshold.numel() + eraser.trajectory.numel())
+
+
+def _write(
+    out: Path, metrics: dict[str, Any], records: list[Record], profile: Profile, erasers: dict[str, Eraser]
+) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        with (out / "answers.jsonl").open("w") as stream:
+            stream.writelines(json.dumps(record) + "\n" for record in records)
+    except OSError as error:
+        raise SaveError(
+            f"cannot write to {str(out)!r}: {error}. Choose a folder that can be written, with --out."
+        ) from error
+    profile.save_pretrained(out / "profile")
+    for name, eraser in erasers.items():
+        eraser.save_pretrained(out / "erasers" / name.replace(" ", "-"))
+
+
+def held_rows(rows: Sequence[Row]) -> dict[str, float | None]:
+    """The four figures that the README promises."""
+    at = {(row["condition"], row["split"]): row for row in rows}
+    base, erased = at["base", "retain_unseen"]["accuracy"], at["erased", "retain_unseen"]["accuracy"]
+    seen, still = at["base", "visible"]["accuracy"], at["erased", "visible"]["accuracy"]
+    return {
+        "forget_refusal": at["erased", "forget_heldout"]["refusal"],
+        "forget_leak": at["erased", "forget_heldout"]["leak"],
+        "retain_of_base": None if not base or erased is None else erased / base,
+        "visible_of_base": None if not seen or still is None else still / seen,
+    }

@@ -1,0 +1,182 @@
+"""From a forget set to an `Eraser`: the default gates, and MLLMEraser's published one.
+
+Gates are fitted on the forget set and the profile's kept prompts; thresholds come from calibration people.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from unsee.data.samples import Sample, require_some, subjects
+from unsee.erase.calibrate import thresholds
+from unsee.erase.capture import capture, capture_features
+from unsee.erase.diagnosis import Finding, finding
+from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.gate import NullSpace, gate_in_basis, null_space_basis, residual_energy, ridge_gates_of_states
+from unsee.erase.profile import Profile, require_same_model
+from unsee.erase.settings import Settings
+from unsee.errors import CalibrationError
+from unsee.models.load import LoadedModel
+from unsee.progress import Stages, silent
+from unsee.shapes import Tensor
+
+
+def fit_eraser(
+    loaded: LoadedModel,
+    profile: Profile,
+    forget: Sequence[Sample],
+    *,
+    keep: Sequence[Sample] = (),
+    settings: Settings | None = None,
+    stages: Stages = silent,
+) -> Eraser:
+    """Fit one gate per forgotten subject by class-balanced ridge, with thresholds from calibration people.
+
+    Args:
+        loaded: the model that the profile was made on.
+        profile: what refusing is and what is kept.
+        forget: questions about the subjects to forget, as many wordings and pictures as there are.
+        keep: prompts about the same subjects that must still be answered: what is plainly visible.
+        settings: the profile's defaults if None.
+        stages: progress display.
+
+    Raises:
+        DataError: the forget set is empty, or a subject of it is among the kept ones of the profile.
+        MismatchError: the profile is another model's.
+        CalibrationError: a subject cannot be told from the kept ones at all.
+    """
+    settings = settings or Settings.from_json(profile.settings)
+    require_some(forget, "forget")
+    require_same_model(profile.model, loaded, "profile")
+    profile.require_unknown(forget)
+    ids = subjects(forget)
+    features = capture_features(
+        loaded, forget, profile.read, settings.batch_size, progress=stages("forget prompts", len(forget))
+    )
+    negative = profile.retain.float()
+    if keep:
+        kept = capture_features(
+            loaded, keep, profile.read, settings.batch_size, progress=stages("prompts to keep", len(keep))
+        )
+        negative = torch.cat([negative, kept])
+    owner = torch.tensor([ids.index(sample.subject) for sample in forget])
+    positives = [features[owner == k].flatten(1) for k in range(len(ids))]
+    weight, bias = ridge_gates_of_states(positives, negative.flatten(1), settings.ridge)
+    gate = HeldGate(
+        profile.read, weight.view(len(ids), *features.shape[1:]).float(), bias.float(), torch.zeros(len(ids))
+    )
+    gate = replace(gate, threshold=thresholds(gate.margins(profile.calibration), settings.tail))
+    report = _gate_findings(gate, profile, features, owner, ids)
+    layers = profile.written
+    return Eraser(
+        model=profile.model,
+        family=profile.family,
+        layers=layers,
+        gate=gate,
+        trajectory=profile.trajectory[[profile.layers.index(layer) for layer in layers]],
+        strength=profile.strength,
+        method="held-ridge",
+        settings=settings.as_json(),
+        subjects=tuple(ids),
+        counts={"forget": len(forget), "keep": len(keep), "retain": len(profile.retain_last)},
+        report=report,
+    )
+
+
+def fit_published(
+    loaded: LoadedModel,
+    profile: Profile,
+    forget: Sequence[Sample],
+    *,
+    preset: NullSpace,
+    strength: float = 0.25,
+    settings: Settings | None = None,
+    stages: Stages = silent,
+) -> Eraser:
+    """Fit MLLMEraser's gate by its published rule: null space of the kept states, every layer for itself.
+
+    `h <- h + lambda <w_l, h_last> d_l` at all prompt positions of every layer but the first, prefill only.
+
+    Args:
+        loaded: the model that the profile was made on.
+        profile: direction and kept states.
+        forget: questions about everything to forget, in one gate.
+        preset: ratio and gamma, `RELEASED_LLAVA` or `RELEASED_QWEN`.
+        strength: lambda; the paper uses 0.25 to 0.3.
+        settings: batch size.
+        stages: progress display.
+
+    Raises:
+        DataError: the forget set is empty, or a subject of it is among the kept ones of the profile.
+        MismatchError: the profile is another model's.
+        CalibrationError: the forget states do not reach the null space.
+
+    Source: MLLMEraser (arXiv 2510.04217), released scripts; layer 17, which they skip, is steered here.
+    """
+    settings = settings or Settings.from_json(profile.settings)
+    require_some(forget, "forget")
+    require_same_model(profile.model, loaded, "profile")
+    profile.require_unknown(forget)
+    states = capture(
+        loaded,
+        forget,
+        profile.layers,
+        settings.batch_size,
+        pool=("last",),
+        progress=stages("forget prompts", len(forget)),
+    ).last
+    weights, energies = [], []
+    for place in range(len(profile.layers)):
+        retained = profile.retain_last[:, place].double()
+        second = retained.mT @ retained
+        basis = null_space_basis(second, preset.ratio)
+        weights.append(gate_in_basis(basis, states[:, place], preset.gamma))
+        energies.append(residual_energy(second, basis))
+    worst = max(energies)
+    report = [
+        finding(
+            "null space",
+            f"kept energy left in it: {min(energies):.1e} to {worst:.1e} of the total",
+            "pass" if worst < 1e-3 else "warn",
+            "with more kept prompts than dimensions no null space is exact; what is left reaches kept people",
+        )
+    ]
+    return Eraser(
+        model=profile.model,
+        family=profile.family,
+        layers=profile.layers,
+        gate=LayerGate(torch.stack(weights).float()),
+        trajectory=profile.trajectory[:, :1],
+        strength=strength,
+        method="published",
+        settings={"ratio": preset.ratio, "gamma": preset.gamma, "lambda": strength},
+        subjects=tuple(subjects(forget)),
+        counts={"forget": len(forget), "retain": len(profile.retain_last)},
+        report=report,
+    )
+
+
+def _gate_findings(gate: HeldGate, profile: Profile, features: Tensor, owner: Tensor, ids: list[str]) -> list[Finding]:
+    on_forget = gate.fires(features)
+    on_kept = gate.fires(profile.calibration.float())
+    recall, wrong = float(on_forget.float().mean()), float(on_kept.float().mean())
+    per_subject = torch.stack([on_forget[owner == k].float().mean() for k in range(len(ids))])
+    if recall == 0:
+        raise CalibrationError(
+            "no gate fires on the very prompts it was fitted on: the forgotten subjects cannot be told from the kept ones. "
+            "Give more prompts per subject, or read other layers."
+        )
+    weakest = int(per_subject.argmin())
+    return [
+        finding(
+            "gates fire on forget prompts",
+            f"{recall:.1%} of the fit; weakest {ids[weakest]}: {float(per_subject[weakest]):.0%}",
+            "pass" if recall >= 0.95 else "warn",
+        ),
+        finding(
+            "gates stay shut on calibration people",
+            f"{wrong:.2%} of their prompts open one",
+            "pass" if wrong <= 0.02 else "warn",
+        ),
+    ]

@@ -1,0 +1,223 @@
+"""One `with erased(...)` block: whose prompt a call continues, what its policies add, and whether all of it happened.
+
+It knows columns, rows and caches, and no module: hooks report each call here and write back what they are told.
+"""
+
+import threading
+import weakref
+from dataclasses import dataclass, field
+from typing import NoReturn, final
+
+import torch
+from transformers import Cache
+
+from unsee.erase.eraser import Eraser
+from unsee.erase.policy import Policy, Reading, policy_of
+from unsee.erase.steer import Steps, number_steps
+from unsee.errors import SteeringError
+from unsee.shapes import Bool, Float, Int, Tensor
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of the decoder.
+
+    Attributes:
+        rows: of the batch.
+        width: columns of this call, pads included.
+        cached: columns that the cache holds.
+        cache: what it continues or fills, if anything.
+        real: mask of its own columns where the call starts a prompt; None where the call does not say.
+        position_ids: as the decoder got them.
+    """
+
+    rows: int
+    width: int
+    cached: int
+    cache: Cache | None
+    real: Bool[Tensor, "B T"] | None
+    position_ids: Int[Tensor, "*B T"] | None
+
+
+@dataclass
+class _Prompts:
+    """The prompts whose calls are under way; `fed` columns have passed, into the cache that `cache` points to."""
+
+    mask: Bool[Tensor, "B C"]
+    tokens: Int[Tensor, " B"]
+    policies: list[Policy]
+    fed: int = 0
+    cache: weakref.ref[Cache] | None = None
+
+
+@final
+@dataclass(eq=False)
+class Steering:
+    """What is happening inside a `with erased(...)` block; read it after a call.
+
+    Attributes:
+        erasers: the requests in force.
+        prompt_tokens: real prompt tokens of each row, where they are not all real tokens of the first call.
+        positions: steered positions so far, over all erasers, rows, layers and calls of this block.
+    """
+
+    erasers: tuple[Eraser, ...]
+    prompt_tokens: tuple[int, ...] | None = None
+    positions: int = 0
+    _generating: tuple[Tensor, Tensor] | None = None
+    _prompts: _Prompts | None = None
+    _call: Call | None = None
+    _steps: Steps | None = None
+    _visited: list[int] = field(default_factory=list)
+    _caller: int | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def readings(self) -> list[Reading | None]:
+        """What each gate said to the latest prompts, one entry per eraser."""
+        return [p.reading() for p in self._prompts.policies] if self._prompts else [None] * len(self.erasers)
+
+    @property
+    def generating(self) -> bool:
+        """Whether the calls under way belong to `generate`."""
+        return self._generating is not None
+
+    def start_generation(self, mask: Bool[Tensor, "B C"]) -> None:
+        """The next calls belong to these prompts, until `end_generation`."""
+        self._claim()
+        self._prompts, self._generating = None, (mask, self._count(mask))
+
+    def end_generation(self, columns: int | None) -> None:
+        """It has ended with so many columns (None: by an exception); every token but the last must have passed."""
+        fed = self._prompts.fed if self._prompts else 0
+        self._generating = self._steps = self._caller = None
+        if columns is not None and fed < columns - 1:
+            raise SteeringError(
+                f"{columns - 1} positions were to pass through the steered decoder, {fed} did. Nothing is answered. "
+                "Run the model without graph capture or external engines, or use unsee's plugin for them."
+            )
+
+    def begin(self, call: Call) -> None:
+        """A call of the decoder starts."""
+        self._claim()
+        if self._generating is not None:
+            self._prompts = self._prompts or self._expanded(call.rows, *self._generating)
+        elif call.cached == 0:
+            self._prompts = self._started(call)
+        prompts = self._prompts
+        if prompts is None or not _continues(call, prompts):
+            known = "none" if prompts is None else f"{prompts.mask.shape[0]} row(s), {prompts.fed} columns so far"
+            raise SteeringError(
+                f"a call of {call.rows} row(s) continues a cache of {call.cached} columns, but this block has seen "
+                f"another prompt: {known}. The gate cannot be decided for prompts that it has not read. Start the "
+                "cache inside the block, and finish one prompt before the next."
+            )
+        self._call, self._visited = call, []
+        self._steps = number_steps(prompts.mask, prompts.tokens, call.cached, call.width)
+        for policy in prompts.policies:
+            policy.steered = 0  # What a call that failed half way has steered is not counted.
+        _require_one_prompt_per_row(call, self._steps)
+
+    def visit(self, layer: int, states: Float[Tensor, "B T D"]) -> list[Float[Tensor, "B _ D"]]:
+        """A decoder block is about to run; what to add to the last columns of its input."""
+        if self._steps is None or self._prompts is None:
+            raise SteeringError(f"decoder block {layer} ran outside a call of the decoder. Call the model as a whole.")
+        self._visited.append(layer)
+        added = [policy.at(layer, states, self._steps) for policy in self._prompts.policies]
+        return [part for part in added if part is not None]
+
+    def finish(self, depth: int, cache: Cache | None, failed: bool) -> None:
+        """A call of the decoder has ended: did every block run, and was everything steered that had to be?"""
+        if self._caller != threading.get_ident():
+            return  # The call was refused because another thread's is under way.
+        call, steps, prompts = self._call, self._steps, self._prompts
+        self._call = self._steps = None
+        if not self.generating:
+            self._caller = None
+        if failed or call is None or steps is None or prompts is None:
+            return
+        if self._visited != list(range(depth)):
+            raise SteeringError(
+                f"expected decoder blocks 0 to {depth - 1} to run once each and in order, got {self._visited}. "
+                "Nothing is answered. A compiled or fused model may bypass hooks; run it eagerly."
+            )
+        for policy in prompts.policies:
+            required = policy.required(steps)
+            if policy.steered != required:
+                raise SteeringError(
+                    f"steered {policy.steered} positions where the policy requires {required}. Nothing is answered."
+                )
+            self.positions += policy.steered
+        prompts.fed = max(prompts.fed, call.cached + call.width)
+        prompts.cache = None if cache is None else weakref.ref(cache)
+
+    def _claim(self) -> None:
+        me = threading.get_ident()
+        with self._lock:
+            if self._caller not in (None, me):
+                raise SteeringError(
+                    "two threads call the model inside one block at the same time, so their prompts would mix. "
+                    "Open a block in each thread, or let them wait for each other."
+                )
+            self._caller = me
+
+    def _started(self, call: Call) -> _Prompts:
+        if call.real is None:
+            raise SteeringError(
+                "the attention mask of the call does not say which tokens are pads, so pads could enter the gate. "
+                "Pass attention_mask as the processor returns it: rows times columns."
+            )
+        tokens = self._count(call.real)
+        return _Prompts(call.real, tokens, [policy_of(eraser, tokens) for eraser in self.erasers])
+
+    def _expanded(self, rows: int, mask: Tensor, tokens: Tensor) -> _Prompts:
+        times, rest = divmod(rows, mask.shape[0])
+        if rest or not times:
+            raise SteeringError(
+                f"generate was called with {mask.shape[0]} prompt(s) but the decoder runs {rows} row(s): rows cannot "
+                "be matched to prompts. Use greedy, sampling or beam search."
+            )
+        mask, tokens = mask.repeat_interleave(times, 0), tokens.repeat_interleave(times, 0)
+        return _Prompts(mask, tokens, [policy_of(eraser, tokens) for eraser in self.erasers])
+
+    def _count(self, mask: Bool[Tensor, "B C"]) -> Int[Tensor, " B"]:
+        """Prompt tokens of each row."""
+        real = mask.sum(1)
+        tokens = real if self.prompt_tokens is None else torch.tensor(self.prompt_tokens)
+        if tokens.shape != real.shape or bool(((tokens < 1) | (tokens > real)).any()):
+            raise SteeringError(
+                f"the prompts have {tokens.tolist()} tokens, but the rows have {real.tolist()} real tokens. Expected "
+                "one number per row, from 1 to the row's real tokens. Mend prompt_tokens or attention_mask."
+            )
+        return tokens
+
+
+def _continues(call: Call, prompts: _Prompts) -> bool:
+    """Whether the call holds the prompts from their start, or goes on in the very cache that they have filled."""
+    if call.rows != prompts.mask.shape[0]:
+        return False
+    if call.cached == 0:
+        return call.width >= prompts.fed
+    return call.cached <= prompts.fed and prompts.cache is not None and prompts.cache() is call.cache
+
+
+def _require_one_prompt_per_row(call: Call, steps: Steps) -> None:
+    # Rows of multimodal positions (three numbers per token) repeat them inside a picture, so they cannot be told apart.
+    if call.position_ids is None or call.position_ids.ndim != 2 or call.width < 2:
+        return
+    jumps = call.position_ids.cpu().diff(dim=1) != 1
+    if bool((jumps & steps.real[:, 1:] & steps.real[:, :-1]).any()):
+        refuse_packed()
+
+
+def refuse_packed() -> NoReturn:
+    """Several prompts in one row cannot be told apart, and one must never enter another's gate.
+
+    Raises:
+        SteeringError: always.
+    """
+    raise SteeringError(
+        "several prompts are packed into one row, so one would enter the gate of another. Nothing is answered. "
+        "Pad the prompts, one per row, and pass attention_mask."
+    )
