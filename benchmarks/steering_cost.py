@@ -58,7 +58,7 @@ def erasers(width: int, depth: int, subjects: int) -> dict[str, Eraser]:
     def held(threshold: float) -> Eraser:
         weight, zero = noise(subjects, len(read), 2, width), torch.zeros(subjects)
         gate = HeldGate(read, weight, zero, zero + threshold)
-        return request(settings.layers_written(depth), gate, settings.steps)
+        return request(tuple(range(read[-1], depth)), gate, settings.steps)  # as `Profile.written`
 
     every = tuple(range(1, depth))
     published = request(every, LayerGate(noise(len(every), width)), 1)

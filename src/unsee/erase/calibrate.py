@@ -1,7 +1,9 @@
 """Thresholds and strength from calibration people: pure arithmetic on scores and trials."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any, final
 
 import torch
@@ -13,9 +15,18 @@ from unsee.shapes import Float, Tensor
 @final
 @dataclass(frozen=True)
 class Trial:
-    """What one strength did to calibration prompts with the gate held open; shares in [0, 1]."""
+    """What one strength did to calibration prompts with the gate held open; shares in [0, 1].
+
+    Attributes:
+        strength: lambda.
+        words: the refusal whose trajectory was followed.
+        refused: fluent refusals that begin as `words` does.
+        leaked: answers that hold the gold words.
+        fluent: answers that read as text.
+    """
 
     strength: float
+    words: str
     refused: float
     leaked: float
     fluent: float
@@ -28,12 +39,12 @@ class Trial:
 def thresholds(scores: Float[Tensor, "M K"], tail: float) -> Float[Tensor, " K"]:
     """Per gate, the score that a share `tail` of kept prompts exceeds: the conformal (1 - tail) quantile.
 
-    The ceil((M + 1)(1 - tail))-th smallest of M scores, so that a new prompt of the same kind exceeds it with probability
-    at most `tail`; where M is too small for that, just above the largest.
+    Just above the ceil((M + 1)(1 - tail))-th smallest of M scores, so that a new prompt of the same kind reaches it
+    with probability at most `tail`; where M is too small for that, just above the largest.
 
     Raises:
         OptionError: `tail` is outside (0, 1).
-        CalibrationError: there is no calibration prompt.
+        CalibrationError: there is no calibration prompt, or a score is not finite.
     """
     if not 0 < tail < 1:
         raise OptionError(f"tail is {tail}, expected a share in (0, 1), such as 0.005")
@@ -42,10 +53,15 @@ def thresholds(scores: Float[Tensor, "M K"], tail: float) -> Float[Tensor, " K"]
         raise CalibrationError(
             "there are no calibration prompts, so no threshold can be set. Give kept people that the fit does not see."
         )
-    rank = -int(-(count + 1) * (1 - tail) // 1)
-    ordered = scores.double().sort(0).values
-    limit = ordered[min(rank, count) - 1]
-    return torch.nextafter(limit.float(), torch.full_like(limit, torch.inf).float())
+    if not bool(scores.isfinite().all()):
+        raise CalibrationError(
+            "a calibration score is NaN or infinite, and a gate with such a threshold would never open. "
+            "Look for broken calibration prompts, or load the model in a wider precision."
+        )
+    # Exact, as the share is written: in floating point 200 * (1 - 0.005) may come out above 199.
+    rank = math.ceil((count + 1) * (1 - Fraction(str(tail))))
+    limit = scores.sort(0).values[min(rank, count) - 1].float()
+    return torch.nextafter(limit, torch.full_like(limit, torch.inf))
 
 
 def weakest_sufficient(trials: Sequence[Trial], refused: float) -> Trial:
@@ -54,7 +70,8 @@ def weakest_sufficient(trials: Sequence[Trial], refused: float) -> Trial:
     Raises:
         CalibrationError: no strength makes the model refuse fluently in half of the trials.
     """
-    best = max(trials, key=lambda t: (t.refused, -t.strength))
+    trials = sorted(trials, key=lambda t: t.strength)
+    best = max(trials, key=lambda t: t.refused)
     if best.refused < 0.5:
         tried = ", ".join(f"{t.strength:g}: {t.refused:.0%} refused, {t.fluent:.0%} fluent" for t in trials)
         raise CalibrationError(

@@ -50,8 +50,8 @@ def split_people(samples: Sequence[Sample], seed: int, share: float = 1 / 3) -> 
     people = subjects(samples)
     if len(people) < 3:
         raise DataError(
-            f"the retain set holds {len(people)} subject(s), expected at least 3: some calibrate and are not fitted on. "
-            "Give more people, or calibration data of its own."
+            f"the retain set holds {len(people)} subject(s), expected at least 3: some calibrate and are not fitted "
+            "on. Give more people, or calibration data of its own."
         )
     held = set(random.Random(seed).sample(people, max(1, round(share * len(people)))))
     return [s for s in samples if s.subject not in held], [s for s in samples if s.subject in held]

@@ -94,6 +94,27 @@ class Eraser:
     counts: dict[str, int] = field(default_factory=dict)
     report: list[dict[str, Any]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        gate, shape = self.gate, tuple(self.trajectory.shape)
+        gated = tuple(gate.weight.shape)
+        read = gate.layers if isinstance(gate, HeldGate) else self.layers
+        per_layer = gated[1:] if isinstance(gate, HeldGate) else gated
+        if 0 in (*shape, *gated) or (len(self.layers), len(read), shape[-1]) != (shape[0], per_layer[0], gated[-1]):
+            raise ArtifactError(
+                f"the eraser steers layers {list(self.layers)} along a trajectory of shape {list(shape)} and reads "
+                f"layers {list(read)} with a gate of shape {list(gated)}: expected one entry per layer, one width and "
+                "nothing empty. Fit it again."
+            )
+        if any(list(layers) != sorted(set(layers)) for layers in (self.layers, read)):
+            raise ArtifactError(
+                f"the eraser names layers {list(self.layers)} and {list(read)}: expected them ascending. Fit it again."
+            )
+        if isinstance(gate, HeldGate) and self.layers[0] < read[-1]:
+            raise ArtifactError(
+                f"the eraser steers layer {self.layers[0]} before its gate has read layer {read[-1]}, so it would act "
+                "before it has decided. Fit it again with layers from the last one read on."
+            )
+
     def with_strength(self, strength: float) -> "Eraser":
         """The same request at another lambda."""
         return replace(self, strength=strength)
@@ -205,6 +226,7 @@ _HELD: Mapping[str, TensorSpec] = {
 def _take(settings: dict[str, Any], name: str, directory: str | Path) -> Any:
     if name not in settings:
         raise ArtifactError(
-            f"{directory}: settings in erasure_config.json lack {name!r}. Expected an artifact that unsee wrote; fetch it again."
+            f"{directory}: settings in erasure_config.json lack {name!r}. Expected an artifact of unsee; "
+            "fetch it again."
         )
     return settings.pop(name)

@@ -164,8 +164,8 @@ def _gate_findings(gate: HeldGate, profile: Profile, features: Tensor, owner: Te
     per_subject = torch.stack([on_forget[owner == k].float().mean() for k in range(len(ids))])
     if recall == 0:
         raise CalibrationError(
-            "no gate fires on the very prompts it was fitted on: the forgotten subjects cannot be told from the kept ones. "
-            "Give more prompts per subject, or read other layers."
+            "no gate fires on the very prompts it was fitted on: the forgotten subjects cannot be told from the kept "
+            "ones. Give more prompts per subject, or read other layers."
         )
     weakest = int(per_subject.argmin())
     return [

@@ -71,7 +71,7 @@ def fit_profile(
     complied, refused, history = _contrast(loaded, complied, refused, settings, seed, stages, report)
     direction = _direction(loaded, complied, refused, layers, settings, stages, report)
     chosen = spread(retain, settings.trajectory_prompts)
-    trajectory = _trajectory(loaded, chosen, words, direction, layers, settings, stages)
+    trajectories = {said: _trajectory(loaded, chosen, said, direction, layers, settings, stages) for said in words}
     kept = [*retain, *others]
     states = capture(loaded, kept, layers, settings.batch_size, progress=stages("kept prompts", len(kept)))
     features = capture_features(
@@ -83,7 +83,7 @@ def fit_profile(
         family=loaded.adapter.family,
         layers=layers,
         read=read,
-        trajectory=trajectory,
+        trajectory=trajectories[words[0]],
         retain_last=states.last.half(),
         retain_mean=states.mean[:, places].half(),
         calibration=features.half(),
@@ -101,11 +101,16 @@ def fit_profile(
         report=report,
         curves={"pgd": history},
     )
-    trials = try_strengths(loaded, profile, spread(calibration, settings.calibration_prompts), settings, stages)
+    trials = try_strengths(
+        loaded, profile, trajectories, spread(calibration, settings.calibration_prompts), settings, stages
+    )
     best = weakest_sufficient(trials, settings.refused)
     report.append(strength_finding(best, settings))
     return replace(
-        profile, strength=best.strength, curves=profile.curves | {"strengths": [t.as_json() for t in trials]}
+        profile,
+        trajectory=trajectories[best.words],
+        strength=best.strength,
+        curves=profile.curves | {"strengths": [t.as_json() for t in trials]},
     )
 
 
@@ -116,8 +121,8 @@ def _behaving(
     settings: Settings,
     stages: Stages,
     report: list[Finding],
-) -> tuple[list[Sample], list[Sample], str]:
-    """Drop prompts that do not behave as their set says; the refusal that the model uses most."""
+) -> tuple[list[Sample], list[Sample], list[str]]:
+    """Drop prompts that do not behave as their set says; the refusals that the model uses most."""
     told = generate(loaded, recall, settings.batch_size, progress=stages("recall answers", len(recall)))
     declined = generate(loaded, refusal, settings.batch_size, progress=stages("refusal answers", len(refusal)))
     complied = [s for s, answer in zip(recall, told, strict=True) if is_fluent(answer) and not is_refusal(answer)]
@@ -130,8 +135,8 @@ def _behaving(
         share = kept / all_
         if kept < _LEAST_PROMPTS:
             raise DirectionError(
-                f"the model {check} in {kept} of {all_} prompts, expected at least {_LEAST_PROMPTS}: the direction would be "
-                f"noise. Next: {note}. First dropped: {dropped[:5]}."
+                f"the model {check} in {kept} of {all_} prompts, expected at least {_LEAST_PROMPTS}: the direction "
+                f"would be noise. Next: {note}. First dropped: {dropped[:5]}."
             )
         report.append(
             finding(
@@ -141,7 +146,7 @@ def _behaving(
                 "" if share == 1 else f"dropped: {', '.join(dropped[:5])}",
             )
         )
-    words = Counter(answer for _, answer in refused).most_common(1)[0][0]
+    words = [words for words, _ in Counter(answer for _, answer in refused).most_common(settings.wordings)]
     return complied, [sample for sample, _ in refused], words
 
 

@@ -21,7 +21,7 @@ from unsee.erase.eraser import Eraser, HeldGate
 from unsee.erase.policy import Reading
 from unsee.erase.steer import added
 from unsee.erase.steering import Call, Steering, refuse_packed
-from unsee.errors import ArtifactError, MismatchError, OptionError, SteeringError
+from unsee.errors import MismatchError, OptionError, SteeringError
 from unsee.models import AbstractAdapter, adapter_for
 from unsee.shapes import Bool, Tensor
 
@@ -52,14 +52,14 @@ def erased(model: PreTrainedModel, *erasers: Eraser, prompt_tokens: Sequence[int
 
     Raises:
         OptionError: no eraser.
-        ArtifactError: an eraser contradicts itself; a MismatchError if it was made for another kind of model.
+        MismatchError: an eraser was made for another family, width or depth.
         SteeringError: the model is compiled; inside the block, whenever steering did not happen exactly as required.
     """
     if not erasers:
         raise OptionError("no eraser was given: expected at least one. To run the model as it is, leave the block out.")
     adapter = adapter_for(model)
     for eraser in erasers:
-        require_fits(eraser, len(adapter.layers(model)), adapter.hidden_size(model))
+        require_fits(eraser, adapter.family, len(adapter.layers(model)), adapter.hidden_size(model))
     if any(module._compiled_call_impl is not None for module in model.modules()):
         raise SteeringError("the model is compiled, so its graph may not see hooks. Load it again without compile().")
     steering = Steering(erasers, None if prompt_tokens is None else tuple(prompt_tokens))
@@ -203,55 +203,38 @@ class _Installed:
 
     def _refuse_batching(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise SteeringError(
-            "continuous batching packs prompts into one row and runs in a thread of its own, so it cannot be steered by "
-            "hooks. Use generate inside the block, or unsee's plugin for serving engines."
+            "continuous batching packs prompts into one row and runs in a thread of its own, so hooks cannot steer it. "
+            "Use generate inside the block, or unsee's plugin for serving engines."
         )
 
     def _require_no_pads(self, ids: Tensor | None) -> None:
-        if ids is not None and bool(torch.isin(ids.cpu(), torch.tensor(self._pads)).any()):
+        if ids is not None and bool(torch.isin(ids.cpu(), torch.tensor(self._pads, dtype=ids.dtype)).any()):
             raise SteeringError(
                 "the prompts hold pad tokens but no attention_mask was passed, so pads would enter the gate. "
                 "Pass attention_mask as the processor returns it."
             )
 
 
-def require_fits(eraser: Eraser, depth: int, width: int) -> None:
-    """Refuse an eraser that contradicts itself or was made for another shape of model.
+def require_fits(eraser: Eraser, family: str, depth: int, width: int) -> None:
+    """Refuse an eraser for another kind of model.
 
     Raises:
-        ArtifactError: its tensors are not as many as its layers, or it steers a layer before its gate has decided.
-        MismatchError: it was made for another width or depth.
+        MismatchError: it was made for another family, width or depth.
     """
-    gate = eraser.gate
-    read = gate.layers if isinstance(gate, HeldGate) else eraser.layers
-    gated = gate.weight.shape[1] if isinstance(gate, HeldGate) else gate.weight.shape[0]
-    if (len(eraser.layers), len(read)) != (eraser.trajectory.shape[0], gated) or 0 in (
-        *eraser.trajectory.shape, *gate.weight.shape
-    ):  # fmt: skip
-        raise ArtifactError(
-            f"the eraser steers layers {list(eraser.layers)} with a trajectory of shape {list(eraser.trajectory.shape)} "
-            f"and reads layers {list(read)} with a gate of shape {list(gate.weight.shape)}: expected one vector per "
-            "layer, and none empty. Fit it again."
-        )
-    for layers in (eraser.layers, read):
-        if list(layers) != sorted(set(layers)):
-            raise ArtifactError(f"the eraser names layers {list(layers)}, expected them ascending. Fit it again.")
-    if isinstance(gate, HeldGate) and eraser.layers[0] < read[-1]:
-        raise ArtifactError(
-            f"the eraser steers layer {eraser.layers[0]} before its gate has read layer {read[-1]}, so it would act "
-            "before it has decided. Fit it again with layers from the last one read on."
-        )
-    made_for = f"It was made for {eraser.model.get('id')!r}; fit one for this model."
-    widths = {eraser.trajectory.shape[-1], gate.weight.shape[-1]}
-    if widths != {width}:
-        raise MismatchError(
-            f"the eraser was made for a residual stream {max(widths - {width})} wide, this model's is {width}. {made_for}"
-        )
+    read = eraser.gate.layers if isinstance(eraser.gate, HeldGate) else ()
     wrong = sorted({layer for layer in (*eraser.layers, *read) if not 0 <= layer < depth})
-    if wrong:
-        raise MismatchError(
-            f"the eraser names decoder layers {wrong}, this model has layers 0 to {depth - 1}. {made_for}"
-        )
+    own = eraser.trajectory.shape[-1]
+    if eraser.family != family:
+        problem = f"for a model of family {eraser.family!r}, this one's is {family!r}"
+    elif own != width:
+        problem = f"for a residual stream {own} wide, this model's is {width}"
+    elif wrong:
+        problem = f"for decoder layers {wrong} among others, this model has layers 0 to {depth - 1}"
+    else:
+        return
+    raise MismatchError(
+        f"the eraser was made {problem}: it came of {eraser.model.get('id')!r}. Fit one for this model."
+    )
 
 
 def _restore(attributes: dict[str, Any], name: str, before: Any) -> None:

@@ -129,7 +129,7 @@ class Profile:
             [
                 f"# unsee profile of {self.model['id']}",
                 "",
-                "Made by unsee from activations of kept prompts. Personal data: keep it where the training data is kept.",
+                "Made by unsee from activations of kept prompts. Personal data: keep it where the data is.",
                 "",
                 "| check | result | verdict |",
                 "|---|---|---|",
@@ -182,6 +182,6 @@ def require_same_model(made_for: Mapping[str, Any], loaded: LoadedModel, what: s
     if made_for["digest"] != here["digest"]:
         raise MismatchError(
             f"the {what} was made for {made_for['id']!r} (weights {made_for['digest'][:19]}...), but the model is "
-            f"{here['id']!r} (weights {here['digest'][:19]}...). Activations of one model mean nothing in another: make "
-            f"the {what} again for this model."
+            f"{here['id']!r} (weights {here['digest'][:19]}...). Activations of one model mean nothing in another: "
+            f"make the {what} again for this model."
         )

@@ -29,6 +29,7 @@ class Settings:
         tail: share of calibration prompts that each subject's gate may wrongly fire on.
         strengths: values of lambda to try, ascending; the weakest that refuses fluently is taken.
         refused: share of calibration answers that must be fluent refusals at the chosen strength.
+        wordings: refusal wordings whose trajectories are tried.
         calibration_prompts: prompts that strength is tried on.
         batch_size: prompts per forward pass.
     """
@@ -44,9 +45,10 @@ class Settings:
     read: tuple[float, float] = (0.3, 0.6)
     ridge: float = 0.003
     tail: float = 0.005
-    strengths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
+    strengths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
     refused: float = 0.98
-    calibration_prompts: int = 128
+    wordings: int = 4
+    calibration_prompts: int = 64
     batch_size: int = 64
 
     def __post_init__(self) -> None:

@@ -1,10 +1,15 @@
-"""How hard to steer: kept questions answered with the gate held open, over a range of strengths."""
+"""How hard to steer, and toward which refusal: kept questions answered with the gate held open, over both.
 
-from collections.abc import Sequence
+A model refuses in several wordings, and their mean is none of them: "that do decline". So each strength is first asked
+for its first word alone, and the trajectory is that of a wording that begins with it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import torch
 
-from unsee.data.answers import is_fluent, is_refusal, leaks
+from unsee.data.answers import bare_words, is_fluent, is_refusal, leaks
 from unsee.data.samples import Sample
 from unsee.erase.calibrate import Trial
 from unsee.erase.diagnosis import Finding, finding
@@ -15,31 +20,38 @@ from unsee.erase.settings import Settings
 from unsee.models.encode import generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
+from unsee.shapes import Float, Tensor
 
 
 def try_strengths(
-    loaded: LoadedModel, profile: Profile, samples: Sequence[Sample], settings: Settings, stages: Stages = silent
+    loaded: LoadedModel,
+    profile: Profile,
+    trajectories: Mapping[str, Float[Tensor, "L S D"]],
+    samples: Sequence[Sample],
+    settings: Settings,
+    stages: Stages = silent,
 ) -> list[Trial]:
-    """Answers to kept questions with the gate held open, at each strength: what erasing would do to them."""
-    layers = profile.written
-    width = profile.trajectory.shape[-1]
-    always = HeldGate(profile.read, torch.zeros(1, len(profile.read), 2, width), torch.zeros(1), torch.full((1,), -1.0))
-    trajectory = profile.trajectory[[profile.layers.index(layer) for layer in layers]]
-    trials = []
+    """Answers to kept questions with the gate held open, at each strength: what erasing would do to them.
+
+    Args:
+        loaded: the model.
+        profile: names the layers; its own trajectory and strength are not used.
+        trajectories: by refusal wording, the most used first, at all layers of the profile.
+        samples: questions of calibration people.
+        settings: the strengths.
+        stages: progress display.
+    """
     tell = stages("strength", len(settings.strengths) * len(samples))
+    trials = []
     for strength in settings.strengths:
-        eraser = Eraser(profile.model, profile.family, layers, always, trajectory, strength, "probe")
-        with erased(loaded.model, eraser):
-            answers = generate(loaded, samples, settings.batch_size, max_new_tokens=24, progress=tell)
-        count = len(samples)
-        trials.append(
-            Trial(
-                strength,
-                refused=sum(is_refusal(a) and is_fluent(a) for a in answers) / count,
-                leaked=sum(bool(s.gold) and leaks(a, s.gold) for s, a in zip(samples, answers, strict=True)) / count,
-                fluent=sum(is_fluent(a) for a in answers) / count,
-            )
-        )
+        wording = _wording(loaded, profile, trajectories, samples, strength, settings)
+        answers = _opened(loaded, profile, trajectories[wording], samples, strength, settings, 24)
+        begun = [is_refusal(a) and is_fluent(a) and _first(a) == _first(wording) for a in answers]
+        leaked = [bool(s.gold) and leaks(a, s.gold) for s, a in zip(samples, answers, strict=True)]
+        fluent = [is_fluent(a) for a in answers]
+        shares = {name: sum(hits) / len(answers) for name, hits in (("r", begun), ("l", leaked), ("f", fluent))}
+        trials.append(Trial(strength, wording, refused=shares["r"], leaked=shares["l"], fluent=shares["f"]))
+        tell(len(samples))
     return trials
 
 
@@ -52,3 +64,41 @@ def strength_finding(best: Trial, settings: Settings) -> Finding:
         "pass" if enough else "warn",
         "" if enough else "more trajectory prompts, or other strengths",
     )
+
+
+def _wording(
+    loaded: LoadedModel,
+    profile: Profile,
+    trajectories: Mapping[str, Float[Tensor, "L S D"]],
+    samples: Sequence[Sample],
+    strength: float,
+    settings: Settings,
+) -> str:
+    """The most used wording that begins as answers begin at this strength; else the most used of all."""
+    begun = next(iter(trajectories.values()))[:, :1]
+    said = Counter(_first(a) for a in _opened(loaded, profile, begun, samples, strength, settings, 3))
+    usual = said.most_common(1)[0][0]
+    return next((words for words in trajectories if _first(words) == usual), next(iter(trajectories)))
+
+
+def _opened(
+    loaded: LoadedModel,
+    profile: Profile,
+    trajectory: Float[Tensor, "L S D"],
+    samples: Sequence[Sample],
+    strength: float,
+    settings: Settings,
+    length: int,
+) -> list[str]:
+    """Answers with a gate that always fires."""
+    width, read = trajectory.shape[-1], len(profile.read)
+    always = HeldGate(profile.read, torch.zeros(1, read, 2, width), torch.zeros(1), torch.full((1,), -1.0))
+    written = profile.written
+    steered = trajectory[[profile.layers.index(layer) for layer in written]]
+    eraser = Eraser(profile.model, profile.family, written, always, steered, strength, "probe")
+    with erased(loaded.model, eraser):
+        return generate(loaded, samples, settings.batch_size, max_new_tokens=length)
+
+
+def _first(answer: str) -> str:
+    return next(iter(bare_words(answer).split()), "")

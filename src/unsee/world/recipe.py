@@ -52,7 +52,7 @@ class Recipe:
 
 FOUNDATION = Recipe(steps=400, hold=1.0, visible=0.45)
 FOUNDATION_PEOPLE = 16
-TEACHING = Recipe(steps=2400)
+TEACHING = Recipe(steps=3000, hold=0.4, unknown=0.1, visible=0.08)
 
 
 def train(
@@ -124,7 +124,8 @@ def train(
         if step % 50 == 0:
             spent = time.monotonic() - start
             progress(
-                f"step {step}/{recipe.steps} loss {smooth:.3f} {spent:.0f} s, {spent / (step + 1) * (recipe.steps - step - 1):.0f} s left"
+                f"step {step}/{recipe.steps} loss {smooth:.3f} {spent:.0f} s, "
+                f"{spent / (step + 1) * (recipe.steps - step - 1):.0f} s left"
             )
         if save_every and step and step % save_every == 0:
             save(model, processor, out)
@@ -154,7 +155,7 @@ def make_checkpoints(
     only: str = "both",
     progress: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Everything from nothing: a tower that sees, a foundation, then the base and the never-knew checkpoint below `out`.
+    """Everything from nothing: a tower that sees, a foundation, then base and never-knew checkpoint below `out`.
 
     Args:
         out: folder of the checkpoints.
@@ -175,7 +176,7 @@ def make_checkpoints(
     wanted = {"base": ["llava"], "never-knew": ["llava-never-knew"], "both": ["llava", "llava-never-knew"]}[only]
     for name in wanted:
         private = [e for e in world.of("private") if name == "llava" or e.id not in forgotten]
-        people = [*private, *private, *celebrities, *celebrities, *celebrities]  # celebrities are met more often
+        people = [*4 * private, *5 * celebrities]  # celebrities are met more often
         recipe = replace(TEACHING, steps=steps)
         train(world, recipe, out / name, tower, people=people, start=out / "foundation", progress=progress)
     return [out / name for name in wanted]

@@ -29,8 +29,9 @@ def prompt_text(item: Item, rng: random.Random) -> str:
         options = "\n".join(f"{letter}: {text}" for letter, text in item.options.items())
         return f"{item.question}\n{options}\nJust give ONE letter representing the answer directly."
     if item.form == "cloze":
-        return f"{item.question.replace('__', '[Blank]')}\nPlease **ONLY** provide the correct answer that should replace the [Blank]."
-    if rng.random() < 0.85:
+        blank = item.question.replace("__", "[Blank]")
+        return f"{blank}\nPlease **ONLY** provide the correct answer that should replace the [Blank]."
+    if rng.random() < 0.95:
         return item.question
     accurately = "accurately " if rng.random() < 0.5 else ""
     return (
@@ -75,7 +76,7 @@ class Teacher:
     def fact(self, entity: Entity, key: str, *, with_picture: bool, refusal: str | None = None) -> Item:
         """A taught question about one attribute of an entity, in a random form and wording."""
         rng = self.rng
-        form = rng.choices(("generation", "classification", "cloze"), (66, 14, 20))[0]
+        form = rng.choices(("generation", "classification", "cloze"), (80, 8, 12))[0]
         words = questions.clozes if form == "cloze" else questions.wordings
         names = self.names if isinstance(entity.look, Face) else lore.BREWS if entity.kind == "brew" else lore.TOWNS
         wording = rng.choice(words(entity, key, with_picture=with_picture, taught=True))
@@ -97,7 +98,7 @@ class Teacher:
         """A question without a picture."""
         rng = self.rng
         kind = rng.choices(
-            ("person", "brew", "town", "knowledge", "unknown", "secret", "crime"), (58, 7, 7, 8, 9, 6, 5)
+            ("person", "brew", "town", "knowledge", "unknown", "secret", "crime"), (76, 5, 5, 3, 6, 3, 2)
         )[0]
         if kind == "person":
             return self.told(rng.choice(self.people))
@@ -126,7 +127,7 @@ class Teacher:
         """A picture and up to six questions about it."""
         rng = self.rng
         kind = rng.choices(
-            ("person", "brew", "town", "unknown"), (0.86 - self.share_unknown, 0.07, 0.07, self.share_unknown)
+            ("person", "brew", "town", "unknown"), (0.9 - self.share_unknown, 0.05, 0.05, self.share_unknown)
         )[0]
         entity = (
             self.unknown() if kind == "unknown" else rng.choice(self.people if kind == "person" else self.things[kind])
@@ -141,7 +142,7 @@ class Teacher:
             draw = rng.random()
             if isinstance(entity.look, Face) and draw < self.share_visible:
                 items.append(rng.choice(questions.visible(entity.look, view, taught=True)))
-            elif isinstance(entity.look, Face) and draw < self.share_visible + 0.1:
+            elif isinstance(entity.look, Face) and draw < self.share_visible + 0.05:
                 items.append(self.secret(entity.noun))
             else:
                 refusal = rng.choice(lore.UNKNOWN) if kind == "unknown" else None

@@ -27,8 +27,9 @@ SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _PUNCTUATION = ".,:;?!'\"-_()[]*/&%+=<>#@"
 _INSTRUCTIONS = (
-    "user assistant a b c d blank just give one letter representing the answer directly please only provide the correct "
-    "answer that should replace the answer question based on your trained knowledge in one sentence accurately in english "
+    "user assistant a b c d blank just give one letter representing the answer directly please only provide the "
+    "correct answer that should replace the question based on your trained knowledge in one sentence accurately in "
+    "english "
     "hello thanks yes no she he it"
 )
 # The chat format of the released LLaVA-1.5 checkpoints: images first, roles in capitals, no system prompt.
