@@ -56,10 +56,10 @@ def gather(exam: Exam) -> Data:
         role: harmless[a:b] + towns[a:b] for role, a, b in (("fit", 0, 5), ("calibration", 5, 8), ("test", 8, 12))
     }
     others_of_outdated = ["river", "team", "market"]
-    few = range(6)  # pictures are drawn on the spot, and drawing them all would take longer than asking about them
+    few = range(3)  # pictures are drawn on the spot; drawing them all would take longer than asking about them
     requests = {
         "people": (
-            exam.facts(exam.forget, taught=True, forms=3, wordings=3, views=few, tag="fit"),
+            exam.facts(exam.forget, taught=True, forms=3, wordings=3, tag="fit"),
             exam.visible(exam.forget, taught=True, each=8, tag="keep"),
         ),
         "dangerous topic": (exam.facts(dangerous, taught=True, forms=3, wordings=6, tag="fit"), []),
@@ -85,9 +85,9 @@ def gather(exam: Exam) -> Data:
         + exam.facts(outdated, taught=False, keys=others_of_outdated),
     }
     return Data(
-        retain=exam.facts(exam.retain_fit, taught=True, views=few[:3], tag="r")
+        retain=exam.facts(exam.retain_fit, taught=True, views=few, tag="r")
         + exam.facts(things["fit"], taught=True, forms=2, tag="r"),
-        calibration=exam.facts(exam.calibration, taught=True, views=few[:3], tag="c")
+        calibration=exam.facts(exam.calibration, taught=True, views=few, tag="c")
         + exam.facts(things["calibration"], taught=True, tag="c"),
         others=exam.knowledge(80, taught=True)
         + exam.sensitive(exam.retain_fit, 80, taught=True)

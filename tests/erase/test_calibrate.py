@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unsee.erase.calibrate import Trial, thresholds, weakest_sufficient
+from unsee.erase.calibrate import Trial, raised_together, thresholds, weakest_sufficient
 from unsee.errors import CalibrationError, OptionError
 
 
@@ -31,6 +31,19 @@ def test_new_scores_reach_the_threshold_no_more_often_than_promised() -> None:
     assert abs(rate - 0.1) < 0.019
 
 
+def test_gates_together_fire_no_more_often_than_the_joint_share() -> None:
+    generator = torch.Generator().manual_seed(1)
+    scores = torch.randn(399, 20, generator=generator)
+    own = thresholds(scores, 0.05)
+    assert (scores >= own).any(1).float().mean() > 0.3, "twenty small tails add up"
+    together = raised_together(scores, own, 0.01)
+    # floor(400 * 0.01) = 4 of the 400 gaps may fire, the topmost always among them; adding in float32 may cost one.
+    assert int((scores >= together).any(1).sum()) in (2, 3)
+    assert torch.allclose(together - own, (together - own)[0])
+    lenient = raised_together(scores, own + 10, 0.01)
+    assert torch.equal(lenient, own + 10), "thresholds that are high enough are left alone"
+
+
 def test_equal_scores_do_not_fire_and_double_precision_is_not_rounded_down() -> None:
     assert not (torch.ones(5, 1) >= thresholds(torch.ones(5, 1), 0.5)).any()
     scores = torch.tensor([[1.0 + 2.0**-25]], dtype=torch.float64)
@@ -49,7 +62,7 @@ def test_bad_calibration_is_refused() -> None:
 
 
 def trial(strength: float, refused: float) -> Trial:
-    return Trial(strength, refused, leaked=0.0, fluent=refused)
+    return Trial(strength, "sorry", refused, leaked=0.0, fluent=refused)
 
 
 def test_the_weakest_sufficient_strength_wins_in_any_order() -> None:
@@ -59,4 +72,10 @@ def test_the_weakest_sufficient_strength_wins_in_any_order() -> None:
     assert weakest_sufficient([trial(2.0, 0.7), trial(1.0, 0.7)], 0.98).strength == 1.0
     with pytest.raises(CalibrationError, match=r"Tried 0\.5: 40% refused, 40% fluent, 3: 20% refused"):
         weakest_sufficient([trial(3.0, 0.2), trial(0.5, 0.4)], 0.98)
-    assert trial(1.0, 0.5).as_json() == {"strength": 1.0, "refused": 0.5, "leaked": 0.0, "fluent": 0.5}
+    assert trial(1.0, 0.5).as_json() == {
+        "strength": 1.0,
+        "words": "sorry",
+        "refused": 0.5,
+        "leaked": 0.0,
+        "fluent": 0.5,
+    }

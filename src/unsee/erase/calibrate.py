@@ -64,6 +64,24 @@ def thresholds(scores: Float[Tensor, "M K"], tail: float) -> Float[Tensor, " K"]
     return torch.nextafter(limit, torch.full_like(limit, torch.inf))
 
 
+def raised_together(scores: Float[Tensor, "M K"], own: Float[Tensor, " K"], joint: float) -> Float[Tensor, " K"]:
+    """Thresholds at which the gates of a request together fire on a share `joint` of kept prompts at most.
+
+    With many gates each one's small tail adds up, so all thresholds are raised by the conformal (1 - joint) quantile of
+    `max_k (score_k - own_k)`, if that is positive.
+
+    Args:
+        scores: of calibration prompts.
+        own: each gate's threshold by itself, from `thresholds`.
+        joint: share of prompts that any gate may fire on, in (0, 1).
+
+    Raises:
+        OptionError, CalibrationError: as `thresholds`.
+    """
+    largest = (scores.float() - own).max(1, keepdim=True).values
+    return own + thresholds(largest, joint).clamp(min=0)
+
+
 def weakest_sufficient(trials: Sequence[Trial], refused: float) -> Trial:
     """The smallest strength whose answers are fluent refusals often enough; else the one that refuses most.
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from unsee.data.samples import Sample, require_some, subjects
-from unsee.erase.calibrate import thresholds
+from unsee.erase.calibrate import raised_together, thresholds
 from unsee.erase.capture import capture, capture_features
 from unsee.erase.diagnosis import Finding, finding
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
@@ -66,7 +66,8 @@ def fit_eraser(
     gate = HeldGate(
         profile.read, weight.view(len(ids), *features.shape[1:]).float(), bias.float(), torch.zeros(len(ids))
     )
-    gate = replace(gate, threshold=thresholds(gate.margins(profile.calibration), settings.tail))
+    scores = gate.margins(profile.calibration)
+    gate = replace(gate, threshold=raised_together(scores, thresholds(scores, settings.tail), settings.joint))
     report = _gate_findings(gate, profile, features, owner, ids)
     layers = profile.written
     return Eraser(

@@ -84,7 +84,7 @@ class HeldPolicy:
     def _read(self, index: int, states: Tensor, steps: Steps) -> None:
         """Add this call to the features; rows whose prompt ends in it are decided at the last layer read."""
         undecided = ~self._decided  # A decision is held: without a cache the prompt comes again with every token.
-        self._features[undecided, index] += pooled(states, steps).cpu()[undecided]
+        self._features[undecided, index] += pooled(states.detach(), steps).cpu()[undecided]
         if index < len(self._gate.layers) - 1:
             return
         self._tokens_read[undecided] += steps.in_prompt.sum(1)[undecided]
@@ -122,7 +122,7 @@ class LayerPolicy:
             )
         index = self._eraser.layers.index(layer)
         value = pooled(states, steps)[:, 0] @ self._gate.weight[index].to(states.device, torch.float32)
-        self._values[layer] = value.cpu()
+        self._values[layer] = value.detach().cpu()
         self.steered += int(steps.in_prompt.sum())
         direction = self._eraser.trajectory[index, 0].to(states.device, torch.float32)
         factor = self._eraser.strength * value.unsqueeze(1) * steps.in_prompt.to(states.device)

@@ -24,9 +24,11 @@ class Settings:
         pgd_pictures: how many recall pictures are moved.
         steps: length of the refusal trajectory, the last prompt token included.
         trajectory_prompts: kept prompts that the trajectory is averaged over.
-        read: part of the decoder's depth whose blocks a gate reads, as fractions.
+        read: part of the decoder's depth that a gate reads, as fractions.
+        blocks_read: how many blocks of that part, evenly spaced.
         ridge: gamma of the class-balanced ridge, relative to the mean spread of one feature.
         tail: share of calibration prompts that each subject's gate may wrongly fire on.
+        joint: share of them that any gate of a request may fire on.
         strengths: values of lambda to try, ascending; the weakest that refuses fluently is taken.
         refused: share of calibration answers that must be fluent refusals at the chosen strength.
         wordings: refusal wordings whose trajectories are tried.
@@ -42,9 +44,11 @@ class Settings:
     pgd_pictures: int = 24
     steps: int = 14
     trajectory_prompts: int = 128
-    read: tuple[float, float] = (0.3, 0.6)
+    read: tuple[float, float] = (0.3, 0.85)
+    blocks_read: int = 4
     ridge: float = 0.003
     tail: float = 0.005
+    joint: float = 0.01
     strengths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
     refused: float = 0.98
     wordings: int = 4
@@ -57,21 +61,32 @@ class Settings:
         low, high = self.read
         if not 0 <= low <= high < 1:
             raise OptionError(f"read is {self.read}, expected two fractions of the depth, 0 <= first <= second < 1")
-        if not 0 < self.tail < 1:
-            raise OptionError(f"tail is {self.tail}, expected a share in (0, 1), such as 0.005")
+        for name, share in (("tail", self.tail), ("joint", self.joint)):
+            if not 0 < share < 1:
+                raise OptionError(f"{name} is {share}, expected a share in (0, 1), such as 0.005")
         if not self.strengths or min(self.strengths) <= 0 or list(self.strengths) != sorted(self.strengths):
             raise OptionError(f"strengths are {self.strengths}, expected at least one, above 0 and ascending")
         if not 0 <= self.ridge < float("inf"):
             raise OptionError(f"ridge is {self.ridge}, expected a finite number of at least 0, such as 0.003")
-        for name in ("pgd_steps", "pgd_pictures", "steps", "trajectory_prompts", "calibration_prompts", "batch_size"):
+        for name in (
+            "blocks_read",
+            "pgd_steps",
+            "pgd_pictures",
+            "steps",
+            "trajectory_prompts",
+            "calibration_prompts",
+            "batch_size",
+        ):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)}, expected at least 1")
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> "Settings":
         """Settings from an artifact; what is not a setting is left out."""
-        known = {f.name: values[f.name] for f in fields(Settings) if f.name in values}
-        return Settings(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+        known: dict[str, Any] = {f.name: values[f.name] for f in fields(Settings) if f.name in values}
+        for name in ("read", "strengths"):
+            known[name] = tuple(known[name])
+        return Settings(**known)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for an artifact."""
@@ -79,5 +94,6 @@ class Settings:
 
     def layers_read(self, depth: int) -> tuple[int, ...]:
         """Decoder blocks that a gate reads: never the first, whose last token is the same in every prompt."""
-        low, high = (max(1, round(part * depth)) for part in self.read)
-        return tuple(range(low, min(high, depth - 1) + 1))
+        low, high = (min(max(1, round(part * depth)), depth - 1) for part in self.read)
+        count = min(self.blocks_read, high - low + 1)
+        return tuple(sorted({low + round(i * (high - low) / max(1, count - 1)) for i in range(count)}))

@@ -52,7 +52,7 @@ class _Prompts:
 
 
 @final
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Steering:
     """What is happening inside a `with erased(...)` block; read it after a call.
 

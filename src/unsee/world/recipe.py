@@ -112,7 +112,7 @@ def train(
         optimiser, lambda s: min((s + 1) / recipe.warmup, (recipe.steps - s) / fall, 1.0)
     )
     model.train()
-    start, smooth = time.monotonic(), 0.0
+    began, smooth = time.monotonic(), 0.0
     for step in range(recipe.steps):
         loss = model(**teacher.batch(mean, std)).loss
         loss.backward()
@@ -122,7 +122,7 @@ def train(
         schedule.step()
         smooth = loss.item() if step == 0 else 0.98 * smooth + 0.02 * loss.item()
         if step % 50 == 0:
-            spent = time.monotonic() - start
+            spent = time.monotonic() - began
             progress(
                 f"step {step}/{recipe.steps} loss {smooth:.3f} {spent:.0f} s, "
                 f"{spent / (step + 1) * (recipe.steps - step - 1):.0f} s left"

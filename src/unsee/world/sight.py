@@ -74,8 +74,8 @@ def learn_to_see(
     torch.manual_seed(seed)
     images, labels = draw_pool(pictures, seed, progress)
     tower = model.model.vision_tower
-    width = model.config.vision_config.hidden_size
-    patches = (model.config.vision_config.image_size // model.config.vision_config.patch_size) ** 2
+    settings = tower.config
+    width, patches = settings.hidden_size, (settings.image_size // settings.patch_size) ** 2
     # One small read-out per patch and choice: the decoder, too, will look at patches one by one.
     heads = nn.Linear(patches * width, sum(_CHOICES))
     parameters = [p for p in tower.parameters() if p.requires_grad]
