@@ -10,7 +10,7 @@ from rich.table import Table
 
 from unsee import __version__
 from unsee.cli_world import Json, Out, Seed, world_app
-from unsee.console import complain, diagnosis_table, finish, say, show_table, stages_shown
+from unsee.console import LIMITS, complain, diagnosis_table, finish, say, show_table, stages_shown
 from unsee.errors import DataError, OptionError, SaveError, UnseeError
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ app.add_typer(world_app, name="world")
 
 Model = Annotated[str, typer.Argument(help="Checkpoint folder, hub id, or 'world:llava' for the shipped one.")]
 Erasers = Annotated[list[Path] | None, typer.Option("--eraser", help="Eraser folder; repeat to combine.")]
-
-LIMITS = (
-    "The weights still contain what they contained: this reduces the rate at which this deployment answers. It deletes "
-    "nothing and binds nobody who runs the model without it."
-)
 
 
 def main() -> None:
@@ -274,9 +269,7 @@ def show(
         "samples": ", ".join(f"{name} {count}" for name, count in made.counts.items()),
     }
     if isinstance(made, Eraser):
-        facts["subjects"] = (
-            f"{len(made.subjects)}: {', '.join(made.subjects[:8])}{' ...' if len(made.subjects) > 8 else ''}"
-        )
+        facts["subjects"] = f"{len(made.subjects)}: {', '.join(made.subjects)}"
     for name, value in facts.items():
         table.add_row(name, value)
     show_table(table)

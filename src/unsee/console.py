@@ -11,6 +11,12 @@ from rich.table import Table
 
 from unsee.progress import Progress, Stages
 
+LIMITS = (
+    "The weights still contain what they contained: this reduces the rate at which this deployment answers. It deletes "
+    "nothing and binds nobody who runs the model without it."
+)
+"""Said wherever something has been erased."""
+
 _COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
+from transformers.utils import logging
 
 from unsee.data.samples import Sample
 from unsee.erase.artifact import library_versions
@@ -111,6 +112,7 @@ def run_demo(out: Path, seed: int, stages: Stages) -> dict[str, Any]:
     Raises:
         SaveError: a file cannot be written.
     """
+    logging.disable_progress_bar()  # one checkpoint loads in a blink, and its bar would break ours
     start = time.monotonic()
     seconds: dict[str, float] = {}
 

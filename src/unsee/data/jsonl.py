@@ -140,11 +140,13 @@ def _record(line: str, at: str) -> Record:
 
 
 def _sample(record: Record, default_id: str, folder: Path, at: str) -> Sample:
-    answer = text(record, "answer", at)
+    # A question that is to be refused has no answer; one that is there must say something.
+    answer = text(record, "answer", at) if record.get("answer") is not None else ""
     options = {} if record.get("options") is None else lettered(record["options"], at)
     default = {"id": default_id, "gold": options.get(answer, answer), "form": "generation"}
     given = {**default, **{field: value for field, value in record.items() if value is not None}}
-    words = {field: text(given, field, at) for field in ("id", "subject", "question", "answer", "gold")}
+    words = {field: text(given, field, at) for field in ("id", "subject", "question")}
+    words |= {"answer": answer, "gold": text(given, "gold", at) if answer or record.get("gold") is not None else ""}
     # Sample itself refuses any other form.
     form = cast(Form, text(given, "form", at))
     picture = _picture(text(given, "image", at), folder, at) if "image" in given else None
@@ -188,4 +190,4 @@ def _fields(sample: Sample, image: str | None) -> dict[str, object]:
         "image": image,
         "options": sample.options,
     }
-    return {field: value for field, value in every.items() if value is not None}
+    return {field: value for field, value in every.items() if value not in (None, "")}

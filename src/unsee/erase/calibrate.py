@@ -78,8 +78,10 @@ def raised_together(scores: Float[Tensor, "M K"], own: Float[Tensor, " K"], join
     Raises:
         OptionError, CalibrationError: as `thresholds`.
     """
-    largest = (scores.float() - own).max(1, keepdim=True).values
-    return own + thresholds(largest, joint).clamp(min=0)
+    largest = (scores.double() - own.double()).max(1, keepdim=True).values
+    raised = own.double() + thresholds(largest, joint).double().clamp(min=0)
+    # Rounding the sum down would let the very score fire that the quantile was taken from.
+    return torch.where(raised > own, torch.nextafter(raised.float(), torch.full_like(own, torch.inf)), own)
 
 
 def weakest_sufficient(trials: Sequence[Trial], refused: float) -> Trial:
