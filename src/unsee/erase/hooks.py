@@ -139,17 +139,15 @@ class _Installed:
         if mask is None:
             self._require_no_pads(ids)
             mask = torch.ones(prompt.shape[:2])
-        columns: int | None = None
-        try:
+        with ExitStack() as ending:
             for block in blocks:
                 block.start_generation(mask.bool().cpu())
+                ending.callback(block.end_generation)  # only of what was started: another thread's goes on
             # A graph made by torch.compile would run without these hooks.
             result = self._generate(*args, **{**kwargs, "disable_compile": True})
             sequences = result if isinstance(result, Tensor) else result.sequences
-            columns = prompt.shape[1] + sequences.shape[1] - (0 if ids is None else ids.shape[1])
-        finally:
             for block in blocks:
-                block.end_generation(columns)
+                block.require_fed(prompt.shape[1] + sequences.shape[1] - (0 if ids is None else ids.shape[1]))
         return result
 
     def _here(self) -> list[Steering]:

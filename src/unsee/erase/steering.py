@@ -88,11 +88,14 @@ class Steering:
         self._claim()
         self._prompts, self._generating = None, (mask, self._count(mask))
 
-    def end_generation(self, columns: int | None) -> None:
-        """It has ended with so many columns (None: by an exception); every token but the last must have passed."""
-        fed = self._prompts.fed if self._prompts else 0
+    def end_generation(self) -> None:
+        """It has ended, by an exception or otherwise."""
         self._generating = self._steps = self._caller = None
-        if columns is not None and fed < columns - 1:
+
+    def require_fed(self, columns: int) -> None:
+        """Of so many columns that a generation returns, every one but the last must have passed."""
+        fed = self._prompts.fed if self._prompts else 0
+        if fed < columns - 1:
             raise SteeringError(
                 f"{columns - 1} positions were to pass through the steered decoder, {fed} did. Nothing is answered. "
                 "Run the model without graph capture or external engines, or use unsee's plugin for them."
