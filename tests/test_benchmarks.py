@@ -48,10 +48,10 @@ def test_steering_cost_conditions_steer_as_their_names_say() -> None:
         name: module.expected_positions(eraser, rows=2, prompt=10, tokens=3)
         for name, eraser in module.erasers(32, 4, subjects=2).items()
     }
-    # Rows times positions times layers: blocks 2 and 3 for the last prompt token and 3 more; 1, 2 and 3 for the prompt.
+    # Rows times positions times layers: block 3 for the last prompt token and 3 more; 1, 2 and 3 for the prompt.
     assert positions == {
         "held gate, not fired": 0,
-        "held gate, fired": 2 * 4 * 2,
+        "held gate, fired": 2 * 4 * 1,
         "published gate": 2 * 10 * 3,
     }
 

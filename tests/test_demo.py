@@ -32,8 +32,8 @@ def answers(out: Path) -> list[dict[str, Any]]:
 
 
 def test_what_the_shipped_checkpoint_reached_is_kept(metrics: dict[str, Any]) -> None:
-    # Floors a little below the figures in the README. The targets are higher (refusal 0.90, leak 0.05, visible 0.95) and
-    # wait for a base model that knows people by their pictures.
+    # Floors a little below the figures in the README. The targets are higher (refusal 0.90, leak 0.05, visible 0.95)
+    # and wait for a base model that knows people by their pictures.
     figures = held_rows(metrics["rows"])
     rows = {(row["condition"], row["split"]): row for row in metrics["rows"]}
     assert all(value is not None for value in figures.values())
