@@ -82,6 +82,7 @@ def profile(
 ) -> None:
     """Learn, once per model, what refusing is and what kept prompts look like."""
     from unsee.data import read
+    from unsee.data.samples import spread
     from unsee.erase.defaults import default_refusal, split_people
     from unsee.erase.fit_profile import fit_profile
     from unsee.erase.settings import Settings
@@ -95,7 +96,7 @@ def profile(
             loaded,
             retain=fit,
             calibration=held,
-            recall=read(recall) if recall else fit[:64],
+            recall=read(recall) if recall else spread(fit, 64),
             refusal=read(refusal) if refusal else default_refusal(fit),
             others=[sample for path in others or () for sample in read(path)],
             settings=settings,
