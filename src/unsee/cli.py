@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.table import Table
@@ -14,6 +14,7 @@ from unsee.console import LIMITS, complain, diagnosis_table, finish, say, show_t
 from unsee.errors import DataError, OptionError, SaveError, UnseeError
 
 if TYPE_CHECKING:
+    from unsee.data.prompts import Style
     from unsee.erase.eraser import Eraser
     from unsee.models.load import LoadedModel
 
@@ -87,7 +88,7 @@ def profile(
     from unsee.erase.fit_profile import fit_profile
     from unsee.erase.settings import Settings
 
-    settings = Settings(direction=direction, adversarial=adversarial)  # type: ignore[arg-type]
+    settings = Settings.from_json({"direction": direction, "adversarial": adversarial})
     kept = read(retain)
     fit, held = (kept, read(calibration)) if calibration else split_people(kept, seed)
     loaded = _load(model)
@@ -236,8 +237,8 @@ def eval(
                 used,
                 batch_size=batch_size,
                 max_new_tokens=max_new_tokens,
-                style=style,
-                progress=stages(name, len(samples)),  # type: ignore[arg-type]
+                style=cast("Style", style),
+                progress=stages(name, len(samples)),
             )
     rows = summarise(records, seed)
     try:

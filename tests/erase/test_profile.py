@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from unsee.erase.eraser import Eraser, HeldGate, LayerGate
 from unsee.erase.profile import Profile, require_same_model, subject_digest
 from unsee.erase.settings import Settings
 from unsee.errors import ArtifactError, DataError, MismatchError, OptionError
+from unsee.models.load import LoadedModel
 
 MODEL = {"id": "tiny", "revision": None, "digest": "sha256:" + "a" * 64}
 
@@ -62,11 +65,9 @@ def test_what_is_kept_cannot_be_forgotten() -> None:
 
 
 def test_another_model_is_refused_with_both_names() -> None:
-    class Loaded:
-        name, revision, digest = "elsewhere", None, "sha256:" + "b" * 64
-
+    other = SimpleNamespace(name="elsewhere", revision=None, digest="sha256:" + "b" * 64)
     with pytest.raises(MismatchError, match=r"'tiny'.*'elsewhere'"):
-        require_same_model(MODEL, Loaded(), "eraser")  # type: ignore[arg-type]
+        require_same_model(MODEL, cast(LoadedModel, other), "eraser")
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -116,4 +117,4 @@ def test_settings_refuse_what_makes_no_sense() -> None:
         {"ridge": -1.0},
     ):
         with pytest.raises(OptionError, match="expected"):
-            Settings(**wrong)  # type: ignore[arg-type]
+            Settings.from_json(wrong)

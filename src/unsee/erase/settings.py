@@ -84,7 +84,7 @@ class Settings:
     def from_json(values: Mapping[str, Any]) -> "Settings":
         """Settings from an artifact; what is not a setting is left out."""
         known: dict[str, Any] = {f.name: values[f.name] for f in fields(Settings) if f.name in values}
-        for name in ("read", "strengths"):
+        for name in {"read", "strengths"} & known.keys():
             known[name] = tuple(known[name])
         return Settings(**known)
 
