@@ -1,0 +1,65 @@
+"""docs/metrics.md names every measure with its direction and limits, and every landmine that has a test."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from unsee.data.answers import is_refusal
+from unsee.evals.judge import DIMENSIONS, judge_offline
+from unsee.evals.judge_agreement import agreement, disagreements, labels
+from unsee.evals.measures import CARDS
+from unsee.evals.measures.refusal import is_refusal_asru
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+ROWS = {
+    cells[1].strip("` "): [cell.strip() for cell in cells[2:-1]]
+    for line in PAGE.splitlines()
+    if (cells := line.split("|"))[0] == "" and len(cells) == 9 and cells[1].startswith(" `")
+}
+
+
+def test_the_tables_hold_the_measures_and_nothing_else() -> None:
+    assert ROWS.keys() == CARDS.keys()
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_direction_and_limits_are_those_of_the_card(name: str) -> None:
+    card, (formula, forget, keep, limits, source, _) = CARDS[name], ROWS[name]
+    assert formula and source
+    assert (forget, keep) == (card.forget or "-", card.keep or "-")
+    low, high = ("" if x is None else f"{x:.3g}" for x in (card.low, card.high))
+    assert limits == (f"{low} to {high}" if low and high else f"at most {high}" if high else f"from {low}")
+
+
+def test_every_landmine_test_is_listed_and_every_listed_one_exists() -> None:
+    files = [ROOT / "tests/evals/measures/test_landmines.py", ROOT / "tests/evals/test_memorised.py"]
+    tests = {
+        name for file in files for name in re.findall(r"def test_landmine_(\w+)", file.read_text(encoding="utf-8"))
+    }
+    section = PAGE[PAGE.index("## Landmines") :]
+    assert set(re.findall(r"`(\w{12,})`", section)) == tests
+
+
+def test_the_detectors_figures_are_those_measured() -> None:
+    every = labels()
+    refusals = [one.answer for one in every if (one.judgement.contextual_refusal or 0) >= 3 and one.shape != "evasive"]
+    others = [one.answer for one in every if one.shape in ("correct", "wrong", "partial")]
+    found = [(sum(map(detect, refusals)), sum(map(detect, others))) for detect in (is_refusal, is_refusal_asru)]
+    (ours, ours_wrong), (asrus, asrus_wrong) = found
+    told = PAGE.replace("\n", " ")
+    assert f"finds {ours} of {len(refusals)} refusals and takes {ours_wrong} of {len(others)} other answers" in told
+    assert f"pattern finds {asrus} and takes {asrus_wrong}." in told
+
+
+def test_the_judges_figures_are_those_measured() -> None:
+    for part in ("fresh", "known"):
+        found = agreement(judge_offline, labels(part))
+        (line,) = (line for line in PAGE.splitlines() if line.startswith((f"| **{part}**", f"| {part}:")))
+        figures = [f"{found[name].accuracy:.3f}, {found[name].kappa:.3f}" for name in DIMENSIONS]
+        assert [cell.strip(" *") for cell in line.split("|")[2:-1]] == [str(len(labels(part))), *figures]
+    shapes = {label.shape for label in labels()}
+    assert f"{len(labels())} answers of {len(shapes)} shapes" in PAGE.replace("\n", " ")
+    evasive = sum(label.shape == "evasive" for label in labels())
+    assert f"evasive answers ({disagreements()['contextual_refusal']['evasive']} of {evasive})" in PAGE

@@ -1,0 +1,98 @@
+"""Probabilities and truth ratios against their formulas in plain probabilities, and scipy's logsumexp."""
+
+import math
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import logsumexp
+
+from unsee.errors import DataError, OptionError
+from unsee.evals.measures import Estimate
+from unsee.evals.measures.probability import (
+    answer_probability,
+    contrastive_probability,
+    mean_loss,
+    sequence_log_probability,
+)
+from unsee.evals.measures.truth_ratio import (
+    clear_global_log_ratios,
+    forget_truth_ratio,
+    log_truth_ratio,
+    retain_truth_ratio,
+    truth_ratio,
+)
+
+LOSS = st.floats(0.0, 8.0)
+
+
+def test_probability_is_the_geometric_mean_over_tokens() -> None:
+    log_p = np.log([0.5, 0.25, 0.125])
+    assert sequence_log_probability(log_p) == pytest.approx(math.log(1 / 64))
+    assert mean_loss(log_p) == pytest.approx(math.log(4))
+    assert answer_probability(log_p) == pytest.approx(0.25)
+    assert answer_probability(torch.tensor([-1.0, -3.0])) == pytest.approx(math.exp(-2))
+
+
+@pytest.mark.parametrize("nothing", [None, [], [-1.0, math.nan]])
+def test_probability_of_nothing_is_unscored(nothing: list[float] | None) -> None:
+    assert mean_loss(nothing) is answer_probability(nothing) is sequence_log_probability(nothing) is None
+
+
+def test_logits_are_refused() -> None:
+    with pytest.raises(DataError, match=r"a token's log-probability is 3\.5, expected at most 0"):
+        answer_probability([3.5, -1.0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(LOSS, st.lists(LOSS, min_size=1, max_size=5))
+def test_contrastive_probability_is_the_share_of_the_truth(true: float, false: list[float]) -> None:
+    share = math.exp(-true - logsumexp([-true, *(-loss for loss in false)]))
+    assert contrastive_probability(true, false) == pytest.approx(share)
+
+
+def test_contrastive_probability_does_not_underflow() -> None:
+    assert contrastive_probability(2000.0, [2000.0]) == pytest.approx(0.5)
+    assert contrastive_probability(5000.0, [1.0]) == pytest.approx(0.0)
+    assert contrastive_probability(1.0, []) is contrastive_probability(None, [1.0]) is None
+    assert contrastive_probability(1.0, [None, 2.0]) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(LOSS, st.lists(LOSS, min_size=1, max_size=5))
+def test_truth_ratio_in_plain_probabilities(true: float, false: list[float]) -> None:
+    p_true, p_false = math.exp(-true), [math.exp(-loss) for loss in false]
+    arithmetic = log_truth_ratio(true, false, "arithmetic")
+    assert truth_ratio(arithmetic, "false/true") == pytest.approx(sum(p_false) / len(p_false) / p_true)
+    geometric = log_truth_ratio(true, false)
+    assert truth_ratio(geometric, "true/false") == pytest.approx(p_true / math.prod(p_false) ** (1 / len(p_false)))
+    assert truth_ratio(geometric, "false/true") == pytest.approx(1 / math.exp(np.mean(false) - true))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(-4, 4), min_size=1, max_size=6))
+def test_aggregates_are_tofus(log_ratios: list[float]) -> None:
+    ratios = np.exp(log_ratios)
+    assert forget_truth_ratio(log_ratios).value == pytest.approx(np.minimum(ratios, 1 / ratios).mean())
+    assert retain_truth_ratio(log_ratios).value == pytest.approx(np.maximum(0, 1 - 1 / ratios).mean())
+
+
+def test_truth_ratio_extremes_stay_finite() -> None:
+    assert forget_truth_ratio([900.0, None]) == Estimate(0.0, 1, 1)
+    assert retain_truth_ratio([900.0, -900.0]) == Estimate(0.5, 2, 0)
+    assert truth_ratio(900.0, "true/false") == math.inf and truth_ratio(None, "true/false") is None
+
+
+def test_a_missing_loss_leaves_the_item_unscored() -> None:
+    assert log_truth_ratio(None, [1.0]) is log_truth_ratio(1.0, []) is log_truth_ratio(1.0, [1.0, None]) is None
+    assert clear_global_log_ratios([1.0, None], [[2.0], [4.0]]) == [2.0, None]
+
+
+def test_names_are_checked() -> None:
+    with pytest.raises(OptionError, match=r"average is 'mean', expected one of \['geometric', 'arithmetic'\]"):
+        log_truth_ratio(1.0, [1.0], cast(Any, "mean"))
+    with pytest.raises(OptionError, match=r"direction is 'up', expected one of \['true/false', 'false/true'\]"):
+        truth_ratio(1.0, cast(Any, "up"))
