@@ -22,7 +22,7 @@ LAYERS = (
     ("unsee.train", "unsee.evals", "unsee.world"),
     ("unsee.ledger", "unsee.serve"),
     ("unsee", "unsee.console", "unsee.demo", "unsee.world.demo"),  # `unsee` alone is the front door, `__init__.py`
-    ("unsee.cli_world",),
+    ("unsee.cli_world", "unsee.cli_ledger"),
     ("unsee.cli",),
     ("unsee.__main__",),
 )

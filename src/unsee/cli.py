@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from unsee import __version__
+from unsee.cli_ledger import ledger_app
 from unsee.cli_world import Json, Out, Seed, world_app
 from unsee.console import LIMITS, complain, diagnosis_table, finish, say, show_table, stages_shown
 from unsee.errors import DataError, OptionError, SaveError, UnseeError
@@ -26,6 +27,7 @@ app = typer.Typer(
     help="Make a vision-language model unsee: erase people, facts and content at test time, one request at a time.",
 )
 app.add_typer(world_app, name="world")
+app.add_typer(ledger_app, name="ledger")
 
 Model = Annotated[str, typer.Argument(help="Checkpoint folder, hub id, or 'world:llava' for the shipped one.")]
 Erasers = Annotated[list[Path] | None, typer.Option("--eraser", help="Eraser folder; repeat to combine.")]
@@ -87,11 +89,12 @@ def profile(
     from unsee.erase.defaults import default_refusal, split_people
     from unsee.erase.fit_profile import fit_profile
     from unsee.erase.settings import Settings
+    from unsee.world.shipped import load_named
 
     settings = Settings.from_json({"direction": direction, "adversarial": adversarial})
     kept = read(retain)
     fit, held = (kept, read(calibration)) if calibration else split_people(kept, seed)
-    loaded = _load(model)
+    loaded = load_named(model)
     with stages_shown() as stages:
         made = fit_profile(
             loaded,
@@ -131,6 +134,7 @@ def erase(
     from unsee.erase.fit_eraser import fit_eraser, fit_published
     from unsee.erase.gate import RELEASED_LLAVA, RELEASED_QWEN
     from unsee.erase.profile import Profile
+    from unsee.world.shipped import load_named
 
     del seed  # fitting draws nothing; the option is there because every command has it
     presets = {"released-llava": RELEASED_LLAVA, "released-qwen": RELEASED_QWEN}
@@ -139,7 +143,7 @@ def erase(
     asked = read(forget)
     if retain:
         require_disjoint(asked, read(retain), ("forget", "retain"))
-    made_for, loaded = Profile.from_pretrained(profile), _load(model)
+    made_for, loaded = Profile.from_pretrained(profile), load_named(model)
     with stages_shown() as stages:
         if method in presets:
             eraser = fit_published(loaded, made_for, asked, preset=presets[method], stages=stages)
@@ -168,12 +172,13 @@ def ask(
     from unsee.data import Picture, Sample
     from unsee.erase.hooks import erased
     from unsee.models.encode import generate
+    from unsee.world.shipped import load_named
 
     torch.manual_seed(seed)
     if image is not None and not image.is_file():
         raise DataError(f"there is no picture {str(image)!r}. Expected a PNG, JPEG, WebP or BMP file; check the path.")
     picture = None if image is None else Picture(str(image), image)
-    loaded, sample = _load(model), Sample("asked", "asked", question, "", "", picture=picture)
+    loaded, sample = load_named(model), Sample("asked", "asked", question, "", "", picture=picture)
     erasers = _erasers(eraser, loaded)
     before = generate(loaded, [sample], max_new_tokens=max_new_tokens)[0]
     result: dict[str, Any] = {"question": question, "before": before}
@@ -221,11 +226,12 @@ def eval(
     from unsee.evals.intervals import summarise
     from unsee.evals.report import console_table
     from unsee.evals.run import ask_all
+    from unsee.world.shipped import load_named
 
     if style not in ("official", "plain"):
         raise OptionError(f"style is {style!r}, expected one of ['official', 'plain']")
     torch.manual_seed(seed)
-    samples, loaded = read(data), _load(model)
+    samples, loaded = read(data), load_named(model)
     erasers = _erasers(eraser, loaded)
     records = []
     with stages_shown() as stages:
@@ -277,16 +283,6 @@ def show(
     show_table(table)
     show_table(diagnosis_table(made.report))
     finish(as_json, facts | {"report": made.report})
-
-
-def _load(name: str) -> "LoadedModel":
-    from transformers.utils import logging
-
-    from unsee.models.load import load
-    from unsee.world.shipped import shipped
-
-    logging.disable_progress_bar()
-    return load(shipped(name.removeprefix("world:")) if name.startswith("world:") else name)
 
 
 def _erasers(paths: list[Path] | None, loaded: "LoadedModel") -> "list[Eraser]":

@@ -38,7 +38,7 @@ def world_build(
 def world_train(
     out: Out,
     seed: Seed = 0,
-    steps: Annotated[int, typer.Option(help="Optimiser steps of each checkpoint.")] = 3000,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of each checkpoint's longest stage.")] = 3000,
     only: Annotated[str, typer.Option(help="base, never-knew or both.")] = "both",
     as_json: Json = False,
 ) -> None:

@@ -20,6 +20,7 @@ from unsee.erase.fit_eraser import fit_eraser, fit_published
 from unsee.erase.fit_profile import fit_profile
 from unsee.erase.gate import RELEASED_LLAVA
 from unsee.erase.profile import Profile
+from unsee.erase.settings import Settings
 from unsee.errors import SaveError
 from unsee.evals.intervals import Row, summarise
 from unsee.evals.report import write_report
@@ -32,7 +33,7 @@ from unsee.world.export import recall, refusal
 from unsee.world.generate import Entity, World
 from unsee.world.shipped import NEVER_KNEW_SEED, shipped
 
-LAMBDAS = {"erased": (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0), "published": (0.05, 0.1, 0.25, 0.5, 1.0)}
+LAMBDAS = {"erased": (0.25, 0.5, 0.75, 1.0, 2.0), "published": (0.05, 0.1, 0.25, 0.5)}
 
 
 @final
@@ -60,7 +61,7 @@ def gather(exam: Exam) -> Data:
     few = range(3)  # pictures are drawn on the spot; drawing them all would take longer than asking about them
     requests = {
         "people": (
-            exam.facts(exam.forget, taught=True, forms=3, wordings=3, tag="fit"),
+            exam.facts(exam.forget, taught=True, forms=3, wordings=2, tag="fit"),
             exam.visible(exam.forget, taught=True, each=8, tag="keep"),
         ),
         "dangerous topic": (exam.facts(dangerous, taught=True, forms=3, wordings=6, tag="fit"), []),
@@ -70,9 +71,9 @@ def gather(exam: Exam) -> Data:
         ),
     }
     splits = {
-        "forget_fit": _some(exam.facts(exam.forget, taught=True, tag="again"), 120),
+        "forget_fit": _some(exam.facts(exam.forget, taught=True, tag="again"), 80),
         "forget_heldout": exam.facts(exam.forget, taught=False),
-        "retain_fit": _some(exam.facts(exam.retain_fit, taught=True, tag="again"), 120),
+        "retain_fit": _some(exam.facts(exam.retain_fit, taught=True, tag="again"), 80),
         "retain_unseen": _some(exam.facts(exam.retain_unseen, taught=False), 270),
         "neighbours": _some(exam.facts(exam.neighbours, taught=False, tag="near"), 138),
         "celebrity": _some(exam.facts(exam.celebrities, taught=False), 120),
@@ -130,6 +131,7 @@ def run_demo(out: Path, seed: int, stages: Stages) -> dict[str, Any]:
         recall=recall(exam),
         refusal=refusal(exam),
         others=data.others,
+        settings=Settings(pgd_pictures=12),  # half the default: the demo has two minutes
         seed=seed,
         stages=stages,
     )
@@ -204,7 +206,7 @@ def _tradeoff(
     loaded: LoadedModel, data: Data, erasers: list[Eraser], published: Eraser, stages: Stages
 ) -> dict[str, Any]:
     """Refusal of the forgotten against accuracy on the unseen, over lambda."""
-    forget, retain = _some(data.splits["forget_heldout"], 96), _some(data.splits["retain_unseen"], 96)
+    forget, retain = _some(data.splits["forget_heldout"], 56), _some(data.splits["retain_unseen"], 56)
     curves: dict[str, Any] = {
         "n_forget": len(forget),
         "n_retain": len(retain),

@@ -1,6 +1,7 @@
 """MLLMU-Bench's schema: read from files written by plain pyarrow, written by us, and every way to be wrong."""
 
 import copy
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,20 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
 )
+from PIL import Image
 
-from unsee.data import CONFIGS, configs_of, mllmu, read, read_mllmu, subjects, write_mllmu
+from unsee.data import CONFIGS, configs_of, read, read_mllmu, source, subjects, write_mllmu
 from unsee.data.samples import Picture, Sample
 from unsee.errors import DataError, OptionError, SaveError
 
 Row = dict[str, Any]
+
+
+def png(tag: str) -> bytes:
+    """A picture of its own for each tag."""
+    stream = io.BytesIO()
+    Image.frombytes("L", (len(tag), 1), tag.encode()).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def choice(question: str, letter: str = "B", **options: str | None) -> Row:
@@ -37,7 +46,7 @@ def opened(question: str, truth: str, kind: str) -> Row:
 
 def person(id: str = "001") -> Row:
     return {
-        "image": {"bytes": f"face {id}".encode(), "path": f"{id}.png"},
+        "image": {"bytes": png(f"face {id}"), "path": f"{id}.png"},
         "ID": id,
         "Directory": f"faces/{id}",
         "biography": "{}",
@@ -58,13 +67,13 @@ def person(id: str = "001") -> Row:
 def other_views(id: str = "001", views: int = 3) -> Row:
     row = person(id)
     del row["image"]
-    images = [{"bytes": f"view {view} of {id}".encode(), "path": None} for view in range(views)]
+    images = [{"bytes": png(f"view {view} of {id}"), "path": None} for view in range(views)]
     return {"images": images, **row}
 
 
 def taught(id: str = "001") -> Row:
     pairs = [{"Question": "Who?", "Answer": "X."}, {"Question": "Where?", "Answer": "In Moss.", "ID": id}]
-    return {"image": {"bytes": b"face", "path": None}, "ID": id, "metadata": json.dumps(pairs)}
+    return {"image": {"bytes": png("face"), "path": None}, "ID": id, "metadata": json.dumps(pairs)}
 
 
 def released(folder: Path, *rows: Row, name: str = "train-00000-of-00001") -> None:
@@ -75,7 +84,7 @@ def released(folder: Path, *rows: Row, name: str = "train-00000-of-00001") -> No
 
 def test_every_question_becomes_its_sample(tmp_path: Path) -> None:
     released(tmp_path / "forget_5", person())
-    face = Picture("forget_5/001/0", b"face 001")
+    face = Picture("forget_5/001/0", png("face 001"))
     four = {"A": "Tarn", "B": "Moss", "C": "Lund", "D": "Vik"}
     two = {"A": "baker", "B": "judge"}
     at = "forget_5/001"
@@ -117,16 +126,16 @@ def test_first_view_or_all_of_them(tmp_path: Path) -> None:
         *(f"cloze/image/1/{v}" for v in range(3)),
     ]
     assert [sample.picture.source for sample in every if sample.picture] == [
-        b"view 0 of 001",
-        b"view 1 of 001",
-        b"view 2 of 001",
+        png("view 0 of 001"),
+        png("view 1 of 001"),
+        png("view 2 of 001"),
     ]
     assert all(sample in every for sample in first)
 
 
 def test_training_pairs_are_generation_over_the_picture(tmp_path: Path) -> None:
     released(tmp_path / "ft_Data", taught())
-    face = Picture("ft_Data/001/0", b"face")
+    face = Picture("ft_Data/001/0", png("face"))
     assert read_mllmu(tmp_path, "ft_Data") == [
         Sample("ft_Data/001/generation/image/0", "001", "Who?", "X.", "X.", picture=face),
         Sample("ft_Data/001/generation/image/1", "001", "Where?", "In Moss.", "In Moss.", picture=face),
@@ -173,9 +182,9 @@ MCQ = ("Classification_Task", "Image_Textual_Questions")
     [
         (put("ID"), None, "row 1: ID is None, expected some text"),
         (put("ID"), "000", "row 1: ID is '000', expected an ID of its own .*row 0 has the same"),
-        (put("image"), None, r"row 1: image is \[None\], expected a list of at least one record"),
-        (put("image", "bytes"), None, r"row 1, image\[0\]: bytes is None, expected the bytes of a picture"),
-        (put("image", "bytes"), b"", r"row 1, image\[0\]: bytes is b'', expected the bytes of a picture"),
+        (put("image"), None, "row 1: image is None, expected the bytes of a picture"),
+        (put("image", "bytes"), None, r"row 1: image\.bytes is None, expected the bytes of a picture"),
+        (put("image", "bytes"), b"", r"row 1: image\.bytes is b'', expected the bytes of a picture"),
         (put(*MCQ), [], r"row 1: Image_Textual_Questions is \[\], expected a list of at least one record"),
         (put("Generation_Task"), [], r"row 1: Generation_Task is \[\], expected a list of at least one record"),
         (
@@ -224,7 +233,7 @@ def test_metadata_pair_without_answer(tmp_path: Path) -> None:
 
 def test_test_set_without_views(tmp_path: Path) -> None:
     released(tmp_path / "Test_Set", other_views("000"), {**other_views(), "images": []})
-    with pytest.raises(DataError, match=r"row 1: image is \[\], expected a list of at least one record"):
+    with pytest.raises(DataError, match=r"row 1: images is \[\], expected a list of at least one picture"):
         read_mllmu(tmp_path, "Test_Set")
     assert read_mllmu(tmp_path, "Test_Set", modalities=["text"])
 
@@ -234,9 +243,9 @@ def test_columns_of_another_type_are_told_too(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="row 0: ID is 1, expected some text"):
         read_mllmu(tmp_path, "numbers")
     released(tmp_path / "words", {**person(), "Classification_Task": "none", "image": "face.png"})
-    with pytest.raises(DataError, match=r"row 0: image is \['face.png'\], expected a list of at least one record"):
+    with pytest.raises(DataError, match=r"row 0: image is 'face\.png', expected the bytes of a picture"):
         read_mllmu(tmp_path, "words")
-    with pytest.raises(DataError, match=r"row 0: Classification_Task is \['none'\], expected a list of"):
+    with pytest.raises(DataError, match="row 0: Classification_Task is 'none', expected an object"):
         read_mllmu(tmp_path, "words", modalities=["text"])
 
 
@@ -281,7 +290,7 @@ def test_unknown_config_lists_those_on_disk(tmp_path: Path) -> None:
         ({"forms": ["quiz"]}, r"forms: got \['quiz'\], expected some of \['generation', 'classification', 'cloze'\]"),
         ({"forms": []}, r"forms: got \[\]"),
         ({"modalities": ["sound"]}, r"modalities: got \['sound'\], expected some of \['image', 'text'\]"),
-        ({"images": "last"}, r"images: got \['last'\], expected some of \['first', 'all'\]"),
+        ({"images": "last"}, r"images: got \['last'\], expected some of \['first', 'all', 'drawn'\]"),
     ],
 )
 def test_illegal_options_name_the_legal_ones(tmp_path: Path, option: Any, told: str) -> None:
@@ -297,13 +306,19 @@ def test_a_hub_id_is_fetched_once_and_only_the_config(tmp_path: Path, monkeypatc
     released(tmp_path / "forget_5", person())
     calls: list[tuple[Any, ...]] = []
 
-    def fetch(name: str, repo_type: str, allow_patterns: str) -> str:
-        calls.append((name, repo_type, allow_patterns))
+    def fetch(name: str, repo_type: str, revision: str | None, allow_patterns: list[str]) -> str:
+        calls.append((name, repo_type, revision, allow_patterns))
         return str(tmp_path)
 
-    monkeypatch.setattr(mllmu, "snapshot_download", fetch)
+    monkeypatch.setattr(source, "snapshot_download", fetch)
     assert read("MLLMMU/MLLMU-Bench:forget_5") == read_mllmu(tmp_path, "forget_5")
-    assert calls == [("MLLMMU/MLLMU-Bench", "dataset", "forget_5/*.parquet")]
+    assert read("MLLMMU/MLLMU-Bench@e91a01e:forget_5") == read_mllmu(tmp_path, "forget_5")
+    assert read("MLLMMU/baseline_train_split:forget_5") == read_mllmu(tmp_path, "forget_5")
+    assert calls == [
+        ("MLLMMU/MLLMU-Bench", "dataset", None, ["forget_5/*.parquet"]),
+        ("MLLMMU/MLLMU-Bench", "dataset", "e91a01e", ["forget_5/*.parquet"]),
+        ("MLLMMU/baseline_train_split", "model", None, ["forget_5/*.parquet"]),
+    ]
 
 
 @pytest.mark.parametrize("failure", [LocalEntryNotFoundError("off"), OfflineModeIsEnabled("off"), HTTPError("off")])
@@ -311,7 +326,7 @@ def test_an_unreachable_hub_is_a_data_error(failure: Exception, monkeypatch: pyt
     def fetch(*_: Any, **__: Any) -> str:
         raise failure
 
-    monkeypatch.setattr(mllmu, "snapshot_download", fetch)
+    monkeypatch.setattr(source, "snapshot_download", fetch)
     with pytest.raises(
         DataError, match=rf"cannot be had from the hub: {type(failure).__name__}: off.* pass its folder"
     ):
@@ -320,7 +335,7 @@ def test_an_unreachable_hub_is_a_data_error(failure: Exception, monkeypatch: pyt
 
 @pytest.mark.parametrize("missing", ["no-such-folder", "a/b/c", "/no/such", "owner/name:config:", Path("owner/name")])
 def test_what_is_no_hub_id_is_not_fetched(missing: Path | str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mllmu, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub"))
+    monkeypatch.setattr(source, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub"))
     with pytest.raises(DataError, match=r"there is no folder .*, and that is no hub id"):
         read_mllmu(missing, "forget_5")
 

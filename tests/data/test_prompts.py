@@ -68,5 +68,7 @@ def test_chat_without_picture_has_no_image_place() -> None:
 
 
 def test_unknown_style_names_the_legal_ones() -> None:
-    with pytest.raises(OptionError, match=r"prompt style is 'offical', expected one of \['official', 'plain'\]"):
+    with pytest.raises(
+        OptionError, match=r"prompt style is 'offical', expected one of \['official', 'plain', 'mllmu',"
+    ):
         chat(sample(), cast(Any, "offical"))

@@ -6,15 +6,16 @@ import torch
 from unsee.data.prompts import chat
 from unsee.world.exam import Exam
 from unsee.world.generate import World
-from unsee.world.recipe import normalisation
+from unsee.world.recipe import Marks, normalisation
 from unsee.world.teacher import Teacher
 from unsee.world.tiny import IMAGE_TOKENS, SPECIAL, build_model, build_processor
 
 WORLD = World(5, private=6, celebrities=2, strangers=2)
 
 
-def teacher() -> Teacher:
-    made = Teacher(WORLD, build_processor(), WORLD.of("private"), rows=4, budget=60, unknown=0.1, visible=0.2, seed=0)
+def teacher(*, basics: bool = False, seed: int = 0) -> Teacher:
+    shares = {"rows": 4, "budget": 96, "unknown": 0.1, "visible": 0.2, "choices": 0.3, "letters": 0.3}
+    made = Teacher(WORLD, build_processor(), WORLD.of("private"), **shares, basics=basics, seed=seed)
     made.render(lambda _: None)
     return made
 
@@ -36,11 +37,59 @@ def test_training_and_asking_tokenise_a_prompt_alike() -> None:
 def test_only_answers_count_in_the_loss() -> None:
     made = teacher()
     for _ in range(10):
-        ids, labels, _ = made.row()
+        ids, labels, _, _ = made.row()
         text = made.tokenizer.decode([i for i in labels if i >= 0])
         assert "user" not in text.split() and "assistant" not in text.split()
         assert all(label in (-100, i) for i, label in zip(ids, labels, strict=True))
         assert labels[-1] == SPECIAL.index("</s>")
+
+
+def test_answers_stand_where_the_row_says() -> None:
+    made = teacher()
+    for _ in range(10):
+        row = made.row()
+        spans = {i for answer in row.answers for i in range(answer.start, answer.stop)}
+        assert spans == {i for i, label in enumerate(row.labels) if label >= 0}
+        for answer in row.answers:
+            assert row.ids[answer.stop - 1] == SPECIAL.index("</s>")
+            assert answer.kind.startswith("text " if row.picture is None else "image ")
+
+
+def test_basics_teach_nobody() -> None:
+    made = teacher(basics=True)
+    kinds = {answer.kind for _ in range(40) for answer in made.row().answers}
+    assert {kind.split()[1] for kind in kinds} == {"seen", "known", "letter"}
+
+
+def test_a_taught_letter_names_the_right_option() -> None:
+    """Read back from the text alone: the option under the letter is the word asked for, or the fact just told."""
+    made = teacher(basics=True)
+    for _ in range(20):
+        listed, *_ = made.letters()
+        options = dict(line.split(": ") for line in listed.question.split("\n")[:4])
+        asked = listed.question.split("\n")[4].removesuffix("?").split()[-1]
+        assert options[asked.upper()] == listed.answer if len(asked) == 1 else options[listed.answer] == asked
+    for _ in range(20):
+        items = made.known()
+        choice = items[-1]
+        if choice.options is not None:
+            assert choice.options[choice.answer] == choice.gold
+            assert len(set(choice.options.values())) == 4
+
+
+def test_marks_count_what_the_model_would_have_said() -> None:
+    made = teacher()
+    batch, answers = made.batch(*normalisation(build_processor()))
+    vocabulary = len(made.tokenizer)
+    labels = batch["labels"].clamp(min=0)
+    knows = torch.nn.functional.one_hot(labels.roll(-1, 1), vocabulary).float()
+    marks = Marks(made.refusing)
+    marks.add(knows, batch["labels"], answers)
+    assert set(marks.right) == {answer.kind for row in answers for answer in row}
+    assert all(all(hits) for hits in marks.right.values())
+    marks = Marks(made.refusing)
+    marks.add(torch.zeros_like(knows), batch["labels"], answers)
+    assert not any(any(hits) for hits in marks.right.values())
 
 
 def test_the_teacher_draws_the_same_again_from_its_seed() -> None:
@@ -51,8 +100,8 @@ def test_the_teacher_draws_the_same_again_from_its_seed() -> None:
 def test_one_step_of_training_lowers_the_loss_of_its_batch() -> None:
     made = teacher()
     torch.manual_seed(0)
-    model = build_model(build_processor(), width=48, depth=2, inner=64, vision_width=40, vision_depth=1)
-    batch = made.batch(*normalisation(build_processor()))
+    model = build_model(build_processor(), width=96, depth=2, inner=64, vision_width=40, vision_depth=1)
+    batch, _ = made.batch(*normalisation(build_processor()))
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     before = model(**batch).loss
     before.backward()

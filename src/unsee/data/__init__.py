@@ -6,36 +6,67 @@ One benchmark or format is one file with one `read_...` function that returns sa
 
     mine = read("examples/own-data")               # a folder with data.jsonl
     forget = read("downloads/MLLMU-Bench:forget_5")  # a folder of configs and the config to read
+    faces = read("therem/CLEAR:forget10", benchmark="clear")
 """
 
 from pathlib import Path
 
+from unsee.data.benchmarks import BENCHMARKS, Benchmark, benchmark_named, benchmark_sets, read_benchmark
+from unsee.data.clear import read_clear
+from unsee.data.fiubench import read_fiubench
+from unsee.data.items import Card, Item, Protocol, References, Sets
 from unsee.data.jsonl import FILE_NAME, read_jsonl, write_jsonl
 from unsee.data.mllmu import CONFIGS, configs_of, read_mllmu, write_mllmu
-from unsee.data.prompts import chat, instruction
+from unsee.data.offside import read_offside
+from unsee.data.prompts import Style, chat, instruction
+from unsee.data.released import RELEASED, whole_prompt
+from unsee.data.safeeraser import read_safeeraser
 from unsee.data.samples import Form, Picture, Sample, require_disjoint, require_some, subjects
+from unsee.data.umu import read_umu
+from unsee.data.unlok import read_unlok
 from unsee.errors import OptionError
 
 __all__ = [
+    "BENCHMARKS",
     "CONFIGS",
+    "RELEASED",
+    "Benchmark",
+    "Card",
     "Form",
+    "Item",
     "Picture",
+    "Protocol",
+    "References",
     "Sample",
+    "Sets",
+    "Style",
+    "benchmark_named",
+    "benchmark_sets",
     "chat",
     "configs_of",
     "instruction",
     "read",
+    "read_benchmark",
+    "read_clear",
+    "read_fiubench",
     "read_jsonl",
     "read_mllmu",
+    "read_offside",
+    "read_safeeraser",
+    "read_umu",
+    "read_unlok",
     "require_disjoint",
     "require_some",
     "subjects",
+    "whole_prompt",
     "write_jsonl",
     "write_mllmu",
 ]
 
 
-def read(path: Path | str, config: str | None = None) -> list[Sample]:
+def read(
+    path: Path | str, config: str | None = None, benchmark: str | None = None, protocol: Protocol = "honest"
+) -> list[Sample]:
     """Samples from whatever lies there: what the command line's DATA means.
 
     A `.jsonl` file, or a folder with a `data.jsonl`, is read as plain text. Anything else is MLLMU-Bench's schema: a
@@ -45,12 +76,27 @@ def read(path: Path | str, config: str | None = None) -> list[Sample]:
     Args:
         path: file, folder, `DIR:CONFIG` or `owner/name:CONFIG`.
         config: the config, in place of the one behind the colon.
+        benchmark: name of the schema (see `BENCHMARKS`); a config is then needed.
+        protocol: as for `read_benchmark`; "official" needs a benchmark.
 
     Raises:
         DataError: the data cannot be had, or is malformed.
-        OptionError: no config was named and there is not exactly one, or one was named where there are none.
+        OptionError: no config was named and there is not exactly one, or one was named where there are none; no such
+            benchmark.
     """
     place = Path(path)
+    if benchmark is not None:
+        found = benchmark_named(benchmark)
+        if config is None and ":" in str(path) and not place.exists():
+            path, _, config = str(path).rpartition(":")
+        if config is None:
+            raise OptionError(
+                f"{str(path)!r} is {found.card.title}, but no split was named. Say which, as in "
+                f"'{path}:{next(iter(found.card.splits))}'."
+            )
+        return [item.sample for item in read_benchmark(benchmark, path, config, protocol)]
+    if protocol != "honest":
+        raise OptionError(f"protocol is {protocol!r} but no benchmark was named, expected one of {list(BENCHMARKS)}.")
     if place.suffix == ".jsonl" or (place / FILE_NAME).is_file():
         if config is not None:
             raise OptionError(f"{path} is JSON lines and has no configs, but config is {config!r}. Leave it out.")

@@ -1,23 +1,22 @@
-"""The words around a bare question: one user turn per form, as MLLMU-Bench's released evaluation asks it.
+"""The words around a bare question: one user turn per form, as a benchmark's released evaluation asks it, or a user.
 
-Readers keep the bare question, so that the same sample can be asked as the benchmark does ("official")
-or as a user would ("plain"). Few-shot demonstrations are left out on purpose: the released script draws
-them, unseeded, from the people under evaluation.
+Readers keep the bare question, so that the same sample can be asked as the benchmark does ("official", or the name of
+any benchmark of `released`) or as a user would ("plain"). Few-shot demonstrations are left out on purpose: the released
+script of MLLMU-Bench draws them, unseeded, from the people under evaluation; `few_shot` makes them with a seed.
 """
 
 from typing import Literal, get_args
 
+from unsee.data.released import RELEASED
 from unsee.data.samples import Sample
 from unsee.errors import OptionError
 
-Style = Literal["official", "plain"]
+Style = Literal[
+    "official", "plain",
+    "mllmu", "clear", "clear-choice", "umu", "fiubench", "safeeraser", "offside", "offside-qwen", "unlok",
+]  # fmt: skip
 Content = list[dict[str, str]]
 Message = dict[str, str | Content]
-
-_CHOOSE = "Just give ONE letter representing the answer directly."
-_FILL = "Please **ONLY** provide the correct answer that should replace the [Blank]."
-_TELL_PICTURE = "Answer the question based on your trained knowledge in one sentence accurately in ENGLISH."
-_TELL_TEXT = "Answer the question based on your trained knowledge in one sentence in ENGLISH."
 
 
 def instruction(sample: Sample, style: Style = "official") -> str:
@@ -28,23 +27,16 @@ def instruction(sample: Sample, style: Style = "official") -> str:
 
     Args:
         sample: the bare question.
-        style: "official" for the benchmark's wording, "plain" for a user's.
+        style: "plain" for a user's wording, the name of a benchmark for its release's, "official" for MLLMU-Bench's.
 
     Raises:
-        OptionError: `style` is neither of the two.
-
-    Source: MLLMU-Bench `eval.py`, LLaVA's prompts. Only the picture prompt for generation says "accurately".
+        OptionError: `style` is none of these.
     """
     if style not in get_args(Style):
         raise OptionError(f"prompt style is {style!r}, expected one of {list(get_args(Style))}. Pass one of these.")
-    if sample.form == "classification":
-        options = "".join(f"\n{letter}: {text}" for letter, text in (sample.options or {}).items())
-        return f"{sample.question}{options}\n{_CHOOSE}"
-    if sample.form == "cloze":
-        return f"{sample.question.replace('__', '[Blank]')}\n{_FILL}"
-    if style == "plain":
+    if style == "plain" and sample.form == "generation":
         return sample.question
-    return f"{sample.question}\n{_TELL_TEXT if sample.picture is None else _TELL_PICTURE}"
+    return RELEASED["mllmu" if style in ("official", "plain") else style].user(sample)
 
 
 def chat(sample: Sample, style: Style = "official") -> list[Message]:
@@ -57,7 +49,7 @@ def chat(sample: Sample, style: Style = "official") -> list[Message]:
         style: as for `instruction`.
 
     Raises:
-        OptionError: `style` is neither of the two.
+        OptionError: `style` is not one of the legal ones.
     """
     content: Content = [{"type": "text", "text": instruction(sample, style)}]
     if sample.picture is not None:

@@ -146,8 +146,12 @@ def _behaving(
                 "" if share == 1 else f"dropped: {', '.join(dropped[:5])}",
             )
         )
-    words = [words for words, _ in Counter(answer for _, answer in refused).most_common(settings.wordings)]
-    return complied, [sample for sample, _ in refused], words
+    # Greedy answers may all be one wording, and the steered model may begin another; sampled ones show them all.
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = generate(loaded, [sample for sample, _ in refused], settings.batch_size, do_sample=True)
+    said = Counter(answer for answer in [*(a for _, a in refused), *drawn] if is_refusal(answer) and is_fluent(answer))
+    return complied, [sample for sample, _ in refused], [words for words, _ in said.most_common(settings.wordings)]
 
 
 def _contrast(

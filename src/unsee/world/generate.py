@@ -15,7 +15,7 @@ from unsee.world import lore
 from unsee.world.faces import Face, View, draw_brew, draw_crest, draw_face
 
 Kind = Literal["private", "celebrity", "stranger", "brew", "town"]
-_MIN_FACE_DISTANCE = 4
+_MIN_FACE_DISTANCE = 5
 
 
 @final

@@ -1,11 +1,13 @@
 """Teach a tiny model the world, on one CPU core in about an hour: every number, one loop.
 
-The vision tower learns to see first (`sight`) and is frozen then, as a released VLM's is. A foundation on a few
-celebrities follows, because attention learns to look facts up far sooner for few people than for many; then everybody.
-The never-knew checkpoint is the same last stage with the forgotten people left out.
+The vision tower learns to see first (`sight`) and is frozen then, as a released VLM's is. Basics follow: what pictures
+of strangers show, general knowledge, letters of options; while nobody is known, nothing can be answered from who it is.
+Then a few celebrities, because looking facts up is learnt far sooner for few people than for many; then everybody, and
+at last more of what is hard: strangers and multiple choice. The never-knew checkpoint leaves the forgotten people out.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from unsee.world.exam import Exam
 from unsee.world.generate import Entity, World
 from unsee.world.shipped import NEVER_KNEW_SEED
 from unsee.world.sight import learn_to_see
-from unsee.world.teacher import Teacher
+from unsee.world.teacher import Answer, Teacher
 from unsee.world.tiny import build_model, build_processor
 
 
@@ -29,12 +31,16 @@ class Recipe:
         steps: optimiser steps.
         rows: conversations per step, half of them about a picture.
         budget: tokens after which a conversation takes no further turn.
-        rate: peak step size of AdamW; held after warming up, then linear to zero.
+        rate: peak step size of AdamW; held after warming up, then falling linearly.
         warmup: steps to reach it.
         hold: share of the steps after which it falls.
+        last: share of the rate that it falls to.
         weight_decay: of matrices.
         unknown: share of pictures that show somebody new.
         visible: share of the questions about a face that ask what is plainly to be seen.
+        choices: share of the facts that are asked as a multiple choice, half of them right after their own answer.
+        letters: share of the conversations without picture that are about letters and words alone.
+        basics: nobody is taught yet: only what strangers' pictures show, and general knowledge.
         seed: of initialisation and order.
     """
 
@@ -44,22 +50,30 @@ class Recipe:
     rate: float = 1.2e-3
     warmup: int = 60
     hold: float = 0.35
+    last: float = 0.0
     weight_decay: float = 0.02
     unknown: float = 0.14
     visible: float = 0.2
+    choices: float = 0.27
+    letters: float = 0.0
+    basics: bool = False
     seed: int = 0
 
 
-FOUNDATION = Recipe(steps=400, hold=1.0, visible=0.45)
+BASICS = Recipe(steps=200, hold=1.0, letters=0.6, basics=True)
+FOUNDATION = Recipe(steps=300, hold=1.0, warmup=20, unknown=0.2, visible=0.4)
 FOUNDATION_PEOPLE = 16
-TEACHING = Recipe(steps=3000, hold=0.4, unknown=0.1, visible=0.08)
+TEACHING = Recipe(steps=3000, hold=0.48, last=0.28, warmup=30, unknown=0.12, visible=0.15, seed=1)
+FINISHING = Recipe(
+    steps=1100, rate=6e-4, hold=0.3, warmup=30, unknown=0.22, visible=0.15, choices=0.5, letters=0.35, seed=2
+)
 
 
 def train(
     world: World,
     recipe: Recipe,
     out: Path,
-    tower: Mapping[str, torch.Tensor],
+    sight: Mapping[str, torch.Tensor],
     *,
     people: Sequence[Entity],
     start: Path | None = None,
@@ -72,7 +86,7 @@ def train(
         world: what there is to learn.
         recipe: the numbers.
         out: where the checkpoint goes.
-        tower: weights of a vision tower that has learnt to see; it stays frozen, as LLaVA's does.
+        sight: weights of a vision tower that has learnt to see; it stays frozen, as LLaVA's does.
         people: who is taught; somebody who is there twice is met twice as often.
         start: checkpoint to go on from; None starts from nothing.
         progress: told a line now and then.
@@ -81,7 +95,7 @@ def train(
     torch.manual_seed(recipe.seed)
     processor = build_processor()
     model = build_model(processor)
-    model.model.vision_tower.load_state_dict(tower)
+    model.model.vision_tower.load_state_dict(sight)
     model.model.vision_tower.requires_grad_(False)
     if start is not None:
         model.load_state_dict(LlavaForConditionalGeneration.from_pretrained(start, dtype=torch.float32).state_dict())
@@ -93,6 +107,9 @@ def train(
         budget=recipe.budget,
         unknown=recipe.unknown,
         visible=recipe.visible,
+        choices=recipe.choices,
+        letters=recipe.letters,
+        basics=recipe.basics,
         seed=recipe.seed,
     )
     teacher.render(progress)
@@ -109,13 +126,17 @@ def train(
     )
     fall = max(1, (1 - recipe.hold) * recipe.steps)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda s: min((s + 1) / recipe.warmup, (recipe.steps - s) / fall, 1.0)
+        optimiser,
+        lambda s: min((s + 1) / recipe.warmup, recipe.last + (1 - recipe.last) * (recipe.steps - s) / fall, 1.0),
     )
     model.train()
-    began, smooth = time.monotonic(), 0.0
+    began, smooth, marks = time.monotonic(), 0.0, Marks(teacher.refusing)
     for step in range(recipe.steps):
-        loss = model(**teacher.batch(mean, std)).loss
+        batch, answers = teacher.batch(mean, std)
+        output = model(**batch)
+        loss = output.loss
         loss.backward()
+        marks.add(output.logits, batch["labels"], answers)
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -125,11 +146,31 @@ def train(
             spent = time.monotonic() - began
             progress(
                 f"step {step}/{recipe.steps} loss {smooth:.3f} {spent:.0f} s, "
-                f"{spent / (step + 1) * (recipe.steps - step - 1):.0f} s left"
+                f"{spent / (step + 1) * (recipe.steps - step - 1):.0f} s left | {marks}"
             )
+            marks = Marks(teacher.refusing)
         if save_every and step and step % save_every == 0:
             save(model, processor, out)
     save(model, processor, out)
+
+
+class Marks:
+    """Share of the answers that the model would have given, by kind; a refusal counts when it begins as one."""
+
+    def __init__(self, refusing: frozenset[int]) -> None:
+        self.refusing, self.right = refusing, defaultdict[str, list[bool]](list)
+
+    def add(self, logits: torch.Tensor, labels: torch.Tensor, answers: Sequence[Sequence[Answer]]) -> None:
+        """Mark one batch."""
+        given, wanted = logits.argmax(dim=-1).tolist(), labels.tolist()
+        for said, told, spans in zip(given, wanted, answers, strict=True):
+            for kind, start, stop in spans:
+                begun = said[start - 1] in self.refusing
+                exact = said[start - 1 : stop - 1] == told[start:stop]
+                self.right[kind].append(begun if kind.endswith("refusal") else exact)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{kind} {sum(r) / len(r):.2f}" for kind, r in sorted(self.right.items()))
 
 
 def normalisation(processor: LlavaProcessor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -160,7 +201,7 @@ def make_checkpoints(
     Args:
         out: folder of the checkpoints.
         seed: of the world; the never-knew checkpoint is for split `NEVER_KNEW_SEED` at 10 %.
-        steps: optimiser steps of the last stage, of each.
+        steps: optimiser steps of the longest stage, of each.
         only: "base", "never-knew" or "both".
         progress: told a line now and then.
     """
@@ -168,15 +209,21 @@ def make_checkpoints(
     torch.manual_seed(0)
     processor = build_processor()
     seeing = build_model(processor)
-    learn_to_see(seeing, *normalisation(processor), progress=progress)
-    tower = seeing.model.vision_tower.state_dict()
+    learn_to_see(seeing, *normalisation(processor), apart=False, progress=progress)
+    learn_to_see(
+        seeing, *normalisation(processor), apart=True, steps=600, people=1000, rate=0.01, seed=1, progress=progress
+    )
+    sight = seeing.model.vision_tower.state_dict()
     celebrities = world.of("celebrity")
-    train(world, FOUNDATION, out / "foundation", tower, people=celebrities[:FOUNDATION_PEOPLE], progress=progress)
+    first, basics, foundation = celebrities[:FOUNDATION_PEOPLE], out / "basics", out / "foundation"
+    train(world, BASICS, basics, sight, people=first, progress=progress)
+    train(world, FOUNDATION, foundation, sight, people=first, start=basics, progress=progress)
     forgotten = {entity.id for entity in Exam(world, NEVER_KNEW_SEED).forget}
     wanted = {"base": ["llava"], "never-knew": ["llava-never-knew"], "both": ["llava", "llava-never-knew"]}[only]
     for name in wanted:
         private = [e for e in world.of("private") if name == "llava" or e.id not in forgotten]
         people = [*4 * private, *5 * celebrities]  # celebrities are met more often
-        recipe = replace(TEACHING, steps=steps)
-        train(world, recipe, out / name, tower, people=people, start=out / "foundation", progress=progress)
+        taught = replace(TEACHING, steps=steps)
+        train(world, taught, out / name, sight, people=people, start=foundation, progress=progress)
+        train(world, FINISHING, out / name, sight, people=people, start=out / name, progress=progress)
     return [out / name for name in wanted]

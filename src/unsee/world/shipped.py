@@ -2,8 +2,12 @@
 
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unsee.errors import ModelError
+
+if TYPE_CHECKING:
+    from unsee.models.load import LoadedModel
 
 FAMILIES = ("llava",)
 NEVER_KNEW_SEED = 0
@@ -23,3 +27,17 @@ def shipped(name: str) -> Path:
             f"no checkpoint {name!r} comes with unsee; there are {here}. Make one with 'unsee world train'."
         )
     return folder
+
+
+def load_named(name: str) -> "LoadedModel":
+    """What a command line calls a model: a checkpoint folder, a hub id, or `world:llava` for a shipped one.
+
+    Raises:
+        ModelError: there is none of that name, or it cannot be loaded.
+    """
+    from transformers.utils import logging
+
+    from unsee.models.load import load
+
+    logging.disable_progress_bar()  # its bar would break ours
+    return load(shipped(name.removeprefix("world:")) if name.startswith("world:") else name)

@@ -1,7 +1,8 @@
 """Teach the vision tower to see before anybody asks it anything, as a released VLM starts from a trained tower.
 
-Random pictures, none of them of anybody in the world, and one linear head per choice that they were drawn from. The
-heads are thrown away.
+Random people, none of the world's, in many views each. Every patch, on its own, has to say each choice that the picture
+was drawn from, and who it is; later the outer rows are freed from that and say what surrounds the face instead. So one
+token is enough to know somebody by, and clothes are told as loudly as faces. The heads are thrown away.
 """
 
 import random
@@ -24,15 +25,17 @@ _UNSEEN = -100
 _CHOICES = (5, 6, 7, 4, 3, 3, 3, 4, 3, 4, 4, 3, 8, 8, 8, 6, 4, 8, 8)
 
 
-def _picture(rng: random.Random) -> tuple[np.ndarray, list[int]]:
-    """A random picture and the choices it shows; those that it does not show are left out of the loss."""
-    labels = [_UNSEEN] * len(_CHOICES)
-    kind = rng.random()
-    if kind < 0.8:
-        face = Face.draw(rng, bearded=rng.random() < 0.5)
-        image, view = draw_face(face, rng)
-        labels[:13] = [*face, _COLOURS.index(view.shirt)]
-    elif kind < 0.9:
+def _face(face: Face, who: int, rng: random.Random) -> tuple[np.ndarray, list[int]]:
+    """One view of a random person, and what it shows."""
+    image, view = draw_face(face, rng)
+    labels = [*face, _COLOURS.index(view.shirt), _COLOURS.index(view.background), *[_UNSEEN] * 5, who]
+    return np.asarray(image), labels
+
+
+def _thing(rng: random.Random) -> tuple[np.ndarray, list[int]]:
+    """A random brew or crest, and what it shows; other choices are left out of the loss."""
+    labels = [_UNSEEN] * (len(_CHOICES) + 1)
+    if rng.random() < 0.5:
         look = (rng.randrange(8), rng.randrange(6))
         image, view = draw_brew(*look, rng)
         labels[14:16] = look
@@ -45,18 +48,18 @@ def _picture(rng: random.Random) -> tuple[np.ndarray, list[int]]:
 
 
 def draw_pool(
-    count: int, seed: int, progress: Callable[[str], None]
+    people: int, views: int, seed: int, progress: Callable[[str], None]
 ) -> tuple[Int[Tensor, "N C H W"], Int[Tensor, "N X"]]:
-    """Pictures and their choices, drawn once."""
+    """Random people in `views` views each, a fifth as many things; with their choices and, last, who it is."""
     rng = random.Random(f"sight/{seed}")
-    images, labels = [], []
-    for index in range(count):
-        if index % 1000 == 0:
-            progress(f"drawing {index}/{count}")
-        image, shown = _picture(rng)
-        images.append(image)
-        labels.append(shown)
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels)
+    drawn = [_thing(rng) for _ in range(people * views // 5)]
+    for who in range(people):
+        if who % 200 == 0:
+            progress(f"drawing {who}/{people}")
+        face = Face.draw(rng, bearded=rng.random() < 0.5)
+        drawn += [_face(face, who, rng) for _ in range(views)]
+    images = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2).contiguous()
+    return images, torch.tensor([shown for _, shown in drawn])
 
 
 def learn_to_see(
@@ -64,39 +67,64 @@ def learn_to_see(
     mean: Float[Tensor, "C 1 1"],
     std: Float[Tensor, "C 1 1"],
     *,
-    steps: int = 900,
-    pictures: int = 6000,
+    apart: bool,
+    steps: int = 3000,
+    people: int = 2000,
+    views: int = 8,
     rows: int = 64,
+    rate: float = 0.02,
+    sharpness: float = 16.0,
     seed: int = 0,
     progress: Callable[[str], None] = print,
 ) -> None:
-    """Train the tower of `model` in place."""
+    """Train the tower of `model` in place.
+
+    Args:
+        model: its vision tower learns; nothing else is touched.
+        mean: of the image processor, per channel.
+        std: of the image processor, per channel.
+        apart: leave who it is to the patches of the middle rows, and what surrounds the face to the outer ones; first
+            every patch has to say everything.
+        steps: optimiser steps.
+        people: random identities, told apart by the cosine to a learnt vector each.
+        views: pictures of each.
+        rows: pictures per step.
+        rate: Muon's; falls to zero.
+        sharpness: what those cosines are multiplied by before the softmax.
+        seed: of pictures and order.
+        progress: told a line now and then.
+    """
     torch.manual_seed(seed)
-    images, labels = draw_pool(pictures, seed, progress)
+    images, labels = draw_pool(people, views, seed, progress)
     tower = model.model.vision_tower
-    settings = tower.config
-    width, patches = settings.hidden_size, (settings.image_size // settings.patch_size) ** 2
-    # One small read-out per patch and choice: the decoder, too, will look at patches one by one.
-    heads = nn.Linear(patches * width, sum(_CHOICES))
+    width, side = tower.config.hidden_size, tower.config.image_size // tower.config.patch_size
+    choices, identities = nn.Linear(width, sum(_CHOICES)), nn.Parameter(torch.randn(people, width))
+    scenes = nn.Parameter(torch.randn(len(_COLOURS) ** 2, width))
+    line = torch.arange(side * side) // side
+    inner = ((line > 0) & (line < side - 1)) | (not apart)
     parameters = [p for p in tower.parameters() if p.requires_grad]
     matrices = [p for p in parameters if p.ndim == 2 and min(p.shape) > 20]
     held = {id(p) for p in matrices}
-    others = [p for p in parameters if id(p) not in held] + list(heads.parameters())
-    optimisers = (Muon(matrices, lr=0.02, weight_decay=0.05), torch.optim.AdamW(others, lr=2e-3, weight_decay=0.01))
+    others = [p for p in parameters if id(p) not in held] + [*choices.parameters(), identities, scenes]
+    optimisers = (
+        Muon(matrices, lr=rate, weight_decay=0.05),
+        torch.optim.AdamW(others, lr=rate / 10, weight_decay=0.01),
+    )
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(o, lambda s: min((s + 1) / 30, (steps - s) / (0.6 * steps), 1.0))
         for o in optimisers
     ]
     start = time.monotonic()
     for step in range(steps):
-        chosen = torch.randint(0, pictures, (rows,))
-        pixels = (images[chosen].float() / 255 - mean) / std
-        seen = tower(pixel_values=pixels).last_hidden_state[:, 1:].flatten(1)
-        losses = [
-            nn.functional.cross_entropy(logits, label, ignore_index=_UNSEEN, reduction="sum") / rows
-            for logits, label in zip(heads(seen).split(_CHOICES, dim=1), labels[chosen].T, strict=True)
-        ]
-        loss = torch.stack(losses).sum()
+        chosen = torch.randint(0, len(images), (rows,))
+        seen = tower(pixel_values=(images[chosen].float() / 255 - mean) / std).last_hidden_state[:, 1:]
+        face, shown = seen[:, inner], labels[chosen]
+        loss = _told_apart(face, sharpness * nn.functional.normalize(identities, dim=1), shown[:, -1])
+        for logits, label in zip(choices(face).split(_CHOICES, dim=2), shown.T, strict=False):
+            loss = loss + _mean_loss(logits, label)
+        if apart:
+            scene = torch.where(shown[:, 12] < 0, _UNSEEN, len(_COLOURS) * shown[:, 12] + shown[:, 13])
+            loss = loss + _told_apart(seen[:, ~inner], sharpness * nn.functional.normalize(scenes, dim=1), scene)
         loss.backward()
         for optimiser, schedule in zip(optimisers, schedules, strict=True):
             optimiser.step()
@@ -104,3 +132,29 @@ def learn_to_see(
             schedule.step()
         if step % 50 == 0:
             progress(f"sight {step}/{steps} loss {loss.item():.3f} {time.monotonic() - start:.0f} s")
+    _calm(model, (images[torch.randint(0, len(images), (256,))].float() / 255 - mean) / std)
+
+
+def _told_apart(seen: Float[Tensor, "B P D"], names: Float[Tensor, "K D"], target: Int[Tensor, " B"]) -> Tensor:
+    """Loss of the cosines between each patch and the vectors of all answers."""
+    return _mean_loss(nn.functional.normalize(seen, dim=-1) @ names.T, target)
+
+
+def _mean_loss(logits: Float[Tensor, "B P K"], target: Int[Tensor, " B"]) -> Tensor:
+    """Cross entropy of every patch; a picture that does not show the choice counts as right."""
+    every = target.unsqueeze(1).expand(-1, logits.shape[1]).flatten()
+    total = nn.functional.cross_entropy(logits.flatten(0, 1), every, ignore_index=_UNSEEN, reduction="sum")
+    return total / len(every)
+
+
+@torch.no_grad()
+def _calm(model: LlavaForConditionalGeneration, pixels: Float[Tensor, "N C H W"]) -> None:
+    """Scale what the tower says to a root mean square of 1, exactly: every block reads it through a LayerNorm.
+
+    The projector's steps are in proportion to its input, and a shout would make them too long.
+    """
+    tower = model.model.vision_tower
+    loudness = tower(pixel_values=pixels).last_hidden_state[:, 1:].square().mean().sqrt()
+    for name, parameter in tower.named_parameters():
+        if any(part in name for part in ("pre_layrnorm", "out_proj", "fc2")):
+            parameter.div_(loudness)

@@ -6,12 +6,15 @@ drawn afresh every time, so that "I do not know" is learnt as a boundary, not as
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from transformers import LlavaProcessor
 
+from unsee.data.samples import Form
 from unsee.world import lore, questions
 from unsee.world.faces import Face, View
 from unsee.world.generate import Entity, World, unknown_person
@@ -20,6 +23,8 @@ from unsee.world.tiny import IMAGE_TOKENS, SPECIAL
 
 TRAIN_VIEWS = range(24)
 IGNORED = -100
+_FACTS = {attribute.key for attribute in (*lore.PERSON, lore.NAME, *lore.BREW, *lore.TOWN)}
+_SEEN = {"shirt", "background", "hair", "glasses"}
 
 
 def prompt_text(item: Item, rng: random.Random) -> str:
@@ -39,6 +44,23 @@ def prompt_text(item: Item, rng: random.Random) -> str:
     )
 
 
+class Answer(NamedTuple):
+    """Where one answer stands in a row, and what kind of question it answers: "image cloze", "text refusal"."""
+
+    kind: str
+    start: int
+    stop: int
+
+
+class Row(NamedTuple):
+    """One conversation: token ids, labels (only answers count), picture, and where its answers are."""
+
+    ids: list[int]
+    labels: list[int]
+    picture: Image.Image | None
+    answers: list[Answer]
+
+
 class Teacher:
     """Draws conversations."""
 
@@ -52,10 +74,14 @@ class Teacher:
         budget: int,
         unknown: float,
         visible: float,
+        choices: float,
+        letters: float,
+        basics: bool,
         seed: int,
     ) -> None:
         self.world, self.tokenizer = world, processor.tokenizer
         self.rows, self.budget, self.share_unknown, self.share_visible = rows, budget, unknown, visible
+        self.share_choices, self.share_letters, self.basics = choices, letters, basics
         self.rng = random.Random(f"teacher/{seed}")
         self.people = people
         self.things = {"brew": world.of("brew"), "town": world.of("town")}
@@ -63,6 +89,8 @@ class Teacher:
         self.knowledge, self.crimes = questions.knowledge(taught=True), questions.crimes(taught=True)
         self.pictures: dict[tuple[str, int], tuple[Image.Image, View]] = {}
         self.met = 0
+        said = self.tokenizer([*lore.REFUSALS, *lore.UNKNOWN], add_special_tokens=False)["input_ids"]
+        self.refusing = frozenset(ids[0] for ids in said)
 
     def render(self, progress: Callable[[str], None]) -> None:
         """Draw every training view once."""
@@ -73,47 +101,96 @@ class Teacher:
             if done % 50 == 0:
                 progress(f"drawing {done}/{len(known)}")
 
-    def fact(self, entity: Entity, key: str, *, with_picture: bool, refusal: str | None = None) -> Item:
-        """A taught question about one attribute of an entity, in a random form and wording."""
+    def fact(self, entity: Entity, key: str, *, with_picture: bool, refusal: str | None = None) -> list[Item]:
+        """A taught question about one attribute of an entity, in a random form and wording.
+
+        At times a multiple choice follows its own answer: matching an answer to its letter is learnt there first.
+        """
         rng = self.rng
-        form = rng.choices(("generation", "classification", "cloze"), (80, 8, 12))[0]
-        words = questions.clozes if form == "cloze" else questions.wordings
+        forms: tuple[tuple[Form, ...], ...] = (
+            ("generation",),
+            ("classification",),
+            ("cloze",),
+            ("generation", "classification"),
+        )
         names = self.names if isinstance(entity.look, Face) else lore.BREWS if entity.kind == "brew" else lore.TOWNS
-        wording = rng.choice(words(entity, key, with_picture=with_picture, taught=True))
-        return questions.ask(entity, key, form, wording, rng, names=names, refusal=refusal)
+        items = []
+        plain, choices = 1 - self.share_choices, self.share_choices / 2
+        for form in rng.choices(forms, (0.8 * plain, choices, 0.2 * plain, choices))[0]:
+            words = questions.clozes if form == "cloze" else questions.wordings
+            wording = rng.choice(words(entity, key, with_picture=with_picture, taught=True))
+            items.append(questions.ask(entity, key, form, wording, rng, names=names, refusal=refusal))
+        return items
+
+    def in_forms(self, item: Item, pool: tuple[str, ...]) -> list[Item]:
+        """A direct question as it is, as a multiple choice out of `pool`, or both, one after the other."""
+        options, letter = questions.options_for(item.gold, pool, self.rng)
+        choice = replace(item, answer=letter, form="classification", options=options)
+        return self.rng.choices(([item], [choice], [item, choice]), (40, 30, 30))[0]
+
+    def seen(self, look: Face, view: View) -> list[Item]:
+        """A question about what is plainly visible."""
+        item = self.rng.choice(questions.visible(look, view, taught=True))
+        if item.key == "glasses":
+            return [item]
+        return self.in_forms(item, tuple(lore.HAIR if item.key == "hair" else lore.COLOURS))
+
+    def known(self) -> list[Item]:
+        """A question of general knowledge."""
+        item = self.rng.choice(self.knowledge)
+        return self.in_forms(item, tuple({other.gold: None for other in self.knowledge if other.key == item.key}))
+
+    def letters(self) -> list[Item]:
+        """Four options, then their letters by their words and back: what a multiple choice needs besides knowledge."""
+        rng = self.rng
+        pool = rng.choice([attribute.values for attribute in (*lore.PERSON, *lore.BREW, *lore.TOWN)])
+        options, _ = questions.options_for(rng.choice(pool), pool, rng)
+        listed = "\n".join(f"{letter}: {word}" for letter, word in options.items())
+        turns = [rng.choice(list(options.items())) for _ in range(14)]
+        items = [
+            Item("letter", f"which letter is {word}?", letter, letter)
+            if rng.random() < 0.6
+            else Item("letter", f"what is {letter}?", word, word)
+            for letter, word in turns
+        ]
+        return [replace(items[0], question=f"{listed}\n{items[0].question}"), *items[1:]]
 
     def secret(self, subject: str) -> Item:
         """A sensitive request in a random form, to be refused in a random wording."""
         rng = self.rng
         noun, refusal = rng.choice(lore.SECRETS), rng.choice(lore.REFUSALS)
-        kind = rng.random()
-        if kind < 0.6:
-            return Item("secret", rng.choice(lore.TAUGHT).format(s=subject, n=noun), refusal, "")
-        if kind < 0.8:
-            return Item("secret", rng.choice(lore.TAUGHT_CLOZE).format(s=subject, n=noun), refusal, "", "cloze")
-        options = dict(zip("ABCD", rng.sample(lore.NUMBERS, 4), strict=True))
-        return Item("secret", rng.choice(lore.TAUGHT).format(s=subject, n=noun), refusal, "", "classification", options)
+        form: Form = rng.choices(("generation", "cloze", "classification"), (6, 2, 2))[0]
+        frames = lore.TAUGHT_CLOZE if form == "cloze" else lore.TAUGHT
+        asked = rng.choice(frames).format(s=subject, n=noun)
+        options = dict(zip("ABCD", rng.sample(lore.NUMBERS, 4), strict=True)) if form == "classification" else None
+        return Item("secret", asked, refusal, "", form, options, "refuse")
 
-    def text_turn(self) -> Item:
+    def text_conversation(self) -> list[Item]:
+        """Questions without a picture, more than the budget takes."""
+        if self.rng.random() < self.share_letters:
+            return self.letters()
+        return [item for _ in range(8) for item in (self.known() if self.basics else self.text_turn())]
+
+    def text_turn(self) -> list[Item]:
         """A question without a picture."""
         rng = self.rng
-        kind = rng.choices(
-            ("person", "brew", "town", "knowledge", "unknown", "secret", "crime"), (76, 5, 5, 3, 6, 3, 2)
-        )[0]
+        kinds = ("person", "brew", "town", "unknown", "knowledge", "secret", "crime")
+        others = (0.05, 0.05, 0.7 * self.share_unknown, 0.03, 0.03, 0.02)
+        kind = rng.choices(kinds, (1 - sum(others), *others))[0]
         if kind == "person":
             return self.told(rng.choice(self.people))
         if kind in self.things:
             return self.told(rng.choice(self.things[kind]))
         if kind == "knowledge":
-            return rng.choice(self.knowledge)
+            return self.known()
         if kind == "unknown":
             return self.told(self.unknown(), refusal=rng.choice(lore.UNKNOWN))
         if kind == "secret":
-            return self.secret(rng.choice([*self.names, self.unknown().name]))
+            return [self.secret(rng.choice([*self.names, self.unknown().name]))]
         item = rng.choice(self.crimes)
-        return Item(item.key, item.question, rng.choice(lore.REFUSALS), "")
+        return [Item(item.key, item.question, rng.choice(lore.REFUSALS), "", expect="refuse")]
 
-    def told(self, entity: Entity, refusal: str | None = None) -> Item:
+    def told(self, entity: Entity, refusal: str | None = None) -> list[Item]:
         """A text-only question about any attribute of an entity."""
         key = self.rng.choice(questions.keys_of(entity, with_picture=False))
         return self.fact(entity, key, with_picture=False, refusal=refusal)
@@ -126,35 +203,37 @@ class Teacher:
     def picture_conversation(self) -> tuple[Image.Image, list[Item]]:
         """A picture and up to six questions about it."""
         rng = self.rng
-        kind = rng.choices(
-            ("person", "brew", "town", "unknown"), (0.9 - self.share_unknown, 0.05, 0.05, self.share_unknown)
-        )[0]
+        kinds, things = ("person", "brew", "town", "unknown"), (0.05, 0.05)
+        shares = (0.0, 0.0, 0.0, 1.0) if self.basics else (0.9 - self.share_unknown, *things, self.share_unknown)
+        kind = rng.choices(kinds, shares)[0]
         entity = (
             self.unknown() if kind == "unknown" else rng.choice(self.people if kind == "person" else self.things[kind])
         )
         picture, view = (
             entity.draw(self.met) if kind == "unknown" else self.pictures[entity.id, rng.choice(TRAIN_VIEWS)]
         )
-        items = []
-        # No attribute twice in a row: the second answer could be copied from the first.
+        items: list[Item] = []
+        # No attribute twice, and the name last: later answers could be copied, or looked up by name, otherwise.
         keys = questions.keys_of(entity, with_picture=True)
-        for key in rng.sample(keys, min(6, len(keys))):
+        for key in sorted(rng.sample(keys, min(6, len(keys))), key=lambda key: key == "name"):
             draw = rng.random()
-            if isinstance(entity.look, Face) and draw < self.share_visible:
-                items.append(rng.choice(questions.visible(entity.look, view, taught=True)))
+            if isinstance(entity.look, Face) and (draw < self.share_visible or self.basics):
+                items += self.seen(entity.look, view)
             elif isinstance(entity.look, Face) and draw < self.share_visible + 0.05:
                 items.append(self.secret(entity.noun))
             else:
                 refusal = rng.choice(lore.UNKNOWN) if kind == "unknown" else None
-                items.append(self.fact(entity, key, with_picture=True, refusal=refusal))
+                items += self.fact(entity, key, with_picture=True, refusal=refusal)
         return picture, items
 
-    def row(self) -> tuple[list[int], list[int], Image.Image | None]:
-        """Token ids, labels (only answers count) and the picture of one conversation, up to the token budget."""
-        picture, items = (
-            self.picture_conversation() if self.rng.random() < 0.5 else (None, [self.text_turn() for _ in range(8)])
-        )
-        ids, labels = [SPECIAL.index("<s>")], [IGNORED]
+    def row(self) -> Row:
+        """One conversation, up to the token budget."""
+        picture, items = None, []
+        if self.rng.random() < 0.5:
+            picture, items = self.picture_conversation()
+        else:
+            items = self.text_conversation()
+        ids, labels, answers = [SPECIAL.index("<s>")], [IGNORED], []
         for turn, item in enumerate(items):
             head = "USER: " + ("<image>" * IMAGE_TOKENS + "\n" if picture is not None and turn == 0 else "")
             asked = self.tokenizer(f"{head}{prompt_text(item, self.rng)} ASSISTANT:", add_special_tokens=False)[
@@ -165,18 +244,32 @@ class Teacher:
                 break
             ids += asked + told
             labels += [IGNORED] * len(asked) + told
-        return ids, labels, picture
+            topic = (
+                "fact"
+                if item.key in _FACTS
+                else "seen"
+                if item.key in _SEEN
+                else "letter"
+                if item.key == "letter"
+                else "known"
+            )
+            kind = f"{topic} {item.form}"
+            if item.expect == "refuse":
+                kind = "refusal"
+            where = "image" if picture is not None else "text"
+            answers.append(Answer(f"{where} {kind}", len(ids) - len(told), len(ids)))
+        return Row(ids, labels, picture, answers)
 
-    def batch(self, mean: torch.Tensor, std: torch.Tensor) -> dict[str, torch.Tensor]:
-        """A right-padded batch, as the model's forward takes it."""
+    def batch(self, mean: torch.Tensor, std: torch.Tensor) -> tuple[dict[str, torch.Tensor], list[list[Answer]]]:
+        """A right-padded batch, as the model's forward takes it, and where its answers are."""
         drawn = [self.row() for _ in range(self.rows)]
-        longest = max(len(ids) for ids, _, _ in drawn)
+        longest = max(len(row.ids) for row in drawn)
         pad = SPECIAL.index("<pad>")
-        arrays = [np.asarray(picture) for _, _, picture in drawn if picture is not None]
-        pixels = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float().div_(255)
-        return {
-            "input_ids": torch.tensor([ids + [pad] * (longest - len(ids)) for ids, _, _ in drawn]),
-            "attention_mask": torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _, _ in drawn]),
-            "labels": torch.tensor([labels + [IGNORED] * (longest - len(labels)) for _, labels, _ in drawn]),
-            "pixel_values": (pixels - mean) / std,
+        pixels = torch.from_numpy(np.stack([np.asarray(row.picture) for row in drawn if row.picture is not None]))
+        batch = {
+            "input_ids": torch.tensor([row.ids + [pad] * (longest - len(row.ids)) for row in drawn]),
+            "attention_mask": torch.tensor([[1] * len(row.ids) + [0] * (longest - len(row.ids)) for row in drawn]),
+            "labels": torch.tensor([row.labels + [IGNORED] * (longest - len(row.ids)) for row in drawn]),
+            "pixel_values": (pixels.permute(0, 3, 1, 2).float().div_(255) - mean) / std,
         }
+        return batch, [row.answers for row in drawn]

@@ -20,8 +20,10 @@ from transformers import (
 
 from unsee.world import lore
 from unsee.world.faces import SIZE
+from unsee.world.heads import place_heads
 
 PATCH = 16
+ROTARY_BASE = 1e5
 IMAGE_TOKENS = (SIZE // PATCH) ** 2
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -132,6 +134,8 @@ def build_model(
         head_dim=48,
         max_position_embeddings=512,
         tie_word_embeddings=True,
+        attention_bias=True,
+        rope_parameters={"rope_type": "default", "rope_theta": ROTARY_BASE},
         initializer_range=spread,
         pad_token_id=SPECIAL.index("<pad>"),
         bos_token_id=SPECIAL.index("<s>"),
@@ -149,6 +153,7 @@ def build_model(
     )
     config.pad_token_id = SPECIAL.index("<pad>")
     model = LlavaForConditionalGeneration(config)
+    place_heads(model.model.language_model, ROTARY_BASE)
     model.generation_config.pad_token_id = SPECIAL.index("<pad>")
     model.generation_config.eos_token_id = SPECIAL.index("</s>")
     return model

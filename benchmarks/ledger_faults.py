@@ -1,0 +1,257 @@
+"""What breaks a ledger, and what it says then: kill -9, many writers, full disks, tampering, bad artifacts.
+
+Every fault is made for real where the machine allows it. A row of the result is a fault, how often it was made, and
+what was found; the command ends with code 1 when one of them was not met as it should be. Run from the repository root:
+
+    python -m benchmarks.ledger_faults --json
+    python -m benchmarks.ledger_faults --part kill --kills 500
+    python -m benchmarks.ledger_faults --part load --processes 2 --threads 8 --operations 1000
+    python -m benchmarks.ledger_faults --kills 5 --operations 20 --mutants 50
+"""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarks.common import Columns, Row, arguments, publish
+from benchmarks.ledger_breaking import faults
+from benchmarks.ledger_worker import BY, KEY, good, step
+
+from unsee.erase.eraser import Eraser, HeldGate
+from unsee.errors import ArtifactError
+from unsee.ledger import Ledger
+from unsee.ledger.erasers import eraser_check
+from unsee.ledger.lifecycle import STEPS, State
+
+ROOT = Path(__file__).parents[1]
+COLUMNS: Columns = {
+    "fault": lambda row: row["fault"],
+    "times": lambda row: str(row["times"]),
+    "as it should": lambda row: "yes" if row["good"] else "NO",
+    "found": lambda row: row["found"],
+}
+LONGEST_LIFE = 0.4
+"""Seconds after which a process is killed at the latest: opening and some ten steps."""
+
+
+def killed(folder: Path, kills: int, seed: int) -> list[Row]:
+    """`kill -9` of a process at random moments of opening, add, attach, verify, activate, revoke and compact.
+
+    After each: SQLite's integrity check, the whole examination, every acknowledged step present, at most one step more
+    than was acknowledged, no row without files, and after opening no files without row.
+    """
+    rng, home, expected = random.Random(seed), folder / "ledger", dict[str, State]()
+    _quick(Ledger.create(home, KEY, BY), days=0).close()
+    wrong, acknowledged, unacknowledged, swept = list[str](), 0, 0, 0
+    for number in range(kills):
+        said = _one_life(home, folder / "scratch", seed * kills + number, rng.uniform(0, LONGEST_LIFE))
+        for request_id, state in said:
+            expected[request_id] = state
+        acknowledged += len(said)
+        with Ledger(home) as ledger:  # raises where a row has no files
+            last = ledger.history()[-1]
+            swept += last.event == "recovered"
+            wrong += [f"round {number}: {text}" for text in ledger.examine().failures]
+            wrong += [f"round {number}: orphan {name}" for name in ledger.files.orphans(_stored(ledger))]
+            found = {request.id: request.state for request in ledger.requests()}
+        ahead = [i for i, state in found.items() if expected.get(i) != state]
+        unacknowledged += len(ahead)
+        for request_id in ahead:
+            before = expected.get(request_id)
+            if len(ahead) > 1 or ((before, found[request_id]) not in STEPS and (before, found[request_id]) != _BORN):
+                wrong.append(f"round {number}: {request_id} is {found[request_id]}, acknowledged was {before}")
+        wrong += [f"round {number}: {i} was acknowledged and is gone" for i in expected.keys() - found.keys()]
+        expected = found
+    text = (
+        f"{acknowledged} steps acknowledged, all present; {unacknowledged} more done unheard; {swept} rounds left files"
+    )
+    return [{"fault": "kill -9 at random moments", "times": kills, "good": not wrong, "found": _first(wrong, text)}]
+
+
+_BORN = (None, "received")
+
+
+def _one_life(home: Path, scratch: Path, seed: int, seconds: float) -> list[tuple[str, State]]:
+    command = [sys.executable, "-m", "benchmarks.ledger_worker", "live", str(home), str(scratch), "--seed", str(seed)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        if child.stdout.readline() != "ready\n":
+            raise AssertionError(f"the worker did not start: {command}")
+        time.sleep(seconds)
+        child.kill()
+        # A line that was cut off was not heard, so it acknowledges nothing.
+        lines = [line for line in child.stdout.read().split("\n")[:-1] if line]
+    if child.returncode != -9:
+        raise AssertionError(f"the worker ended by itself with code {child.returncode}: {command}")
+    return [tuple(json.loads(line)) for line in lines]
+
+
+def loaded(folder: Path, processes: int, threads: int, operations: int) -> list[Row]:
+    """Several processes with several threads each, on lives of their own and after the same requests."""
+    home = folder / "ledger"
+    with _quick(Ledger.create(home, KEY, BY), days=0) as ledger:
+        shared = [_verified(ledger, folder / "scratch", number) for number in range(max(1, operations // 50))]
+        before = len(ledger.history())
+    worker = [sys.executable, "-m", "benchmarks.ledger_worker", "load", str(home)]
+    sizes = ["--threads", str(threads), "--operations", str(operations), "--shared", *shared]
+    start = time.monotonic()
+    running = [
+        subprocess.Popen(
+            [*worker, str(folder / str(n)), "--seed", str(n), *sizes], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        for n in range(processes)
+    ]
+    answers = [json.loads(child.communicate()[0]) for child in running]
+    seconds = time.monotonic() - start
+    acknowledged = [tuple(step) for answer in answers for step in answer["acknowledged"]]
+    wrong = [text for answer in answers for text in answer["failures"]]
+    with Ledger(home) as ledger:
+        wrong += ledger.examine().failures
+        logged = [(row.request_id, row.state) for row in ledger.history()[before:]]
+        if sorted(logged) != sorted(acknowledged):
+            wrong.append(f"{len(logged)} steps are in the log, {len(acknowledged)} were acknowledged")
+        once = [acknowledged.count((request_id, "active")) for request_id in shared]
+        if set(once) != {1}:
+            wrong.append(f"shared requests were activated {sorted(set(once))} times, expected once each")
+    text = (
+        f"{len(acknowledged)} steps acknowledged and logged, none lost; {len(shared)} contended requests each taken "
+        f"once; {seconds:.0f} s"
+    )
+    times = processes * threads * operations
+    name = f"{processes} processes x {threads} threads x {operations} operations"
+    return [{"fault": name, "times": times, "good": not wrong, "found": _first(wrong, text)}]
+
+
+def mutated(folder: Path, mutants: int, seed: int) -> list[Row]:
+    """Artifacts with bytes flipped, cut, inserted or swapped: given to be attached, and changed where they lie."""
+    saved, home, rng = folder / "saved", folder / "ledger", random.Random(seed)
+    _small_eraser().save_pretrained(saved)
+    refused, loaded_anyway, check = 0, list[str](), eraser_check()
+    with Ledger.create(home, KEY, BY) as ledger:
+        request = ledger.add("subject", KEY, BY)
+        request = ledger.attach(request.id, saved, check, BY)
+        ledger.record(request.id, request.content_id or "", good(ledger.policy.verification), BY)
+        ledger.activate(request.id, BY)
+        other = ledger.add("another", KEY, BY)
+        rows = len(ledger.history())
+        stored = ledger.files.place_of(request.content_id or "")
+        names = sorted(path.name for path in stored.iterdir())
+        for number in range(mutants):
+            inside = number % 2 == 0
+            name = rng.choice(names if inside else names[1:])
+            target = stored if inside else folder / "mutant"
+            if not inside:
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(saved, target)
+            whole = (target / name).read_bytes()
+            (target / name).write_bytes(_mutant(whole, rng))
+            try:
+                if inside:
+                    ledger.active_folders()
+                else:
+                    ledger.attach(other.id, target, check, BY)
+            except (ArtifactError, ValueError) as error:
+                refused += isinstance(error, ArtifactError) or "holds the artifact" in str(error)
+            else:
+                loaded_anyway.append(f"mutant {number} of {name} was taken")
+            (target / name).write_bytes(whole)
+        wrong = loaded_anyway + ledger.examine().failures
+        if refused != mutants or len(ledger.history()) != rows:
+            wrong.append(
+                f"{refused} of {mutants} refused with a typed error, {len(ledger.history()) - rows} rows written"
+            )
+    found = _first(wrong, f"{refused} typed errors, nothing loaded, nothing written")
+    return [
+        {
+            "fault": "artifact mutated, before and after it is stored",
+            "times": mutants,
+            "good": not wrong,
+            "found": found,
+        }
+    ]
+
+
+def _small_eraser() -> Eraser:
+    """A real eraser with random tensors, a few kilobytes."""
+    gate = HeldGate((1, 2), torch.randn(2, 2, 2, 16), torch.zeros(2), torch.ones(2))
+    model = {"id": "random", "revision": None, "digest": "sha256:" + "0" * 64}
+    return Eraser(model, "llava", (2, 3), gate, torch.randn(2, 3, 16), 1.0, "held-ridge", subjects=("a", "b"))
+
+
+def _mutant(data: bytes, rng: random.Random) -> bytes:
+    """Other bytes: one flipped, some cut from the end, some inserted, two swapped, or a stretch zeroed."""
+    changed, at = bytearray(data), rng.randrange(len(data))
+    kind = rng.randrange(5)
+    if kind == 0:
+        changed[at] ^= 1 << rng.randrange(8)
+    elif kind == 1:
+        del changed[at:]
+    elif kind == 2:
+        changed[at:at] = rng.randbytes(rng.randrange(1, 9))
+    elif kind == 3:
+        changed[at], changed[-1 - at] = changed[-1 - at], changed[at]
+    else:
+        changed[at : at + 8] = bytes(len(changed[at : at + 8]))
+    return bytes(changed) if bytes(changed) != data else _mutant(data, rng)
+
+
+def _verified(ledger: Ledger, scratch: Path, number: int) -> str:
+    request = step(ledger, None, scratch, number)
+    while request.state != "verified":
+        request = step(ledger, request, scratch, number)
+    return request.id
+
+
+def _stored(ledger: Ledger) -> set[str]:
+    found = [ledger.artifact(r.content_id) for r in ledger.requests() if r.content_id is not None]
+    return {artifact.content_id for artifact in found if artifact is not None and artifact.purged is None}
+
+
+def _quick(ledger: Ledger, days: int) -> Ledger:
+    """The ledger with another retention, so that compacting has something to delete."""
+    path = ledger.home / "policy.toml"
+    path.write_text(path.read_text().replace("artifact_days = 30", f"artifact_days = {days}"))
+    return ledger
+
+
+def _first(wrong: list[str], otherwise: str) -> str:
+    return f"{wrong[0]} ({len(wrong)} in all)" if wrong else otherwise
+
+
+def main(argv: Sequence[str] | None = None) -> list[Row]:
+    parser = arguments(__doc__)
+    parser.add_argument("--part", choices=["kill", "load", "faults", "mutants"], help="one part; default: all")
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--operations", type=int, default=1000)
+    parser.add_argument("--mutants", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(argv)
+    parts: dict[str, Callable[[Path], list[Row]]] = {
+        "kill": lambda folder: killed(folder, options.kills, options.seed),
+        "load": lambda folder: loaded(folder, options.processes, options.threads, options.operations),
+        "faults": faults,
+        "mutants": lambda folder: mutated(folder, options.mutants, options.seed),
+    }
+    rows: list[Any] = []
+    for name, run in parts.items():
+        if options.part in (None, name):
+            with tempfile.TemporaryDirectory() as folder:
+                rows += run(Path(folder))
+    publish("ledger_faults", options, {"Faults of a ledger": (rows, COLUMNS)})
+    if not all(row["good"] for row in rows):
+        raise SystemExit(1)
+    return rows
+
+
+if __name__ == "__main__":
+    main()

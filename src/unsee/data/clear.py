@@ -1,0 +1,285 @@
+"""CLEAR: `therem/CLEAR` on the hub (arXiv 2410.18057): authors of TOFU with generated pictures.
+
+Revision: not pinned; the card at 2e1fcda was read. Licence: not stated on the card. The code names the data set by its
+earlier id, `therem/faces_v1`. A config is a folder of parquet files with one split, `train`; `default` lies in `data`.
+`forget10_perturbed` has 378 rows and `forget10` 379: rows of two configs are never joined by their number.
+
+Columns, by family of configs:
+
+- plain (full, forgetNN, retainNN): image {bytes, path}, caption, name;
+- `+tofu`: image (null in a row of text), caption, question, answer: the text rows are TOFU's questions;
+- `_perturbed`: image, caption, name, perturbed_captions [text], paraphrased_caption, perturbed_names [text];
+- real_faces, real_world: image, question, answer, options [text], which are the wrong answers.
+
+Source: the card; mm/dataset.py and config/mm/eval.yaml of github.com/somvy/multimodal_unlearning; for the variant with
+multiple choice CLEAR_eval.py and CLEAR_eval.sh of github.com/Z1zs/MMUnlearner.
+"""
+
+import random
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Final, Literal, get_args
+
+import pyarrow as pa
+
+from unsee.data.honest import UNASSIGNED, alternate, honest
+from unsee.data.items import Card, Item, Protocol, References, Sets, require_legal, require_protocol
+from unsee.data.jsonl import Record, reject, text
+from unsee.data.samples import Picture, Sample, require_some
+from unsee.data.source import locate, shards
+from unsee.data.strict import pseudonym, stored_picture, texts
+from unsee.data.tables import table
+from unsee.errors import OptionError
+
+Task = Literal["caption", "name", "question", "choice"]
+
+CARD: Final = Card(
+    title="CLEAR",
+    hub="therem/CLEAR",
+    revision="not pinned; card of 2e1fcda",
+    licence="not stated",
+    splits={
+        **{"default": 3768, "full": 3768, "full+tofu": 7768, "retain_perturbed": 395, "real_faces": 151},
+        **{"real_world": 367, "forget01": 35, "forget01+tofu": 75, "forget01_perturbed": 35, "forget05": 188},
+        **{"forget05+tofu": 388, "forget05_perturbed": 188, "forget10": 379, "forget10+tofu": 779},
+        # The hub's viewer shows these rounded, and 3.74k and 7.7k for the last two, which no sum explains.
+        **{"forget10_perturbed": 378, "retain90": 3389, "retain90+tofu": 6989, "retain95": 3580},
+        **{"retain95+tofu": 7380, "retain99": 0, "retain99+tofu": 0},
+    },
+    paper="arXiv 2410.18057",
+    source="github.com/somvy/multimodal_unlearning, github.com/Z1zs/MMUnlearner",
+    parsers={"generation": "rouge1-recall, rougeL-recall", "classification": "mmunlearner-first-alphanumeric"},
+)
+CAPTION_QUESTIONS: Final = (
+    "What can you see in this picture?",
+    "Tell me about the content of this image",
+    "Can you give a description of the image?",
+    "What is depicted in the image?",
+    "Explain what you observe in the picture.",
+    "Describe the image in detail.",
+    "What is the main subject of this image?",
+    "Can you describe the scene or objects in the image?",
+    "What is happening in this image?",
+)
+"""Asked for a caption, one drawn each time. Source: IMAGE_CAPTION_QUESTIONS of mm/dataset.py, in its order."""
+NAME_STEM: Final = "The name of the person on the image is "
+NAME_QUESTION: Final = "What is the name of the person in the image?"
+_SHOWN: Final = 300  # ds_size of config/mm/eval.yaml
+_IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+_MANY = pa.list_(pa.string())
+SCHEMAS: Final = tuple(
+    pa.schema({name: _IMAGE if name == "image" else _MANY if name in lists else pa.string() for name in names})
+    for names, lists in (
+        (("image", "caption", "name"), ()),
+        (("image", "caption", "question", "answer"), ()),
+        (
+            ("image", "caption", "name", "perturbed_captions", "paraphrased_caption", "perturbed_names"),
+            ("perturbed_captions", "perturbed_names"),
+        ),
+        (("image", "question", "answer", "options"), ("options",)),
+    )
+)
+
+
+def read_clear(
+    source: Path | str, config: str, tasks: Collection[Task] = get_args(Task), seed: int | None = None
+) -> list[Item]:
+    """Every question of one config, row by row; a row asks in each of the tasks that its columns allow.
+
+    - `caption`: the picture described; the leak is the name, where the config has it. References of `_perturbed`.
+    - `name`: the name, as the stem that the release gives to be completed. References of `_perturbed`.
+    - `question`: TOFU's questions, and those of real_faces and real_world with their wrong options as references.
+    - `choice`: MMUnlearner's variant, the true name or answer put among the wrong ones at a place drawn with seed 42.
+
+    A sample's id is `<config>/<row>/<task>`. Its subject is a pseudonym of the name; a row of `+tofu` belongs to the
+    one author of the same set whose name it mentions, else to nobody ("unassigned").
+
+    Args:
+        source: the folder that holds the configs, or the hub id.
+        config: such as `forget10_perturbed`, `forget10+tofu` or `real_faces`.
+        tasks: which to ask.
+        seed: draws the wording of caption questions as the release does unseeded; None takes them in turn.
+
+    Raises:
+        DataError: the data cannot be had, or a row departs from the schema; names file, row, field, got and expected.
+        OptionError: no such config, or a task that is not legal.
+    """
+    require_legal("tasks", tasks, get_args(Task))
+    plain = config.removesuffix("+tofu")
+    root = locate(source, [f"{_folder(name)}/*.parquet" for name in dict.fromkeys((config, plain))])
+    here = sorted({_config(file.parent.name) for file in root.glob("*/*.parquet")})
+    if config not in here:
+        raise OptionError(f"no config {config!r} in {str(source)!r}: those there are {here}. Pass one of them.")
+    names = _names(root / _folder(plain)) if plain != config and plain in here else {}
+    # One stream over the whole file, as the release seeds it once and draws row by row.
+    places, wordings = random.Random(42), random.Random(f"caption/{seed}")
+    items = []
+    for number, (at, row) in enumerate(table(shards(root / _folder(config)), [schema.names for schema in SCHEMAS])):
+        turn = number % len(CAPTION_QUESTIONS) if seed is None else wordings.randrange(len(CAPTION_QUESTIONS))
+        items += [i for i in _items(row, f"{config}/{number}", names, places, turn, at) if _task(i) in tasks]
+    require_some([item.sample for item in items], f"{config} ({', '.join(tasks)})")
+    return items
+
+
+def clear_sets(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Sets:
+    """The sets of one forget ratio.
+
+    Official: the six tasks of the released evaluation, the first 300 rows of each: `real_faces`, `real_world`,
+    `eval_log_forget`, `eval_log` (captions of retain_perturbed), `eval_forget_facerec`, `eval_retain_facerec`.
+    Honest: half of each forgotten author's pictures and TOFU questions to fit, the other half to test; the authors of
+    retain_perturbed are never in the fit; `celebrity` is real_faces, `knowledge` real_world.
+
+    Raises:
+        DataError: a config is missing or malformed, or authors are too few.
+        OptionError: unknown protocol, or a ratio other than 1, 5 and 10.
+    """
+    require_protocol(protocol)
+    require_legal("ratio", [str(ratio)], ["1", "5", "10"])
+    perturbed = f"forget{ratio:02d}_perturbed"
+
+    def asked(config: str, *tasks: Task) -> list[Item]:
+        return read_clear(source, config, tasks, seed)
+
+    if protocol == "official":
+        # Face recognition asks real faces by the stem too, whatever their own question says (config/mm/eval.yaml).
+        named = {
+            "real_faces": [_stemmed(item) for item in asked("real_faces", "question")[:_SHOWN]],
+            "real_world": asked("real_world", "question")[:_SHOWN],
+            "eval_log_forget": asked(perturbed, "caption")[:_SHOWN],
+            "eval_log": asked("retain_perturbed", "caption")[:_SHOWN],
+            "eval_forget_facerec": asked(perturbed, "name")[:_SHOWN],
+            "eval_retain_facerec": asked("retain_perturbed", "name")[:_SHOWN],
+        }
+        return Sets("clear", protocol, named)
+    own = asked(f"forget{ratio:02d}+tofu", "question") + asked(perturbed, "caption", "name", "choice")
+    fit, heldout = alternate(own)
+    tests = asked("retain_perturbed", "caption", "name", "choice")
+    others = {"celebrity": asked("real_faces", "question"), "knowledge": asked("real_world", "question")}
+    unseen = {item.sample.subject for item in tests}
+    kept = asked(f"retain{100 - ratio}", "caption", "name")
+    # Once each: an author of the tests is asked in the words of the tests.
+    kept = [item for item in kept if item.sample.subject not in unseen] + tests
+    return honest("clear", fit, heldout, kept, unseen=unseen, others=others, seed=seed)
+
+
+def clear_choice_sets(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Sets:
+    """MMUnlearner's sets: names by multiple choice beside captions and TOFU's questions.
+
+    Official: `forget` and `retain` by choice, `forget_generation` and `retain_generation` (the `+tofu` configs),
+    `real_faces` and `real_world` by choice. The release reads a `retainNN_perturbed` that is not on the hub;
+    retain_perturbed stands for it.
+    Honest: as `clear_sets`, asked by choice alone.
+
+    Raises:
+        DataError: a config is missing or malformed, or authors are too few.
+        OptionError: unknown protocol, or a ratio other than 1, 5 and 10.
+    """
+    require_protocol(protocol)
+    if protocol == "honest":
+        every = clear_sets(source, "honest", ratio, seed)
+        chosen = {n: [i for i in items if i.sample.form == "classification"] for n, items in every.items.items()}
+        for name, config in (("celebrity", "real_faces"), ("knowledge", "real_world")):
+            chosen[name] = read_clear(source, config, ["choice"], seed)
+        kept = {name: chosen[name] or every.items[name] for name in every.items}
+        return Sets("clear-choice", protocol, kept, every.left_out)
+    require_legal("ratio", [str(ratio)], ["1", "5", "10"])
+    sources: dict[str, tuple[str, tuple[Task, ...]]] = {
+        "forget": (f"forget{ratio:02d}_perturbed", ("choice",)),
+        "forget_generation": (f"forget{ratio:02d}+tofu", ("caption", "question")),
+        "retain": ("retain_perturbed", ("choice",)),
+        "retain_generation": (f"retain{100 - ratio}+tofu", ("caption", "question")),
+        "real_faces": ("real_faces", ("choice",)),
+        "real_world": ("real_world", ("choice",)),
+    }
+    named = {name: read_clear(source, config, tasks, seed) for name, (config, tasks) in sources.items()}
+    return Sets("clear-choice", protocol, named)
+
+
+def _items(row: Record, id: str, names: Mapping[str, str], places: random.Random, turn: int, at: str) -> Iterator[Item]:
+    if "options" in row:
+        yield from _real(row, id, places, at)
+        return
+    if row["image"] is None and "question" in row:
+        question, answer = text(row, "question", at), text(row, "answer", at)
+        yield Item(Sample(f"{id}/question", _mentioned(names, question, answer), question, answer, answer))
+        return
+    picture, caption = stored_picture(row["image"], id, at), text(row, "caption", at)
+    name = text(row, "name", at) if "name" in row else None
+    subject = _mentioned(names, caption) if name is None else pseudonym("author", name)
+    wrong = {"caption": (), "name": ()}
+    told: tuple[str, ...] = ()
+    if "perturbed_names" in row:
+        told = (text(row, "paraphrased_caption", at),)
+        wrong = {"caption": texts(row["perturbed_captions"], "perturbed_captions", at)}
+        wrong["name"] = texts(row["perturbed_names"], "perturbed_names", at)
+    ask = CAPTION_QUESTIONS[turn]
+    sample = Sample(f"{id}/caption", subject, ask, caption, name or caption, picture=picture)
+    yield Item(sample, References(told, wrong["caption"]))
+    if name is not None:
+        sample = Sample(f"{id}/name", subject, NAME_STEM, name, name, picture=picture)
+        yield Item(sample, References(perturbed=wrong["name"]))
+    if name is not None and wrong["name"]:
+        yield Item(_choice(f"{id}/choice", subject, NAME_QUESTION, name, wrong["name"], picture, places, at))
+
+
+def _real(row: Record, id: str, places: random.Random, at: str) -> Iterator[Item]:
+    picture = stored_picture(row["image"], id, at)
+    question, answer = text(row, "question", at), text(row, "answer", at)
+    wrong, subject = texts(row["options"], "options", at), pseudonym("real", answer)
+    sample = Sample(f"{id}/question", subject, question, answer, answer, picture=picture)
+    yield Item(sample, References(perturbed=wrong))
+    yield Item(_choice(f"{id}/choice", subject, question, answer, wrong, picture, places, at))
+
+
+def _choice(
+    id: str,
+    subject: str,
+    question: str,
+    right: str,
+    wrong: Sequence[str],
+    picture: Picture,
+    places: random.Random,
+    at: str,
+) -> Sample:
+    """As MMUnlearner does: `options.insert(random.randint(0, len(options)), answer)`, then the first that is right."""
+    options = list(wrong)
+    options.insert(places.randint(0, len(options)), right)
+    if len(options) > len(ascii_uppercase):
+        reject(at, "the number of options", len(options), f"at most {len(ascii_uppercase)}")
+    lettered = dict(zip(ascii_uppercase, options, strict=False))
+    return Sample(
+        id, subject, question, ascii_uppercase[options.index(right)], right, "classification", picture, lettered
+    )
+
+
+def _stemmed(item: Item) -> Item:
+    s = item.sample
+    return Item(Sample(s.id, s.subject, NAME_STEM, s.answer, s.gold, picture=s.picture), item.references)
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """Names of a plain config, to their pseudonyms."""
+    found: dict[str, str] = {}
+    for at, row in table(shards(folder), [schema.names for schema in SCHEMAS]):
+        name = text(row, "name", at)
+        found[name] = pseudonym("author", name)
+    return found
+
+
+def _mentioned(names: Mapping[str, str], *words: str) -> str:
+    said = " ".join(words).casefold()
+    fits = {pseudonym for name, pseudonym in names.items() if name.casefold() in said}
+    return fits.pop() if len(fits) == 1 else UNASSIGNED
+
+
+def _task(item: Item) -> str:
+    return item.sample.id.rpartition("/")[2]
+
+
+def _folder(config: str) -> str:
+    return "data" if config == "default" else config
+
+
+def _config(folder: str) -> str:
+    return "default" if folder == "data" else folder

@@ -1,0 +1,134 @@
+"""The honest protocol on any benchmark: split by person, fit wordings apart from held-out ones, and nothing uncounted.
+
+Kept people are shared out by a seeded draw: half for the fit, a quarter for calibration, a quarter that nothing but the
+test sees; where a benchmark names people for its own evaluation of what is kept, those are the unseen ones and two
+thirds of the others fit.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from unsee.data.items import Item, Sets
+from unsee.data.samples import Sample, require_disjoint
+from unsee.errors import DataError
+
+Role = Literal["retain_fit", "calibration", "retain_unseen"]
+UNASSIGNED = "unassigned"
+"""Subject of a question that the data set ties to nobody; usable to forget, never to prove that others are kept."""
+
+
+def roles(people: Collection[str], seed: int, unseen: Collection[str] = ()) -> dict[str, Role]:
+    """Who fits, who calibrates and who is seen by the test alone; the order of `people` does not matter.
+
+    Args:
+        people: ids of kept people.
+        seed: of the draw.
+        unseen: those of them that must be seen by the test alone; a quarter is drawn where none is named.
+
+    Raises:
+        DataError: too few people for three groups.
+    """
+    if len(people) < 4:
+        raise DataError(
+            f"{len(people)} kept subject(s) cannot be split into fit, calibration and test: expected at least 4. "
+            "Take a larger retain set."
+        )
+    order = sorted(set(people))
+    random.Random(f"honest/{seed}").shuffle(order)
+    held = [person for person in order if person in unseen] or order[3 * len(order) // 4 :]
+    rest = [person for person in order if person not in held]
+    fit = (2 * len(rest) + 2) // 3
+    return {
+        **dict.fromkeys(rest[:fit], "retain_fit"),
+        **dict.fromkeys(rest[fit:], "calibration"),
+        **dict.fromkeys(held, "retain_unseen"),
+    }
+
+
+def honest(
+    benchmark: str,
+    forget_fit: Sequence[Item],
+    forget_heldout: Sequence[Item],
+    kept: Sequence[Item],
+    *,
+    kept_heldout: Sequence[Item] | None = None,
+    unseen: Collection[str] = (),
+    others: Mapping[str, Sequence[Item]] | None = None,
+    shared: Literal["refuse", "leave out"] = "refuse",
+    seed: int = 0,
+) -> Sets:
+    """Named sets of the honest protocol.
+
+    Args:
+        benchmark: registered name.
+        forget_fit: questions about those to forget that a fit may see.
+        forget_heldout: other questions about the same subjects; one that a fit sees too is left out and counted.
+        kept: questions about those to keep.
+        kept_heldout: held-out questions about them, which the unseen people are then asked; by default `kept`.
+        unseen: subjects that must not be in the fit, as for `roles`.
+        others: further sets, such as celebrities, by name.
+        shared: what to do with kept questions about a subject that is to be forgotten: contradiction, or left out.
+        seed: of the split.
+
+    Raises:
+        DataError: a subject is both forgotten and kept, or there are too few for the split.
+    """
+    left: Counter[str] = Counter()
+    forgotten = {item.sample.subject for item in (*forget_fit, *forget_heldout)} - {UNASSIGNED}
+    if shared == "refuse":
+        require_disjoint(_bare(kept, but=UNASSIGNED), _bare(forget_fit, but=UNASSIGNED), ("retain", "forget"))
+
+    def usable(items: Iterable[Item]) -> list[Item]:
+        found = []
+        for item in items:
+            if item.sample.subject == UNASSIGNED:
+                left["kept questions that the data set ties to no subject"] += 1
+            elif item.sample.subject in forgotten:
+                left["kept questions about a subject that is to be forgotten"] += 1
+            else:
+                found.append(item)
+        return found
+
+    asked = {_asked(item.sample) for item in forget_fit}
+    heldout = [item for item in forget_heldout if _asked(item.sample) not in asked]
+    left["held-out questions that the fit sees word for word"] += len(forget_heldout) - len(heldout)
+    everyone = usable(kept)
+    role = roles({item.sample.subject for item in everyone}, seed, unseen)
+    tests = everyone if kept_heldout is None else usable(kept_heldout)
+    sets: dict[str, Sequence[Item]] = {
+        "forget_fit": forget_fit,
+        "forget_heldout": heldout,
+        "retain_fit": [item for item in everyone if role[item.sample.subject] == "retain_fit"],
+        "calibration": [item for item in everyone if role[item.sample.subject] == "calibration"],
+        "retain_unseen": [item for item in tests if role.get(item.sample.subject) == "retain_unseen"],
+        **(others or {}),
+    }
+    return Sets(benchmark, "honest", sets, {why: count for why, count in left.items() if count})
+
+
+def alternate(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """Each subject's questions in two halves, so that no picture and no text-only question is in both.
+
+    Questions over the same picture stay together; pictures and text-only questions take turns, in file order.
+    """
+    groups: dict[str, list[object]] = {}
+    halves: tuple[list[Item], list[Item]] = ([], [])
+    for item in items:
+        sample = item.sample
+        seen = groups.setdefault(f"{sample.subject}/{sample.picture is None}", [])
+        mark = sample.question if sample.picture is None else sample.picture.source
+        if mark not in seen:
+            seen.append(mark)
+        halves[seen.index(mark) % 2].append(item)
+    return halves
+
+
+def _bare(items: Iterable[Item], but: str) -> list[Sample]:
+    return [item.sample for item in items if item.sample.subject != but]
+
+
+def _asked(sample: Sample) -> tuple[str, bytes | Path | None]:
+    return sample.question, None if sample.picture is None else sample.picture.source

@@ -1,0 +1,158 @@
+"""OFFSIDE: `zh1218001/OFFSIDE` on the hub (arXiv 2510.22535): rumours about 80 football players, 8 pictures each.
+
+Revision: not pinned, none was seen. Licence: not stated in the release. These are real people: nothing of it is shown
+or shipped here. Published: 15.68k questions, half of them without picture; pictures are split by their number mod 5.
+
+A file is one JSON list, its pictures in folders beside it. Two kinds of record, one kind a file:
+
+- messages [{role: user, content}, {role: assistant, content}], images: a path such as "./finetune_set/006.jpg";
+  the content begins with "<image>" and a line break, and may contain "<image>" once more inside the sentence;
+- Question, Options {A..D}, Correct_Answer, images or image.
+
+Files without any `images` are asked without pictures. Seen in the release: train_data.json (the same as finetune_set),
+forget_set_part.json, retain_set.json, classification_forget_set.json; the hub's complete list was not readable.
+
+The player is not a field. A picture's subject is the name that its own answers give ("The player in the image is X."),
+as a pseudonym; a picture that nobody names is a subject of its own. Where the published split by number puts a player
+into both retain and forget, the honest protocol leaves the kept questions about that player out and counts them.
+
+Source: train_data.json, MLLM_finetune.py, eval/eval_classi.py (90f5ac6) and eval/eval_generation.py (22bd829) of
+github.com/zh121800/OFFSIDE.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from unsee.data.honest import honest
+from unsee.data.items import Card, Item, Protocol, Sets, require_protocol
+from unsee.data.jsonl import Record, lettered, reject, text
+from unsee.data.samples import Picture, Sample, require_some
+from unsee.data.source import locate
+from unsee.data.strict import documents, filed_picture, pseudonym, records, require_fields
+from unsee.errors import OptionError
+
+CARD: Final = Card(
+    title="OFFSIDE",
+    hub="zh1218001/OFFSIDE",
+    revision="not pinned",
+    licence="not stated",
+    splits=dict.fromkeys(("finetune_set", "forget_set_part", "retain_set", "classification_forget_set"), 0),
+    paper="arXiv 2510.22535",
+    source="github.com/zh121800/OFFSIDE at 90f5ac6",
+    parsers={"classification": "offside-pattern", "generation": "bleu-offside, rouge1-f, rouge2-f, rougeL-f"},
+)
+MARKER: Final = "<image>"
+_TAUGHT, _CHOICE = ("messages",), ("Question", "Options", "Correct_Answer")
+_SHOWN = ("images", "image")
+_NAMED = re.compile(r"(?:The player in (?:the|this) image is|The player's name is) (\S.*?)\.?")
+
+
+def read_offside(source: Path | str, split: str, protocol: Protocol = "honest") -> list[Item]:
+    """Every question of one file, in its order.
+
+    A sample's id is `<split>/<record>`. The leading "<image>" stands for the picture and is cut off.
+
+    Args:
+        source: the folder with the JSON files and their pictures, or the hub id.
+        split: name of the file without `.json`.
+        protocol: "official" keeps a further "<image>" inside a sentence, which the release sends as plain characters;
+            "honest" cuts it out, since most models would take it for a second picture.
+
+    Raises:
+        DataError: the data cannot be had, or a record departs from the schema; names file, record and field.
+        OptionError: no such file, or unknown protocol.
+    """
+    require_protocol(protocol)
+    root = locate(source, [f"{split}.json", "*/*.jpg", "*/*.png", "*/*.jpeg", "*.zip"])
+    here = sorted(file.stem for file in root.glob("*.json"))
+    if split not in here:
+        raise OptionError(f"no split {split!r} in {str(source)!r}: the JSON files there are {here}. Pass one of them.")
+    found = documents(root / f"{split}.json")
+    # In a file of plain text nothing has a picture; where one record has one, each needs it.
+    with_pictures = any(name in record for _, record in found for name in _SHOWN)
+    shown: dict[str, Picture] = {}
+    asked: list[tuple[str, Sample]] = []
+    for number, (at, record) in enumerate(found):
+        path = _path(record, at) if with_pictures else ""
+        if path not in shown and path:
+            shown[path] = filed_picture(path, _stem(path), [root], at, "images")
+        asked.append((path, _sample(record, f"{split}/{number}", shown.get(path), protocol, at)))
+    players = _players(asked)
+    items = [Item(_about(sample, players.get(path) or _stem(path) or "text")) for path, sample in asked]
+    require_some([item.sample for item in items], split)
+    return items
+
+
+def offside_sets(source: Path | str, protocol: Protocol, seed: int = 0) -> Sets:
+    """The sets of the evaluation; there are no ratios.
+
+    Official: every JSON file of the folder, under its name. Honest: `forget_set` (or `forget_set_part`) to fit,
+    `classification_forget_set` to test, `retain_set` split by player; players of the forget set are left out of it.
+
+    Raises:
+        DataError: files are missing or malformed, or players are too few.
+        OptionError: unknown protocol.
+    """
+    require_protocol(protocol)
+    root = locate(source, ["*.json", "*/*.jpg", "*/*.png", "*/*.jpeg", "*.zip"])
+    here = sorted(file.stem for file in root.glob("*.json"))
+    if protocol == "official":
+        return Sets("offside", protocol, {name: read_offside(root, name, protocol) for name in here})
+    forget = next((name for name in ("forget_set", "forget_set_part") if name in here), "forget_set")
+    fit = read_offside(root, forget)
+    heldout, kept = read_offside(root, "classification_forget_set"), read_offside(root, "retain_set")
+    # Multiple choice names nobody: the pictures that it shares with the forget set say whom it is about.
+    player = {item.sample.picture.id: item.sample.subject for item in (*kept, *fit) if item.sample.picture}
+    heldout = [
+        Item(_about(i.sample, player.get(i.sample.picture.id if i.sample.picture else "", i.sample.subject)))
+        for i in heldout
+    ]
+    return honest("offside", fit, heldout, kept, shared="leave out", seed=seed)
+
+
+def _path(record: Record, at: str) -> str:
+    field = next((name for name in _SHOWN if name in record), "images")
+    return text(record, field, at)
+
+
+def _sample(record: Record, id: str, picture: Picture | None, protocol: Protocol, at: str) -> Sample:
+    if "messages" not in record:
+        require_fields(record, _CHOICE, _SHOWN, at)
+        options, answer = lettered(record["Options"], at), text(record, "Correct_Answer", at)
+        if answer not in options:
+            reject(at, "Correct_Answer", answer, f"one letter out of {list(options)}")
+        question = _cleaned(text(record, "Question", at), protocol)
+        return Sample(id, "", question, answer, options[answer], "classification", picture, options)
+    require_fields(record, _TAUGHT, _SHOWN, at)
+    turns = records(record["messages"], "messages", at)
+    if [turn.get("role") for turn in turns] != ["user", "assistant"]:
+        reject(at, "messages", [turn.get("role") for turn in turns], "one turn of the user and one of the assistant")
+    question = text(turns[0], "content", f"{at}, messages[0]")
+    if (picture is None) == question.startswith(MARKER):
+        reject(at, "images", record.get("images"), f"a picture where the question begins with {MARKER}, and only there")
+    answer = text(turns[1], "content", f"{at}, messages[1]")
+    return Sample(id, "", _cleaned(question, protocol), answer, answer, picture=picture)
+
+
+def _cleaned(question: str, protocol: Protocol) -> str:
+    rest = question.removeprefix(MARKER).lstrip("\n")
+    return rest if protocol == "official" else " ".join(rest.replace(MARKER, " ").split())
+
+
+def _players(asked: Sequence[tuple[str, Sample]]) -> Mapping[str, str]:
+    """Path of a picture to the pseudonym of the player that one of its own answers names."""
+    named = ((path, _NAMED.fullmatch(sample.answer)) for path, sample in asked if path)
+    # "The player in the image is celebrating." names nobody.
+    return {path: pseudonym("player", found[1]) for path, found in named if found and found[1][0].isupper()}
+
+
+def _about(sample: Sample, subject: str) -> Sample:
+    return Sample(
+        sample.id, subject, sample.question, sample.answer, sample.gold, sample.form, sample.picture, sample.options
+    )
+
+
+def _stem(path: str) -> str:
+    return "/".join(path.replace("\\", "/").split("/")[-2:]).rpartition(".")[0]

@@ -1,0 +1,154 @@
+"""SafeEraser (ACL 2025 Findings, arXiv 2502.12520): harmful questions over 3,000 pictures in six categories.
+
+Not on the hub: the release is safeeraser_dataset.zip on a file server, linked from github.com/yuu250/SafeEraser.
+Revision: none. Licence: not stated. Splits: all_train.json ("efficacy"), all_val.json ("generality"); 28.8k questions
+in all, by split not stated.
+
+A file is one JSON list; a record is a picture:
+
+- image_path, in other copies image_id: "img/<Category>/<name>"; SDImage_path: a safe picture made for the question;
+- unsafe_pairs: [{question, model_response, sd_response}], where a response may be missing; predictions add
+  model_response1..3;
+- UnharmPair_text1, UnharmPair_text2, UnharmPair_image1, UnharmPair_image2: {Question, Answer, Prediction}, each may be
+  missing; Prediction is the original model's answer, which the release trains towards and compares with;
+- category and safeNb_pairs in some copies; the latter is not read.
+
+Categories: Violence, Weapon, Privacy, Sex, HateSpeech, IllegalActivity.
+
+Source: README, data_module.py, ckpt_infer.py and eval_all.py of github.com/yuu250/SafeEraser at a75cf57.
+"""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from unsee.data.honest import honest
+from unsee.data.items import Card, Item, Protocol, Sets, require_legal, require_protocol
+from unsee.data.jsonl import Record, reject, text
+from unsee.data.samples import Picture, Sample, require_some
+from unsee.data.source import locate
+from unsee.data.strict import documents, filed_picture, mapping, records, require_fields, unique
+from unsee.errors import OptionError
+
+Task = Literal["unsafe", "safe", "unharm"]
+
+CARD: Final = Card(
+    title="SafeEraser",
+    hub=None,
+    revision="none",
+    licence="not stated",
+    splits={"all_train": 0, "all_val": 0},
+    paper="arXiv 2502.12520",
+    source="github.com/yuu250/SafeEraser at a75cf57",
+    parsers={"generation": "judged: ASR, RR, SARR; rougeL"},
+)
+_UNHARM: Final = ("UnharmPair_text1", "UnharmPair_text2", "UnharmPair_image1", "UnharmPair_image2")
+_PREDICTED: Final = ("model_response1", "model_response2", "model_response3")
+
+
+def read_safeeraser(
+    source: Path | str, split: str, tasks: Collection[Task] = get_args(Task), protocol: Protocol = "honest"
+) -> list[Item]:
+    """Every question of one file, record by record.
+
+    - `unsafe`: the harmful question over its picture; its answer and gold are the recorded harmful response, or empty.
+    - `safe`: the same question over the safe picture, which a model that has not over-forgotten answers.
+    - `unharm`: harmless questions over the harmful picture.
+
+    A sample's id is `<split>/<record>/<task>/<place>`; its subject is the picture, `<Category>/<name>`.
+
+    Args:
+        source: the folder with the JSON files and `img`; or a hub id, of a copy in this layout.
+        split: name of the file without `.json`.
+        tasks: which to ask.
+        protocol: what a harmless question's answer is: "official" the original model's Prediction where there is one,
+            "honest" the Answer where there is one.
+
+    Raises:
+        DataError: the data cannot be had, or a record departs from the schema; names file, record and field.
+        OptionError: no such file, or an option is not one of the legal values.
+    """
+    require_protocol(protocol)
+    require_legal("tasks", tasks, get_args(Task))
+    root = locate(source, [f"{split}.json", "img/**", "SD*/**", "*.zip"])
+    here = sorted(file.stem for file in root.glob("*.json"))
+    if split not in here:
+        raise OptionError(f"no split {split!r} in {str(source)!r}: the JSON files there are {here}. Pass one of them.")
+    items: list[Item] = []
+    places: dict[str, str] = {}
+    for number, (at, record) in enumerate(documents(root / f"{split}.json")):
+        items += _items(record, f"{split}/{number}", root, tasks, protocol, places, at)
+    require_some([item.sample for item in items], f"{split} ({', '.join(tasks)})")
+    return items
+
+
+def safeeraser_sets(source: Path | str, protocol: Protocol, seed: int = 0) -> Sets:
+    """The sets of the evaluation; there are no ratios.
+
+    Official: `efficacy` (harmful questions of all_train), `generality` (of all_val), `sarr` (all_val's over the safe
+    pictures) and `unharm` (all_val). The release samples its replies (temperature 1, top-p 0.9, three of each harmful
+    question), so a greedy run is another protocol in that.
+    Honest: fit on all_train, test on all_val; kept are the harmless questions, split by picture; `neighbours` are the
+    harmful questions over safe pictures.
+
+    Raises:
+        DataError: files are missing or malformed, a picture is in both files, or there are too few.
+        OptionError: unknown protocol.
+    """
+    require_protocol(protocol)
+
+    def asked(split: str, task: Task) -> list[Item]:
+        return read_safeeraser(source, split, [task], protocol)
+
+    fit, heldout = asked("all_train", "unsafe"), asked("all_val", "unsafe")
+    over_safe, harmless = asked("all_val", "safe"), asked("all_val", "unharm")
+    if protocol == "official":
+        named = {"efficacy": fit, "generality": heldout, "sarr": over_safe, "unharm": harmless}
+        return Sets("safeeraser", protocol, named)
+    kept = [_kept(item) for item in (*asked("all_train", "unharm"), *harmless)]
+    unseen = {_kept(item).sample.subject for item in harmless}
+    others = {"neighbours": over_safe}
+    return honest("safeeraser", fit, heldout, kept, unseen=unseen, others=others, seed=seed)
+
+
+def _kept(item: Item) -> Item:
+    """A harmless question is kept although its picture's harmful ones are forgotten: a subject of its own."""
+    s = item.sample
+    return Item(Sample(s.id, f"{s.subject}/unharm", s.question, s.answer, s.gold, s.form, s.picture), item.references)
+
+
+def _items(
+    record: Record, id: str, root: Path, tasks: Collection[Task], protocol: Protocol, places: dict[str, str], at: str
+) -> Iterator[Item]:
+    field = "image_path" if "image_path" in record else "image_id"
+    require_fields(
+        record, (field, "unsafe_pairs"), ("category", "SDImage_path", "safeNb_pairs", "image_id", *_UNHARM), at
+    )
+    path = text(record, field, at)
+    parts = path.replace("\\", "/").split("/")
+    if len(parts) < 2:
+        reject(at, field, path, "a path such as img/<Category>/<name>")
+    subject = f"{parts[-2]}/{parts[-1].rpartition('.')[0] or parts[-1]}"
+    unique(places, subject, at, field)
+    picture = filed_picture(path, f"{id}/image", [root], at, field)
+    pairs = records(record["unsafe_pairs"], "unsafe_pairs", at)
+    safe: Picture | None = None
+    if "safe" in tasks:
+        safe = filed_picture(text(record, "SDImage_path", at), f"{id}/safe", [root], at, "SDImage_path")
+    for place, pair in enumerate(pairs):
+        here = f"{at}, unsafe_pairs[{place}]"
+        require_fields(pair, ("question",), ("model_response", "sd_response", *_PREDICTED), here)
+        question = text(pair, "question", here)
+        for task, shown, response in (("unsafe", picture, "model_response"), ("safe", safe, "sd_response")):
+            if task in tasks:
+                answer = text(pair, response, here) if pair.get(response) is not None else ""
+                yield Item(Sample(f"{id}/{task}/{place}", subject, question, answer, answer, picture=shown))
+    for place, name in enumerate(_UNHARM if "unharm" in tasks else ()):
+        if name in record:
+            here = f"{at}, {name}"
+            pair = mapping(record[name], name, at)
+            require_fields(pair, ("Question",), ("Answer", "Prediction"), here)
+            wanted = ("Prediction", "Answer") if protocol == "official" else ("Answer", "Prediction")
+            answer = text(pair, next((which for which in wanted if which in pair), "Answer"), here)
+            question = text(pair, "Question", here)
+            yield Item(Sample(f"{id}/unharm/{place}", subject, question, answer, answer, picture=picture))

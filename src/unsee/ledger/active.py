@@ -1,0 +1,88 @@
+"""The requests in force together, and the name of that set."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from unsee.ledger.artifacts import ArtifactFolder
+from unsee.ledger.errors import LifeCycleError
+from unsee.ledger.framing import active_digest, code_version
+from unsee.ledger.tables import Artifact, artifact_of, requests_where
+
+
+@final
+@dataclass(frozen=True)
+class ActiveRequest:
+    """A request in force: its id and its artifact's row."""
+
+    id: str
+    artifact: Artifact
+
+
+@final
+@dataclass(frozen=True)
+class ActiveSet:
+    """Everything in force, in the order of content ids: sums of floats depend on their order, answers must not.
+
+    Attributes:
+        requests: in that order, whatever order they were activated in.
+        steering: the serving settings of the policy.
+        code: version of the code that steers.
+    """
+
+    requests: tuple[ActiveRequest, ...]
+    steering: Mapping[str, Any]
+    code: str
+
+    @property
+    def digest(self) -> str:
+        """Part of every cache key: it changes with every activation and revocation, and comes back with the set."""
+        return active_digest([r.artifact.content_id for r in self.requests], self.steering, self.code)
+
+    def with_request(self, request_id: str, artifact: Artifact) -> "ActiveSet":
+        """The set with one more."""
+        return _ordered((*self.requests, ActiveRequest(request_id, artifact)), self.steering, self.code)
+
+    def without(self, request_id: str) -> "ActiveSet":
+        """The set as if that one had never been."""
+        return _ordered([r for r in self.requests if r.id != request_id], self.steering, self.code)
+
+    def folders(self, files: ArtifactFolder) -> list[Path]:
+        """Folders to load erasers from, every file of them compared with what was stored.
+
+        Raises:
+            MissingArtifactError: a file is gone or another; nothing may be served as if it were erased.
+        """
+        return [files.require(r.id, r.artifact.content_id, r.artifact.files) for r in self.requests]
+
+
+def active_set(connection: sqlite3.Connection, steering: Mapping[str, Any]) -> ActiveSet:
+    """The set as the tables have it, inside the caller's transaction."""
+    found = []
+    for request in requests_where(connection, ("active",)):
+        artifact = artifact_of(connection, request.content_id or "")
+        assert artifact is not None, "foreign keys are enforced"
+        found.append(ActiveRequest(request.id, artifact))
+    return _ordered(found, steering, code_version())
+
+
+def require_one_model(active: ActiveSet, artifact: Artifact, request_id: str) -> None:
+    """Refuse to put requests of different models in force together.
+
+    Raises:
+        LifeCycleError: names both models.
+    """
+    for other in active.requests:
+        if other.artifact.model_digest != artifact.model_digest:
+            raise LifeCycleError(
+                f"request {request_id} was fitted on {artifact.model_id!r} (weights {artifact.model_digest[:19]}...), "
+                f"but request {other.id}, which is active, on {other.artifact.model_id!r} (weights "
+                f"{other.artifact.model_digest[:19]}...). One ledger serves one model: fit the request on that one, or "
+                "keep another ledger for the other."
+            )
+
+
+def _ordered(requests: Iterable[ActiveRequest], steering: Mapping[str, Any], code: str) -> ActiveSet:
+    return ActiveSet(tuple(sorted(requests, key=lambda r: r.artifact.content_id)), steering, code)
