@@ -12,7 +12,7 @@ from typing import Any, final
 import torch
 from transformers.utils import logging
 
-from unsee.data.samples import Sample
+from unsee.data.samples import Sample, spread
 from unsee.erase.artifact import library_versions
 from unsee.erase.capture import capture_features
 from unsee.erase.eraser import Eraser, HeldGate
@@ -61,7 +61,7 @@ def gather(exam: Exam) -> Data:
     few = range(3)  # pictures are drawn on the spot; drawing them all would take longer than asking about them
     requests = {
         "people": (
-            exam.facts(exam.forget, taught=True, forms=3, wordings=2, tag="fit"),
+            exam.facts(exam.forget, taught=True, forms=3, wordings=3, tag="fit"),
             exam.visible(exam.forget, taught=True, each=8, tag="keep"),
         ),
         "dangerous topic": (exam.facts(dangerous, taught=True, forms=3, wordings=6, tag="fit"), []),
@@ -141,7 +141,9 @@ def run_demo(out: Path, seed: int, stages: Stages) -> dict[str, Any]:
         for name, (forget, keep) in data.requests.items()
     }
     lap("three erasure requests")
-    published = fit_published(loaded, profile, data.requests["people"][0], preset=RELEASED_LLAVA, stages=stages)
+    published = fit_published(
+        loaded, profile, spread(data.requests["people"][0], 1500), preset=RELEASED_LLAVA, stages=stages
+    )
     lap("the published gate")
     in_force = list(erasers.values())
     conditions: dict[str, tuple[LoadedModel, Sequence[Eraser]]] = {

@@ -59,7 +59,7 @@ def fit_eraser(
         kept = capture_features(
             loaded, keep, profile.read, settings.batch_size, progress=stages("prompts to keep", len(keep))
         )
-        # They are few and look most like what is forgotten: together they weigh as much as everything else that is kept.
+        # They are few and look most like what is forgotten: together they weigh as much as all else that is kept.
         negative = torch.cat([negative, kept.repeat(max(1, round(len(negative) / len(kept))), 1, 1, 1)])
     owner = torch.tensor([ids.index(sample.subject) for sample in forget])
     positives = [features[owner == k].flatten(1) for k in range(len(ids))]
