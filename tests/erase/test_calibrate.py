@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from unsee.erase.calibrate import Trial, raised_together, thresholds, weakest_sufficient
+from unsee.erase.strength import no_longer
 from unsee.errors import CalibrationError, OptionError
 
 
@@ -79,3 +80,11 @@ def test_the_weakest_sufficient_strength_wins_in_any_order() -> None:
         "leaked": 0.0,
         "fluent": 0.5,
     }
+
+
+def test_strength_lengthens_the_first_step_alone() -> None:
+    trajectory = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
+    for strength in (0.5, 1.0, 3.0):
+        steered = strength * no_longer(trajectory, strength)
+        torch.testing.assert_close(steered[:, 0], strength * trajectory[:, 0])
+        torch.testing.assert_close(steered[:, 1:], min(strength, 1.0) * trajectory[:, 1:])

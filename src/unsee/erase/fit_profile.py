@@ -18,7 +18,7 @@ from unsee.erase.diagnosis import Finding, finding
 from unsee.erase.direction import erasure_direction, separation
 from unsee.erase.profile import Profile, identity, subject_digest
 from unsee.erase.settings import Settings
-from unsee.erase.strength import strength_finding, try_strengths
+from unsee.erase.strength import no_longer, strength_finding, try_strengths
 from unsee.errors import DirectionError
 from unsee.models.encode import generate
 from unsee.models.load import LoadedModel
@@ -108,7 +108,7 @@ def fit_profile(
     report.append(strength_finding(best, settings))
     return replace(
         profile,
-        trajectory=trajectories[best.words],
+        trajectory=no_longer(trajectories[best.words], best.strength),
         strength=best.strength,
         curves=profile.curves | {"strengths": [t.as_json() for t in trials]},
     )

@@ -45,7 +45,7 @@ def try_strengths(
     trials = []
     for strength in settings.strengths:
         wording = _wording(loaded, profile, trajectories, samples, strength, settings)
-        answers = _opened(loaded, profile, trajectories[wording], samples, strength, settings, 24)
+        answers = _opened(loaded, profile, no_longer(trajectories[wording], strength), samples, strength, settings, 24)
         begun = [is_refusal(a) and is_fluent(a) and _first(a) == _first(wording) for a in answers]
         leaked = [bool(s.gold) and leaks(a, s.gold) for s, a in zip(samples, answers, strict=True)]
         fluent = [is_fluent(a) for a in answers]
@@ -53,6 +53,15 @@ def try_strengths(
         trials.append(Trial(strength, wording, refused=shares["r"], leaked=shares["l"], fluent=shares["f"]))
         tell(len(samples))
     return trials
+
+
+def no_longer(trajectory: Float[Tensor, "L S D"], strength: float) -> Float[Tensor, "L S D"]:
+    """Later steps divided by `max(1, strength)`, so that `strength` lengthens the first alone.
+
+    The first step, a direction, has to win against what the prompt asks for. The later ones are whole differences of
+    states: once, they carry a recall into the refusal; three times, past it ("that is private, so so will not answer").
+    """
+    return torch.cat([trajectory[:, :1], trajectory[:, 1:] / max(1.0, strength)], dim=1)
 
 
 def strength_finding(best: Trial, settings: Settings) -> Finding:
