@@ -57,7 +57,7 @@ def replace_files(home: Path, layout: Layout, files: Mapping[str, bytes]) -> Non
         pending.mkdir()
         for name, data in files.items():
             _write(pending / name, data)
-            _sync_folder(pending)
+            sync_folder(pending)
         os.replace(pending / layout.tensors, home / layout.tensors)
         outcome = "the new artifact is complete and is what loads, but may not survive a power cut"
         _settle(home, layout)
@@ -85,14 +85,14 @@ def _settle(home: Path, layout: Layout) -> None:
     if not pending.is_dir():
         return
     if committed(home, layout):
-        _sync_folder(home)  # a power cut must not keep the config's move and lose the tensors'
+        sync_folder(home)  # a power cut must not keep the config's move and lose the tensors'
         if (pending / CARD).is_file():
             os.replace(pending / CARD, home / CARD)
         os.replace(pending / layout.config, home / layout.config)
-        _sync_folder(home)
+        sync_folder(home)
     (pending / layout.config).unlink(missing_ok=True)
     with suppress(OSError):  # a disk too full to sync still has its room given back
-        _sync_folder(pending)
+        sync_folder(pending)
     shutil.rmtree(pending)
 
 
@@ -103,7 +103,8 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder survive a power cut."""
     if sys.platform == "win32":  # Windows has no handle of a folder to sync
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -8,14 +8,13 @@ import hashlib
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from unsee.erase.artifact_files import CARD, LAYOUTS, committed, open_file, unreadable
+from unsee.erase.artifact_files import CARD, LAYOUTS, committed, open_file, sync_folder, unreadable
 from unsee.errors import ArtifactError
 from unsee.ledger.errors import MissingArtifactError
 
@@ -154,17 +153,6 @@ class ArtifactFolder:
         if names:
             sync_folder(self.home)
         return names
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder survive a power cut."""
-    if sys.platform == "win32":  # Windows has no handle of a folder to sync
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _copied(source: Path, name: str, stage: Path) -> str:

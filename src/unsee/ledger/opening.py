@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from sqlite3 import Connection
 
+from unsee.erase.artifact_files import sync_folder
 from unsee.errors import SaveError
 from unsee.ledger import audit, tables
-from unsee.ledger.artifacts import ArtifactFolder, sync_folder
+from unsee.ledger.artifacts import ArtifactFolder
 from unsee.ledger.database import Database
 from unsee.ledger.decision import SYSTEM, Decision
 from unsee.ledger.errors import LedgerError

@@ -22,7 +22,7 @@ _MARK = ("none", "cheek", "brow", "freckles")
 
 
 class Face(NamedTuple):
-    """Who somebody is, as ten independent choices."""
+    """Who somebody is, as twelve independent choices."""
 
     skin: int
     hair: int
