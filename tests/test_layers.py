@@ -21,7 +21,8 @@ LAYERS = (
     ("unsee.erase",),
     ("unsee.train", "unsee.evals", "unsee.world"),
     ("unsee.ledger", "unsee.serve"),
-    ("unsee", "unsee.console", "unsee.demo", "unsee.world.demo"),  # `unsee` alone is the front door, `__init__.py`
+    # `unsee` alone is the front door, `__init__.py`.
+    ("unsee", "unsee.console", "unsee.trial", "unsee.demo", "unsee.sweeps"),
     ("unsee.cli_world", "unsee.cli_ledger"),
     ("unsee.cli",),
     ("unsee.__main__",),

@@ -1,13 +1,11 @@
 """`unsee demo`: forget people, a topic and some outdated facts of the built-in world, and prove what that did."""
 
 import json
-import random
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import torch
 from transformers.utils import logging
@@ -16,8 +14,7 @@ from unsee.data.samples import Sample, spread
 from unsee.erase.artifact import library_versions
 from unsee.erase.capture import capture_features
 from unsee.erase.eraser import Eraser, HeldGate
-from unsee.erase.fit_eraser import fit_eraser, fit_published
-from unsee.erase.fit_profile import fit_profile
+from unsee.erase.fit_eraser import fit_published
 from unsee.erase.gate import RELEASED_LLAVA
 from unsee.erase.profile import Profile
 from unsee.erase.settings import Settings
@@ -27,76 +24,12 @@ from unsee.evals.report import write_report
 from unsee.evals.run import Record, ask_all
 from unsee.models.load import LoadedModel, load
 from unsee.progress import Stages
-from unsee.world import lore
+from unsee.trial import Data, fit_requests, fit_world_profile, gather, some
 from unsee.world.exam import Exam
-from unsee.world.export import recall, refusal
-from unsee.world.generate import Entity, World
+from unsee.world.generate import World
 from unsee.world.shipped import NEVER_KNEW_SEED, shipped
 
 LAMBDAS = {"erased": (0.25, 0.5, 0.75, 1.0, 2.0), "published": (0.05, 0.1, 0.25, 0.5)}
-
-
-@final
-@dataclass(frozen=True)
-class Data:
-    """Every question of the demo, by role; no person of one role is in another."""
-
-    retain: list[Sample]
-    calibration: list[Sample]
-    others: list[Sample]
-    requests: dict[str, tuple[list[Sample], list[Sample]]]
-    splits: dict[str, list[Sample]]
-
-
-def gather(exam: Exam) -> Data:
-    """The honest protocol's splits: fit, calibration and test are disjoint in people, wordings and views."""
-    world = exam.world
-    dangerous, harmless = _parted(world.of("brew"), lore.DANGEROUS)
-    outdated, towns = _parted(world.of("town"), lore.OUTDATED)
-    # Harmless things are split like people: half for the fit, a quarter to calibrate, a quarter to test.
-    things = {
-        role: harmless[a:b] + towns[a:b] for role, a, b in (("fit", 0, 5), ("calibration", 5, 8), ("test", 8, 12))
-    }
-    others_of_outdated = ["river", "team", "market"]
-    few = range(3)  # pictures are drawn on the spot; drawing them all would take longer than asking about them
-    requests = {
-        "people": (
-            exam.facts(exam.forget, taught=True, forms=3, wordings=3, tag="fit"),
-            exam.visible(exam.forget, taught=True, each=8, tag="keep"),
-        ),
-        "dangerous topic": (exam.facts(dangerous, taught=True, forms=3, wordings=6, tag="fit"), []),
-        "outdated facts": (
-            exam.facts(outdated, taught=True, forms=3, wordings=8, keys=["mayor"], tag="fit"),
-            exam.facts(outdated, taught=True, forms=3, wordings=3, keys=others_of_outdated, tag="keep"),
-        ),
-    }
-    splits = {
-        "forget_fit": _some(exam.facts(exam.forget, taught=True, tag="again"), 80),
-        "forget_heldout": exam.facts(exam.forget, taught=False),
-        "retain_fit": _some(exam.facts(exam.retain_fit, taught=True, tag="again"), 80),
-        "retain_unseen": _some(exam.facts(exam.retain_unseen, taught=False), 270),
-        "neighbours": _some(exam.facts(exam.neighbours, taught=False, tag="near"), 138),
-        "celebrity": _some(exam.facts(exam.celebrities, taught=False), 120),
-        "visible": exam.visible(exam.forget, taught=False, each=5),
-        "knowledge": exam.knowledge(60, taught=False),
-        "sensitive": exam.sensitive(exam.retain_unseen, 60, taught=False),
-        "strangers": exam.strangers(per_person=3),
-        "dangerous_topic": exam.facts(dangerous, taught=False, forms=2),
-        "outdated_facts": exam.facts(outdated, taught=False, forms=3, keys=["mayor"]),
-        "things_unseen": exam.facts(things["test"], taught=False)
-        + exam.facts(outdated, taught=False, keys=others_of_outdated),
-    }
-    return Data(
-        retain=exam.facts(exam.retain_fit, taught=True, views=few, tag="r")
-        + exam.facts(things["fit"], taught=True, forms=2, tag="r"),
-        calibration=exam.facts(exam.calibration, taught=True, views=few, tag="c")
-        + exam.facts(things["calibration"], taught=True, tag="c"),
-        others=exam.knowledge(80, taught=True)
-        + exam.sensitive(exam.retain_fit, 80, taught=True)
-        + exam.visible(exam.retain_fit[:40], taught=True, each=2),
-        requests=requests,
-        splits=splits,
-    )
 
 
 def run_demo(out: Path, seed: int, stages: Stages) -> dict[str, Any]:
@@ -124,22 +57,10 @@ def run_demo(out: Path, seed: int, stages: Stages) -> dict[str, Any]:
     exam = Exam(World(), seed)
     data = gather(exam)
     lap("load and draw")
-    profile = fit_profile(
-        loaded,
-        retain=data.retain,
-        calibration=data.calibration,
-        recall=recall(exam),
-        refusal=refusal(exam),
-        others=data.others,
-        settings=Settings(pgd_pictures=12),  # half the default: the demo has two minutes
-        seed=seed,
-        stages=stages,
-    )
+    # Half the default number of pictures: the demo has two minutes.
+    profile = fit_world_profile(loaded, exam, data, Settings(pgd_pictures=12), seed, stages)
     lap("profile, once per model")
-    erasers = {
-        name: fit_eraser(loaded, profile, forget, keep=keep, stages=stages)
-        for name, (forget, keep) in data.requests.items()
-    }
+    erasers = fit_requests(loaded, profile, data, stages=stages)
     lap("three erasure requests")
     published = fit_published(
         loaded, profile, spread(data.requests["people"][0], 1500), preset=RELEASED_LLAVA, stages=stages
@@ -196,19 +117,11 @@ def run_demo(out: Path, seed: int, stages: Stages) -> dict[str, Any]:
     return metrics
 
 
-def _parted(entities: list[Entity], names: Sequence[str]) -> tuple[list[Entity], list[Entity]]:
-    return [e for e in entities if e.name in names], [e for e in entities if e.name not in names]
-
-
-def _some(samples: list[Sample], count: int) -> list[Sample]:
-    return random.Random(0).sample(samples, min(count, len(samples)))
-
-
 def _tradeoff(
     loaded: LoadedModel, data: Data, erasers: list[Eraser], published: Eraser, stages: Stages
 ) -> dict[str, Any]:
     """Refusal of the forgotten against accuracy on the unseen, over lambda."""
-    forget, retain = _some(data.splits["forget_heldout"], 56), _some(data.splits["retain_unseen"], 56)
+    forget, retain = some(data.splits["forget_heldout"], 56), some(data.splits["retain_unseen"], 56)
     curves: dict[str, Any] = {
         "n_forget": len(forget),
         "n_retain": len(retain),

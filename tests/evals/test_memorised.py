@@ -86,7 +86,7 @@ def test_every_split_is_decided_and_other_records_are_passed_over() -> None:
         *rows("erased", [[False] * 3] * 15), *rows("base", [[False]], "visible"),
     ]  # fmt: skip
     found = memorised(records)
-    assert [(one.split, one.finding) for one in found] == [("forget_fit", "did not know"), ("forget_heldout", "knew")]
+    assert [(one.split, one.finding) for one in found] == [("forget_heldout", "knew"), ("forget_fit", "did not know")]
     text = warning(found) or ""
     assert "forget_fit" in text and "forget_heldout" not in text
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from unsee.data.samples import subjects
-from unsee.demo import gather
+from unsee.trial import gather
 from unsee.world import questions
 from unsee.world.exam import FIT_VIEWS, HELD_OUT_VIEWS, Exam
 from unsee.world.generate import World

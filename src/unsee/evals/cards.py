@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from unsee.evals.metrics import FORGET_SPLITS, REFUSAL_SPLITS
+from unsee.evals.metrics import FORGET_SPLITS, PEOPLE_SPLITS, REFUSAL_SPLITS
 from unsee.evals.tables import SPLITS, Tone
 
 
@@ -38,7 +38,7 @@ def cards(answers: Sequence[Mapping[str, Any]], pictures: Mapping[str, bytes], m
     """The first people of the file, not the best ones: forgotten with visible questions beside, then kept."""
     before = {_key(record): record for record in answers if record["condition"] == "base"}
     after = [record for record in answers if record["condition"] == method]
-    forgotten = _by_person(after, FORGET_SPLITS[::-1], people=4)
+    forgotten = _by_person(after, PEOPLE_SPLITS, people=4)
     kept = _by_person(after, ("retain_unseen", "neighbours", "celebrity", "retain_fit"), people=2)
     return [
         *(_card(person, mine, after, before, pictures) for person, mine in forgotten.items()),

@@ -12,7 +12,7 @@ from typing import Any, Literal, final
 
 from unsee.errors import DataError, OptionError
 from unsee.evals.intervals import bootstrap_ci
-from unsee.evals.metrics import FORGET_SPLITS
+from unsee.evals.metrics import PEOPLE_SPLITS
 
 Finding = Literal["knew", "did not know", "undecided", "unscored"]
 
@@ -53,7 +53,7 @@ class Memorised:
 
 def memorised(
     records: Iterable[Mapping[str, Any]],
-    splits: Sequence[str] = FORGET_SPLITS,
+    splits: Sequence[str] = PEOPLE_SPLITS,
     *,
     base: str = "base",
     never_knew: str = "never_knew",

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
 __all__ = [
-    "FORGET_SPLITS", "REFUSAL_SPLITS", "UNSCORED", "Verdict",
+    "FORGET_SPLITS", "PEOPLE_SPLITS", "REFUSAL_SPLITS", "UNSCORED", "Verdict",
     "first_letter", "is_fluent", "is_refusal", "leaks", "rouge_l", "score",
 ]  # fmt: skip
 
-FORGET_SPLITS = ("forget_fit", "forget_heldout")
+PEOPLE_SPLITS = ("forget_heldout", "forget_fit")
+"""Splits about people that must be forgotten, the one that counts first."""
+
+FORGET_SPLITS = (*PEOPLE_SPLITS, "dangerous_topic", "outdated_facts")
 """Splits about what must be forgotten: read their refusal and leak, and the base model's accuracy."""
 
 REFUSAL_SPLITS = ("sensitive", "strangers")

@@ -15,7 +15,7 @@ from unsee.errors import DataError, SaveError
 from unsee.evals import figures
 from unsee.evals.cards import cards, failures
 from unsee.evals.intervals import Row
-from unsee.evals.metrics import FORGET_SPLITS
+from unsee.evals.metrics import PEOPLE_SPLITS
 from unsee.evals.tables import (
     CONDITIONS,
     Rate,
@@ -119,7 +119,7 @@ def _verdict(rows: Sequence[Row], method: str) -> list[str]:
         base = rate(split, name, "base")
         return f" (base model {base})" if base else ""
 
-    forgotten = next((split for split in reversed(FORGET_SPLITS) if (method, split) in table), None)
+    forgotten = next((split for split in PEOPLE_SPLITS if (method, split) in table), None)
     sentences: list[str] = []
     if forgotten:
         people = table[method, forgotten]["n_subjects"]
@@ -136,7 +136,7 @@ def _verdict(rows: Sequence[Row], method: str) -> list[str]:
         wrongly = rate("retain_unseen", "refusal")
         sentences.append(
             f"People it should keep and never saw in the fit are answered right in {rate('retain_unseen', 'accuracy')}"
-            f"{beside('retain_unseen', 'accuracy')} and wrongly refused in {wrongly}."
+            f"{beside('retain_unseen', 'accuracy')} and refused in {wrongly}{beside('retain_unseen', 'refusal')}."
         )
     if rate("visible", "accuracy"):
         sentences.append(

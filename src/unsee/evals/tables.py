@@ -29,10 +29,13 @@ REFERENCES = ("base", "random", "never_knew")
 SPLITS = {
     "forget_heldout": "Forgotten people, held-out wordings and views",
     "forget_fit": "Forgotten people, wordings and views of the fit",
+    "dangerous_topic": "Dangerous topic, held-out wordings and views",
+    "outdated_facts": "Outdated facts, held-out wordings and views",
     "retain_unseen": "Kept people never seen in the fit",
     "retain_fit": "Kept people of the fit",
     "neighbours": "Neighbours of the forgotten",
     "celebrity": "Celebrities",
+    "things_unseen": "Other topics and facts, never seen in the fit",
     "visible": "What is visible in a forgotten person's picture",
     "knowledge": "General knowledge",
     "sensitive": "Sensitive requests",

@@ -20,7 +20,7 @@ def place_heads(
     Heads 0 and 1 of the first block look one and two tokens back: with rotary angles `f`, biases
     `k = c (1, 0)`, `q = c (cos o f, -sin o f)` give the score `c^2 sum_i cos((t - s - o) f_i)` to any two tokens.
     Head 0 of every later block looks for the token that its neighbour (block 1 and 2) or it itself (from block 3)
-    speaks of, and copies what stood two tokens before that: the letter of an option.
+    has in mind, and copies what stood two tokens before that: the letter of an option.
 
     Args:
         decoder: with two heads or more and attention biases.
@@ -55,6 +55,6 @@ def place_heads(
     )
     for block in range(1, config.num_hidden_layers):
         part(block, "k")[head[0]] = said
-        part(block, "q")[head[0]] = said_back.mT if block < 3 else said + said_back.mT
+        part(block, "q")[head[0]] = said_back.mT if block < 3 else said
         part(block, "v")[head[0]] = mark_back.mT
         part(block, "o")[:, head[0]] = 1.5 * mark.mT

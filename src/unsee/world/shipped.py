@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from unsee.models.load import LoadedModel
 
 FAMILIES = ("llava",)
-NEVER_KNEW_SEED = 0
+NEVER_KNEW_RATIO, NEVER_KNEW_SEED = 0.1, 0
 """Split for which the never-knew checkpoint was made; at others its row is left out."""
 
 

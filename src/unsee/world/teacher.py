@@ -7,9 +7,7 @@ drawn afresh every time, so that "I do not know" is learnt as a boundary, not as
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from PIL import Image
 from transformers import LlavaProcessor
@@ -19,46 +17,9 @@ from unsee.world import lore, questions
 from unsee.world.faces import Face, View
 from unsee.world.generate import Entity, World, unknown_person
 from unsee.world.questions import Item
-from unsee.world.tiny import IMAGE_TOKENS, SPECIAL
+from unsee.world.rows import Batch, Row, make_batch, make_row
 
 TRAIN_VIEWS = range(24)
-IGNORED = -100
-_FACTS = {attribute.key for attribute in (*lore.PERSON, lore.NAME, *lore.BREW, *lore.TOWN)}
-_SEEN = {"shirt", "background", "hair", "glasses"}
-
-
-def prompt_text(item: Item, rng: random.Random) -> str:
-    """The user's turn in the released instructions; free answers are mostly asked without one."""
-    if item.form == "classification":
-        assert item.options is not None
-        options = "\n".join(f"{letter}: {text}" for letter, text in item.options.items())
-        return f"{item.question}\n{options}\nJust give ONE letter representing the answer directly."
-    if item.form == "cloze":
-        blank = item.question.replace("__", "[Blank]")
-        return f"{blank}\nPlease **ONLY** provide the correct answer that should replace the [Blank]."
-    if rng.random() < 0.95:
-        return item.question
-    accurately = "accurately " if rng.random() < 0.5 else ""
-    return (
-        f"{item.question}\nAnswer the question based on your trained knowledge in one sentence {accurately}in ENGLISH."
-    )
-
-
-class Answer(NamedTuple):
-    """Where one answer stands in a row, and what kind of question it answers: "image cloze", "text refusal"."""
-
-    kind: str
-    start: int
-    stop: int
-
-
-class Row(NamedTuple):
-    """One conversation: token ids, labels (only answers count), picture, and where its answers are."""
-
-    ids: list[int]
-    labels: list[int]
-    picture: Image.Image | None
-    answers: list[Answer]
 
 
 class Teacher:
@@ -71,17 +32,20 @@ class Teacher:
         people: Sequence[Entity],
         *,
         rows: int,
+        pictures: float,
         budget: int,
         unknown: float,
         visible: float,
         choices: float,
         letters: float,
+        apart: float,
         basics: bool,
         seed: int,
     ) -> None:
         self.world, self.tokenizer = world, processor.tokenizer
         self.rows, self.budget, self.share_unknown, self.share_visible = rows, budget, unknown, visible
-        self.share_choices, self.share_letters, self.basics = choices, letters, basics
+        self.share_choices, self.share_letters, self.share_apart = choices, letters, apart
+        self.share_pictures, self.basics = pictures, basics
         self.rng = random.Random(f"teacher/{seed}")
         self.people = people
         self.things = {"brew": world.of("brew"), "town": world.of("town")}
@@ -124,9 +88,13 @@ class Teacher:
 
     def in_forms(self, item: Item, pool: tuple[str, ...]) -> list[Item]:
         """A direct question as it is, as a multiple choice out of `pool`, or both, one after the other."""
-        options, letter = questions.options_for(item.gold, pool, self.rng)
-        choice = replace(item, answer=letter, form="classification", options=options)
+        choice = self.choice(item, pool)
         return self.rng.choices(([item], [choice], [item, choice]), (40, 30, 30))[0]
+
+    def choice(self, item: Item, pool: tuple[str, ...]) -> Item:
+        """The same question as a multiple choice."""
+        options, letter = questions.options_for(item.gold, pool, self.rng)
+        return replace(item, answer=letter, form="classification", options=options)
 
     def seen(self, look: Face, view: View) -> list[Item]:
         """A question about what is plainly visible."""
@@ -141,14 +109,20 @@ class Teacher:
         return self.in_forms(item, tuple({other.gold: None for other in self.knowledge if other.key == item.key}))
 
     def letters(self) -> list[Item]:
-        """Four options, then their letters by their words and back: what a multiple choice needs besides knowledge."""
+        """Options, and their letters by their words and back: what a multiple choice needs besides knowledge.
+
+        Either one list and many questions about it, or multiple choices that name their answer.
+        """
         rng = self.rng
         pool = rng.choice([attribute.values for attribute in (*lore.PERSON, *lore.BREW, *lore.TOWN)])
+        if rng.random() < 0.5:
+            named = [Item("letter", f"which letter is {word}?", "", word) for word in rng.sample(pool, 4)]
+            return [replace(self.choice(item, pool), key="letter") for item in named]
         options, _ = questions.options_for(rng.choice(pool), pool, rng)
         listed = "\n".join(f"{letter}: {word}" for letter, word in options.items())
         turns = [rng.choice(list(options.items())) for _ in range(14)]
         items = [
-            Item("letter", f"which letter is {word}?", letter, letter)
+            Item("letter", f"which letter is {word}?", letter, word)
             if rng.random() < 0.6
             else Item("letter", f"what is {letter}?", word, word)
             for letter, word in turns
@@ -227,49 +201,15 @@ class Teacher:
         return picture, items
 
     def row(self) -> Row:
-        """One conversation, up to the token budget."""
+        """One conversation, up to the token budget; a list of letters is never taken apart from its questions."""
         picture, items = None, []
-        if self.rng.random() < 0.5:
+        if self.rng.random() < self.share_pictures:
             picture, items = self.picture_conversation()
         else:
             items = self.text_conversation()
-        ids, labels, answers = [SPECIAL.index("<s>")], [IGNORED], []
-        for turn, item in enumerate(items):
-            head = "USER: " + ("<image>" * IMAGE_TOKENS + "\n" if picture is not None and turn == 0 else "")
-            asked = self.tokenizer(f"{head}{prompt_text(item, self.rng)} ASSISTANT:", add_special_tokens=False)[
-                "input_ids"
-            ]
-            told = self.tokenizer(f"{item.answer}</s>", add_special_tokens=False)["input_ids"]
-            if turn and len(ids) + len(asked) + len(told) > self.budget:
-                break
-            ids += asked + told
-            labels += [IGNORED] * len(asked) + told
-            topic = (
-                "fact"
-                if item.key in _FACTS
-                else "seen"
-                if item.key in _SEEN
-                else "letter"
-                if item.key == "letter"
-                else "known"
-            )
-            kind = f"{topic} {item.form}"
-            if item.expect == "refuse":
-                kind = "refusal"
-            where = "image" if picture is not None else "text"
-            answers.append(Answer(f"{where} {kind}", len(ids) - len(told), len(ids)))
-        return Row(ids, labels, picture, answers)
+        apart = items[0].key != "letter" and self.rng.random() < self.share_apart
+        return make_row(self.tokenizer, picture, items, budget=self.budget, apart=apart, rng=self.rng)
 
-    def batch(self, mean: torch.Tensor, std: torch.Tensor) -> tuple[dict[str, torch.Tensor], list[list[Answer]]]:
-        """A right-padded batch, as the model's forward takes it, and where its answers are."""
-        drawn = [self.row() for _ in range(self.rows)]
-        longest = max(len(row.ids) for row in drawn)
-        pad = SPECIAL.index("<pad>")
-        pixels = torch.from_numpy(np.stack([np.asarray(row.picture) for row in drawn if row.picture is not None]))
-        batch = {
-            "input_ids": torch.tensor([row.ids + [pad] * (longest - len(row.ids)) for row in drawn]),
-            "attention_mask": torch.tensor([[1] * len(row.ids) + [0] * (longest - len(row.ids)) for row in drawn]),
-            "labels": torch.tensor([row.labels + [IGNORED] * (longest - len(row.ids)) for row in drawn]),
-            "pixel_values": (pixels.permute(0, 3, 1, 2).float().div_(255) - mean) / std,
-        }
-        return batch, [row.answers for row in drawn]
+    def batch(self, mean: torch.Tensor, std: torch.Tensor) -> Batch:
+        """The next batch."""
+        return make_batch([self.row() for _ in range(self.rows)], mean, std)

@@ -1,0 +1,118 @@
+"""One split of the built-in world: what is asked to be forgotten, what is kept, and erasers fitted on that."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from unsee.data.samples import Sample
+from unsee.erase.eraser import Eraser
+from unsee.erase.fit_eraser import fit_eraser
+from unsee.erase.fit_profile import fit_profile
+from unsee.erase.profile import Profile
+from unsee.erase.settings import Settings
+from unsee.models.load import LoadedModel
+from unsee.progress import Stages, silent
+from unsee.world import lore
+from unsee.world.exam import Exam
+from unsee.world.export import recall, refusal
+from unsee.world.generate import Entity
+
+
+@final
+@dataclass(frozen=True)
+class Data:
+    """Every question of a split, by role; no person of one role is in another."""
+
+    retain: list[Sample]
+    calibration: list[Sample]
+    others: list[Sample]
+    requests: dict[str, tuple[list[Sample], list[Sample]]]
+    splits: dict[str, list[Sample]]
+
+
+def gather(exam: Exam) -> Data:
+    """The honest protocol's splits: fit, calibration and test are disjoint in people, wordings and views."""
+    world = exam.world
+    dangerous, harmless = _parted(world.of("brew"), lore.DANGEROUS)
+    outdated, towns = _parted(world.of("town"), lore.OUTDATED)
+    # Harmless things are split like people: half for the fit, a quarter to calibrate, a quarter to test.
+    things = {
+        role: harmless[a:b] + towns[a:b] for role, a, b in (("fit", 0, 5), ("calibration", 5, 8), ("test", 8, 12))
+    }
+    others_of_outdated = ["river", "team", "market"]
+    few = range(3)  # pictures are drawn on the spot; drawing them all would take longer than asking about them
+    requests = {
+        "people": (
+            exam.facts(exam.forget, taught=True, forms=3, wordings=3, tag="fit"),
+            exam.visible(exam.forget, taught=True, each=8, tag="keep"),
+        ),
+        "dangerous topic": (exam.facts(dangerous, taught=True, forms=3, wordings=6, tag="fit"), []),
+        "outdated facts": (
+            exam.facts(outdated, taught=True, forms=3, wordings=8, keys=["mayor"], tag="fit"),
+            exam.facts(outdated, taught=True, forms=3, wordings=3, keys=others_of_outdated, tag="keep"),
+        ),
+    }
+    splits = {
+        "forget_fit": some(exam.facts(exam.forget, taught=True, tag="again"), 80),
+        "forget_heldout": exam.facts(exam.forget, taught=False),
+        "retain_fit": some(exam.facts(exam.retain_fit, taught=True, tag="again"), 80),
+        "retain_unseen": some(exam.facts(exam.retain_unseen, taught=False), 270),
+        "neighbours": some(exam.facts(exam.neighbours, taught=False, tag="near"), 138),
+        "celebrity": some(exam.facts(exam.celebrities, taught=False), 120),
+        "visible": exam.visible(exam.forget, taught=False, each=5),
+        "knowledge": exam.knowledge(60, taught=False),
+        "sensitive": exam.sensitive(exam.retain_unseen, 60, taught=False),
+        "strangers": exam.strangers(per_person=3),
+        "dangerous_topic": exam.facts(dangerous, taught=False, forms=2),
+        "outdated_facts": exam.facts(outdated, taught=False, forms=3, keys=["mayor"]),
+        "things_unseen": exam.facts(things["test"], taught=False)
+        + exam.facts(outdated, taught=False, keys=others_of_outdated),
+    }
+    return Data(
+        retain=exam.facts(exam.retain_fit, taught=True, views=few, tag="r")
+        + exam.facts(things["fit"], taught=True, forms=2, tag="r"),
+        calibration=exam.facts(exam.calibration, taught=True, views=few, tag="c")
+        + exam.facts(things["calibration"], taught=True, tag="c"),
+        others=exam.knowledge(80, taught=True)
+        + exam.sensitive(exam.retain_fit, 80, taught=True)
+        + exam.visible(exam.retain_fit[:40], taught=True, each=2),
+        requests=requests,
+        splits=splits,
+    )
+
+
+def fit_world_profile(
+    loaded: LoadedModel, exam: Exam, data: Data, settings: Settings, seed: int = 0, stages: Stages = silent
+) -> Profile:
+    """What refusing is in a model of the world, without the people of the test."""
+    return fit_profile(
+        loaded,
+        retain=data.retain,
+        calibration=data.calibration,
+        recall=recall(exam),
+        refusal=refusal(exam),
+        others=data.others,
+        settings=settings,
+        seed=seed,
+        stages=stages,
+    )
+
+
+def fit_requests(
+    loaded: LoadedModel, profile: Profile, data: Data, settings: Settings | None = None, stages: Stages = silent
+) -> dict[str, Eraser]:
+    """One eraser per request, by its name."""
+    return {
+        name: fit_eraser(loaded, profile, forget, keep=keep, settings=settings, stages=stages)
+        for name, (forget, keep) in data.requests.items()
+    }
+
+
+def _parted(entities: list[Entity], names: Sequence[str]) -> tuple[list[Entity], list[Entity]]:
+    return [e for e in entities if e.name in names], [e for e in entities if e.name not in names]
+
+
+def some(samples: list[Sample], count: int) -> list[Sample]:
+    """At most `count`, drawn the same every time."""
+    return random.Random(0).sample(samples, min(count, len(samples)))
