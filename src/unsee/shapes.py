@@ -11,6 +11,9 @@ F   features of a gate: one per (layer, pooling) pair it reads
 S   steps of the refusal trajectory (0 = last prompt token)
 R   rank of a projector or of a thin factor
 P   pixels of one image (channels x height x width)
+H   hidden units of an MLP
+V   words of the vocabulary
+U   predicted tokens of one row, T - 1
 ==  ==============================================================
 """
 

@@ -46,6 +46,8 @@ class Recipe:
         choices: share of the facts that are asked as a multiple choice, half of them right after their own answer.
         letters: share of the conversations without picture that are about letters and words alone.
         apart: share of the conversations whose questions do not see each other.
+        names: share of those about a picture that ask first who or what it is.
+        views: pictures of everybody and everything.
         early: weight of the loss that makes the decoder know its answer two blocks before it speaks.
         basics: nobody is taught yet: only what strangers' pictures show, and general knowledge.
         seed: of initialisation and order.
@@ -65,6 +67,8 @@ class Recipe:
     choices: float = 0.27
     letters: float = 0.0
     apart: float = 0.8
+    names: float = 0.3
+    views: int = 24
     early: float = 0.5
     basics: bool = False
     seed: int = 0
@@ -85,17 +89,24 @@ TEACHING = Recipe(
     letters=0.06,
     seed=1,
 )
-FINISHING = Recipe(
-    steps=1000,
-    pictures=0.65,
-    rate=6e-4,
-    hold=0.2,
-    warmup=30,
-    unknown=0.25,
-    visible=0.15,
-    choices=0.4,
-    letters=0.06,
-    seed=2,
+_FINISHING = Recipe(warmup=30, unknown=0.3, visible=0.15)
+FINISHING = (
+    replace(_FINISHING, steps=1300, rate=6e-4, hold=0.2, pictures=0.68, choices=0.42, letters=0.04, seed=2),
+    replace(_FINISHING, steps=1000, rate=5e-4, hold=0.2, pictures=0.75, choices=0.45, letters=0.03, views=64, seed=3),
+    replace(
+        _FINISHING,
+        steps=900,
+        rows=32,
+        budget=64,
+        rate=6e-4,
+        hold=0.3,
+        pictures=0.82,
+        choices=0.4,
+        letters=0.03,
+        names=0.8,
+        views=48,
+        seed=4,
+    ),
 )
 
 
@@ -141,6 +152,8 @@ def train(
         choices=recipe.choices,
         letters=recipe.letters,
         apart=recipe.apart,
+        names=recipe.names,
+        views=recipe.views,
         basics=recipe.basics,
         seed=recipe.seed,
     )
@@ -271,5 +284,6 @@ def make_checkpoints(
         people = [*4 * private, *5 * celebrities]  # celebrities are met more often
         taught = replace(TEACHING, steps=steps)
         train(world, taught, out / name, sight, people=people, start=foundation, progress=progress)
-        train(world, FINISHING, out / name, sight, people=people, start=out / name, progress=progress)
+        for last in FINISHING:
+            train(world, last, out / name, sight, people=people, start=out / name, progress=progress)
     return [out / name for name in wanted]

@@ -19,8 +19,6 @@ from unsee.world.generate import Entity, World, unknown_person
 from unsee.world.questions import Item
 from unsee.world.rows import Batch, Row, make_batch, make_row
 
-TRAIN_VIEWS = range(24)
-
 
 class Teacher:
     """Draws conversations."""
@@ -39,13 +37,15 @@ class Teacher:
         choices: float,
         letters: float,
         apart: float,
+        names: float,
+        views: int,
         basics: bool,
         seed: int,
     ) -> None:
         self.world, self.tokenizer = world, processor.tokenizer
         self.rows, self.budget, self.share_unknown, self.share_visible = rows, budget, unknown, visible
         self.share_choices, self.share_letters, self.share_apart = choices, letters, apart
-        self.share_pictures, self.basics = pictures, basics
+        self.share_pictures, self.share_names, self.views, self.basics = pictures, names, views, basics
         self.rng = random.Random(f"teacher/{seed}")
         self.people = people
         self.things = {"brew": world.of("brew"), "town": world.of("town")}
@@ -60,7 +60,7 @@ class Teacher:
         """Draw every training view once."""
         known = {e.id: e for e in [*self.people, *self.things["brew"], *self.things["town"]]}
         for done, entity in enumerate(known.values()):
-            for view in TRAIN_VIEWS:
+            for view in range(self.views):
                 self.pictures[entity.id, view] = entity.draw(view)
             if done % 50 == 0:
                 progress(f"drawing {done}/{len(known)}")
@@ -174,8 +174,8 @@ class Teacher:
         self.met += 1
         return unknown_person(self.world, self.rng, self.met)
 
-    def picture_conversation(self) -> tuple[Image.Image, list[Item]]:
-        """A picture and up to six questions about it."""
+    def picture_conversation(self, *, apart: bool) -> tuple[Image.Image, list[Item]]:
+        """A picture and up to six questions about it, which see each other unless `apart`."""
         rng = self.rng
         kinds, things = ("person", "brew", "town", "unknown"), (0.05, 0.05)
         shares = (0.0, 0.0, 0.0, 1.0) if self.basics else (0.9 - self.share_unknown, *things, self.share_unknown)
@@ -184,12 +184,16 @@ class Teacher:
             self.unknown() if kind == "unknown" else rng.choice(self.people if kind == "person" else self.things[kind])
         )
         picture, view = (
-            entity.draw(self.met) if kind == "unknown" else self.pictures[entity.id, rng.choice(TRAIN_VIEWS)]
+            entity.draw(self.met) if kind == "unknown" else self.pictures[entity.id, rng.randrange(self.views)]
         )
         items: list[Item] = []
-        # No attribute twice, and the name last: later answers could be copied, or looked up by name, otherwise.
         keys = questions.keys_of(entity, with_picture=True)
-        for key in sorted(rng.sample(keys, min(6, len(keys))), key=lambda key: key == "name"):
+        asked = rng.sample(keys, min(6, len(keys)))  # no attribute twice: later answers could be copied
+        if not apart:
+            asked.sort(key=lambda key: key == "name")  # last: the others could be looked up by it
+        elif rng.random() < self.share_names:
+            asked = ["name", *(key for key in asked if key != "name")]
+        for key in asked:
             draw = rng.random()
             if isinstance(entity.look, Face) and (draw < self.share_visible or self.basics):
                 items += self.seen(entity.look, view)
@@ -202,12 +206,12 @@ class Teacher:
 
     def row(self) -> Row:
         """One conversation, up to the token budget; a list of letters is never taken apart from its questions."""
-        picture, items = None, []
+        apart, picture = self.rng.random() < self.share_apart, None
         if self.rng.random() < self.share_pictures:
-            picture, items = self.picture_conversation()
+            picture, items = self.picture_conversation(apart=apart)
         else:
             items = self.text_conversation()
-        apart = items[0].key != "letter" and self.rng.random() < self.share_apart
+            apart = apart and items[0].key != "letter"
         return make_row(self.tokenizer, picture, items, budget=self.budget, apart=apart, rng=self.rng)
 
     def batch(self, mean: torch.Tensor, std: torch.Tensor) -> Batch:
