@@ -107,7 +107,7 @@ def test_another_family(run: Run, tmp_path: Path) -> None:
     shutil.copytree(shipped("llava"), tmp_path / "m")
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     (tmp_path / "m" / "config.json").write_text(json.dumps(config | {"model_type": "idefics2"}))
-    refused(run("ask", tmp_path / "m", "--question", "who?"), "'idefics2'", "['llava']")
+    refused(run("ask", tmp_path / "m", "--question", "who?"), "'idefics2'", "['llava', 'qwen2_5_vl', 'qwen3_vl']")
 
 
 def test_an_empty_forget_set(run: Run, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ LAYERS = (
     ("unsee.ledger", "unsee.serve"),
     # `unsee` alone is the front door, `__init__.py`.
     ("unsee", "unsee.console", "unsee.trial", "unsee.demo", "unsee.sweeps"),
-    ("unsee.cli_world", "unsee.cli_ledger"),
+    ("unsee.cli_world", "unsee.cli_ledger", "unsee.cli_train", "unsee.cli_sweep", "unsee.cli_serve", "unsee.cli_eval"),
     ("unsee.cli",),
     ("unsee.__main__",),
 )

@@ -16,6 +16,7 @@ from transformers import (
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -35,24 +36,34 @@ TEMPLATE = (
 )
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per byte, and the special tokens of LLaVA."""
-    specials = ["<unk>", "<s>", "</s>", "<pad>", "<image>"]
+def byte_tokenizer(specials: list[str], **roles: object) -> PreTrainedTokenizerFast:
+    """One token per byte after the special tokens, padding on the left."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: index for index, token in enumerate(specials + letters)}
-    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=specials[0]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([AddedToken(token, special=True) for token in specials])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        unk_token="<unk>",
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token=specials[0], padding_side="left", **roles)
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """Bytes, and the special tokens of LLaVA."""
+    return byte_tokenizer(
+        ["<unk>", "<s>", "</s>", "<pad>", "<image>"],
         bos_token="<s>",
         eos_token="</s>",
         pad_token="<pad>",
         extra_special_tokens={"image_token": "<image>"},
-        padding_side="left",
     )
+
+
+def randomised(model: PreTrainedModel) -> PreTrainedModel:
+    """The library's own 0.02 leaves attention flat and the picture invisible, so nothing could be tested."""
+    for name, parameter in model.named_parameters():
+        if "norm" not in name or "bias" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return model.eval()
 
 
 def tiny_processor(side: int = SIDE, patch: int = 8) -> LlavaProcessor:

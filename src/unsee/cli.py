@@ -1,21 +1,22 @@
 """The command line: thin verbs over the library. Heavy imports happen inside commands, so that `--help` is instant."""
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from unsee import __version__
+from unsee.cli_eval import eval_app
 from unsee.cli_ledger import ledger_app
+from unsee.cli_sweep import sweep
+from unsee.cli_train import train
 from unsee.cli_world import Json, Out, Seed, world_app
 from unsee.console import LIMITS, complain, diagnosis_table, finish, say, show_table, stages_shown
-from unsee.errors import DataError, OptionError, SaveError, UnseeError
+from unsee.errors import DataError, OptionError, UnseeError
 
 if TYPE_CHECKING:
-    from unsee.data.prompts import Style
     from unsee.erase.eraser import Eraser
     from unsee.models.load import LoadedModel
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Make a vision-language model unsee: erase people, facts and content at test time, one request at a time.",
 )
+app.add_typer(eval_app)
 app.add_typer(world_app, name="world")
 app.add_typer(ledger_app, name="ledger")
 
@@ -184,7 +186,7 @@ def ask(
     result: dict[str, Any] = {"question": question, "before": before}
     say(f"before  {before}")
     if erasers:
-        with erased(loaded.model, *erasers) as steering:
+        with erased(loaded.model, *erasers, adapter=loaded.adapter) as steering:
             result["after"] = generate(loaded, [sample], max_new_tokens=max_new_tokens)[0]
             readings, result["positions_steered"] = steering.readings, steering.positions
         say(f"after   {result['after']}")
@@ -204,57 +206,8 @@ def ask(
     finish(as_json, result)
 
 
-@app.command()
-def eval(
-    model: Model,
-    data: Annotated[str, typer.Option(help="Questions to ask: folder, DIR:CONFIG or .jsonl.")],
-    out: Out,
-    eraser: Erasers = None,
-    split: Annotated[
-        str, typer.Option(help="Name of the split; 'sensitive' and 'strangers' expect refusals.")
-    ] = "forget_heldout",
-    style: Annotated[str, typer.Option(help="official (released instructions) or plain.")] = "plain",
-    batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 64,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 48,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Ask every question of a data set, with and without erasers, and write answers and rates with intervals."""
-    import torch
-
-    from unsee.data import read
-    from unsee.evals.intervals import summarise
-    from unsee.evals.report import console_table
-    from unsee.evals.run import ask_all
-    from unsee.world.shipped import load_named
-
-    if style not in ("official", "plain"):
-        raise OptionError(f"style is {style!r}, expected one of ['official', 'plain']")
-    torch.manual_seed(seed)
-    samples, loaded = read(data), load_named(model)
-    erasers = _erasers(eraser, loaded)
-    records = []
-    with stages_shown() as stages:
-        for name, used in (("base", []), ("erased", erasers)) if erasers else (("base", []),):
-            records += ask_all(
-                loaded,
-                {split: samples},
-                name,
-                used,
-                batch_size=batch_size,
-                max_new_tokens=max_new_tokens,
-                style=cast("Style", style),
-                progress=stages(name, len(samples)),
-            )
-    rows = summarise(records, seed)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "answers.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-        (out / "metrics.json").write_text(json.dumps({"schema": 1, "seed": seed, "rows": rows}, indent=1) + "\n")
-    except OSError as error:
-        raise SaveError(f"cannot write to {str(out)!r}: {error}. Choose another folder with --out.") from error
-    show_table(console_table(rows))
-    finish(as_json, {"out": str(out), "rows": rows})
+app.command()(train)
+app.command()(sweep)
 
 
 @app.command()

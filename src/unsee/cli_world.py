@@ -34,6 +34,33 @@ def world_build(
     finish(as_json, {"out": str(out), "sets": written})
 
 
+@world_app.command("fixtures")
+def world_fixtures(
+    out: Out,
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="Benchmark to imitate; repeat. Default: all.")
+    ] = None,
+    seed: Seed = 0,
+    split_seed: Annotated[int, typer.Option(help="Who is forgotten.")] = 0,
+    private: Annotated[int, typer.Option(help="Private people; the shipped checkpoints know the 200 of seed 0.")] = 200,
+    as_json: Json = False,
+) -> None:
+    """Write the world in the schema of each benchmark: small folders to try 'unsee eval' on before any download."""
+    from unsee.world.exam import Exam
+    from unsee.world.fixtures import FIXTURES, write_fixture
+    from unsee.world.generate import World
+
+    names = name or list(FIXTURES)
+    exam = Exam(World(seed, private=private), split_seed)
+    with stages_shown() as stages:
+        tell = stages("writing", len(names))
+        for one in names:
+            write_fixture(one, exam, out)
+            tell(1)
+    say(f"Wrote {', '.join(names)} to {out}")
+    finish(as_json, {"out": str(out), "fixtures": names})
+
+
 @world_app.command("train")
 def world_train(
     out: Out,

@@ -203,7 +203,7 @@ def _ascend(
     attack: _Attack,
     progress: Progress | None,
 ) -> tuple[Float[Tensor, "N C H W"], Float[Tensor, "N steps"]]:
-    device = loaded.model.device
+    device = loaded.device
     low = (clean - attack.epsilon).clamp(min=0.0).to(device)
     high = (clean + attack.epsilon).clamp(max=1.0).to(device)
     pixels = clean
@@ -258,7 +258,7 @@ def _score(
 ) -> Float[Tensor, " N"]:
     """Mean log-probability of all targets of each sample, `size` rows in a forward pass."""
     targets = [(row, answer) for row, answers in enumerate(tokens) for answer in answers]
-    there = pixels.to(loaded.model.device)
+    there = pixels.to(loaded.device)
     parts = [
         _log_probabilities(loaded, prompts, there, targets[start : start + size])
         for start in range(0, len(targets), size)

@@ -16,25 +16,34 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 from transformers import Cache, PreTrainedModel
+from transformers.utils.generic import ModelOutput
 
+from unsee.erase.eager import eagerly
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.erase.policy import Reading
 from unsee.erase.steer import added
-from unsee.erase.steering import Call, Steering, refuse_packed
+from unsee.erase.steering import Call, Parts, Steering, columns_of, real_columns, refuse_packed
 from unsee.errors import MismatchError, OptionError, SteeringError
 from unsee.models import AbstractAdapter, adapter_for
-from unsee.shapes import Bool, Tensor
+from unsee.shapes import Tensor
 
 __all__ = ["Reading", "Steering", "erased", "require_fits"]
 
 # A context and not a thread: tasks of one thread must not share a block, and a worker that inherits one must.
 _OPEN: ContextVar[tuple[Steering, ...]] = ContextVar("unsee_open_blocks", default=())
+# The mask that the model as a whole was called with; some hand their decoder another, of four dimensions.
+_MASK: ContextVar[Tensor | None] = ContextVar("unsee_mask", default=None)
 # Two threads that open their first block on one model at once must not both install hooks.
 _INSTALLING = threading.Lock()
 
 
 @contextmanager
-def erased(model: PreTrainedModel, *erasers: Eraser, prompt_tokens: Sequence[int] | None = None) -> Iterator[Steering]:
+def erased(
+    model: PreTrainedModel,
+    *erasers: Eraser,
+    prompt_tokens: Sequence[int] | None = None,
+    adapter: AbstractAdapter | None = None,
+) -> Iterator[Steering]:
     """Steer a model inside the block; outside it is bit for bit what it was.
 
     `h <- h + lambda g d_t` at the input of each steered decoder block, for the rows whose gate fires (`g` in {0, 1};
@@ -43,25 +52,26 @@ def erased(model: PreTrainedModel, *erasers: Eraser, prompt_tokens: Sequence[int
 
     The block holds in its own context: other threads use the model as if it were not there. A thread that generates
     for this block, for a streamer say, must take the context along: `asyncio.to_thread` does, and so does
-    `Thread(target=contextvars.copy_context().run, args=(model.generate,), kwargs=...)`.
+    `Thread(target=contextvars.copy_context().run, args=(model.generate,), kwargs=...)`. What it has begun goes on
+    steered to its end, also when the block is left before. Compiled code runs eagerly meanwhile, in all threads.
 
     Args:
         model: any model with an adapter; its weights are not touched.
         erasers: requests in force together; each decides for itself.
         prompt_tokens: real prompt tokens per row, for calls whose rows hold a prompt and the start of an answer.
+        adapter: names the model's parts; None takes that of its family.
 
     Raises:
         OptionError: no eraser.
         MismatchError: an eraser was made for another family, width or depth.
-        SteeringError: the model is compiled; inside the block, whenever steering did not happen exactly as required.
+        SteeringError: inside the block, where steering did not happen exactly as required.
     """
     if not erasers:
         raise OptionError("no eraser was given: expected at least one. To run the model as it is, leave the block out.")
-    adapter = adapter_for(model)
+    model = getattr(model, "_orig_mod", model)  # that of a model which torch.compile has wrapped
+    adapter = adapter or adapter_for(model)
     for eraser in erasers:
         require_fits(eraser, adapter.family, len(adapter.layers(model)), adapter.hidden_size(model))
-    if any(module._compiled_call_impl is not None for module in model.modules()):
-        raise SteeringError("the model is compiled, so its graph may not see hooks. Load it again without compile().")
     steering = Steering(erasers, None if prompt_tokens is None else tuple(prompt_tokens))
     installed = _Installed.on(model, adapter, steering)
     _OPEN.set((*_OPEN.get(), steering))
@@ -79,18 +89,21 @@ class _Installed:
 
     def __init__(self, model: PreTrainedModel, adapter: AbstractAdapter) -> None:
         self._open: set[Steering] = set()
+        self._left: set[Steering] = set()
         self._generate, self._pads = model.generate, _pad_tokens(model)
         self._signature = inspect.signature(model.forward)
         decoder, blocks = adapter.text_model(model), adapter.layers(model)
         self._depth = len(blocks)
         self._handles: list[RemovableHandle] = [
-            model.register_forward_pre_hook(self._require_mask, with_kwargs=True),
+            model.register_forward_pre_hook(self._enter, with_kwargs=True),
             decoder.register_forward_pre_hook(self._begin, with_kwargs=True),
             *(block.register_forward_pre_hook(self._visit(i), with_kwargs=True) for i, block in enumerate(blocks)),
             decoder.register_forward_hook(self._finish, always_call=True),
+            model.register_forward_hook(self._leave, always_call=True),
         ]
         shadows = {"generate": self, "init_continuous_batching": self._refuse_batching}
         self._undo = ExitStack()
+        self._undo.enter_context(eagerly())
         for name, shadow in shadows.items():
             self._undo.callback(_restore, model.__dict__, name, model.__dict__.get(name))
             model.__dict__[name] = shadow
@@ -105,13 +118,25 @@ class _Installed:
             return installed
 
     def close(self, steering: Steering) -> None:
-        """Take all hooks away with the last block."""
+        """Take all hooks away with the last block, once no thread generates for it any more."""
         with _INSTALLING:
-            self._open.discard(steering)
-            if not self._open:
-                for handle in self._handles:
-                    handle.remove()
-                self._undo.close()
+            if steering.generating:
+                self._left.add(steering)
+            else:
+                self._discard(steering)
+
+    def _end(self, steering: Steering) -> None:
+        with _INSTALLING:
+            steering.end_generation()
+            if steering in self._left:
+                self._discard(steering)
+
+    def _discard(self, steering: Steering) -> None:
+        self._open.discard(steering)
+        if not self._open:
+            for handle in self._handles:
+                handle.remove()
+            self._undo.close()
 
     def require_intact(self) -> None:
         """Refuse to end a block whose hooks were taken away inside it."""
@@ -142,8 +167,7 @@ class _Installed:
         with ExitStack() as ending:
             for block in blocks:
                 block.start_generation(mask.bool().cpu())
-                ending.callback(block.end_generation)  # only of what was started: another thread's goes on
-            # A graph made by torch.compile would run without these hooks.
+                ending.callback(self._end, block)  # only of what was started: another thread's goes on
             result = self._generate(*args, **{**kwargs, "disable_compile": True})
             sequences = result if isinstance(result, Tensor) else result.sequences
             for block in blocks:
@@ -155,15 +179,20 @@ class _Installed:
 
     # Hooks may be called without kwargs by a thread that runs while another one is removing them.
 
-    def _require_mask(self, _: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> None:
+    def _enter(self, _: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> None:
         blocks = self._here()
-        if not blocks or blocks[0].generating:
+        if not blocks:
             return
         given = self._signature.bind_partial(*args, **(kwargs or {})).arguments
-        if given.get("attention_mask") is None and _columns(given.get("past_key_values")) == 0:
+        mask = given.get("attention_mask")
+        _MASK.set(mask if isinstance(mask, Tensor) else None)
+        if mask is None and not blocks[0].generating and columns_of(given.get("past_key_values")) == 0:
             self._require_no_pads(given.get("input_ids"))
 
-    def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> None:
+    def _leave(self, *_: Any) -> None:
+        _MASK.set(None)
+
+    def _begin(self, decoder: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> None:
         blocks = self._here()
         if not blocks:
             return
@@ -173,9 +202,13 @@ class _Installed:
             refuse_packed()
         cache = kwargs.get("past_key_values")
         rows, width = tokens.shape[:2]
-        real = _real(kwargs.get("attention_mask"), rows, width)
+        real = real_columns(kwargs.get("attention_mask"), rows, width)
+        if real is None and (whole := _MASK.get()) is not None:
+            real = real_columns(whole, rows, width)
+        recorded = bool(kwargs.get("output_hidden_states") or decoder.config.output_hidden_states)
+        call = Call(rows, width, columns_of(cache), cache, real, kwargs.get("position_ids"), recorded)
         for block in blocks:
-            block.begin(Call(rows, width, _columns(cache), cache, real, kwargs.get("position_ids")))
+            block.begin(call)
 
     def _visit(self, layer: int) -> Any:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
@@ -192,12 +225,13 @@ class _Installed:
 
         return hook
 
-    def _finish(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def _finish(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         del args
+        blocks = self._here()
         returned = output.values() if isinstance(output, Mapping) else output or ()
         cache = next((part for part in returned if isinstance(part, Cache)), None)
-        for block in self._here():
-            block.finish(self._depth, cache, failed=output is None)
+        moved = [block.finish(self._depth, cache, failed=output is None) for block in blocks]
+        return _truthful(output, moved) if output is not None and any(moved) else None
 
     def _refuse_batching(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise SteeringError(
@@ -235,23 +269,23 @@ def require_fits(eraser: Eraser, family: str, depth: int, width: int) -> None:
     )
 
 
+def _truthful(output: Any, moved: Sequence[Mapping[int, Parts]]) -> Any:
+    """The decoder's output, with steering in its `hidden_states`: transformers records them before it is added."""
+    states = output.hidden_states if isinstance(output, ModelOutput) else None
+    if states is None:
+        return None
+    parts = {layer: [part for block in moved for part in block.get(layer, ())] for layer in range(len(states))}
+    output["hidden_states"] = tuple(
+        added(state, parts[layer]) if state is not None and parts[layer] else state
+        for layer, state in enumerate(states)
+    )
+    return output
+
+
 def _restore(attributes: dict[str, Any], name: str, before: Any) -> None:
     attributes.pop(name)
     if before is not None:
         attributes[name] = before
-
-
-def _columns(cache: Cache | None) -> int:
-    return 0 if cache is None else int(cache.get_seq_length())
-
-
-def _real(mask: Any, rows: int, width: int) -> Bool[Tensor, "B T"] | None:
-    """Which of a first call's columns are real, as far as its mask says."""
-    if mask is None:
-        return torch.ones(rows, width, dtype=torch.bool)
-    return (
-        mask[:, :width].bool().cpu() if isinstance(mask, Tensor) and mask.shape[0] == rows and mask.ndim == 2 else None
-    )
 
 
 def _pad_tokens(model: PreTrainedModel) -> list[int]:

@@ -17,6 +17,9 @@ from unsee.erase.steer import Steps, number_steps
 from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
 
+# What was added to the last columns of one block's input.
+Parts = list[Float[Tensor, "B _ D"]]
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,8 @@ class Call:
         cached: columns that the cache holds.
         cache: what it continues or fills, if anything.
         real: mask of its own columns where the call starts a prompt; None where the call does not say.
-        position_ids: as the decoder got them.
+        position_ids: as the decoder got them; multimodal ones have three planes, or four with that of the text first.
+        recorded: the caller wants hidden states, so what is added has to be remembered to the end of the call.
     """
 
     rows: int
@@ -38,6 +42,15 @@ class Call:
     cache: Cache | None
     real: Bool[Tensor, "B T"] | None
     position_ids: Int[Tensor, "*B T"] | None
+    recorded: bool = False
+
+    @property
+    def text_positions(self) -> Int[Tensor, "#B T"] | None:
+        """Positions that count every token, or None: three planes repeat theirs inside a picture."""
+        positions = self.position_ids
+        if positions is None or positions.ndim == 2:
+            return positions
+        return positions[0] if positions.shape[0] == 4 else None
 
 
 @dataclass
@@ -70,6 +83,7 @@ class Steering:
     _call: Call | None = None
     _steps: Steps | None = None
     _visited: list[int] = field(default_factory=list)
+    _moved: dict[int, Parts] = field(default_factory=dict)
     _caller: int | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -116,30 +130,36 @@ class Steering:
                 f"another prompt: {known}. The gate cannot be decided for prompts that it has not read. Start the "
                 "cache inside the block, and finish one prompt before the next."
             )
-        self._call, self._visited = call, []
+        self._call, self._visited, self._moved = call, [], {}
         self._steps = number_steps(prompts.mask, prompts.tokens, call.cached, call.width)
         for policy in prompts.policies:
             policy.steered = 0  # What a call that failed half way has steered is not counted.
         _require_one_prompt_per_row(call, self._steps)
 
-    def visit(self, layer: int, states: Float[Tensor, "B T D"]) -> list[Float[Tensor, "B _ D"]]:
+    def visit(self, layer: int, states: Float[Tensor, "B T D"]) -> Parts:
         """A decoder block is about to run; what to add to the last columns of its input."""
         if self._steps is None or self._prompts is None:
             raise SteeringError(f"decoder block {layer} ran outside a call of the decoder. Call the model as a whole.")
         self._visited.append(layer)
         added = [policy.at(layer, states, self._steps) for policy in self._prompts.policies]
-        return [part for part in added if part is not None]
+        parts = [part for part in added if part is not None]
+        if self._call is not None and self._call.recorded:
+            self._moved[layer] = parts
+        return parts
 
-    def finish(self, depth: int, cache: Cache | None, failed: bool) -> None:
-        """A call of the decoder has ended: did every block run, and was everything steered that had to be?"""
+    def finish(self, depth: int, cache: Cache | None, failed: bool) -> dict[int, Parts]:
+        """A call of the decoder has ended: did every block run, and was everything steered that had to be?
+
+        Returns what was added to the input of each block, where hidden states are recorded.
+        """
         if self._caller != threading.get_ident():
-            return  # The call was refused because another thread's is under way.
-        call, steps, prompts = self._call, self._steps, self._prompts
-        self._call = self._steps = None
+            return {}  # The call was refused because another thread's is under way.
+        call, steps, prompts, moved = self._call, self._steps, self._prompts, self._moved
+        self._call, self._steps, self._moved = None, None, {}
         if not self.generating:
             self._caller = None
         if failed or call is None or steps is None or prompts is None:
-            return
+            return {}
         if self._visited != list(range(depth)):
             raise SteeringError(
                 f"expected decoder blocks 0 to {depth - 1} to run once each and in order, got {self._visited}. "
@@ -154,6 +174,7 @@ class Steering:
             self.positions += policy.steered
         prompts.fed = max(prompts.fed, call.cached + call.width)
         prompts.cache = None if cache is None else weakref.ref(cache)
+        return moved
 
     def _claim(self) -> None:
         me = threading.get_ident()
@@ -196,6 +217,20 @@ class Steering:
         return tokens
 
 
+def columns_of(cache: Cache | None) -> int:
+    """Columns that a cache holds."""
+    return 0 if cache is None else int(cache.get_seq_length())
+
+
+def real_columns(mask: object, rows: int, width: int) -> Bool[Tensor, "B T"] | None:
+    """Which of a first call's columns are real, as far as its mask says."""
+    if mask is None:
+        return torch.ones(rows, width, dtype=torch.bool)
+    if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.shape[0] != rows:
+        return None
+    return mask[:, :width].bool().cpu()
+
+
 def _continues(call: Call, prompts: _Prompts) -> bool:
     """Whether the call holds the prompts from their start, or goes on in the very cache that they have filled."""
     if call.rows != prompts.mask.shape[0]:
@@ -206,10 +241,10 @@ def _continues(call: Call, prompts: _Prompts) -> bool:
 
 
 def _require_one_prompt_per_row(call: Call, steps: Steps) -> None:
-    # Rows of multimodal positions (three numbers per token) repeat them inside a picture, so they cannot be told apart.
-    if call.position_ids is None or call.position_ids.ndim != 2 or call.width < 2:
+    positions = call.text_positions
+    if positions is None or call.width < 2:
         return
-    jumps = call.position_ids.cpu().diff(dim=1) != 1
+    jumps = positions.cpu().diff(dim=1) != 1
     if bool((jumps & steps.real[:, 1:] & steps.real[:, :-1]).any()):
         refuse_packed()
 

@@ -105,7 +105,7 @@ def _opened(
     written = profile.written
     steered = trajectory[[profile.layers.index(layer) for layer in written]]
     eraser = Eraser(profile.model, profile.family, written, always, steered, strength, "probe")
-    with erased(loaded.model, eraser):
+    with erased(loaded.model, eraser, adapter=loaded.adapter):
         return generate(loaded, samples, settings.batch_size, max_new_tokens=length)
 
 

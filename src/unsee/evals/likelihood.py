@@ -125,7 +125,9 @@ def _scores(
     full = packed(inputs, answers, loaded.processor.tokenizer.pad_token_id)
     prompt_tokens = inputs["attention_mask"].sum(1).tolist()
     steering: AbstractContextManager[object] = (
-        erased(loaded.model, *erasers, prompt_tokens=prompt_tokens) if erasers else nullcontext()
+        erased(loaded.model, *erasers, prompt_tokens=prompt_tokens, adapter=loaded.adapter)
+        if erasers
+        else nullcontext()
     )
     with torch.no_grad(), steering:
         logits = loaded.model(**full, use_cache=False, logits_to_keep=longest + 1).logits

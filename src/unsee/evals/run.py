@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unsee.data.answers import bare_words, is_fluent, is_refusal
 from unsee.data.prompts import Style
 from unsee.data.samples import Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.hooks import erased
-from unsee.evals.metrics import REFUSAL_SPLITS, score
+from unsee.evals.metrics import REFUSAL_SPLITS, Verdict, score
 from unsee.models.encode import Progress, generate
 from unsee.models.load import LoadedModel
 
@@ -43,22 +44,43 @@ def ask_all(
     for split, samples in splits.items():
         if not samples:
             continue
-
-        def answer(samples: Sequence[Sample] = samples) -> list[str]:
-            return generate(loaded, samples, batch_size, max_new_tokens, style, progress, **generation)
-
-        if erasers:
-            with erased(loaded.model, *erasers):
-                answers = answer()
-        else:
-            answers = answer()
+        sizes = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
+        answers = answers_of(loaded, samples, erasers, style=style, progress=progress, **sizes, **generation)
         records += [record(condition, split, sample, said) for sample, said in zip(samples, answers, strict=True)]
     return records
 
 
+def answers_of(
+    loaded: LoadedModel, samples: Sequence[Sample], erasers: Sequence[Eraser] = (), **asked: Any
+) -> list[str]:
+    """What the model says to each question, in order, with the requests in force.
+
+    Args:
+        loaded: the model.
+        samples: at least one question.
+        erasers: none asks the model as it is.
+        **asked: as for `unsee.models.encode.generate`.
+    """
+    if not erasers:
+        return generate(loaded, samples, **asked)
+    with erased(loaded.model, *erasers, adapter=loaded.adapter):
+        return generate(loaded, samples, **asked)
+
+
 def record(condition: str, split: str, sample: Sample, answer: str | None) -> Record:
     """A line of `answers.jsonl`: the question, the raw answer and what it did."""
-    verdict = score(sample, answer, expects_refusal=split in REFUSAL_SPLITS)
+    return _line(condition, split, sample, answer, score(sample, answer, expects_refusal=split in REFUSAL_SPLITS))
+
+
+def record_of_any(condition: str, split: str, sample: Sample, answer: str) -> Record:
+    """As `record`, also for a question that the data set gives no gold answer to: whether it is right is unscored."""
+    if split in REFUSAL_SPLITS or bare_words(sample.gold):
+        return record(condition, split, sample, answer)
+    verdict = Verdict(correct=None, leaked=None, refused=is_refusal(answer), fluent=is_fluent(answer))
+    return _line(condition, split, sample, answer, verdict)
+
+
+def _line(condition: str, split: str, sample: Sample, answer: str | None, verdict: Verdict) -> Record:
     return {
         "condition": condition,
         "split": split,

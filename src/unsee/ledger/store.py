@@ -243,6 +243,13 @@ class Ledger:
         with self._database.read() as connection:
             return tables.heads(connection, self.id)
 
+    def version(self) -> int:
+        """Number of the newest row of the log: it grows with every change of what is in force."""
+        with self._database.read() as connection:
+            last = audit.last_row(connection)
+        assert last is not None, "a ledger begins with a row"
+        return last.seq
+
     def active(self) -> ActiveSet:
         """What is in force now; its files are not read."""
         steering = self.policy.steering

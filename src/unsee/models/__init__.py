@@ -4,11 +4,21 @@ from transformers import PreTrainedModel
 
 from unsee.errors import ModelError
 from unsee.models.adapter import AbstractAdapter
+from unsee.models.generic import GenericAdapter
 from unsee.models.llava import LlavaAdapter
+from unsee.models.qwen_vl import QWEN2_5_VL, QWEN3_VL, QwenAdapter
 
-__all__ = ["ADAPTERS", "AbstractAdapter", "LlavaAdapter", "adapter_for", "adapter_named"]
+__all__ = [
+    "ADAPTERS",
+    "AbstractAdapter",
+    "GenericAdapter",
+    "LlavaAdapter",
+    "QwenAdapter",
+    "adapter_for",
+    "adapter_named",
+]
 
-ADAPTERS: dict[str, AbstractAdapter] = {adapter.family: adapter for adapter in (LlavaAdapter(),)}
+ADAPTERS: dict[str, AbstractAdapter] = {adapter.family: adapter for adapter in (LlavaAdapter(), QWEN2_5_VL, QWEN3_VL)}
 
 
 def adapter_named(family: str) -> AbstractAdapter:
@@ -20,7 +30,8 @@ def adapter_named(family: str) -> AbstractAdapter:
     if family not in ADAPTERS:
         raise ModelError(
             f"the model's family is {family!r}, supported families are {sorted(ADAPTERS)}. "
-            "Choose a checkpoint whose config.json has one of these as model_type, or add an adapter."
+            "Choose a checkpoint whose config.json has one of these as model_type, or pass "
+            "adapter=GenericAdapter(...) with the names of its parts."
         )
     return ADAPTERS[family]
 

@@ -8,11 +8,12 @@ Adding a family: write one file with a final subclass and enter it in the table 
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any
 
 import torch
+from PIL import Image
 from torch import nn
-from transformers import PreTrainedModel, ProcessorMixin
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 
 from unsee.data.samples import Picture
 from unsee.errors import ModelError
@@ -28,7 +29,19 @@ class AbstractAdapter(ABC):
         family: `config.model_type` of the checkpoints it serves.
     """
 
-    family: ClassVar[str]
+    family: str
+
+    def open_processor(self, name: str, revision: str | None) -> ProcessorMixin:
+        """The processor beside a checkpoint's weights; raises whatever transformers does."""
+        # Pillow on every machine: torchvision resizes differently, and pictures must not depend on what is installed.
+        return AutoProcessor.from_pretrained(name, revision=revision, backend="pil")
+
+    def open_model(self, name: str, revision: str | None) -> tuple[PreTrainedModel, dict[str, Any]]:
+        """The weights in their stored precision on the CPU, and what was missing; raises whatever transformers does."""
+        pair: Any = AutoModelForImageTextToText.from_pretrained(
+            name, revision=revision, dtype="auto", use_safetensors=True, output_loading_info=True
+        )
+        return pair
 
     @abstractmethod
     def text_model(self, model: PreTrainedModel) -> nn.Module:
@@ -55,8 +68,21 @@ class AbstractAdapter(ABC):
         """
 
     @abstractmethod
-    def image_token(self, processor: ProcessorMixin) -> str:
-        """The marker that stands for one picture in a rendered prompt."""
+    def image_token(self, processor: ProcessorMixin) -> str | None:
+        """The marker that stands for one picture in a rendered prompt; None where the model takes none."""
+
+    def foreign_tokens(self, processor: ProcessorMixin) -> tuple[str, ...]:
+        """Markers of other media, which no prompt may hold."""
+        del processor
+        return ()
+
+    def readable(self, picture: Picture) -> Image.Image:
+        """The decoded picture.
+
+        Raises:
+            ImageError: it cannot be read, or the family's processor cannot take its size.
+        """
+        return picture.load()
 
     @abstractmethod
     def image_normalisation(self, processor: ProcessorMixin) -> tuple[Channels, Channels]:
@@ -68,6 +94,7 @@ class AbstractAdapter(ABC):
 
         Raises:
             ImageError: a picture cannot be read.
+            DataError: the family keeps native resolutions, and these pictures do not share one.
         """
 
     @abstractmethod
@@ -85,6 +112,32 @@ class AbstractAdapter(ABC):
         offset = torch.tensor(mean, dtype=pixels.dtype, device=pixels.device).view(shape)
         scale = torch.tensor(std, dtype=pixels.dtype, device=pixels.device).view(shape)
         return (pixels - offset) / scale
+
+
+def require_prompting(processor: ProcessorMixin) -> None:
+    """Refuse a processor that cannot write or batch prompts.
+
+    Raises:
+        ModelError: no chat template, or no pad token.
+    """
+    if processor.chat_template is None:
+        raise ModelError(
+            "the processor has no chat template, so questions cannot be put the way the model was taught. "
+            "Copy chat_template.jinja of the base model beside the weights."
+        )
+    if processor.tokenizer.pad_token_id is None:
+        raise ModelError(
+            "the tokenizer has no pad token, so prompts cannot be batched. Set pad_token in tokenizer_config.json."
+        )
+
+
+def normalisation_of(processor: ProcessorMixin) -> tuple[Channels, Channels]:
+    """Mean and standard deviation that the image processor applies; the identity where it does not normalise."""
+    settings = processor.image_processor
+    if not settings.do_normalize:
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    (red, green, blue), (red_std, green_std, blue_std) = settings.image_mean, settings.image_std
+    return (red, green, blue), (red_std, green_std, blue_std)
 
 
 def require_blocks(blocks: nn.Module, model: PreTrainedModel) -> list[nn.Module]:

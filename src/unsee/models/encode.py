@@ -5,13 +5,14 @@ is the position about to emit the first answer token in every row.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 import torch
 from transformers import BatchFeature
 
-from unsee.data.prompts import Style, chat
-from unsee.data.samples import Sample
+from unsee.data.prompts import Message, Style, chat
+from unsee.data.samples import Picture, Sample
 from unsee.errors import DataError, OptionError
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Int, Tensor
@@ -19,11 +20,26 @@ from unsee.shapes import Float, Int, Tensor
 Progress = Callable[[int], None]
 
 
+@final
+@dataclass(frozen=True)
+class Conversation:
+    """A prompt of any number of turns and pictures.
+
+    Attributes:
+        id: what errors call it.
+        messages: as for `processor.apply_chat_template`; a picture's place is `{"type": "image"}`.
+        pictures: one per place, in order.
+    """
+
+    id: str
+    messages: Sequence[Message]
+    pictures: Sequence[Picture] = ()
+
+
 def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain") -> BatchFeature:
     """Prompts with the generation prompt appended, pictures expanded, padded left, on the model's device.
 
-    `input_ids` and `attention_mask` are [B T]; the picture arguments hold one entry per sample that has a
-    picture, in the order of the samples.
+    `input_ids` and `attention_mask` are [B T]; the picture arguments hold the pictures in the order of the samples.
 
     Args:
         loaded: the model to be asked.
@@ -34,16 +50,33 @@ def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
         DataError: no sample, or a rendered prompt has not exactly one place per picture.
         ImageError: a picture cannot be read.
     """
-    texts = render(loaded, samples, style)
-    pictures = [sample.picture.load() for sample in samples if sample.picture is not None]
+    return encode_conversations(loaded, [_conversation(sample, style) for sample in samples])
+
+
+def encode_conversations(loaded: LoadedModel, conversations: Sequence[Conversation]) -> BatchFeature:
+    """As `encode`, for prompts of several turns or several pictures.
+
+    Args:
+        loaded: the model to be asked.
+        conversations: one prompt each, at least one.
+
+    Raises:
+        DataError: no prompt, or one that has not exactly one place per picture.
+        ImageError: a picture cannot be read.
+    """
+    texts = _render(loaded, conversations)
+    # One list per prompt: some processors would give all of a flat list to the first prompt.
+    pictures = [[loaded.adapter.readable(picture) for picture in one.pictures] for one in conversations]
     options: dict[str, Any] = {
         "padding": True,
         "add_special_tokens": not _begins_itself(loaded, texts[0]),
         "return_tensors": "pt",
     }
-    inputs = loaded.processor(text=texts, images=pictures or None, **options)
+    if loaded.adapter.image_token(loaded.processor) is not None:
+        options["images"] = pictures if any(pictures) else None
+    inputs = loaded.processor(text=texts, **options)
     # Moves everything, casts only what is floating: the pictures.
-    return inputs.to(loaded.model.device, loaded.model.dtype)
+    return inputs.to(loaded.device, loaded.model.dtype)
 
 
 def render(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain") -> list[str]:
@@ -52,20 +85,35 @@ def render(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
     Raises:
         DataError: no sample, or a prompt has not exactly one placeholder per picture.
     """
-    if not samples:
+    return _render(loaded, [_conversation(sample, style) for sample in samples])
+
+
+def _conversation(sample: Sample, style: Style) -> Conversation:
+    return Conversation(sample.id, chat(sample, style), () if sample.picture is None else (sample.picture,))
+
+
+def _render(loaded: LoadedModel, conversations: Sequence[Conversation]) -> list[str]:
+    if not conversations:
         raise DataError("there is no question to ask: got an empty list, expected at least one sample. Check filters.")
-    messages: list[Any] = [chat(sample, style) for sample in samples]
-    texts = [loaded.processor.apply_chat_template(turn, add_generation_prompt=True) for turn in messages]
+    write: Any = loaded.processor.apply_chat_template
+    texts = [write(conversation.messages, add_generation_prompt=True) for conversation in conversations]
     marker = loaded.adapter.image_token(loaded.processor)
-    for sample, text in zip(samples, texts, strict=True):
+    foreign = loaded.adapter.foreign_tokens(loaded.processor)
+    for conversation, text in zip(conversations, texts, strict=True):
+        if marker is None and conversation.pictures:
+            raise DataError(
+                f"sample {conversation.id!r} has a picture, but {loaded.name!r} takes text alone. Ask it without "
+                "pictures, or choose a vision-language model."
+            )
         # Placeholders are matched to pictures in order over the whole batch: one too many would show a person to
         # the question about another.
-        places, expected = text.count(marker), int(sample.picture is not None)
-        if places != expected:
-            raise DataError(
-                f"the prompt of sample {sample.id!r} has {places} picture place(s) {marker!r}, "
-                f"expected {expected}. Remove the marker from the question, or fix the model's chat template."
-            )
+        counted = ([(marker, len(conversation.pictures))] if marker else []) + [(other, 0) for other in foreign]
+        for token, expected in counted:
+            if (places := text.count(token)) != expected:
+                raise DataError(
+                    f"the prompt of sample {conversation.id!r} has {places} picture place(s) {token!r}, "
+                    f"expected {expected}. Remove the marker from the question, or fix the model's chat template."
+                )
     return texts
 
 
@@ -90,8 +138,10 @@ def append_tokens(
         tokens[row, : len(kept)] = kept
         mask[row, : len(kept)] = 1
     blocks = {"input_ids": tokens, "attention_mask": mask}
+    # What says of every token whether it is text or a picture: answers are text.
+    blocks |= {name: torch.zeros_like(tokens) for name in ("token_type_ids", "mm_token_type_ids") if name in inputs}
     return {
-        name: torch.cat([value, blocks[name].to(value.device)], dim=1) if name in blocks else value
+        name: torch.cat([value, blocks[name].to(value)], dim=1) if name in blocks else value
         for name, value in inputs.items()
     }
 

@@ -1,7 +1,7 @@
 """LLaVA-1.5 and its relatives: a CLIP-like tower, a two-layer projector and a causal decoder."""
 
 from collections.abc import Sequence
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrain
 
 from unsee.data.samples import Picture
 from unsee.errors import ModelError
-from unsee.models.adapter import AbstractAdapter, Channels, require_blocks
+from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, require_blocks, require_prompting
 from unsee.shapes import Float, Tensor
 
 
@@ -17,7 +17,7 @@ from unsee.shapes import Float, Tensor
 class LlavaAdapter(AbstractAdapter):
     """Names the parts of `LlavaForConditionalGeneration` (transformers 5: `model.language_model.layers`)."""
 
-    family: ClassVar[str] = "llava"
+    family: str = "llava"
 
     def text_model(self, model: PreTrainedModel) -> nn.Module:
         """The causal decoder, `model.model.language_model`."""
@@ -57,15 +57,7 @@ class LlavaAdapter(AbstractAdapter):
                     f"the processor's {name} is {got!r}, but the model needs {expected!r} to place its picture "
                     "tokens. Set it in processor_config.json."
                 )
-        if own.chat_template is None:
-            raise ModelError(
-                "the processor has no chat template, so questions cannot be put the way the model was taught. "
-                "Copy chat_template.jinja of the base model beside the weights."
-            )
-        if own.tokenizer.pad_token_id is None:
-            raise ModelError(
-                "the tokenizer has no pad token, so prompts cannot be batched. Set pad_token in tokenizer_config.json."
-            )
+        require_prompting(own)
 
     def image_token(self, processor: ProcessorMixin) -> str:
         """`<image>`, unless the tokenizer names another."""
@@ -73,11 +65,7 @@ class LlavaAdapter(AbstractAdapter):
 
     def image_normalisation(self, processor: ProcessorMixin) -> tuple[Channels, Channels]:
         """CLIP's mean and standard deviation, or the identity where the processor does not normalise."""
-        settings = processor.image_processor
-        if not settings.do_normalize:
-            return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-        (red, green, blue), (red_std, green_std, blue_std) = settings.image_mean, settings.image_std
-        return (red, green, blue), (red_std, green_std, blue_std)
+        return normalisation_of(_own(processor))
 
     def pixels(self, processor: ProcessorMixin, pictures: Sequence[Picture]) -> Float[Tensor, "N C H W"]:
         """The processor's own resize, crop and rescale, with its normalisation switched off."""

@@ -5,6 +5,7 @@ blocks would be worthless, so everything short of a complete checkpoint is refus
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn, final, get_args
@@ -12,7 +13,8 @@ from typing import Any, Literal, NoReturn, final, get_args
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from unsee.errors import ModelError, OptionError
 from unsee.models import adapter_named
@@ -22,7 +24,16 @@ from unsee.shapes import Tensor
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 # Each of these was seen to leave transformers 5.23 for some damaged directory; there is no common root.
-_UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, StrictDataclassError)
+_UNREADABLE = (
+    ImportError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    SafetensorError,
+    StrictDataclassError,
+)
 
 
 @final
@@ -46,39 +57,57 @@ class LoadedModel:
     revision: str | None
     digest: str
 
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go: to the embeddings, also when their weights wait elsewhere between calls."""
+        embeddings: Any = self.model.get_input_embeddings()
+        waiting = getattr(embeddings, "_hf_hook", None)
+        if self.model.device.type != "meta" or waiting is None:
+            return self.model.device
+        return torch.device(waiting.execution_device)
+
 
 def load(
     name_or_path: str | Path,
-    device: str | torch.device | None = None,
+    device: str | torch.device | Mapping[str, str | int] | None = None,
     dtype: Precision | str = "auto",
     revision: str | None = None,
+    adapter: AbstractAdapter | None = None,
 ) -> LoadedModel:
     """Load a checkpoint for asking, fitting and steering.
 
     Args:
         name_or_path: a Hugging Face directory with safetensors, or a hub id.
-        device: where to put it; None takes the first CUDA device, or the CPU where there is none.
+        device: where to put it; None takes the first CUDA device, or the CPU where there is none. "auto" spreads it
+            over all devices, and a mapping from module path to device says what goes where (both need accelerate).
         dtype: "auto" keeps the stored precision, except that float16 becomes float32 on a CPU, where half
             precision products are slow and inexact.
         revision: branch, tag or commit of a hub id.
+        adapter: names the model's parts; None takes that of its family.
 
     Raises:
         ModelError: missing, damaged, incomplete, without processor, or of a family that is not served.
-        OptionError: unknown dtype.
+        OptionError: unknown dtype, or a spread without accelerate.
     """
     if dtype not in get_args(Precision):
         raise OptionError(f"dtype is {dtype!r}, expected one of {list(get_args(Precision))}")
     name = str(name_or_path)
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    adapter = adapter_named(_family(name, revision))
-    processor = _processor(name, revision)
-    model = _complete_model(name, revision)
+    family = _family(name, revision)
+    adapter = adapter or adapter_named(family)
+    processor = _processor(name, revision, adapter)
+    model = _complete_model(name, revision, adapter)
     adapter.check(model, processor)
     adapter.layers(model)
     processor.tokenizer.padding_side = "left"
     digest = weights_digest(model)
-    precision = _precision(dtype, model.dtype, target)
-    model.to(device=target, dtype=precision)  # pyright: ignore[reportCallIssue] (transformers' wrapper hides `self`)
+    spread = device == "auto" or isinstance(device, Mapping)
+    first = "cuda" if torch.cuda.is_available() else "cpu"
+    target = torch.device(first if device is None or device == "auto" or isinstance(device, Mapping) else device)
+    model.to(dtype=_precision(dtype, model.dtype, target))  # pyright: ignore[reportCallIssue] (transformers' wrapper hides `self`)
+    if spread:
+        model = _spread(model, device)
+    else:
+        model.to(device=target)  # pyright: ignore[reportCallIssue] (transformers' wrapper hides `self`)
     return LoadedModel(
         model=model.eval(),
         processor=processor,
@@ -94,9 +123,19 @@ def weights_digest(model: PreTrainedModel) -> str:
 
     `"sha256:" + sha256` over the sorted names, each with dtype, shape and bytes, each part preceded by its
     length. The device does not enter; the precision does.
+
+    Raises:
+        ModelError: weights are not in memory.
     """
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    weights = sorted(model.state_dict().items())
+    absent = [name for name, tensor in weights if tensor.is_meta]
+    if absent:
+        raise ModelError(
+            f"{len(absent)} weights are offloaded, first {absent[0]!r}, so the model has no digest now. "
+            "Use the digest that was taken when it was loaded."
+        )
+    for name, tensor in weights:
         for part in (name.encode(), f"{tensor.dtype}{tuple(tensor.shape)}".encode(), _raw(tensor)):
             digest.update(len(part).to_bytes(8, "little"))
             digest.update(part)
@@ -106,6 +145,22 @@ def weights_digest(model: PreTrainedModel) -> str:
 def _raw(tensor: Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data
+
+
+def _spread(model: PreTrainedModel, places: Any) -> PreTrainedModel:
+    try:
+        from accelerate import dispatch_model, infer_auto_device_map
+    except ImportError as error:
+        raise OptionError(
+            f"device is {places!r}, but accelerate, which spreads a model over devices, is not installed. "
+            "Install it with 'pip install accelerate', or name one device."
+        ) from error
+    if places == "auto":
+        whole: list[str] = sorted(model._no_split_modules or ())
+        places = infer_auto_device_map(model, no_split_module_classes=whole)
+    spread: nn.Module = dispatch_model(model, dict(places))
+    assert isinstance(spread, PreTrainedModel)
+    return spread
 
 
 def _precision(dtype: str, stored: torch.dtype, device: torch.device) -> torch.dtype:
@@ -139,22 +194,18 @@ def _family(name: str, revision: str | None) -> str:
     return config["model_type"]
 
 
-def _processor(name: str, revision: str | None) -> ProcessorMixin:
+def _processor(name: str, revision: str | None, adapter: AbstractAdapter) -> ProcessorMixin:
     try:
-        # Pillow on every machine: torchvision resizes differently, and pictures must not depend on what is installed.
-        return AutoProcessor.from_pretrained(name, revision=revision, backend="pil")
+        return adapter.open_processor(name, revision)
     except _UNREADABLE as error:
         _refuse(name, "the processor", "processor_config.json and tokenizer.json beside the weights", error)
 
 
-def _complete_model(name: str, revision: str | None) -> PreTrainedModel:
+def _complete_model(name: str, revision: str | None, adapter: AbstractAdapter) -> PreTrainedModel:
     try:
-        pair: Any = AutoModelForImageTextToText.from_pretrained(
-            name, revision=revision, dtype="auto", use_safetensors=True, output_loading_info=True
-        )
+        model, report = adapter.open_model(name, revision)
     except _UNREADABLE as error:
         _refuse(name, "the weights", "complete safetensors files that fit config.json", error)
-    model, report = pair
     missing = sorted(report["missing_keys"])
     if missing:
         raise ModelError(

@@ -1,0 +1,220 @@
+"""`unsee eval` and `unsee compare`: ask a model everything that a benchmark asks, and set the results side by side."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+
+import typer
+
+from unsee.cli_world import Json, Out, Seed
+from unsee.console import LIMITS, finish, say, show_table, stages_shown
+from unsee.errors import OptionError
+
+if TYPE_CHECKING:
+    from unsee.data.items import Protocol
+    from unsee.data.prompts import Style
+    from unsee.evals.judge import Judge
+    from unsee.evals.plan import Plan
+
+KEY = "UNSEE_JUDGE_KEY"
+"""Environment variable with the key for a judge's endpoint: a command line is seen by every user of the machine."""
+
+eval_app = typer.Typer()
+
+
+@eval_app.command()
+def eval(
+    model: Annotated[str, typer.Argument(help="Checkpoint folder, hub id, or 'world:llava' for the shipped one.")],
+    data: Annotated[str, typer.Option(help="The benchmark's folder or hub id; else a folder, DIR:CONFIG or .jsonl.")],
+    out: Out,
+    benchmark: Annotated[str | None, typer.Option(help="Name of a benchmark: its sets, prompts and measures.")] = None,
+    protocol: Annotated[
+        str, typer.Option(help="honest (split by person) or official (the release's splits, prompts and parsers).")
+    ] = "honest",
+    ratio: Annotated[int | None, typer.Option(help="Forget ratio in percent, where the benchmark has any.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Only this set of the benchmark; repeat.")] = None,
+    split: Annotated[
+        str, typer.Option(help="Without a benchmark: name of the set; 'sensitive' and 'strangers' expect refusals.")
+    ] = "forget_heldout",
+    eraser: Annotated[list[Path] | None, typer.Option("--eraser", help="Eraser folder; repeat to combine.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the row in tables; default: base, or erased with an eraser.")
+    ] = None,
+    measure: Annotated[
+        list[str] | None, typer.Option("--measure", help="Measure of docs/metrics.md; repeat. Default: the protocol's.")
+    ] = None,
+    judge: Annotated[
+        str, typer.Option(help=f"offline, or the address of an OpenAI-compatible endpoint (key in {KEY}).")
+    ] = "offline",
+    judge_model: Annotated[str, typer.Option(help="What the endpoint calls the model.")] = "",
+    never_knew: Annotated[
+        Path | None, typer.Option(help="Results of the model that never knew: warn where this one knew no more.")
+    ] = None,
+    style: Annotated[
+        str | None, typer.Option(help="Wording of prompts: plain (default), official (MLLMU-Bench's) or a benchmark's.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many questions a set, evenly spaced.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 64,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens; default 48.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask a model every question, write one row each and the figures they make; go on where a killed run stopped."""
+    from unsee.data import read
+    from unsee.data.items import Protocol
+    from unsee.data.prompts import Style
+    from unsee.evals.plan import planned_benchmark, planned_samples
+
+    _legal("protocol", protocol, get_args(Protocol))
+    if style is not None:
+        _legal("style", style, get_args(Style))
+    options: dict[str, Any] = {
+        "style": cast("Style | None", style),
+        "max_new_tokens": max_new_tokens,
+        "measures": measure or (),
+        "limit": limit,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
+    if benchmark is None:
+        if protocol != "honest" or ratio is not None or sets:
+            raise OptionError("--protocol, --ratio and --set need --benchmark. Name it, or leave them out.")
+        plan = planned_samples(data, split, read(data), **options)
+    else:
+        plan = planned_benchmark(benchmark, data, cast("Protocol", protocol), ratio, chosen=sets or (), **options)
+    if never_knew is not None and eraser:
+        raise OptionError(
+            "--never-knew asks what the model knew before anything was erased, but there is an --eraser. Pass it when "
+            "the base model is evaluated; 'unsee compare' checks again."
+        )
+    _run(model, plan, out, eraser or [], name, judge, judge_model, never_knew, as_json)
+
+
+@eval_app.command()
+def compare(
+    results: Annotated[list[str], typer.Argument(help="Results folders, or NAME=FOLDER to rename a row.")],
+    against: Annotated[str | None, typer.Option(help="Row that differences are taken from; default: base.")] = None,
+    never_knew: Annotated[str, typer.Option(help="Name of the row of the model that never knew.")] = "never_knew",
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Only this set; repeat. Default: all.")] = None,
+    modalities: Annotated[bool, typer.Option(help="Also apart for questions with and without picture.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for CSV, HTML, LaTeX and the picture.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Set results side by side: intervals over people, paired differences, and the forget-retain picture."""
+    from unsee.evals.compare import compare as compared
+    from unsee.evals.compare_tables import console_table, write_tables
+    from unsee.evals.frontier import draw, frontier
+    from unsee.evals.memorised import warning
+    from unsee.evals.results import knew, read_results
+
+    found = read_results(results)
+    table = compared(found, against, never_knew=never_knew, sets=sets or (), modalities=modalities, seed=seed)
+    named = {result.name: result for result in found}
+    warned = None
+    if "base" in named and never_knew in named:
+        warned = warning(knew(named["base"], named[never_knew]))
+    else:
+        warned = (
+            f"Not checked: whether the base model knew what is to be forgotten. That takes rows 'base' and "
+            f"{never_knew!r}; here are {list(named)}."
+        )
+    if warned:
+        say(warned)
+    show_table(console_table(table))
+    written: list[Path] = []
+    if out is not None:
+        written = write_tables(table, out)
+        if (shown := frontier(found, seed)) is not None:
+            written.append(draw(shown, out / "forget-retain.png"))
+        say(f"Wrote {', '.join(str(path) for path in written)}")
+    if any(result.settings["erasers"] for result in found):
+        say(LIMITS)
+    finish(
+        as_json,
+        {
+            "conditions": table.conditions,
+            "reference": table.reference,
+            "protocol": table.settings["protocol"],
+            "lines": len(table.lines),
+            "files": [str(path) for path in written],
+            "warning": warned,
+        },
+    )
+
+
+def _run(
+    model: str,
+    plan: "Plan",
+    out: Path,
+    eraser: list[Path],
+    name: str | None,
+    judge: str,
+    judge_model: str,
+    never_knew: Path | None,
+    as_json: bool,
+) -> None:
+    from unsee.erase.artifact import read_config
+    from unsee.erase.eraser import Eraser
+    from unsee.erase.profile import require_same_model
+    from unsee.evals.compare import compare as compared
+    from unsee.evals.compare_tables import console_table
+    from unsee.evals.evaluate import evaluate
+    from unsee.evals.memorised import warning
+    from unsee.evals.processes import launched
+    from unsee.evals.results import knew, read_result, require_comparable
+    from unsee.world.shipped import load_named
+
+    reference = None if never_knew is None else read_result(str(never_knew))
+    judging, judge_name = _judge(judge, judge_model)
+    processes = launched()
+    loaded = load_named(model)
+    erasers = [Eraser.from_pretrained(path) for path in eraser]
+    for one in erasers:
+        require_same_model(one.model, loaded, "eraser")
+    with stages_shown() as stages:
+        metrics = evaluate(
+            loaded,
+            plan,
+            out,
+            name or ("erased" if erasers else "base"),
+            erasers=erasers,
+            eraser_ids=[read_config(path, "eraser")["content_id"] for path in eraser],
+            judge=judging,
+            judge_name=judge_name,
+            processes=processes,
+            **({"stages": stages} if processes.main else {}),
+            note=lambda text: print(f"WARNING: {text}", file=sys.stderr),
+        )
+    if metrics is not None:
+        mine, warned = read_result(str(out)), None
+        if reference is not None:
+            require_comparable(mine, reference)
+            warned = warning(knew(mine, reference))
+        if warned:
+            say(warned)
+        show_table(console_table(compared([mine], seed=plan.seed)))
+        say(f"Saved {out}")
+        if erasers:
+            say(LIMITS)
+        settings, rows = metrics["settings"], metrics["rows"]
+        finish(as_json, {"out": str(out), "protocol": settings["protocol"], "rows": rows, "warning": warned})
+    processes.close()
+
+
+def _judge(address: str, model: str) -> "tuple[Judge, str]":
+    """The judge, and what results call it; never with its key."""
+    from unsee.evals.judge import judge_offline
+    from unsee.evals.judge_endpoint import EndpointJudge
+
+    if address == "offline":
+        return judge_offline, "offline"
+    if not model:
+        raise OptionError(f"the judge at {address!r} needs the name of its model. Pass it with --judge-model.")
+    return EndpointJudge(address, model, os.environ.get(KEY, "")), f"{model} at {address}"
+
+
+def _legal(name: str, got: str, legal: tuple[str, ...]) -> None:
+    if got not in legal:
+        raise OptionError(f"{name} is {got!r}, expected one of {list(legal)}. Pass one of these.")

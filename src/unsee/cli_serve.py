@@ -1,0 +1,70 @@
+"""`unsee serve`: steered answers over OpenAI's interface, in stock vLLM, by what a ledger says is in force."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unsee.console import finish, say, stages_shown
+from unsee.errors import OptionError
+
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Settings of the command: what it does not know is vLLM's."""
+
+
+def serve(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Checkpoint folder, hub id, or 'world:llava' for the shipped one.")],
+    ledger: Annotated[Path, typer.Option(envvar="UNSEE_LEDGER", help="Folder of the ledger: what is in force.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    tenants: Annotated[Path | None, typer.Option(help="TOML file of API keys and whose erasures are whose.")] = None,
+    read_layers: Annotated[
+        str | None, typer.Option(help="Layers that gates may read, as in 2,3,4,5; default: the ledger's.")
+    ] = None,
+    certify: Annotated[
+        Path | None, typer.Option(help="Write a parity certificate to this file and end; needs --prompts.")
+    ] = None,
+    prompts: Annotated[str | None, typer.Option(help="Questions for the certificate: folder or .jsonl.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
+) -> None:
+    """Serve a model steered by a ledger; further options go to vLLM, as in --max-model-len 2048.
+
+    Nothing is answered unsteered: without hooks, ledger or canary there is no server, and later 503.
+    """
+    from unsee.ledger.store import Ledger
+    from unsee.serve.launch import Options, run
+    from unsee.serve.launch import certify as write_certificate
+    from unsee.serve.seams import require_known
+    from unsee.serve.tenants import Tenants, read_tenants
+    from unsee.world.shipped import shipped
+
+    require_known()
+    path = str(shipped(model.removeprefix("world:"))) if model.startswith("world:") else model
+    layers = _layers(read_layers)
+    known = read_tenants(tenants) if tenants else Tenants()
+    options = Options(model, path, host, port, dtype, layers, known, tuple(context.args))
+    with Ledger(ledger) as opened:
+        if certify is None:
+            run(options, opened)
+            return
+        if prompts is None:
+            raise OptionError("a certificate compares answers: --prompts is needed, some of them about what is erased.")
+        with stages_shown() as stages:
+            made = write_certificate(options, opened, prompts, certify, stages)
+    verdict = "equal" if made["passed"] else "NOT equal"
+    say(
+        f"{verdict}: {made['same_tokens']} of {made['compared']} answers token by token, {made['same_verdicts']} "
+        f"verdicts, largest difference {made['largest_logprob_difference']:.2g} nats. Saved {certify}"
+    )
+    finish(as_json, {name: value for name, value in made.items() if name != "differences"})
+    if not made["passed"]:
+        raise typer.Exit(1)
+
+
+def _layers(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({int(part) for part in (text or "").split(",") if part}))
+    except ValueError as error:
+        raise OptionError(f"--read-layers is {text!r}, expected whole numbers as in 2,3,4,5") from error

@@ -1,0 +1,119 @@
+"""`unsee sweep`: the honest table, and the papers' ablations, on the built-in world."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from unsee.cli_world import Json, Out, Seed
+from unsee.console import finish, say, show_table, stages_shown
+from unsee.errors import OptionError, SaveError
+
+
+def sweep(
+    name: Annotated[str, typer.Argument(help="honest, or an ablation; 'list' names them.")],
+    out: Out = Path("sweep-out"),
+    model: Annotated[str, typer.Option(help="Checkpoint that knows the world.")] = "world:llava",
+    never_knew: Annotated[
+        str | None, typer.Option(help="Checkpoint that was never taught split 0 at 10 %.")
+    ] = "world:llava-never-knew",
+    world_seed: Annotated[int, typer.Option(help="Of the world that the checkpoints know.")] = 0,
+    ratio: Annotated[list[float] | None, typer.Option(help="Share forgotten; repeat. honest: 0.05 0.1 0.15.")] = None,
+    split_seed: Annotated[list[int] | None, typer.Option(help="Who is forgotten; repeat. honest: 0 1 2.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Run one sweep: a table on the terminal, a picture and every record in the folder; honest resumes by run."""
+    from unsee.sweeps.ablations import ABLATIONS, described
+
+    if name == "list":
+        say("honest: the default eraser against its bars")
+        for known in ABLATIONS:
+            say(f"{known}: {described(known)}")
+        return
+    if name != "honest" and name not in ABLATIONS:
+        raise OptionError(f"sweep is {name!r}, expected one of {['honest', *ABLATIONS]}")
+    if name == "honest":
+        rows = _honest(out, model, never_knew, world_seed, ratio or [0.05, 0.1, 0.15], split_seed or [0, 1, 2], seed)
+    else:
+        rows = _ablation(name, out, model, world_seed, (ratio or [0.1])[0], (split_seed or [0])[0], seed)
+    try:
+        (out / f"{name}.json").write_text(json.dumps({"schema": 1, "sweep": name, "rows": rows}, indent=1) + "\n")
+    except OSError as error:
+        raise SaveError(f"cannot write to {str(out)!r}: {error}. Choose another folder with --out.") from error
+    say(f"Wrote {out / name}.json and {out / name}.png")
+    finish(as_json, {"out": str(out), "rows": rows})
+
+
+def _honest(
+    out: Path, model: str, never_knew: str | None, world_seed: int, ratios: list[float], splits: list[int], seed: int
+) -> list[dict[str, Any]]:
+    from unsee.sweeps.honest import run_one, save_records, table
+    from unsee.sweeps.picture import draw_bars
+    from unsee.world.exam import Exam
+    from unsee.world.generate import World
+    from unsee.world.shipped import NEVER_KNEW_RATIO, NEVER_KNEW_SEED, load_named
+
+    world, loaded, records = World(world_seed), load_named(model), []
+    runs = [(ratio, split) for ratio in ratios for split in splits]
+    for number, (ratio, split) in enumerate(runs, 1):
+        path = out / "runs" / f"world{world_seed}-ratio{ratio:g}-split{split}-seed{seed}.jsonl"
+        if not path.exists():
+            say(f"run {number} of {len(runs)}: {ratio:.0%} forgotten, split {split}")
+            fits = never_knew is not None and (ratio, split) == (NEVER_KNEW_RATIO, NEVER_KNEW_SEED)
+            reference = load_named(never_knew) if fits and never_knew else None
+            with stages_shown() as stages:
+                made = run_one(loaded, Exam(world, split, ratio), never_knew=reference, seed=seed, stages=stages)
+            save_records(path, [{"run": path.stem, **record} for record in made])
+        records += [json.loads(line) for line in path.read_text().splitlines()]
+    rows = table(records, seed)
+    draw_bars(rows, len(runs), out / "honest.png")
+    shown = Table("split", "measure", "erased", "95 %", "bar", "base", "never knew", "n", "met")
+    for row in rows:
+        ours, limits = row["erased"], row["erased"]["ci95"]
+        shown.add_row(
+            row["split"],
+            row["measure"],
+            _percent(ours),
+            f"{100 * limits[0]:.1f} to {100 * limits[1]:.1f}" if limits else "",
+            f"{'>=' if row['least'] else '<='} {100 * row['limit']:g}",
+            _percent(row["base"]),
+            _percent(row["never_knew"]),
+            str(ours["n"]),
+            "yes" if row["met"] else "no",
+        )
+    show_table(shown)
+    say("percent; lost and refused against the base model's answers to the same questions")
+    return rows
+
+
+def _ablation(
+    name: str, out: Path, model: str, world_seed: int, ratio: float, split: int, seed: int
+) -> list[dict[str, Any]]:
+    from unsee.evals.intervals import summarise
+    from unsee.sweeps.ablations import ABLATIONS, as_rows, begin, described, run
+    from unsee.sweeps.honest import save_records
+    from unsee.sweeps.picture import draw_variants
+    from unsee.world.exam import Exam
+    from unsee.world.generate import World
+    from unsee.world.shipped import load_named
+
+    with stages_shown() as stages:
+        trial = begin(load_named(model), Exam(World(world_seed), split, ratio), stages)
+        records = run(trial, ABLATIONS[name])
+    save_records(out / "runs" / f"{name}.jsonl", records)
+    rows = as_rows(summarise(records, seed))
+    draw_variants(rows, described(name), out / f"{name}.png")
+    shown = Table("variant", "forget refused", "forget leaked", "unseen right", "unseen refused", "visible right")
+    columns = ("forget_refused", "forget_leaked", "retain_unseen_right", "retain_unseen_refused", "visible_right")
+    for row in rows:
+        shown.add_row(row["variant"], *(_percent(row[column]) for column in columns))
+    show_table(shown)
+    say(f"percent. {described(name)}")
+    return rows
+
+
+def _percent(rate: dict[str, Any] | None) -> str:
+    return "" if rate is None else "not fitted" if rate["value"] is None else f"{100 * rate['value']:.1f}"

@@ -1,0 +1,65 @@
+"""`unsee train`: change a model's weights by one of the published methods, and save another checkpoint."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unsee.cli_world import Json, Out, Seed
+from unsee.console import LIMITS, finish, say, stages_shown
+from unsee.errors import OptionError
+
+
+def train(
+    method: Annotated[str, typer.Argument(help="Method that changes weights; an unknown one lists them all.")],
+    model: Annotated[str, typer.Argument(help="Checkpoint folder, hub id, or 'world:llava' for the shipped one.")],
+    forget: Annotated[str, typer.Option(help="Questions about what is forgotten: folder, DIR:CONFIG or .jsonl.")],
+    retain: Annotated[str, typer.Option(help="Questions about what is kept.")],
+    out: Out,
+    recipe: Annotated[Path | None, typer.Option(help="TOML file with settings, as in recipes/.")] = None,
+    preset: Annotated[str | None, typer.Option(help="sane (default) or released.")] = None,
+    given: Annotated[list[str] | None, typer.Option("--set", help="One setting, NAME=VALUE; repeat.")] = None,
+    strangers: Annotated[str | None, typer.Option(help="Questions about people nobody was told of (ASRU).")] = None,
+    refusal: Annotated[list[str] | None, typer.Option(help="What to say instead (PO, DPO); repeat.")] = None,
+    report_to: Annotated[str | None, typer.Option(help="none, trackio, tensorboard, wandb...")] = None,
+    save_every: Annotated[int | None, typer.Option(help="Optimiser steps between checkpoints.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a model to forget; run again with the same options to go on after an interruption."""
+    from unsee.data import read
+    from unsee.train.produce import WEIGHT_METHODS, Job, produce
+    from unsee.train.recipe import Recipe, parsed_options, read_recipe
+    from unsee.train.rows import REFUSALS
+    from unsee.world.shipped import load_named
+
+    if method not in WEIGHT_METHODS:
+        raise OptionError(f"the method is {method!r}, expected one of {list(WEIGHT_METHODS)}. Pass one of these.")
+    written = read_recipe(recipe) if recipe else Recipe(method)
+    if written.method != method:
+        raise OptionError(
+            f"{recipe} is a recipe of {written.method!r}, and the method is {method!r}. Take one of them."
+        )
+    options = {**written.settings, **({"preset": preset} if preset else {}), **parsed_options(given or ())}
+    asked, kept, unknown = read(forget), read(retain), read(strangers) if strangers else []
+    loaded, start = load_named(model), time.monotonic()
+    with stages_shown() as stages:
+        job = Job(
+            loaded,
+            asked,
+            kept,
+            out,
+            strangers=unknown,
+            refusals=tuple(refusal or REFUSALS),
+            options=options,
+            seed=seed,
+            save_every=save_every or written.save_every,
+            report_to=report_to or written.report_to,
+            stages=stages,
+        )
+        result = produce(method, job)
+    seconds = time.monotonic() - start
+    say(f"Saved {out}  {result.digest[:19]}...   ({seconds:.0f} s)")
+    say(LIMITS)
+    finish(as_json, {"out": str(out), "method": method, "digest": result.digest, "seconds": round(seconds, 1)})

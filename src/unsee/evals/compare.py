@@ -1,0 +1,180 @@
+"""Conditions side by side: each figure with its interval over people, and its difference from a chosen one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from unsee.errors import OptionError
+from unsee.evals.measures.forget_quality import forget_quality
+from unsee.evals.results import Result
+from unsee.evals.roles import better, limits, role_of
+from unsee.evals.summary import applicable, by_modality
+from unsee.evals.values import Asked, Figure, Interval, Row, Value, asked, figure, figure_of, values_of
+
+
+@final
+@dataclass(frozen=True)
+class Difference:
+    """One condition less the reference, over questions that both were scored on.
+
+    Attributes:
+        value: mean of the differences, question by question.
+        interval: its 95 % limits over people, or None where they cannot be estimated.
+        n: pairs.
+    """
+
+    value: float
+    interval: Interval
+    n: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out no difference."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+
+
+@final
+@dataclass(frozen=True)
+class Cell:
+    """One condition's figure; no difference for the reference, nor where nothing pairs."""
+
+    condition: str
+    figure: Figure
+    difference: Difference | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Line:
+    """One rate or measure of one set, for every condition that has it."""
+
+    split: str
+    asked: Asked
+    measure: str
+    cells: dict[str, Cell]
+
+    @property
+    def better(self) -> str:
+        """Which way is good: higher, lower, same (as the never-knew model), or empty."""
+        return better(self.measure, role_of(self.split))
+
+
+@final
+@dataclass(frozen=True)
+class Comparison:
+    """A table.
+
+    Attributes:
+        conditions: names of the columns, in order.
+        reference: the one that differences are taken from.
+        lines: by set, then by measure.
+        settings: what all conditions share.
+    """
+
+    conditions: list[str]
+    reference: str
+    lines: list[Line]
+    settings: dict[str, Any]
+
+
+def compare(
+    results: Sequence[Result],
+    against: str | None = None,
+    *,
+    never_knew: str = "never_knew",
+    sets: Sequence[str] = (),
+    modalities: bool = False,
+    seed: int = 0,
+) -> Comparison:
+    """The table of results that `unsee.evals.results.read_results` has found comparable.
+
+    Args:
+        results: conditions, at least one.
+        against: name of the reference; by default "base", else the first.
+        never_knew: name of the condition that forget quality is measured against, where there is one.
+        sets: names of the sets to show; all by default.
+        modalities: also apart for questions with and without picture, where a set has both.
+        seed: of the bootstrap.
+
+    Raises:
+        OptionError: no condition has the reference's name, or there is no such set.
+    """
+    names = [result.name for result in results]
+    reference = against or ("base" if "base" in names else names[0])
+    if reference not in names:
+        raise OptionError(f"the reference is {reference!r}, expected one of {names}. Pass one of these with --against.")
+    if unknown := [name for name in sets if name not in results[0].splits()]:
+        raise OptionError(f"there is no set {unknown[0]!r} in the results: expected some of {results[0].splits()}.")
+    lines = []
+    for split in sets or results[0].splits():
+        rows = {result.name: [row for row in result.rows if row["split"] == split] for result in results}
+        measured = dict.fromkeys(name for result in results for name in result.settings["measures"])
+        ways: list[Asked] = [how for how, _ in by_modality(rows[reference])]
+        for how in ways if modalities else ways[:1]:
+            shown = {name: asked(own, how) for name, own in rows.items()}
+            for measure in (*rates_of(split), *applicable(measured, split)):
+                if cells := _cells(shown, measure, reference, seed):
+                    lines.append(Line(split, how, measure, cells))
+            if never_knew in names and role_of(split) == "forget" and (cells := _forget_quality(shown, never_knew)):
+                lines.append(Line(split, how, "forget-quality-log10", cells))
+    return Comparison(names, reference, lines, results[0].settings)
+
+
+def rates_of(split: str) -> tuple[str, ...]:
+    """The verdicts to read off a set first: what is forgotten is refused and not leaked, what is kept is right."""
+    return {"forget": ("refused", "leaked", "right"), "refuse": ("refused",), "keep": ("right", "refused")}[
+        role_of(split)
+    ]
+
+
+def paired(
+    values: Sequence[Value], others: Sequence[Value], within: tuple[float | None, float | None], seed: int = 0
+) -> Difference | None:
+    """Mean of `value - other` over what both have scored; None where they share nothing.
+
+    Pairs are made by person and key, never by place; people are resampled, each with all their pairs. Differences of
+    values within [low, high] lie within [low - high, high - low].
+    """
+    table = {(other.person, other.key): other.number for other in others}
+    gains = [
+        Value(value.person, value.key, value.number - other)
+        for value in values
+        if value.number is not None and (other := table.get((value.person, value.key))) is not None
+    ]
+    if not gains:
+        return None
+    low, high = within
+    found = figure_of(gains, (None, None) if low is None or high is None else (low - high, high - low), seed)
+    assert found.value is not None
+    return Difference(found.value, found.interval, found.n)
+
+
+def _cells(shown: dict[str, list[Row]], measure: str, reference: str, seed: int) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {}
+    for name, rows in shown.items():
+        found = figure(rows, measure, seed)
+        if found is None:
+            continue
+        difference = None
+        if name != reference:
+            columns = (values_of(side, measure) for side in (rows, shown[reference]))
+            difference = paired(*columns, limits(measure), seed)
+        cells[name] = Cell(name, found, difference)
+    return cells
+
+
+def _forget_quality(shown: dict[str, list[Row]], never_knew: str) -> dict[str, Cell]:
+    """Decimal logarithm of the p-value against the never-knew model, for each other condition with truth ratios."""
+    ratios = {name: [row.get("log_truth_ratio") for row in rows if _has_ratio(row)] for name, rows in shown.items()}
+    cells: dict[str, Cell] = {}
+    for name, rows in shown.items():
+        if name == never_knew or not ratios[name] or not ratios[never_knew]:
+            continue
+        found = forget_quality(ratios[name], ratios[never_knew])
+        people = len({row["person"] for row in rows if _has_ratio(row)})
+        cells[name] = Cell(name, Figure(found.log10, None, found.n, people, found.unscored))
+    return cells
+
+
+def _has_ratio(row: Row) -> bool:
+    return "truth-ratio-forget" in row["measures"]

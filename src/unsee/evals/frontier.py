@@ -1,0 +1,125 @@
+"""The forget-retain picture: what is still leaked of the forgotten against what is still right of the kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from unsee.errors import SaveError
+from unsee.evals.results import Result
+from unsee.evals.roles import role_of
+from unsee.evals.values import Figure, figure
+
+_FORGET = ("forget_heldout", "test")
+_KEEP = ("retain_unseen",)
+_SEEN = ("retain_fit", "calibration")
+"""Kept people that a fit has seen: shown only where nobody else is."""
+
+_COLOURS = ("#1f5f91", "#b0431e", "#3f7d4e", "#7a4f9a", "#8a6d1f", "#4a4f57")
+_MARKERS = "osD^vP"
+
+
+@final
+@dataclass(frozen=True)
+class Point:
+    """One condition: share of questions about the forgotten that leak, and of those about the kept that are right."""
+
+    condition: str
+    leaked: Figure
+    right: Figure
+
+
+@final
+@dataclass(frozen=True)
+class Frontier:
+    """What the picture shows.
+
+    Attributes:
+        forget: name of the set whose leaks are shown.
+        keep: name of the set whose right answers are shown.
+        points: one a condition, in order.
+    """
+
+    forget: str
+    keep: str
+    points: list[Point]
+
+
+def frontier(results: Sequence[Result], seed: int = 0) -> Frontier | None:
+    """What to draw: held-out questions and unseen people where there are any; None without both sides."""
+    splits = results[0].splits()
+    forget = _first(splits, "forget", _FORGET, ())
+    keep = _first(splits, "keep", _KEEP, _SEEN)
+    if forget is None or keep is None:
+        return None
+    points = []
+    for result in results:
+        leaked = figure([row for row in result.rows if row["split"] == forget], "leaked", seed)
+        right = figure([row for row in result.rows if row["split"] == keep], "right", seed)
+        if leaked is not None and right is not None and leaked.value is not None and right.value is not None:
+            points.append(Point(result.name, leaked, right))
+    return Frontier(forget, keep, points) if points else None
+
+
+def draw(found: Frontier, path: Path) -> Path:
+    """Draw it as PNG; the good corner is at the lower right.
+
+    Raises:
+        SaveError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(5.4, 4.4), layout="constrained")
+    axes = canvas.add_subplot()
+    for number, point in enumerate(found.points):
+        x, y = point.right, point.leaked
+        axes.errorbar(
+            [100 * (x.value or 0)],
+            [100 * (y.value or 0)],
+            xerr=_bars(x),
+            yerr=_bars(y),
+            fmt=_MARKERS[number % len(_MARKERS)],
+            color=_COLOURS[number % len(_COLOURS)],
+            elinewidth=1,
+            capsize=2,
+            label=point.condition,
+            clip_on=False,
+        )
+    axes.set(xlim=(0, 100), ylim=(0, 100))
+    axes.grid(color="#dfe1e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.set_xlabel(f"right on {found.keep} (%), {_sample([point.right for point in found.points])}")
+    axes.set_ylabel(f"leaked on {found.forget} (%), {_sample([point.leaked for point in found.points])}")
+    axes.set_title("bars: 95 % bootstrap interval over people, one run each", fontsize=9, color="#5d646e")
+    axes.legend(loc="best", frameon=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        canvas.savefig(path, dpi=160, metadata={"Software": None})
+    except OSError as error:
+        raise SaveError(f"cannot write {str(path)!r}: {error}. Choose another folder with --out.") from error
+    return path
+
+
+def _first(splits: Sequence[str], role: str, favoured: Sequence[str], last: Sequence[str]) -> str | None:
+    own = [name for name in splits if role_of(name) == role]
+    ordered = [name for name in favoured if name in own] + [name for name in own if name not in last] + own
+    return ordered[0] if ordered else None
+
+
+def _bars(found: Figure) -> list[list[float]] | None:
+    if found.interval is None or found.value is None:
+        return None
+    low, high = found.interval
+    # A percentile interval need not hold the mean.
+    return [[100 * max(0.0, found.value - low)], [100 * max(0.0, high - found.value)]]
+
+
+def _sample(figures: Sequence[Figure]) -> str:
+    counts, people = ({getattr(one, name) for one in figures} for name in ("n", "people"))
+    return f"n = {_span(counts)}, {_span(people)} people"
+
+
+def _span(numbers: set[int]) -> str:
+    return str(min(numbers)) if len(numbers) == 1 else f"{min(numbers)} to {max(numbers)}"

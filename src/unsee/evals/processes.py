@@ -1,0 +1,58 @@
+"""One process or several: which of them this is, and how they wait for each other."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from unsee.errors import OptionError
+
+
+def _nothing() -> None:
+    pass
+
+
+@final
+@dataclass(frozen=True)
+class Processes:
+    """The processes of one evaluation.
+
+    Attributes:
+        index: of this one, from 0, which is the one that shows and merges.
+        count: how many there are.
+        wait: returns when all have called it.
+        close: takes leave of the others.
+    """
+
+    index: int = 0
+    count: int = 1
+    wait: Callable[[], None] = _nothing
+    close: Callable[[], None] = _nothing
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the one that shows and merges."""
+        return self.index == 0
+
+
+def launched() -> Processes:
+    """The processes that `accelerate launch` or `torchrun` has started, this one alone where neither has.
+
+    On CUDA each gets its own device, before a model is loaded; without CUDA they speak through gloo.
+
+    Raises:
+        OptionError: several processes were launched and accelerate is not installed.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Processes()
+    import torch
+
+    try:
+        from accelerate import PartialState
+    except ImportError:
+        raise OptionError(
+            f"{os.environ['WORLD_SIZE']} processes were launched, which needs accelerate. Install it with "
+            "pip install 'unsee[accelerate]', or start one process."
+        ) from None
+    state = PartialState(cpu=not torch.cuda.is_available())
+    return Processes(state.process_index, state.num_processes, state.wait_for_everyone, state.destroy_process_group)

@@ -1,0 +1,175 @@
+"""From rows to the numbers behind one figure of a table: one value a question, or one a group of questions."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+from unsee.evals.choices import GROUPED
+from unsee.evals.intervals import bootstrap_ci
+from unsee.evals.measures.fluency import distinct_n
+from unsee.evals.measures.keywords import extraction
+from unsee.evals.measures.modality import all_modal_accuracy, all_modal_error, modality_gap
+from unsee.evals.measures.rouge import umu_aligned_rouge
+from unsee.evals.roles import RATES, limits
+
+Row = Mapping[str, Any]
+Asked = Literal["both", "image", "text"]
+"""Questions over a picture, those without one, or both together."""
+
+Interval = tuple[float, float] | None
+
+
+@final
+@dataclass(frozen=True)
+class Value:
+    """What one question, or one group of them, contributes.
+
+    Attributes:
+        person: whom it is about: people are resampled, not questions.
+        key: what to pair it by, the same in every results folder.
+        number: the value, or None where it is unscored.
+    """
+
+    person: str
+    key: str
+    number: float | None
+
+
+@final
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a table.
+
+    Attributes:
+        value: mean of the scored values, None where there is none.
+        interval: its 95 % limits over people, or None where they cannot be estimated.
+        n: scored values.
+        people: whom they are about.
+        unscored: values that should be there and are not.
+    """
+
+    value: float | None
+    interval: Interval
+    n: int
+    people: int
+    unscored: int
+
+
+def asked(rows: Iterable[Row], how: Asked) -> list[Row]:
+    """The rows that were asked so."""
+    return [row for row in rows if how == "both" or (row["image"] is not None) == (how == "image")]
+
+
+def values_of(rows: Sequence[Row], name: str) -> list[Value]:
+    """Every value of one rate or measure; none where it applies to no row.
+
+    A group stands for its questions by the id that they share: UMU-Bench's question over a picture and as text, and the
+    paraphrases of one of FIUBench's.
+
+    Args:
+        rows: of one set.
+        name: of `unsee.evals.roles.RATES` or of `unsee.evals.choices.MEASURES`.
+    """
+    if name in RATES:
+        return [_value(row, row[RATES[name]]) for row in rows]
+    if name not in GROUPED:
+        return [_value(row, row["measures"][name]) for row in rows if name in row["measures"]]
+    if name.startswith("ape-"):
+        return _paraphrases(rows, GROUPED[name], worst=name == "ape-worst")
+    return _pairs(rows, name) if name in _OF_PAIR else []
+
+
+def figure(rows: Sequence[Row], name: str, seed: int = 0) -> Figure | None:
+    """A rate or measure over rows; None where it applies to none of them.
+
+    `distinct-2` counts over all answers together, so it has no interval.
+    """
+    if name == "distinct-2":
+        found = distinct_n(row["answer"] for row in rows)
+        people = {row["person"] for row in rows}
+        return Figure(found.value, None, found.n, len(people), found.unscored) if rows else None
+    values = values_of(rows, name)
+    return figure_of(values, limits(name), seed) if values else None
+
+
+def figure_of(values: Sequence[Value], within: tuple[float | None, float | None], seed: int = 0) -> Figure:
+    """Mean and interval of values that lie within these limits, None being no limit."""
+    kept = [(value.person, value.number) for value in values if value.number is not None]
+    people, numbers = [person for person, _ in kept], [number for _, number in kept]
+    mean = math.fsum(numbers) / len(numbers) if numbers else None
+    interval = interval_of(numbers, people, within, seed)
+    return Figure(mean, interval, len(kept), len(set(people)), len(values) - len(kept))
+
+
+def interval_of(
+    numbers: Sequence[float], people: Sequence[str], within: tuple[float | None, float | None], seed: int = 0
+) -> Interval:
+    """95 % limits of a mean by resampling people.
+
+    Where all P people have the same mean c, resampling would claim certainty. Then up to a share `u = z^2 / (P + z^2)`
+    of all people may still differ (Wilson's upper limit for 0 of P), by as much as the limits allow:
+    `[c - u (c - low), c + u (high - c)]`. Without limits there is no interval.
+    """
+    means = _means(numbers, people)
+    if len(means) < 2:
+        return None
+    if max(means) - min(means) > 1e-12:
+        return bootstrap_ci(numbers, people, seed=seed)
+    low, high = within
+    unseen = bootstrap_ci([0.0] * len(means), [str(person) for person in range(len(means))])
+    if low is None or high is None or unseen is None:
+        return None
+    mean, share = means[0], unseen[1]
+    return mean - share * (mean - low), mean + share * (high - mean)
+
+
+def _means(numbers: Sequence[float], people: Sequence[str]) -> list[float]:
+    own: dict[str, list[float]] = {}
+    for person, number in zip(people, numbers, strict=True):
+        own.setdefault(person, []).append(number)
+    return [math.fsum(mine) / len(mine) for mine in own.values()]
+
+
+def _value(row: Row, number: float | bool | None) -> Value:
+    return Value(str(row["person"]), str(row["id"]), None if number is None else float(number))
+
+
+_OF_PAIR: Mapping[str, Callable[[float, float], float | None]] = {
+    "all-modal-accuracy": lambda picture, text: all_modal_accuracy([picture == 1], [text == 1]).value,
+    "all-modal-error": lambda picture, text: all_modal_error([picture == 1], [text == 1]).value,
+    "modality-gap": lambda picture, text: modality_gap([picture == 1], [text == 1]).value,
+    "rougeL-umu-forget": lambda picture, text: umu_aligned_rouge(picture, text, forget=True),
+    "rougeL-umu-retain": lambda picture, text: umu_aligned_rouge(picture, text, forget=False),
+}
+
+
+def _pairs(rows: Sequence[Row], name: str) -> list[Value]:
+    """One value a question that was asked in both modalities; a pair with one side unscored is unscored."""
+    sides: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        modality = "text" if row["image"] is None else "image"
+        sides.setdefault(row["id"].replace(f"/{modality}/", "/"), {})[modality] = row
+    found = []
+    for key, pair in sides.items():
+        if pair.keys() != {"image", "text"}:
+            continue
+        for made_of in GROUPED[name]:
+            if all(made_of in row["measures"] for row in pair.values()):
+                picture, text = (pair[side]["measures"][made_of] for side in ("image", "text"))
+                number = None if picture is None or text is None else _OF_PAIR[name](picture, text)
+                found.append(Value(str(pair["image"]["person"]), key, number))
+    return found
+
+
+def _paraphrases(rows: Sequence[Row], made_of: Sequence[str], *, worst: bool) -> list[Value]:
+    """One value a question, over its paraphrases."""
+    facts: dict[str, list[Row]] = {}
+    for row in rows:
+        question, mark, _ = row["id"].rpartition("/paraphrased/")
+        if mark and made_of[0] in row["measures"]:
+            facts.setdefault(question, []).append(row)
+    return [
+        Value(str(about[0]["person"]), key, extraction([row["measures"][made_of[0]] for row in about], worst=worst))
+        for key, about in facts.items()
+    ]

@@ -1,0 +1,180 @@
+"""Qwen2.5-VL and Qwen3-VL: a tower that reads pictures at their own resolution, and a decoder with positions in 3D.
+
+DeepStack (Qwen3-VL) adds picture features to the first blocks' outputs; a block's input, which is read and steered,
+has them already.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+import transformers
+from PIL import Image
+from torch import nn
+from transformers import (
+    PreTrainedModel,
+    ProcessorMixin,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLForConditionalGeneration,
+)
+
+from unsee.data.samples import Picture
+from unsee.errors import DataError, ImageError, ModelError
+from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, require_blocks, require_prompting
+from unsee.models.patches import patchify, unpatchify
+from unsee.shapes import Float, Tensor
+
+# The limit of the family's own resizing.
+_LONGEST_STRIP = 200
+
+
+# The classes of transformers insist on a video processor, and that on torchvision. Pictures need neither. The names
+# are those of transformers, because a saved directory carries them.
+
+
+class Qwen2_5_VLProcessor(transformers.Qwen2_5_VLProcessor):
+    """That of transformers for pictures and text alone, so that no torchvision is needed."""
+
+    def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:
+        """As in transformers, without `video_processor`."""
+        super().__init__(image_processor, tokenizer, None, chat_template=chat_template)
+
+    def to_dict(self) -> dict[str, Any]:
+        """With the settings of a video processor, so that others open the directory whole."""
+        return super().to_dict() | {"video_processor": _video_settings(self, "Qwen2VLVideoProcessor")}
+
+
+class Qwen3VLProcessor(transformers.Qwen3VLProcessor):
+    """That of transformers for pictures and text alone, so that no torchvision is needed."""
+
+    def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:
+        """As in transformers, without `video_processor`."""
+        super().__init__(image_processor, tokenizer, None, chat_template=chat_template)
+
+    def to_dict(self) -> dict[str, Any]:
+        """With the settings of a video processor, so that others open the directory whole."""
+        return super().to_dict() | {"video_processor": _video_settings(self, "Qwen3VLVideoProcessor")}
+
+
+@final
+@dataclass(frozen=True)
+class QwenAdapter(AbstractAdapter):
+    """Names the parts of a Qwen vision-language model (transformers 5: `model.language_model.layers`).
+
+    Attributes:
+        family: `config.model_type`.
+        model_class: what transformers calls the model.
+        processor_class: what reads its pictures and writes its prompts.
+    """
+
+    family: str
+    model_class: type[PreTrainedModel]
+    processor_class: type[ProcessorMixin]
+
+    def open_processor(self, name: str, revision: str | None) -> ProcessorMixin:
+        """The processor for pictures and text; clips are not read."""
+        return self.processor_class.from_pretrained(name, revision=revision or "main", backend="pil")
+
+    def text_model(self, model: PreTrainedModel) -> nn.Module:
+        """The causal decoder, `model.model.language_model`."""
+        if not isinstance(model, self.model_class):
+            raise ModelError(
+                f"got a {type(model).__name__}, expected a {self.model_class.__name__}. "
+                "Load it with unsee.models.load.load, which picks the adapter."
+            )
+        return model.get_submodule("model.language_model")
+
+    def layers(self, model: PreTrainedModel) -> list[nn.Module]:
+        """Blocks of the decoder; the vision tower's blocks are never among them."""
+        return require_blocks(self.text_model(model).get_submodule("layers"), model)
+
+    def check(self, model: PreTrainedModel, processor: ProcessorMixin) -> None:
+        """Refuse a processor that cuts pictures otherwise than the tower reads them, or marks them otherwise."""
+        own, config, vision = self._own(processor), model.config, model.config.vision_config
+        cut = own.image_processor
+        needed = [
+            ("patch_size", cut.patch_size, vision.patch_size),
+            ("temporal_patch_size", cut.temporal_patch_size, vision.temporal_patch_size),
+            ("merge_size", cut.merge_size, vision.spatial_merge_size),
+            (f"token id of {own.image_token!r}", own.image_token_id, config.image_token_id),
+        ]
+        for name, got, expected in needed:
+            if got != expected:
+                raise ModelError(
+                    f"the processor's {name} is {got!r}, but the model needs {expected!r} to place its picture "
+                    "tokens. Copy the processor files of the base model beside the weights."
+                )
+        require_prompting(own)
+
+    def image_token(self, processor: ProcessorMixin) -> str:
+        """`<|image_pad|>`, unless the tokenizer names another."""
+        return self._own(processor).image_token
+
+    def foreign_tokens(self, processor: ProcessorMixin) -> tuple[str, ...]:
+        """`<|video_pad|>`: clips are not read."""
+        return (self._own(processor).video_token,)
+
+    def readable(self, picture: Picture) -> Image.Image:
+        """The decoded picture; a strip has no size that the tower takes."""
+        image = picture.load()
+        if max(image.size) > _LONGEST_STRIP * min(image.size):
+            raise ImageError(
+                f"picture {picture.id!r} is {image.width} x {image.height} pixels, expected neither side to be more "
+                f"than {_LONGEST_STRIP} times the other. Crop it, or remove its row."
+            )
+        return image
+
+    def image_normalisation(self, processor: ProcessorMixin) -> tuple[Channels, Channels]:
+        """Mean and standard deviation of the image processor."""
+        return normalisation_of(self._own(processor))
+
+    def pixels(self, processor: ProcessorMixin, pictures: Sequence[Picture]) -> Float[Tensor, "N C H W"]:
+        """The processor's own resize and rescale, put together again from its patches."""
+        images = [self.readable(picture) for picture in pictures]
+        cut = self._own(processor).image_processor
+        batch = cut(images, do_normalize=False, return_tensors="pt")
+        sizes = [(down, across) for _, down, across in batch["image_grid_thw"].tolist()]
+        if len(set(sizes)) > 1:
+            shown = ", ".join(f"{across * cut.patch_size} x {down * cut.patch_size}" for down, across in set(sizes))
+            raise DataError(
+                f"{len(images)} pictures keep {len(set(sizes))} resolutions ({shown}), so they are no one tensor. "
+                "Expected pictures of one size: pass them one by one, or resize them."
+            )
+        return unpatchify(
+            batch["pixel_values"].float(), sizes[0], cut.patch_size, cut.merge_size, cut.temporal_patch_size
+        )
+
+    def model_inputs(self, processor: ProcessorMixin, pixels: Float[Tensor, "N C H W"]) -> dict[str, Tensor]:
+        """`pixel_values`, one row per patch, and `image_grid_thw`, one row per picture."""
+        cut = self._own(processor).image_processor
+        down, across = (side // cut.patch_size for side in pixels.shape[-2:])
+        patches = patchify(self.normalise(processor, pixels), cut.patch_size, cut.merge_size, cut.temporal_patch_size)
+        grid = torch.tensor([[1, down, across]] * len(pixels), device=pixels.device)
+        return {"pixel_values": patches, "image_grid_thw": grid}
+
+    def _own(self, processor: ProcessorMixin) -> Any:
+        # The parent, so that a processor which reads clips too is as good.
+        if not isinstance(processor, self.processor_class.__bases__):
+            raise ModelError(
+                f"the checkpoint's processor is a {type(processor).__name__}, expected a "
+                f"{self.processor_class.__name__}. Copy the processor files of the base model beside the weights."
+            )
+        return processor
+
+
+def _video_settings(processor: Any, kind: str) -> dict[str, Any]:
+    cut = processor.image_processor
+    return {
+        "video_processor_type": kind,
+        "patch_size": cut.patch_size,
+        "temporal_patch_size": cut.temporal_patch_size,
+        "merge_size": cut.merge_size,
+        "image_mean": list(cut.image_mean),
+        "image_std": list(cut.image_std),
+        "size": dict(cut.size),
+    }
+
+
+QWEN2_5_VL = QwenAdapter("qwen2_5_vl", Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor)
+QWEN3_VL = QwenAdapter("qwen3_vl", Qwen3VLForConditionalGeneration, Qwen3VLProcessor)

@@ -1,0 +1,151 @@
+"""What vLLM loads in every process by the entry point `vllm.general_plugins`: hooks before any graph is made.
+
+An engine is steered if its `additional_config` has the key `unsee`, which `engine_options` writes; vLLM makes it part
+of the key of its compilation cache. Every other engine on the machine runs as if this package were not there.
+"""
+
+import sys
+from collections.abc import Mapping
+from functools import wraps
+from itertools import count
+from typing import Any
+
+from unsee.serve import runners
+from unsee.serve.errors import EngineError
+from unsee.serve.seams import part, require_known
+from unsee.serve.tracking import NO_SET, SET
+
+KEY = "unsee"
+FORMAT = 1
+
+_LOADER = "vllm.model_executor.model_loader.base_loader:BaseModelLoader"
+_HASHES = "vllm.v1.core.kv_cache_utils"
+_NUMBERS = count()
+
+
+def engine_options(read_layers: tuple[int, ...]) -> dict[str, Any]:
+    """What an engine must be started with, as arguments of `vllm.LLM` or `AsyncEngineArgs`.
+
+    Args:
+        read_layers: layers that gates may read, now or later.
+    """
+    return {
+        "additional_config": {KEY: {"format": FORMAT, "read_layers": list(read_layers)}},
+        "worker_extension_cls": "unsee.serve.worker.SteeringWorker",
+    }
+
+
+def register() -> None:
+    """Called by vLLM in every process, possibly more than once."""
+    loader = part(_LOADER)
+    if getattr(loader.load_model, "unsee", False):
+        return
+    require_known()
+    _keep_steered_blocks_private()
+    _split_graphs_at_the_operator()
+    original = loader.load_model
+
+    @wraps(original)
+    def load_model(self: Any, vllm_config: Any, model_config: Any, *args: Any, **kwargs: Any) -> Any:
+        settings = settings_of(vllm_config)
+        if settings is None or model_config is not vllm_config.model_config:
+            return original(self, vllm_config, model_config, *args, **kwargs)
+        require_steerable(vllm_config)
+        _read_flat_tower_names()
+        model = original(self, vllm_config, model_config, *args, **kwargs)
+        _hook(model, vllm_config)
+        return model
+
+    load_model.unsee = True
+    loader.load_model = load_model
+
+
+def settings_of(vllm_config: Any) -> Mapping[str, Any] | None:
+    """This package's part of an engine's configuration.
+
+    Raises:
+        EngineError: written by another version.
+    """
+    given = vllm_config.additional_config
+    settings = given.get(KEY) if isinstance(given, dict) else None
+    if settings is not None and settings.get("format") != FORMAT:
+        raise EngineError(
+            f"additional_config.{KEY} is of format {settings.get('format')!r}, this unsee writes {FORMAT}. "
+            "Start all processes with one version of unsee."
+        )
+    return settings
+
+
+def require_steerable(vllm_config: Any) -> None:
+    """Refuse an engine in which some token could pass unread or unsteered.
+
+    Raises:
+        EngineError: names the option.
+    """
+    parallel, compilation = vllm_config.parallel_config, vllm_config.compilation_config
+    graphs = getattr(compilation.cudagraph_mode, "name", "NONE")
+    refused = {
+        "speculative decoding": vllm_config.speculative_config is not None,
+        "pipeline parallelism": parallel.pipeline_parallel_size > 1,
+        "decode context parallelism": getattr(parallel, "decode_context_parallel_size", 1) > 1,
+        "prefill context parallelism": getattr(parallel, "prefill_context_parallel_size", 1) > 1,
+        "batches cut in two (enable_dbo)": bool(parallel.use_ubatching),
+        "transfer of cached states (kv_transfer_config)": vllm_config.kv_transfer_config is not None,
+        "LoRA adapters": vllm_config.lora_config is not None,
+        f"graphs of whole steps (cudagraph_mode {graphs})": graphs not in ("NONE", "PIECEWISE"),
+    }
+    wrong = [name for name, on in refused.items() if on]
+    if wrong:
+        raise EngineError(
+            f"the engine is started with {', '.join(wrong)}, under which steering could not be guaranteed. Expected "
+            "none of them; switch them off (for graphs: cudagraph_mode PIECEWISE)."
+        )
+
+
+def _hook(model: Any, vllm_config: Any) -> None:
+    from unsee.serve import operator
+    from unsee.serve.blocks import decoder_blocks
+
+    number = next(_NUMBERS)
+    operator.install(decoder_blocks(model, vllm_config.model_config.hf_config), number)
+    model.unsee_number = number
+    found = [cls for name in runners.CLASSES if (cls := runners.loaded(name, sys.modules)) is not None]
+    if not found:
+        raise EngineError(
+            f"none of vLLM's model runners {list(runners.CLASSES)} is loaded in this process, so nothing would say "
+            "which token is which. Use a platform whose runner derives from one of them."
+        )
+    for cls in found:
+        runners.follow(cls)
+
+
+def _keep_steered_blocks_private() -> None:
+    """Blocks from the last prompt token on may hold steered states: nobody else may find them in the cache."""
+    module = part(_HASHES)
+    original = module.generate_block_hash_extra_keys
+
+    @wraps(original)
+    def extra_keys(request: Any, start_token_idx: int, end_token_idx: int, start_mm_idx: int) -> Any:
+        keys, following = original(request, start_token_idx, end_token_idx, start_mm_idx)
+        extra = getattr(request.sampling_params, "extra_args", None) or {}
+        if end_token_idx < request.num_prompt_tokens or extra.get(SET) == NO_SET:
+            return keys, following
+        return (*(keys or ()), (KEY, request.request_id)), following
+
+    module.generate_block_hash_extra_keys = extra_keys
+
+
+def _split_graphs_at_the_operator() -> None:
+    """Graphs are cut where attention is, and here: both depend on what the host knows of a step."""
+    config = part("vllm.config.compilation:CompilationConfig")
+    config._attention_ops = [*config._attention_ops, "unsee::steer"]
+
+
+def _read_flat_tower_names() -> None:
+    """Find CLIP's weights one level higher than vLLM 0.32 looks: transformers 5 saves them there."""
+    import re
+
+    llava = part("vllm.model_executor.models.llava:LlavaForConditionalGeneration")
+    mapper = part("vllm.model_executor.models.utils:WeightsMapper")
+    flat = {re.compile(r"^(model\.)?vision_tower\.(?!vision_model\.)"): "vision_tower.vision_model."}
+    llava.hf_to_vllm_mapper = mapper(orig_to_new_regex=flat) | llava.hf_to_vllm_mapper

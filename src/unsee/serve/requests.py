@@ -1,0 +1,214 @@
+"""What a client may ask: a part of OpenAI's chat completions, written down once for the check and for the schema.
+
+Left out is what would tell more than an answer, or force one past a refusal: prompt log-probabilities, echo, biases on
+tokens, least lengths, grammars, and answers begun by the client.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from unsee.serve.errors import RefusedError
+from unsee.serve.tracking import SET, TICKET
+
+MOST_PICTURES = 8
+_Text = Annotated[str, Field(max_length=100_000)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class TextPart(_Strict):
+    """A piece of text."""
+
+    type: Literal["text"]
+    text: _Text
+
+
+class PictureUrl(_Strict):
+    """A picture as a data URL."""
+
+    url: Annotated[str, Field(description="data:image/png;base64,...", pattern=r"^data:image/")]
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class PicturePart(_Strict):
+    """A picture."""
+
+    type: Literal["image_url"]
+    image_url: PictureUrl
+
+
+Part = Annotated[TextPart | PicturePart, Field(discriminator="type")]
+
+
+class UserTurn(_Strict):
+    """What the user says."""
+
+    role: Literal["user"]
+    content: _Text | Annotated[list[Part], Field(min_length=1, max_length=64)]
+    name: Annotated[str, Field(max_length=64)] | None = None
+
+
+class OtherTurn(_Strict):
+    """What the system or the assistant said."""
+
+    role: Literal["system", "assistant"]
+    content: _Text
+
+
+Turn = Annotated[UserTurn | OtherTurn, Field(discriminator="role")]
+
+
+class StreamOptions(_Strict):
+    """How to stream."""
+
+    include_usage: bool = False
+
+
+class Extras(_Strict):
+    """Beside OpenAI's fields, through `extra_body`."""
+
+    erasures: list[Annotated[str, Field(pattern=r"^r-[0-9a-f]{16}$")]] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Requests of the ledger to add to what is in force; nothing can be taken away.",
+    )
+
+
+class ChatRequest(_Strict):
+    """A chat completion."""
+
+    model: Annotated[str, Field(max_length=512)]
+    messages: Annotated[list[Turn], Field(min_length=1, max_length=256)]
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    n: Annotated[int, Field(ge=1, le=8)] | None = None
+    seed: Annotated[int, Field(ge=0, le=2**31)] | None = None
+    stop: (
+        Annotated[str, Field(min_length=1, max_length=200)]
+        | Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=4)]
+        | None
+    ) = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: Annotated[str, Field(max_length=256)] | None = None
+    unsee: Extras = Field(default_factory=Extras)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.messages[-1].role != "user":
+            raise ValueError("the last message must be the user's")
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options needs stream")
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs")
+        return self
+
+
+def parse(body: bytes, markers: Sequence[str]) -> ChatRequest:
+    """A request from its bytes.
+
+    Args:
+        body: JSON.
+        markers: tokens that stand for a picture, which no text may hold.
+
+    Raises:
+        RefusedError: names the field; never what the client wrote in it.
+    """
+    try:
+        value = json.loads(body, parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode()  # half characters cannot be answered about
+        request = ChatRequest.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(step) for step in first["loc"] if not isinstance(step, str) or len(step) <= 64)
+        raise RefusedError(f"{place or 'request'}: {first['msg']:.200}", "request") from error
+    except (ValueError, RecursionError) as error:
+        raise RefusedError("The body is no JSON object in UTF-8.", "request") from error
+    if any(marker in text for text in _texts(request) for marker in markers):
+        raise RefusedError("A text holds a marker that stands for a picture. Send pictures as parts.", "request")
+    if sum(1 for _ in pictures(request)) > MOST_PICTURES:
+        raise RefusedError(f"More than {MOST_PICTURES} pictures in one request.", "request")
+    return request
+
+
+def pictures(request: ChatRequest) -> Iterator[PictureUrl]:
+    """Every picture of a request, in order."""
+    for turn in request.messages:
+        if not isinstance(turn.content, str):
+            yield from (part.image_url for part in turn.content if isinstance(part, PicturePart))
+
+
+def forwarded(request: ChatRequest, set_name: str, ticket: str, special_tokens: bool, salt: str | None) -> bytes:
+    """What the engine's server is asked, with what the policy says and nothing that the client said about it."""
+    body: dict[str, Any] = request.model_dump(exclude={"unsee"}, exclude_none=True)
+    body |= {"vllm_xargs": {SET: set_name, TICKET: ticket}, "add_special_tokens": special_tokens}
+    if salt is not None:
+        body["cache_salt"] = salt
+    return json.dumps(body).encode()
+
+
+def schema(title: str, version: str) -> dict[str, Any]:
+    """The server's OpenAPI description."""
+    made = ChatRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts: Mapping[str, Any] = made.pop("$defs")
+    error = {
+        "type": "object",
+        "required": ["error"],
+        "properties": {"error": {"type": "object", "required": ["message", "type", "code"]}},
+    }
+    refused = {"content": {"application/json": {"schema": error}}}
+    answers: dict[str, Any] = {
+        str(status): {"description": text, **refused}
+        for status, text in (
+            (400, "Not a request that is answered here"),
+            (401, "No API key, or an unknown one"),
+            (404, "Unknown model or erasure"),
+            (409, "An erasure that is not verified yet"),
+            (410, "An erasure that was revoked"),
+            (413, "Too large"),
+            (415, "Not JSON"),
+            (503, "What is in force cannot be read, so nothing is answered"),
+        )
+    }
+    ok = {"200": {"description": "An answer", "content": {"application/json": {}, "text/event-stream": {}}}}
+    chat = {
+        "operationId": "chat",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": made}}},
+        "responses": ok | answers,
+    }
+    plain = {"responses": {"200": {"description": "OK"}}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version},
+        "paths": {
+            "/v1/chat/completions": {"post": chat},
+            "/v1/models": {"get": {"operationId": "models", **plain}},
+            "/health": {"get": {"operationId": "health", **plain}},
+        },
+        "components": {"schemas": dict(parts)},
+    }
+
+
+def _texts(request: ChatRequest) -> Iterator[str]:
+    for turn in request.messages:
+        parts = (
+            [turn.content]
+            if isinstance(turn.content, str)
+            else [p.text for p in turn.content if isinstance(p, TextPart)]
+        )
+        yield from parts
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)

@@ -1,0 +1,85 @@
+"""vLLM's two model runners: both are followed step by step, because only they know the order of a batch."""
+
+from collections.abc import Mapping
+from functools import wraps
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from unsee.serve import operator
+from unsee.serve.errors import EngineError
+from unsee.serve.steerer import Shape, Steerer
+
+CLASSES = ("vllm.v1.worker.gpu_model_runner:GPUModelRunner", "vllm.v1.worker.gpu.model_runner:GPUModelRunner")
+"""The first and the second; those of CPUs derive from them."""
+
+
+def loaded(path: str, modules: Mapping[str, ModuleType]) -> Any:
+    """A runner class if this process uses it: importing the other one would cost seconds."""
+    module, _, name = path.partition(":")
+    return getattr(modules.get(module), name, None)
+
+
+def steerer_of(runner: Any) -> Steerer | None:
+    """The steerer of a runner's model, made when its cache is known; None for models that are not steered."""
+    if not hasattr(runner.model, "unsee_number"):
+        return None
+    if not hasattr(runner, "unsee_steerer"):
+        runner.unsee_steerer = _made_for(runner)
+    return runner.unsee_steerer
+
+
+def follow(cls: Any) -> None:
+    """Tell the steerer of each runner of this class what every step holds, and check each step after it has run."""
+    if getattr(cls.execute_model, "unsee", False):
+        return
+    prepare = "_prepare_inputs" if hasattr(cls, "_prepare_inputs") else "prepare_inputs"
+    run, arrange = cls.execute_model, getattr(cls, prepare)
+
+    @wraps(run)
+    def execute_model(self: Any, scheduler_output: Any, *args: Any, **kwargs: Any) -> Any:
+        real = not kwargs.get("dummy_run", False) and hasattr(self, "kv_cache_config")
+        steerer = steerer_of(self) if real else None
+        if steerer is None:
+            return run(self, scheduler_output, *args, **kwargs)
+        steerer.hear(scheduler_output)
+        result = run(self, scheduler_output, *args, **kwargs)
+        steerer.end()
+        return result
+
+    @wraps(arrange)
+    def prepare_inputs(self: Any, scheduler_output: Any, *args: Any, **kwargs: Any) -> Any:
+        arranged = arrange(self, scheduler_output, *args, **kwargs)
+        steerer = steerer_of(self)
+        if steerer is not None:
+            batch = self.input_batch if hasattr(self, "input_batch") else arranged
+            steerer.begin(batch.req_ids, scheduler_output.num_scheduled_tokens)
+        return arranged
+
+    execute_model.unsee = True
+    cls.execute_model = execute_model
+    setattr(cls, prepare, prepare_inputs)
+
+
+@torch.inference_mode()
+def _made_for(runner: Any) -> Steerer:
+    cache = runner.kv_cache_config
+    if len(cache.kv_cache_groups) != 1:
+        raise EngineError(
+            f"the engine keeps {len(cache.kv_cache_groups)} kinds of cache, expected one: sums of states are kept per "
+            "cache block. Models with sliding windows or state spaces are not served steered."
+        )
+    config = runner.vllm_config.model_config.hf_config
+    text = config.get_text_config()
+    shape = Shape(
+        config.model_type,
+        int(text.num_hidden_layers),
+        int(text.hidden_size),
+        tuple(runner.vllm_config.additional_config["unsee"]["read_layers"]),
+        cache.num_blocks,
+        cache.kv_cache_groups[0].kv_cache_spec.block_size,
+    )
+    steerer = Steerer(shape, runner.device)
+    operator.serve(runner.model.unsee_number, steerer)
+    return steerer

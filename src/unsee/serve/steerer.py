@@ -1,0 +1,253 @@
+"""The effect on one model: reads prompts, decides each request once, and adds along the trajectory while it answers.
+
+Sums of states lie beside the key-value cache, one per cache block and layer read, so that a prompt whose beginning
+comes from the cache has the mean that it would have without. Only the last prompt token and answers are ever steered,
+so every block before them holds the same states whatever is in force, and one cache serves all sets.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+
+from unsee.erase.eraser import Eraser
+from unsee.errors import MismatchError, SteeringError
+from unsee.serve.resident import Bank, Resident
+from unsee.serve.tracking import NO_SET, Plan, Requests, Tracked
+from unsee.shapes import Float, Tensor
+
+KEPT_REPORTS = 10_000
+
+
+@final
+@dataclass(frozen=True)
+class Shape:
+    """What the model and its cache are like.
+
+    Attributes:
+        family: as the adapters name it.
+        depth: decoder blocks.
+        width: of the residual stream.
+        read: layers that gates may read; fixed, because blocks that were cached before a gate came must have sums.
+        blocks: of the cache.
+        block_size: tokens per block.
+    """
+
+    family: str
+    depth: int
+    width: int
+    read: tuple[int, ...]
+    blocks: int
+    block_size: int
+
+
+@final
+class Steerer:
+    """Everything that steers one model in one process; the engine calls it step by step."""
+
+    def __init__(self, shape: Shape, device: torch.device) -> None:
+        self.shape, self._device = shape, device
+        self.resident = Resident(device)
+        self.requests = Requests(shape.block_size, shape.blocks, device)
+        self._sets: dict[str, frozenset[str]] = {NO_SET: frozenset()}
+        self._mandated: str | None = None
+        self._sums = torch.zeros(len(shape.read), shape.blocks, shape.width, device=device)
+        self._force = torch.zeros(0, 0, device=device)
+        self._fired = torch.zeros(0, 0, dtype=torch.int64, device=device)
+        self._applied = torch.zeros(0, dtype=torch.int64, device=device)
+        self._scores: dict[tuple[int, ...], Tensor] = {}
+        self._readings: list[tuple[Sequence[Tracked], Bank, Tensor]] = []
+        self._plan: Plan | None = None
+        self._idle = False
+        self._reports: dict[str, list[dict[str, Any]]] = {}
+
+    def load(self, erasers: Mapping[str, Eraser], sets: Mapping[str, Sequence[str]], mandated: str | None) -> None:
+        """Hold exactly these erasers and sets, from the next step on.
+
+        Raises:
+            MismatchError: an eraser is for another model, or reads a layer that has no sums.
+            SteeringError: a set names an eraser that is not there, or a running request's set is gone.
+        """
+        self._settle()
+        for content_id, eraser in erasers.items():
+            self._require_fits(content_id, eraser)
+        known = {name: frozenset(ids) for name, ids in sets.items()} | {NO_SET: frozenset[str]()}
+        absent = {i for ids in known.values() for i in ids} - erasers.keys()
+        lost = {t.set_name for t in self.requests.live.values() if not t.decided} - known.keys()
+        if absent or lost or (mandated is not None and mandated not in known):
+            raise SteeringError(
+                f"sets name {len(absent)} eraser(s) that were not given, {len(lost)} set(s) of running requests are "
+                f"missing, and the mandated one is {mandated!r}. Expected all of them. Nothing was changed."
+            )
+        self.resident.replace(erasers)
+        self._sets, self._mandated = known, mandated
+        self._grow(0)
+
+    def hear(self, scheduled: Any) -> None:
+        """The scheduler has decided on a step: requests end, come and go on."""
+        self._plan = None
+        for tracked in self.requests.finish(scheduled.finished_req_ids):
+            self._keep(tracked)
+        for tracked in self.requests.hear(scheduled, self._mandated):
+            if tracked.set_name not in self._sets:
+                raise SteeringError(
+                    f"request {tracked.id} asks for a set of erasers that is not loaded. Nothing is answered. Load "
+                    "the set before the request is sent."
+                )
+            self._grow(tracked.slot + 1)
+            for table in (self._force, self._fired, self._applied):
+                table[tracked.slot] = 0
+
+    def begin(self, order: Sequence[str], tokens: dict[str, int]) -> None:
+        """The step runs now, its requests in this order."""
+        self._plan = plan = self.requests.plan(order, tokens)
+        self._idle = False
+        self._scores.clear()
+        if len(plan.begun):
+            self._sums.index_fill_(1, plan.begun, 0.0)
+        for tracked, count in plan.steered:
+            tracked.answered += count
+
+    def visit(self, layer: int, hidden: Float[Tensor, "T D"], residual: Float[Tensor, "T D"] | None) -> None:
+        """A decoder block is about to run on `hidden + residual`: read it, and steer `hidden` in place."""
+        plan = self._plan
+        if plan is None:
+            return  # a run that measures memory or warms up, with no request in it
+        plan.visited.append(layer)
+        if layer in self.shape.read:
+            states = hidden[: plan.tokens] if residual is None else hidden[: plan.tokens] + residual[: plan.tokens]
+            self._read(plan, layer, states.float())
+        moves = [] if self._idle or not len(plan.answering) else self.resident.written(layer)
+        if moves:
+            self._write(plan, layer, moves, hidden)
+
+    def end(self) -> None:
+        """The step has run: every block must have been visited.
+
+        Raises:
+            SteeringError: it was not, so answers of this step may be unsteered.
+        """
+        plan, self._plan = self._plan, None
+        if plan is not None and plan.visited != list(range(self.shape.depth)):
+            raise SteeringError(
+                f"expected decoder blocks 0 to {self.shape.depth - 1} to run once each and in order, got "
+                f"{plan.visited}. Nothing is answered. The engine ran a graph that was made without hooks."
+            )
+        for tracked in () if plan is None else plan.ending:
+            tracked.decided = True
+        if self._device.type == "cpu":
+            self._settle()
+
+    def reports(self, ticket: str, final: bool) -> list[dict[str, Any]]:
+        """What happened to the requests of a ticket so far; after `final` nothing is kept of them."""
+        self._settle()
+        ended = self._reports.pop(ticket, []) if final else self._reports.get(ticket, [])
+        live = [tracked for tracked in self.requests.live.values() if tracked.ticket == ticket]
+        told = [*ended, *(self._report(tracked) for tracked in live)]
+        for tracked in live if final else ():
+            tracked.ticket = ""
+        return told
+
+    def _read(self, plan: Plan, layer: int, states: Float[Tensor, "T D"]) -> None:
+        sums = self._sums[self.shape.read.index(layer)]
+        sums.index_add_(0, plan.block, states)
+        banks = [bank for bank in self.resident.banks if layer in bank.weight] if plan.ending else []
+        if not banks:
+            return
+        total = states.new_zeros(len(plan.ending), self.shape.width)
+        total.index_add_(0, plan.prompt_of, sums[plan.prompt_blocks])
+        length = torch.tensor([t.prompt_tokens for t in plan.ending], device=self._device)
+        features = torch.cat([states[plan.last], total / length.unsqueeze(1)], dim=1)
+        for bank in banks:
+            scores = features @ bank.weight[layer].mT
+            self._scores[bank.layers] = self._scores[bank.layers] + scores if bank.layers in self._scores else scores
+            if layer == bank.layers[-1]:
+                self._decide(plan, bank)
+
+    def _decide(self, plan: Plan, bank: Bank) -> None:
+        allowed = torch.tensor(
+            [[i in self._sets[t.set_name] for i in bank.ids] for t in plan.ending], device=self._device
+        )
+        margins = bank.margins(self._scores[bank.layers], allowed)
+        fires = (margins >= 0).float()
+        slots = torch.tensor([t.slot for t in plan.ending], device=self._device)
+        self._force.index_add_(0, slots, fires @ bank.force)
+        self._fired.index_add_(0, slots, (fires @ (bank.force != 0).float()).long())
+        self._readings.append((plan.ending, bank, margins))
+
+    def _write(self, plan: Plan, layer: int, moves: Sequence[int], hidden: Tensor) -> None:
+        if self._device.type == "cpu" and not bool(self._fired[plan.slot].any()):
+            # Asking costs nothing on a CPU. Every gate has been read by now: layers that are read come first.
+            self._idle = layer >= self.shape.read[-1]
+            return
+        added = hidden.new_zeros(len(plan.answering), self.shape.width, dtype=torch.float32)
+        for j in moves:
+            trajectory = self.resident.moves[j].at[layer]
+            factor = self._force[plan.slot, j].unsqueeze(1)
+            added += trajectory[plan.step.clamp(max=len(trajectory) - 1)] * factor
+        hidden.index_add_(0, plan.answering, added.to(hidden.dtype))
+        self._applied.index_add_(0, plan.slot, self._fired[plan.slot][:, list(moves)].sum(1))
+
+    def _settle(self) -> None:
+        """Bring what the gates said to the host."""
+        for ending, bank, margins in self._readings:
+            for tracked, row in zip(ending, margins.tolist(), strict=True):
+                if any(margin != margin for margin in row):
+                    raise SteeringError(
+                        f"a gate read NaN for request {tracked.id}, so nothing says whether it fires. Nothing is "
+                        "answered. Look for broken weights or a broken picture."
+                    )
+                tracked.fired |= {i: margin for i, margin in zip(bank.ids, row, strict=True) if margin >= 0}
+                tracked.highest = max(tracked.highest, *row)
+        self._readings.clear()
+
+    def _report(self, tracked: Tracked) -> dict[str, Any]:
+        fired = self._fired[tracked.slot].tolist()
+        layers = [len(move.layers) for move in self.resident.moves]
+        return {
+            "set": tracked.set_name,
+            "decided": tracked.decided,
+            "fired": dict(tracked.fired),
+            "highest": tracked.highest if tracked.highest > -torch.inf else None,
+            "prompt_tokens": tracked.prompt_tokens,
+            "answered": tracked.answered,
+            "required": tracked.answered * sum(n * width for n, width in zip(fired, layers, strict=True)),
+            "steered": int(self._applied[tracked.slot]),
+        }
+
+    def _keep(self, tracked: Tracked) -> None:
+        self._settle()
+        if not tracked.ticket:
+            return
+        self._reports.setdefault(tracked.ticket, []).append(self._report(tracked))
+        while len(self._reports) > KEPT_REPORTS:  # of clients that went away
+            self._reports.pop(next(iter(self._reports)))
+
+    def _grow(self, rows: int) -> None:
+        rows, columns = max(rows, len(self._applied)), len(self.resident.moves)
+        if rows > len(self._applied) or columns > self._force.shape[1]:
+            rows = max(rows, 2 * len(self._applied)) if rows > len(self._applied) else rows
+            self._force = _padded(self._force, rows, columns)
+            self._fired = _padded(self._fired, rows, columns)
+            self._applied = _padded(self._applied.unsqueeze(1), rows, 1).squeeze(1)
+
+    def _require_fits(self, content_id: str, eraser: Eraser) -> None:
+        # Late, because it brings in transformers.
+        from unsee.erase.hooks import require_fits
+        from unsee.serve.resident import require_held
+
+        require_held(eraser, content_id)
+        require_fits(eraser, self.shape.family, self.shape.depth, self.shape.width)
+        unread = set(getattr(eraser.gate, "layers", ())) - set(self.shape.read)
+        if unread:
+            raise MismatchError(
+                f"artifact {content_id[:19]}... reads layers {sorted(unread)}, but this engine keeps sums of layers "
+                f"{list(self.shape.read)}. Start it anew with --read-layers, naming these too."
+            )
+
+
+def _padded(table: Tensor, rows: int, columns: int) -> Tensor:
+    larger = table.new_zeros(rows, columns)
+    larger[: table.shape[0], : table.shape[1]] = table
+    return larger

@@ -1,0 +1,9 @@
+"""Every other way to unlearn: trained, reinforced, prompted, filtered, steered; one registry, one way to ask.
+
+    from unsee.train.methods import METHODS, Task
+
+    fitted = METHODS["npo"].fit(loaded, Task(forget, retain), out)
+    answers = fitted.answerer.answers(samples)
+
+Losses, plans, rewards and updates are pure functions in files of their own; `docs/methods.md` has the equations.
+"""

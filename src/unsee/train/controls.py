@@ -1,0 +1,263 @@
+"""What every method must beat: words before the question, and filters before and after the model.
+
+All of them answer like a model does, so that one table can ask them all. Weights and states are untouched.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, final
+
+import torch
+from torch.nn.functional import normalize
+
+from unsee.data.answers import bare_words, leaks
+from unsee.data.samples import Sample, require_some
+from unsee.erase.calibrate import thresholds
+from unsee.erase.eraser import Eraser
+from unsee.erase.hooks import erased
+from unsee.errors import OptionError
+from unsee.models.encode import Progress, generate
+from unsee.models.load import LoadedModel
+from unsee.shapes import Bool, Float, Tensor
+from unsee.train.errors import MethodError
+
+DECLINE = "I cannot answer that question."
+INSTRUCTION = (
+    "You must not give away anything personal about the people you are asked to forget. If the question is about one "
+    "of them, say that you cannot answer."
+)
+
+
+class Answerer(Protocol):
+    """Anything that can be asked."""
+
+    def answers(
+        self,
+        samples: Sequence[Sample],
+        batch_size: int = 64,
+        max_new_tokens: int = 24,
+        progress: Progress | None = None,
+        **generation: Any,
+    ) -> list[str]:
+        """Answers in the order of the samples, greedy unless `generation` says otherwise."""
+        ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A model, steered by erasers or not.
+
+    Attributes:
+        loaded: the model.
+        erasers: requests in force.
+    """
+
+    loaded: LoadedModel
+    erasers: tuple[Eraser, ...] = ()
+
+    def answers(
+        self,
+        samples: Sequence[Sample],
+        batch_size: int = 64,
+        max_new_tokens: int = 24,
+        progress: Progress | None = None,
+        **generation: Any,
+    ) -> list[str]:
+        """As `Answerer.answers`."""
+        if not samples:
+            return []
+
+        def ask() -> list[str]:
+            return generate(self.loaded, samples, batch_size, max_new_tokens, "plain", progress, **generation)
+
+        if not self.erasers:
+            return ask()
+        with erased(self.loaded.model, *self.erasers):
+            return ask()
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Prompted:
+    """Words are put before every question, forgotten or not: the model has to tell which is which.
+
+    Attributes:
+        inner: who is asked.
+        preamble: the words; part of the user's turn, since released LLaVA templates have no other.
+    """
+
+    inner: Answerer
+    preamble: str
+
+    def answers(
+        self,
+        samples: Sequence[Sample],
+        batch_size: int = 64,
+        max_new_tokens: int = 24,
+        progress: Progress | None = None,
+        **generation: Any,
+    ) -> list[str]:
+        """As `Answerer.answers`."""
+        asked = [replace(sample, question=f"{self.preamble}\n{sample.question}") for sample in samples]
+        return self.inner.answers(asked, batch_size, max_new_tokens, progress, **generation)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class OutputFiltered:
+    """An answer that says a forbidden name or fact is replaced by a refusal.
+
+    Attributes:
+        inner: who is asked.
+        forbidden: golds and names, matched as whole words by `unsee.data.answers.leaks`.
+        said: what stands in.
+    """
+
+    inner: Answerer
+    forbidden: tuple[str, ...]
+    said: str = DECLINE
+
+    def answers(
+        self,
+        samples: Sequence[Sample],
+        batch_size: int = 64,
+        max_new_tokens: int = 24,
+        progress: Progress | None = None,
+        **generation: Any,
+    ) -> list[str]:
+        """As `Answerer.answers`."""
+        given = self.inner.answers(samples, batch_size, max_new_tokens, progress, **generation)
+        return [self.said if any(leaks(answer, word) for word in self.forbidden) else answer for answer in given]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class InputFiltered:
+    """A question for which a condition holds is refused before the model sees it.
+
+    Attributes:
+        inner: who is asked otherwise.
+        fires: which samples are refused.
+        said: what stands in.
+    """
+
+    inner: Answerer
+    fires: Callable[[Sequence[Sample]], Bool[Tensor, " N"]]
+    said: str = DECLINE
+
+    def answers(
+        self,
+        samples: Sequence[Sample],
+        batch_size: int = 64,
+        max_new_tokens: int = 24,
+        progress: Progress | None = None,
+        **generation: Any,
+    ) -> list[str]:
+        """As `Answerer.answers`."""
+        refused = self.fires(samples).tolist() if samples else []
+        rest = [sample for sample, shut in zip(samples, refused, strict=True) if not shut]
+        given = iter(self.inner.answers(rest, batch_size, max_new_tokens, progress, **generation))
+        return [self.said if shut else next(given) for shut in refused]
+
+
+def forbidden(forget: Sequence[Sample]) -> tuple[str, ...]:
+    """What an output filter looks for: every gold of the forget set, the names among them, without yes and no.
+
+    Facts that kept people share ("nurse") are in it too; that they are then refused is what such a filter costs.
+    """
+    words = dict.fromkeys(sample.gold for sample in forget)
+    return tuple(word for word in words if bare_words(word) and bare_words(word) not in ("yes", "no"))
+
+
+def in_context(forget: Sequence[Sample], retain: Sequence[Sample], shown: int = 4, said: str = DECLINE) -> str:
+    """The preamble of in-context unlearning: forget questions with a refusal, then as many kept ones with answers.
+
+    Questions by name alone: pictures of others in the prompt would have to be told apart from the one asked about.
+
+    Args:
+        forget: questions about what is forgotten; their answers are not used.
+        retain: questions about what is kept.
+        shown: how many of each, evenly spread.
+        said: the refusal.
+
+    Raises:
+        OptionError: `shown` is below 1.
+        MethodError: there is no question without a picture to show.
+
+    Source: Pawelczyk et al. 2023 (arXiv 2310.07579), who flip the labels of a classifier's forget examples.
+    """
+    if shown < 1:
+        raise OptionError(f"shown is {shown}, expected at least 1 demonstration of each kind.")
+    parts = []
+    for samples in (forget, retain):
+        plain = [s for s in samples if s.picture is None and s.form == "generation"]
+        if not plain:
+            raise MethodError(
+                "in-context unlearning shows questions without a picture, and there is none. Add some to both sets."
+            )
+        step = max(1, len(plain) // shown)
+        parts += [f"{s.question} {said if samples is forget else s.answer}" for s in plain[::step][:shown]]
+    return "\n".join(parts)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FaceGallery:
+    """Pictures of the forgotten as the model's own vision tower sees them.
+
+    Attributes:
+        loaded: whose tower.
+        known: unit vectors, one per picture.
+        threshold: cosine from which a picture counts as showing one of them.
+    """
+
+    loaded: LoadedModel
+    known: Float[Tensor, "N D"]
+    threshold: float
+
+    def fires(self, samples: Sequence[Sample]) -> Bool[Tensor, " N"]:
+        """Which samples show somebody of the gallery; a question without a picture never does."""
+        shut = torch.zeros(len(samples), dtype=torch.bool)
+        places = [i for i, sample in enumerate(samples) if sample.picture is not None]
+        if places:
+            shut[places] = self.closeness([samples[i] for i in places]) >= self.threshold
+        return shut
+
+    def closeness(self, samples: Sequence[Sample]) -> Float[Tensor, " N"]:
+        """Highest cosine of each sample's picture to a picture of the gallery, in [-1, 1]."""
+        return (picture_vectors(self.loaded, samples) @ self.known.mT).max(1).values
+
+
+def fit_gallery(
+    loaded: LoadedModel, forget: Sequence[Sample], calibration: Sequence[Sample], tail: float = 0.01
+) -> FaceGallery:
+    """A gallery whose threshold at most a share `tail` of calibration people's pictures reaches.
+
+    Raises:
+        DataError: there is no picture in the forget set.
+        CalibrationError: there is none in the calibration set.
+    """
+    shown = [sample for sample in forget if sample.picture is not None]
+    require_some(shown, "forget (with pictures)")
+    gallery = FaceGallery(loaded, picture_vectors(loaded, shown), 0.0)
+    others = [sample for sample in calibration if sample.picture is not None]
+    scores = gallery.closeness(others).unsqueeze(1) if others else torch.empty(0, 1)
+    return replace(gallery, threshold=float(thresholds(scores, tail)[0]))
+
+
+def picture_vectors(loaded: LoadedModel, samples: Sequence[Sample], batch_size: int = 64) -> Float[Tensor, "N D"]:
+    """Mean of each picture's tokens as the language model gets them, as unit vectors on the CPU."""
+    vectors = []
+    model: Any = loaded.model
+    for start in range(0, len(samples), batch_size):
+        pictures = [s.picture for s in samples[start : start + batch_size] if s.picture is not None]
+        pixels = loaded.adapter.pixels(loaded.processor, pictures)
+        inputs = {
+            name: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
+            for name, value in loaded.adapter.model_inputs(loaded.processor, pixels).items()
+        }
+        with torch.no_grad():
+            tokens = model.get_image_features(**inputs).pooler_output
+        vectors += [picture.float().mean(0).cpu() for picture in tokens]
+    return normalize(torch.stack(vectors), dim=-1)

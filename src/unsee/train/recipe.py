@@ -1,0 +1,75 @@
+"""A recipe: one TOML file that says how a method is run on a full-size model, and what machine that takes.
+
+TOML because Python reads it without another library and a recipe needs comments. `recipes/` holds those of the papers.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from unsee.errors import OptionError
+
+_FIELDS = {"method": str, "settings": dict, "report_to": str, "save_every": int, "machine": str, "source": str}
+
+
+@final
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe says.
+
+    Attributes:
+        method: name of a method that changes weights.
+        settings: its options, `preset` among them.
+        report_to: where transformers logs to.
+        save_every: optimiser steps between checkpoints.
+        machine: what it takes, for people.
+        source: where the numbers are from, for people.
+    """
+
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    report_to: str = "none"
+    save_every: int = 50
+    machine: str = ""
+    source: str = ""
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        OptionError: names the file, the field, what was got and what was expected.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionError(f"cannot read the recipe {path}: {error}. Expected a TOML file, as in recipes/.") from error
+    if unknown := sorted(set(given) - set(_FIELDS)):
+        raise OptionError(f"{path}: {unknown[0]!r} is no field of a recipe, expected some of {list(_FIELDS)}.")
+    for name, kind in _FIELDS.items():
+        if name in given and not isinstance(given[name], kind):
+            raise OptionError(f"{path}: {name} is {given[name]!r}, expected a {kind.__name__}. Mend that field.")
+    if "method" not in given:
+        raise OptionError(f"{path}: there is no method. Expected a line such as method = 'npo'.")
+    return Recipe(**given)
+
+
+def parsed_options(pairs: Sequence[str]) -> Mapping[str, Any]:
+    """`name=value` pairs of a command line; a value that is no JSON is text.
+
+    Raises:
+        OptionError: a pair has no equals sign or no name.
+    """
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise OptionError(f"--set got {pair!r}, expected NAME=VALUE, such as rate=1e-4.")
+        try:
+            options[name] = json.loads(value)
+        except json.JSONDecodeError:
+            options[name] = value
+    return options

@@ -1,0 +1,72 @@
+"""ASRU, stage 2: what an answer is worth, as pure functions; one that cannot be worked out raises, and is never 0.
+
+The bands are those of `unsee.evals.measures.reward`. Consistency is ours: the same fact asked by picture and by name
+should be refused, or answered, in both.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from unsee.data.answers import is_refusal
+from unsee.evals.measures.reward import forget_reward, retain_reward
+from unsee.train.errors import RewardError
+
+
+def two_sided(
+    answers: Sequence[str], golds: Sequence[str], forget: Sequence[bool], released: bool = False
+) -> list[float]:
+    """ASRU's reward of each answer, in [0, 1]: on the forgotten a refusal is 1 and a leak 0, on the kept the reverse.
+
+    Args:
+        answers: replies.
+        golds: the true answers.
+        forget: whether the question is about what is forgotten; else it is of the boundary set.
+        released: use ASRU's own refusal pattern.
+
+    Raises:
+        RewardError: an answer or a gold is missing or empty of words, so that its reward is not known.
+
+    Source: `compute_score` of ASRU (arXiv 2605.15687); see `unsee.evals.measures.reward`.
+    """
+    if not len(answers) == len(golds) == len(forget):
+        raise RewardError(
+            f"got {len(answers)} answers, {len(golds)} golds and {len(forget)} flags, expected as many of each."
+        )
+    worth = []
+    for place, (answer, gold, aside) in enumerate(zip(answers, golds, forget, strict=True)):
+        value = (forget_reward if aside else retain_reward)(answer, gold, released=released)
+        if value is None:
+            raise RewardError(
+                f"the reward of answer {place} ({answer!r}, gold {gold!r}) is unknown. Expected a reply and a gold "
+                "with words in it; drop questions without an answer from the training set."
+            )
+        worth.append(value)
+    return worth
+
+
+def consistency(answers: Sequence[str], facts: Sequence[str], pictured: Sequence[bool]) -> list[float]:
+    """Share of the answers about the same fact in the other modality that decide alike: refuse, or do not; in [0, 1].
+
+    A fact that is asked in one modality only gives all its answers 0, which is no advantage to any of them.
+
+    Args:
+        answers: replies of one batch.
+        facts: key of what is asked, the same for both modalities.
+        pictured: whether the question came with a picture.
+
+    Raises:
+        RewardError: the columns are of unequal length.
+    """
+    if not len(answers) == len(facts) == len(pictured):
+        raise RewardError(
+            f"got {len(answers)} answers, {len(facts)} facts and {len(pictured)} flags, expected as many of each."
+        )
+    declined = [is_refusal(answer) for answer in answers]
+    others: dict[tuple[str, bool], list[bool]] = defaultdict(list)
+    for fact, shown, refused in zip(facts, pictured, declined, strict=True):
+        others[fact, shown].append(refused)
+    shares = []
+    for fact, shown, refused in zip(facts, pictured, declined, strict=True):
+        twin = others.get((fact, not shown), [])
+        shares.append(sum(other == refused for other in twin) / len(twin) if twin else 0.0)
+    return shares

@@ -1,0 +1,255 @@
+"""Steered controls: a refusal vector for everybody, AlphaSteer on text alone, and a vector behind a cosine condition.
+
+The random direction of equal norm is `Eraser.with_random_direction`. What these fit are ordinary erasers; only CAST's
+condition, which is no linear gate, is read before the answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch.nn.functional import cosine_similarity
+
+from unsee.data.samples import Sample, require_some, subjects
+from unsee.erase.capture import capture, capture_features
+from unsee.erase.direction import erasure_direction
+from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.gate import NullSpace, null_space_gate
+from unsee.erase.profile import Profile, identity, require_same_model
+from unsee.errors import DataError
+from unsee.models.encode import Progress
+from unsee.models.load import LoadedModel
+from unsee.progress import Stages, silent
+from unsee.shapes import Bool, Float, Tensor
+from unsee.train.controls import Answerer, Asked
+
+ALPHASTEER = NullSpace(ratio=0.6, gamma=10.0)
+"""AlphaSteer's ratio in most layers of Llama-3.1-8B, and its ridge; its code sets both per layer of each model."""
+
+
+def unconditional(profile: Profile, strength: float | None = None) -> Eraser:
+    """One refusal vector for every prompt: `h <- h + lambda d_l` from the last prompt token on, gate always open.
+
+    The vector is the profile's erasure direction, without its trajectory.
+
+    Args:
+        profile: of the model.
+        strength: lambda; None takes the profile's.
+    """
+    width, read = profile.trajectory.shape[-1], len(profile.read)
+    always = HeldGate(profile.read, torch.zeros(1, read, 2, width), torch.zeros(1), torch.full((1,), -1.0))
+    places = [profile.layers.index(layer) for layer in profile.written]
+    return Eraser(
+        model=profile.model,
+        family=profile.family,
+        layers=profile.written,
+        gate=always,
+        trajectory=profile.trajectory[places, :1],
+        strength=profile.strength if strength is None else strength,
+        method="unconditional",
+        subjects=("everybody",),
+    )
+
+
+def fit_alphasteer_text(
+    loaded: LoadedModel,
+    forget: Sequence[Sample],
+    retain: Sequence[Sample],
+    recall: Sequence[Sample],
+    refusal: Sequence[Sample],
+    *,
+    preset: NullSpace = ALPHASTEER,
+    strength: float = 0.3,
+    batch_size: int = 64,
+    stages: Stages = silent,
+) -> Eraser:
+    """AlphaSteer as published, which knows no pictures: direction, null space and gate from text-only prompts.
+
+    `h <- h + lambda <w_l, h_last> d_l` at all prompt positions of every block but the first, prefill only.
+
+    Args:
+        loaded: the model.
+        forget: what is forgotten; questions with pictures are left out, and still asked in tests.
+        retain: what is kept.
+        recall: prompts that the model answers.
+        refusal: prompts that it refuses.
+        preset: ratio and gamma.
+        strength: lambda; the release sweeps 0.1 to 0.5.
+        batch_size: prompts per forward pass.
+        stages: progress display.
+
+    Raises:
+        DataError: a set has no text-only question.
+        DirectionError: recall and refusal do not differ.
+        CalibrationError: the forget states do not reach the null space.
+
+    Source: AlphaSteer (arXiv 2506.07022), `src/utils/steering_utils.py` of github.com/AlphaLab-USTC/AlphaSteer.
+    """
+    sets = {"forget": forget, "retain": retain, "recall": recall, "refusal": refusal}
+    plain = {name: [s for s in samples if s.picture is None] for name, samples in sets.items()}
+    for name, samples in plain.items():
+        require_some(samples, f"{name} (text only)")
+    depth = len(loaded.adapter.layers(loaded.model))
+    layers = tuple(range(1, depth))
+    tell = stages("text-only prompts", sum(map(len, plain.values())))
+    states = {
+        name: capture(loaded, samples, layers, batch_size, pool=("last",), progress=tell).last
+        for name, samples in plain.items()
+    }
+    direction = erasure_direction(states["refusal"], states["recall"]).float()
+    weights = []
+    for place in range(len(layers)):
+        kept = states["retain"][:, place].double()
+        weights.append(null_space_gate(kept.mT @ kept, states["forget"][:, place], preset.ratio, preset.gamma))
+    return Eraser(
+        model=identity(loaded),
+        family=loaded.adapter.family,
+        layers=layers,
+        gate=LayerGate(torch.stack(weights).float()),
+        trajectory=direction.unsqueeze(1),
+        strength=strength,
+        method="alphasteer-text",
+        settings={"ratio": preset.ratio, "gamma": preset.gamma, "lambda": strength},
+        subjects=tuple(subjects(plain["forget"])),
+        counts={name: len(samples) for name, samples in plain.items()},
+    )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """CAST's condition: how far the mean state of a prompt points along a vector.
+
+    Attributes:
+        layer: block whose input is read.
+        centre: what the states are compared with before their angle is taken.
+        vector: condition vector, a unit vector.
+        threshold: cosine from which it holds.
+    """
+
+    layer: int
+    centre: Float[Tensor, " D"]
+    vector: Float[Tensor, " D"]
+    threshold: float
+
+    def scores(self, states: Float[Tensor, "N D"]) -> Float[Tensor, " N"]:
+        """`cos(h - centre, c)` in [-1, 1]."""
+        return cosine_similarity(states.float() - self.centre, self.vector.unsqueeze(0), dim=-1)
+
+    def fires(self, states: Float[Tensor, "N D"]) -> Bool[Tensor, " N"]:
+        """Which prompts are steered."""
+        return self.scores(states) >= self.threshold
+
+
+def condition_vector(
+    positive: Float[Tensor, "N D"], negative: Float[Tensor, "M D"]
+) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
+    """Centre and first principal component of two classes of states, turned towards the positive ones.
+
+    The centre is halfway between the two means; the component is that of all states around it.
+
+    Source: Lee et al. 2024 (arXiv 2409.05907), condition vectors.
+    """
+    above, below = positive.double(), negative.double()
+    centre = (above.mean(0) + below.mean(0)) / 2
+    component = torch.linalg.svd(torch.cat([above, below]) - centre, full_matrices=False).Vh[0]
+    if (above.mean(0) - below.mean(0)) @ component < 0:
+        component = -component
+    return centre.float(), component.float()
+
+
+def best_threshold(positive: Float[Tensor, " N"], negative: Float[Tensor, " M"]) -> tuple[float, float]:
+    """The threshold with the highest F1 of "score >= threshold" among all scores, and that F1; the highest of equals.
+
+    Source: Lee et al. 2024 (arXiv 2409.05907), grid search of condition points.
+    """
+    scores, order = torch.cat([positive, negative]).sort(descending=True)
+    right = (order < len(positive)).double().cumsum(0)
+    named = torch.arange(1, len(scores) + 1, dtype=torch.float64)
+    # A threshold takes all scores that are equal to it.
+    last = torch.cat([scores[:-1] != scores[1:], torch.tensor([True])])
+    f1 = (2 * right / (named + len(positive))).masked_fill(~last, -1.0)
+    place = int(f1.argmax())
+    return float(scores[place]), float(f1[place])
+
+
+def fit_cast(
+    loaded: LoadedModel,
+    profile: Profile,
+    forget: Sequence[Sample],
+    retain: Sequence[Sample],
+    *,
+    batch_size: int = 64,
+    stages: Stages = silent,
+) -> Condition:
+    """The block and threshold at which forget prompts are told from kept ones best, by F1 on calibration people.
+
+    Args:
+        loaded: the model.
+        profile: names the blocks that may be read and holds calibration states.
+        forget: questions about what is forgotten.
+        retain: questions about what is kept.
+        batch_size: prompts per forward pass.
+        stages: progress display.
+
+    Raises:
+        DataError: a set is empty.
+        MismatchError: the profile is another model's.
+    """
+    require_some(forget, "forget")
+    require_some(retain, "retain")
+    require_same_model(profile.model, loaded, "profile")
+    tell = stages("condition", len(forget) + len(retain))
+    asked, kept = (
+        capture_features(loaded, samples, profile.read, batch_size, progress=tell)[:, :, 1]
+        for samples in (forget, retain)
+    )
+    best: tuple[float, Condition] | None = None
+    for i, layer in enumerate(profile.read):
+        centre, vector = condition_vector(asked[:, i], kept[:, i])
+        free = Condition(layer, centre, vector, 0.0)
+        others = free.scores(profile.calibration[:, i, 1])
+        threshold, f1 = best_threshold(free.scores(asked[:, i]), others)
+        if best is None or f1 > best[0]:
+            best = (f1, Condition(layer, centre, vector, threshold))
+    if best is None:
+        raise DataError("the profile reads no block, so there is no condition to fit. Make the profile again.")
+    return best[1]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Routed:
+    """CAST: prompts on which the condition holds are answered with the refusal vector, the others as they are.
+
+    Attributes:
+        loaded: the model.
+        condition: read from the prompt, before it is answered.
+        eraser: the vector, with a gate that is always open.
+    """
+
+    loaded: LoadedModel
+    condition: Condition
+    eraser: Eraser
+
+    def answers(
+        self,
+        samples: Sequence[Sample],
+        batch_size: int = 64,
+        max_new_tokens: int = 24,
+        progress: Progress | None = None,
+        **generation: Any,
+    ) -> list[str]:
+        """As `Answerer.answers`."""
+        if not samples:
+            return []
+        states = capture(self.loaded, samples, [self.condition.layer], batch_size, pool=("mean",)).mean[:, 0]
+        fires = self.condition.fires(states).tolist()
+        given: dict[bool, list[str]] = {}
+        for steered in (True, False):
+            chosen = [sample for sample, fired in zip(samples, fires, strict=True) if fired == steered]
+            inner: Answerer = Asked(self.loaded, (self.eraser,) if steered else ())
+            given[steered] = inner.answers(chosen, batch_size, max_new_tokens, progress, **generation)
+        turns = {steered: iter(answers) for steered, answers in given.items()}
+        return [next(turns[fired]) for fired in fires]

@@ -1,0 +1,83 @@
+"""Compiled, offloaded and quantised models are steered as the plain one is, and come back as they were."""
+
+import copy
+from dataclasses import replace
+
+import torch
+from accelerate import cpu_offload
+from torch import nn
+
+from tiny_families import (
+    FAMILIES,
+    NEW,
+    always,
+    answer,
+    hooks,
+    logits,
+    never,
+    published_eraser,
+    require_clean,
+    samples,
+    steered,
+)
+from unsee.erase.eraser import Eraser
+from unsee.models.encode import encode
+from unsee.models.load import LoadedModel
+
+
+def test_compiled_code_runs_as_it_was_written(loaded: LoadedModel, either: Eraser) -> None:
+    """A graph that was made without hooks would run without them."""
+    traced = torch.compile(lambda number: number + float(torch.compiler.is_compiling()), backend="eager")
+    zero = torch.zeros(1)
+    assert traced(zero) == 1
+    with steered(loaded, either), steered(loaded, either):
+        assert traced(zero) == 0
+    assert traced(zero) == 1
+
+
+def test_a_model_compiled_before_is_steered() -> None:
+    """One whole model, since tracing it takes seconds: this one gave its unsteered answer to a steered prompt."""
+    loaded = FAMILIES["llama"](0)
+    inputs, eraser = encode(loaded, samples(loaded)[:2]), published_eraser(loaded)
+    with steered(loaded, eraser):
+        expected = logits(loaded, inputs)
+    wrapped = torch.compile(loaded.model, backend="eager")
+    before = logits(replace(loaded, model=wrapped), inputs)
+    for model in (loaded.model, wrapped):
+        with steered(replace(loaded, model=model), eraser) as steering:
+            assert torch.equal(logits(replace(loaded, model=wrapped), inputs), expected) and steering.positions > 0
+        assert torch.equal(logits(replace(loaded, model=wrapped), inputs), before)
+    require_clean(loaded.model)
+
+
+def test_weights_that_wait_elsewhere(loaded: LoadedModel, either: Eraser) -> None:
+    inputs = encode(loaded, samples(loaded))
+    with steered(loaded, either):
+        expected, tokens = logits(loaded, inputs), answer(loaded, inputs)
+    away = replace(loaded, model=copy.deepcopy(loaded.model))
+    if loaded.adapter.family == "idefics3":  # reads its embeddings itself, so transformers needs them in place
+        for block in loaded.adapter.layers(away.model):
+            cpu_offload(block, execution_device=torch.device("cpu"))
+    else:
+        cpu_offload(away.model, execution_device=torch.device("cpu"))
+        assert away.model.device.type == "meta"
+    assert away.device.type == "cpu"
+    before = logits(away, encode(away, samples(away)))
+    with steered(away, either):
+        assert torch.equal(logits(away, inputs), expected) and torch.equal(answer(away, inputs), tokens)
+    assert hooks(away.model) == 0 and torch.equal(logits(away, inputs), before)
+    assert torch.equal(before, logits(loaded, inputs))
+
+
+def test_eight_bit_weights(loaded: LoadedModel, held: Eraser) -> None:
+    """Activations share one scale over the batch, so rows do reach each other, with or without steering."""
+    small = replace(loaded, model=torch.ao.quantization.quantize_dynamic(loaded.model, {nn.Linear}, dtype=torch.qint8))
+    inputs = encode(small, samples(small))
+    before = logits(small, inputs)
+    assert not torch.equal(before, logits(loaded, inputs))
+    with steered(small, always(held)) as steering:
+        assert not torch.equal(logits(small, inputs), before) and steering.positions == 2 * len(before)
+        assert answer(small, inputs).shape == (len(before), NEW)
+    with steered(small, never(held)):
+        assert torch.equal(logits(small, inputs), before)
+    assert torch.equal(logits(small, inputs), before)

@@ -1,0 +1,124 @@
+"""What a protocol decides: sets, words, lengths, sampling, measures; and the release's strings to the last token."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tiny_llava import question, tiny_llava
+from unsee.data import whole_prompt
+from unsee.data.items import Item, Sets
+from unsee.data.samples import Sample
+from unsee.errors import DataError, OptionError
+from unsee.evals.choices import GROUPED, MEASURES, default_measures, require_measures
+from unsee.evals.measures import CARDS
+from unsee.evals.plan import planned, planned_benchmark, planned_samples
+from unsee.evals.prompting import asking
+from unsee.evals.roles import better, role_of
+from unsee.models.encode import encode, render
+
+OPTIONS = {"A": "job", "B": "town"}
+
+
+def sample(form: str = "generation", picture: bool = True) -> Sample:
+    base = question(1, "What is __ of this person?", picture=picture)
+    options = OPTIONS if form == "classification" else None
+    answer = "A" if options else "job"
+    return Sample("q", "p", base.question, answer, "job", form, base.picture, options)
+
+
+@pytest.mark.parametrize("picture", [True, False])
+@pytest.mark.parametrize("form", ["generation", "classification", "cloze"])
+@pytest.mark.parametrize("benchmark", ["mllmu", "umu", "fiubench", "safeeraser", "unlok"])
+def test_official_prompts_are_the_releases_strings_token_for_token(benchmark: str, form: str, picture: bool) -> None:
+    if not picture and benchmark in ("fiubench", "safeeraser", "unlok"):
+        pytest.skip("its release asks over pictures alone")
+    loaded, asked = tiny_llava(), sample(form, picture)
+    asks = asking(loaded, benchmark, verbatim=True)
+    prompts, whole = asks.prompts([asked]), whole_prompt(asked, benchmark)
+    assert render(asks.loaded, prompts, asks.style) == [whole]
+    pictures = [asked.picture.load()] if asked.picture else None
+    truth = loaded.processor(text=[whole], images=pictures, return_tensors="pt")
+    assert encode(asks.loaded, prompts, asks.style)["input_ids"].tolist() == truth["input_ids"].tolist()
+    assert render(loaded, [asked], "plain")[0].endswith(" ASSISTANT:"), "the model itself is left as it was"
+
+
+def test_without_a_released_string_the_chat_template_asks() -> None:
+    loaded = tiny_llava()
+    for style, verbatim in (("clear", True), ("mllmu", False), ("plain", True)):
+        asks = asking(loaded, style, verbatim=verbatim)
+        assert (asks.whole, asks.loaded, asks.style) == (None, loaded, style)
+        assert asks.prompts([sample()]) == [sample()]
+
+
+def test_official_takes_everything_from_the_release(benchmark_folder: Callable[[str], Path]) -> None:
+    folder: Path = benchmark_folder("umu")
+    made = planned_benchmark("umu", folder, "official", 5, limit=9)
+    assert list(made.sets) == ["forget", "retain", "real_person", "forget_train", "retain_train"]
+    assert (made.style, made.sampled, made.settings()["max_new_tokens"]) == ("umu", False, "as released")
+    assert {(s.form, made.tokens(s)) for items in made.sets.values() for s in (item.sample for item in items)} == {
+        ("generation", 200), ("classification", 50), ("cloze", 50),
+    }  # fmt: skip
+    assert made.measures == default_measures("umu", "official")
+    for option in ({"style": "plain"}, {"max_new_tokens": 9}):
+        with pytest.raises(OptionError, match="official protocol asks in the release's own words and lengths"):
+            planned_benchmark("umu", folder, "official", 5, **option)
+
+
+def test_honest_asks_plainly_and_measures_strictly(benchmark_folder: Callable[[str], Path]) -> None:
+    made = planned_benchmark("umu", benchmark_folder("umu"), "honest", None, chosen=["forget_heldout", "celebrity"])
+    assert sorted(made.sets) == ["celebrity", "forget_heldout"]
+    assert (made.style, made.max_new_tokens, made.sampled, made.ratio) == ("plain", 48, False, 5)
+    assert "accuracy-strict" in made.measures and "accuracy-umu-closest-option" in made.measures
+    with pytest.raises(OptionError, match=r"no set 'forget' in .*: expected some of \['forget_fit', 'forget_heldout'"):
+        planned_benchmark("umu", benchmark_folder("umu"), "honest", None, chosen=["forget"])
+
+
+def test_a_limit_spreads_over_the_set() -> None:
+    made = planned_samples("here", "s", [question(n) for n in range(10)], limit=4)
+    assert [item.sample.id for item in made.sets["s"]] == ["q0", "q2", "q5", "q7"]
+    assert len(planned_samples("here", "s", [question(n) for n in range(3)], limit=4).sets["s"]) == 3
+    with pytest.raises(OptionError, match="limit 0; expected at least 1"):
+        planned_samples("here", "s", [question(1)], limit=0)
+
+
+def test_the_digest_is_of_questions_references_and_order() -> None:
+    one, other = question(1), question(2)
+    digests = {planned_samples("here", "s", chosen).digest() for chosen in ([one, other], [other, one], [one])}
+    digests |= {planned_samples("here", "t", [one]).digest()}
+    assert len(digests) == 4
+    assert planned_samples("there", "s", [question(1), question(2)]).digest() in digests
+
+
+def test_two_questions_of_one_id_are_refused() -> None:
+    with pytest.raises(DataError, match="set 's' has two questions of id 'q1'"):
+        planned_samples("here", "s", [question(1), question(1)])
+
+
+def test_measures_are_chosen_by_name() -> None:
+    assert require_measures(["ape-mean", "leak"]) == ("ape-mean", "keyword-em-fiubench", "leak")
+    with pytest.raises(OptionError, match=r"measure is 'rouge', expected some of \['accuracy-mllmu-first-char'"):
+        require_measures(["rouge"])
+    assert set(MEASURES) <= CARDS.keys() and set(GROUPED) <= CARDS.keys()
+    for benchmark in (None, "mllmu", "clear", "clear-choice", "umu", "fiubench", "safeeraser", "offside", "unlok"):
+        for protocol in ("official", "honest"):
+            assert set(require_measures(default_measures(benchmark, protocol))) <= set(MEASURES)
+
+
+def test_directions_follow_what_a_set_is_for() -> None:
+    roles = {
+        **dict.fromkeys(("forget_heldout", "test", "eval_log_forget", "target", "classification_forget_set"), "forget"),
+        **dict.fromkeys(("retain_unseen", "sarr", "celebrity", "eval_log"), "keep"),
+        "sensitive": "refuse",
+    }
+    assert {name: role_of(name) for name in roles} == roles
+    assert (better("rougeL-f", "forget"), better("rougeL-f", "keep"), better("rr", "keep")) == ("lower", "higher", "")
+    assert (better("right", "forget"), better("refused", "keep"), better("refused", "refuse")) == (
+        "lower", "lower", "higher",
+    )  # fmt: skip
+
+
+def test_own_data_has_no_ratio_and_left_out_is_kept() -> None:
+    sets = Sets("mllmu", "honest", {"s": [Item(question(1))]}, {"why": 3})
+    assert planned("here", sets).ratio is None
+    assert planned("here", sets, benchmark="mllmu").ratio == 5 and planned("here", sets).left_out == {"why": 3}

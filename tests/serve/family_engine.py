@@ -1,0 +1,84 @@
+"""A canary through an engine of one family, in its own process: python -m tests.serve.family_engine FAMILY FOLDER."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.tiny_llava import randomised
+from tests.tiny_qwen import _TOKENS, SPECIALS, TEMPLATE, tiny_tokenizer
+from transformers import (
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+)
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from unsee.models.load import load
+from unsee.models.qwen_vl import Qwen2_5_VLProcessor, Qwen3VLProcessor
+from unsee.serve.canary import fly, hatch
+from unsee.serve.parity import Answer, Prompt, engine_answer
+from unsee.serve.plugin import engine_options
+from unsee.serve.seams import part
+from unsee.serve.tracking import NO_SET, SET, TICKET
+
+WIDTH, LAYERS, READ = 256, 4, (1, 2)
+
+
+def save(family: str, folder: Path) -> None:
+    """A random model, as small as vLLM's kernels allow."""
+    section, more = ([12, 10, 10], {"mrope_interleaved": True}) if family == "qwen3_vl" else ([8, 12, 12], {})
+    text: dict[str, Any] = {
+        "vocab_size": len(SPECIALS) + 256, "hidden_size": WIDTH, "intermediate_size": 512, "num_hidden_layers": LAYERS,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "max_position_embeddings": 1024,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": section, **more},
+    }  # fmt: skip
+    patch = 16 if family == "qwen3_vl" else 14
+    vision: dict[str, Any] = {
+        "hidden_size": 64, "intermediate_size": 96, "num_heads": 2, "patch_size": patch, "spatial_merge_size": 2,
+        "temporal_patch_size": 2, "out_hidden_size": WIDTH,
+    }  # fmt: skip
+    pictures = Qwen2VLImageProcessorPil(patch_size=patch, size={"shortest_edge": 56**2, "longest_edge": 128**2})
+    if family == "qwen3_vl":
+        vision |= {"depth": 3, "num_position_embeddings": 16, "deepstack_visual_indexes": [0, 1]}
+        model: Any = Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **_TOKENS))
+        processor: Any = Qwen3VLProcessor(pictures, tiny_tokenizer(), chat_template=TEMPLATE)
+    else:
+        vision |= {"depth": 2, "window_size": 112, "fullatt_block_indexes": [1]}
+        config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, **_TOKENS)
+        model = Qwen2_5_VLForConditionalGeneration(config)
+        processor = Qwen2_5_VLProcessor(pictures, tiny_tokenizer(), chat_template=TEMPLATE)
+    randomised(model).save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def main(family: str, folder: Path) -> None:
+    save(family, folder / "model")
+    loaded = load(folder / "model", dtype="float32")
+    canary = hatch(loaded, READ, (2, 3))
+    content_id = canary.eraser.save_pretrained(folder / "canary")
+    llm: Any = part("vllm:LLM")(
+        str(folder / "model"), dtype="float32", max_model_len=256, enforce_eager=True,
+        limit_mm_per_prompt={"image": 1, "video": 0}, **engine_options(READ),
+    )  # fmt: skip
+    llm.collective_rpc("unsee_load", args=({content_id: str(folder / "canary")}, {"canary": [content_id]}, NO_SET))
+
+    async def ask(prompt: Prompt, steered: bool) -> Answer:
+        extra = {SET: "canary" if steered else NO_SET, TICKET: f"{prompt.id} {steered}"}
+        parameters = part("vllm:SamplingParams")(temperature=0, max_tokens=16, logprobs=0, extra_args=extra)
+        asked = {"prompt_token_ids": prompt.tokens, "multi_modal_data": {"image": prompt.picture}}
+        (output,) = llm.generate([asked], parameters, use_tqdm=False)
+        (reports,) = llm.collective_rpc("unsee_reports", args=(extra[TICKET], True))
+        return engine_answer(loaded.processor.tokenizer, output, reports)
+
+    found = asyncio.run(fly(canary, ask, exact=True))
+    (folder / "found.json").write_text(json.dumps([one.as_json() for one in found]))
+
+
+if __name__ == "__main__":
+    os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,71 @@
+"""What the tests of the server share: questions, erasers that fire on some of them, a ledger that holds these."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from benchmarks.ledger_worker import BY, KEY, good
+
+from unsee.data.samples import Sample
+from unsee.erase.capture import capture_features
+from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.profile import identity
+from unsee.ledger import Ledger
+from unsee.ledger.erasers import eraser_check
+from unsee.models.load import LoadedModel
+from unsee.world.exam import Exam
+from unsee.world.generate import World
+
+READ = (2, 3, 4, 5)
+
+
+def questions(people: int = 6, each: int = 4) -> dict[str, list[Sample]]:
+    """Questions of the built-in world by person, half of them with a picture."""
+    exam = Exam(World(), 0)
+    found: dict[str, list[Sample]] = {}
+    for person in exam.forget[:people]:
+        asked = exam.facts([person], taught=False, forms=3)
+        shown, plain = [s for s in asked if s.picture], [s for s in asked if not s.picture]
+        found[asked[0].subject] = [*shown[: each // 2], *plain[: each - each // 2]]
+    return found
+
+
+def eraser_for(
+    loaded: LoadedModel, yes: Sequence[Sample], no: Sequence[Sample], seed: int, strength: float = 3.0
+) -> Eraser:
+    """Fires on `yes` and not on `no`; its trajectory is drawn at random, so that every step of it shows."""
+    on, off = (capture_features(loaded, list(part), READ, 16).float() for part in (yes, no))
+    both = torch.cat([on, off]).flatten(1).double()
+    target = torch.cat([torch.ones(len(on)), torch.zeros(len(off))]).double()
+    weight = torch.linalg.lstsq(both - both.mean(0), target - target.mean(), driver="gelsd").solution
+    scores = both @ weight
+    threshold = (scores[: len(on)].min() + scores[len(on) :].max()) / 2
+    depth = len(loaded.adapter.layers(loaded.model))
+    written = tuple(range(READ[-1], depth))
+    size = on[:, -1, 0].square().mean().sqrt()
+    drawn = torch.randn(len(written), 5, on.shape[-1], generator=torch.Generator().manual_seed(seed)) * size
+    gate = HeldGate(READ, weight.float().view(1, *on.shape[1:]), torch.zeros(1), threshold.float().view(1))
+    return Eraser(identity(loaded), "llava", written, gate, drawn, strength, "held-ridge", subjects=(f"s{seed}",))
+
+
+def erasers_of(loaded: LoadedModel, asked: dict[str, list[Sample]], count: int) -> list[Eraser]:
+    """One eraser per person, that fires on this person's questions alone."""
+    made = []
+    for number, subject in enumerate(list(asked)[:count]):
+        others = [s for name, samples in asked.items() if name != subject for s in samples]
+        made.append(eraser_for(loaded, asked[subject], others, number))
+    return made
+
+
+def ledger_with(folder: Path, erasers: Sequence[Eraser], active: int) -> tuple[Ledger, list[str]]:
+    """A ledger with verified requests, the first of them active; returns their ids."""
+    ledger, ids = Ledger.create(folder / "ledger", KEY, BY), []
+    for number, eraser in enumerate(erasers):
+        content_id = eraser.save_pretrained(folder / f"eraser-{number}")
+        request = ledger.add(f"subject {number}", KEY, BY)
+        ledger.attach(request.id, folder / f"eraser-{number}", eraser_check(), BY)
+        ledger.record(request.id, content_id, good(ledger.policy.verification), BY)
+        if number < active:
+            ledger.activate(request.id, BY)
+        ids.append(request.id)
+    return ledger, ids

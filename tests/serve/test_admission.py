@@ -1,0 +1,224 @@
+"""Who is steered by what, against a ledger on disk and an engine that only remembers what it was told."""
+
+import asyncio
+import hashlib
+import shutil
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.ledger_worker import BY, KEY, check, good, write_artifact
+
+from unsee.errors import OptionError
+from unsee.ledger import Ledger
+from unsee.ledger.errors import LedgerError, LedgerUnavailableError, MissingArtifactError
+from unsee.ledger.framing import active_digest, code_version
+from unsee.serve.admission import Admission, Admitted
+from unsee.serve.errors import EngineError, RefusedError
+from unsee.serve.tenants import Tenant, Tenants, read_tenants
+from unsee.serve.tracking import NO_SET
+
+EVERYBODY = Tenant("", "", frozenset())
+
+
+class Engine:
+    """Remembers; `broken` makes it forget or fail."""
+
+    def __init__(self) -> None:
+        self.loads: list[tuple[dict[str, str], dict[str, list[str]], str]] = []
+        self.broken = ""
+
+    async def collective_rpc(
+        self,
+        method: str,
+        timeout: float | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> list[Any]:
+        if self.broken == "dead":
+            raise Exception("EngineCore died")
+        if method == "unsee_load":
+            self.loads.append(args)  # pyright: ignore[reportArgumentType]
+            return [sorted(args[0]), [] if self.broken == "one rank" else sorted(args[0])]
+        return [[{"told": args}]]
+
+
+class House:
+    """A ledger with requests, an engine and the admission between them."""
+
+    def __init__(self, folder: Path, tenants: Tenants | None = None) -> None:
+        self.folder, self.engine = folder, Engine()
+        self.ledger = Ledger.create(folder / "ledger", KEY, BY)
+        self.tenants = tenants or Tenants()
+        self.admission = Admission(self.ledger, self.tenants, self.engine)
+
+    def request(self, number: int, active: bool = True) -> tuple[str, str]:
+        content_id = write_artifact(self.folder / "scratch", number)
+        request = self.ledger.add(f"subject {number}", KEY, BY)
+        self.ledger.attach(request.id, self.folder / "scratch", check, BY)
+        self.ledger.record(request.id, content_id, good(self.ledger.policy.verification), BY)
+        if active:
+            self.ledger.activate(request.id, BY)
+        return request.id, content_id
+
+    def admit(self, *extras: str, tenant: Tenant = EVERYBODY) -> Admitted:
+        async def once() -> Admitted:
+            async with self.admission.admitted(tenant, extras) as admitted:
+                return admitted
+
+        return asyncio.run(once())
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def digest(*ids: str) -> str:
+    return active_digest(ids, {}, code_version())
+
+
+def test_every_request_has_what_the_ledger_says_at_that_moment(house: House) -> None:
+    assert (house.admit().set_name, house.admit().erasers) == (NO_SET, 0)
+    first, content = house.request(1)
+    admitted = house.admit()
+    assert (admitted.digest, admitted.set_name, admitted.erasers) == (digest(content), digest(content), 1)
+    folders, sets, mandated = house.engine.loads[-1]
+    assert (list(folders), sets, mandated) == ([content], {digest(content): [content]}, digest(content))
+    house.ledger.revoke(first, BY)
+    assert house.admit().set_name == NO_SET
+    assert house.engine.loads[-1] == ({}, {}, NO_SET)
+
+
+def test_the_engine_is_told_once_per_change(house: House) -> None:
+    house.request(1)
+    for _ in range(3):
+        house.admit()
+    assert len(house.engine.loads) == 1
+    house.ledger.note("export", BY)
+    house.admit()
+    assert len(house.engine.loads) == 2, "any row of the log may have changed what is in force"
+
+
+def test_a_running_answer_keeps_its_set(house: House) -> None:
+    first, content = house.request(1)
+
+    async def scene() -> None:
+        async with AsyncExitStack() as open_requests:
+            old = await open_requests.enter_async_context(house.admission.admitted(EVERYBODY, ()))
+            house.ledger.revoke(first, BY)
+            new = await open_requests.enter_async_context(house.admission.admitted(EVERYBODY, ()))
+            assert (old.set_name, new.set_name) == (digest(content), NO_SET)
+            assert house.engine.loads[-1][1] == {digest(content): [content]}, "the old set stays while it is needed"
+        house.ledger.note("export", BY)
+        async with house.admission.admitted(EVERYBODY, ()):
+            assert house.engine.loads[-1][1] == {}
+
+    asyncio.run(scene())
+
+
+def test_extras_add_and_never_take_away(house: House) -> None:
+    _, mandated = house.request(1)
+    extra, content = house.request(2, active=False)
+    admitted = house.admit(extra, extra)
+    assert admitted.digest == digest(mandated, content)
+    assert house.engine.loads[-1][2] == digest(mandated), "who comes by another way still gets what is mandated"
+    assert house.admit().digest == digest(mandated)
+
+
+@pytest.mark.parametrize(("state", "status"), [("unknown", 404), ("foreign", 404), ("received", 409), ("revoked", 410)])
+def test_ids_that_may_not_be_named_are_refused(tmp_path: Path, state: str, status: int) -> None:
+    house = House(tmp_path)
+    named = house.request(1)[0] if state != "received" else house.ledger.add("subject", KEY, BY).id
+    if state == "revoked":
+        house.ledger.revoke(named, BY)
+    others = Tenants((Tenant("other", "", frozenset({named})),)) if state == "foreign" else Tenants()
+    admission = Admission(house.ledger, others, house.engine)
+
+    async def once() -> None:
+        async with admission.admitted(EVERYBODY, ["r-" + "0" * 16 if state == "unknown" else named]):
+            pass
+
+    with pytest.raises(RefusedError) as refused:
+        asyncio.run(once())
+    assert refused.value.status == status
+    assert named not in str(refused.value), "nothing tells a foreign id from an unknown one"
+
+
+def test_tenants_do_not_see_one_another(tmp_path: Path) -> None:
+    ledger_ids: dict[str, tuple[str, str]] = {}
+    house = House(tmp_path)
+    ledger_ids = {name: house.request(number) for number, name in enumerate(("all", "x", "y"))}
+    x, y = (Tenant(name, name, frozenset({ledger_ids[name][0]})) for name in "xy")
+    house.admission = Admission(house.ledger, Tenants((x, y)), house.engine)
+    everybody, own = ledger_ids["all"][1], {name: ledger_ids[name][1] for name in "xy"}
+    assert house.admit(tenant=x).digest == digest(everybody, own["x"])
+    assert house.admit(tenant=y).digest == digest(everybody, own["y"])
+    with pytest.raises(RefusedError, match="unknown"):
+        house.admit(ledger_ids["y"][0], tenant=x)
+
+
+def test_keys_open_the_door_of_their_tenant_only() -> None:
+    key = hashlib.sha256(b"secret").hexdigest()
+    tenants = Tenants((Tenant("acme", key, frozenset()),))
+    assert tenants.of("Bearer secret").name == "acme"
+    for wrong in ("", "Bearer", "Bearer wrong", "Basic secret", "secret"):
+        with pytest.raises(RefusedError) as refused:
+            tenants.of(wrong)
+        assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no toml =", "[a]\nkey_sha256 = 'x'\nrequests = []", "[a]\nrequests = []", "a = 1"]
+)
+def test_a_wrong_tenants_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tenants.toml").write_text(text)
+    with pytest.raises(OptionError):
+        read_tenants(tmp_path / "tenants.toml")
+
+
+def test_two_tenants_with_one_key_are_refused(tmp_path: Path) -> None:
+    section = f"key_sha256 = '{'0' * 64}'\nrequests = []\n"
+    (tmp_path / "tenants.toml").write_text(f"[a]\n{section}[b]\n{section}")
+    with pytest.raises(OptionError, match="same key_sha256"):
+        read_tenants(tmp_path / "tenants.toml")
+
+
+@pytest.mark.parametrize("what", ["ledger.db", "policy.toml"])
+def test_a_ledger_that_is_gone_admits_nobody(house: House, what: str) -> None:
+    house.request(1)
+    house.admit()
+    (house.folder / "ledger" / what).rename(house.folder / "away")
+    with pytest.raises(LedgerError):
+        house.admit()
+    (house.folder / "away").rename(house.folder / "ledger" / what)
+    assert house.admit().erasers == 1, "and everybody again once it is back"
+
+
+def test_a_ledger_that_is_another_file_admits_nobody(house: House) -> None:
+    house.admit()
+    database = house.folder / "ledger" / "ledger.db"
+    shutil.copy(database, house.folder / "copy")
+    (house.folder / "copy").replace(database)
+    with pytest.raises(LedgerUnavailableError, match="another file"):
+        house.admit()
+
+
+def test_an_eraser_that_is_damaged_before_it_was_loaded_admits_nobody(house: House) -> None:
+    house.admit()
+    _, content = house.request(1)
+    tensors = house.ledger.files.place_of(content) / "erasure.safetensors"
+    tensors.write_bytes(b"x" + tensors.read_bytes()[1:])
+    with pytest.raises(MissingArtifactError):
+        house.admit()
+
+
+@pytest.mark.parametrize("broken", ["dead", "one rank"])
+def test_an_engine_that_did_not_take_the_set_answers_nobody(house: House, broken: str) -> None:
+    house.request(1)
+    house.engine.broken = broken
+    with pytest.raises(EngineError):
+        house.admit()
+    house.engine.broken = ""
+    assert house.admit().erasers == 1, "it is told again"

@@ -1,0 +1,65 @@
+"""The parity certificate of each way to run the engine: compiled, on two ranks, in bfloat16."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("vllm", reason="serving has an environment of its own: tests/serve/run.sh")
+
+from tests.serve.served import erasers_of, ledger_with, questions
+
+from unsee.data.jsonl import write_jsonl
+from unsee.models.load import load
+from unsee.world.shipped import shipped
+
+START = """
+import json, sys
+from pathlib import Path
+from unsee.ledger.store import Ledger
+from unsee.serve.launch import Options, certify
+from unsee.world.shipped import shipped
+if __name__ == "__main__":
+    home, out, dtype, *engine = sys.argv[1:]
+    options = Options("tiny", str(shipped("llava")), dtype=dtype, engine=("--max-model-len", "512", *engine))
+    with Ledger(Path(home)) as ledger:
+        certify(options, ledger, str(Path(home).parent / "prompts"), Path(out))
+"""
+
+MODES: dict[str, tuple[str, ...]] = {
+    "eager, small blocks and chunks": (
+        "float32", "--enforce-eager", "--block-size", "32", "--max-num-batched-tokens", "512",
+    ),
+    "compiled": ("float32",),
+    "two ranks": ("float32", "--enforce-eager", "--tensor-parallel-size", "2"),
+    "bfloat16": ("bfloat16", "--enforce-eager"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certified")
+    library, asked = load(shipped("llava"), dtype="float32"), questions(people=3)
+    ledger_with(folder, erasers_of(library, asked, 2), active=2)[0].close()
+    write_jsonl([sample for samples in asked.values() for sample in samples[1:3]], folder / "prompts")
+    (folder / "start.py").write_text(START)
+    return folder
+
+
+@pytest.mark.parametrize("mode", list(MODES))
+def test_the_engine_is_certified(home: Path, mode: str) -> None:
+    out = home / f"{mode}.json"
+    command = [sys.executable, str(home / "start.py"), str(home / "ledger"), str(out), *MODES[mode]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+    made: dict[str, Any] = json.loads(out.read_text())
+    print(mode, {name: made[name] for name in made if name.startswith(("same", "largest", "compared", "fired"))})
+    assert made["passed"], made["differences"][:3]
+    assert made["compared"] == 6 * 4
+    assert 0 < made["fired"] < made["compared"]
+    if made["dtype"] == "float32":
+        assert made["same_tokens"] == made["compared"]
+        assert made["largest_logprob_difference"] < 1e-3

@@ -1,0 +1,249 @@
+"""A real server on loopback, asked by the plain `openai` client: a ledger in force, changed while it serves."""
+
+import asyncio
+import base64
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("vllm", reason="serving has an environment of its own: tests/serve/run.sh")
+
+from benchmarks.ledger_worker import BY
+from tests.serve.served import erasers_of, ledger_with, questions
+from tests.serve.test_gatekeeper import ADDRESSES, BROKEN, shown
+
+from unsee.data.samples import Sample
+from unsee.models.load import load
+from unsee.serve.parity import library_answers
+from unsee.serve.seams import part
+from unsee.world.shipped import shipped
+
+STORM_SECONDS = float(os.environ.get("UNSEE_STORM_SECONDS", "20"))
+START = """
+import sys
+from pathlib import Path
+from unsee.ledger.store import Ledger
+from unsee.serve.launch import Options, run
+from unsee.world.shipped import shipped
+if __name__ == "__main__":
+    options = Options("tiny", str(shipped("llava")), port=int(sys.argv[2]), dtype="float32",
+                      engine=("--max-model-len", "512", "--enforce-eager", "--block-size", "32"))
+    with Ledger(Path(sys.argv[1])) as ledger:
+        run(options, ledger)
+"""
+
+
+class Server:
+    """A server process, what the library says, and a client."""
+
+    def __init__(self, folder: Path) -> None:
+        library, self.asked = load(shipped("llava"), dtype="float32"), questions()
+        self.erasers = erasers_of(library, self.asked, 3)
+        self.ledger, self.ids = ledger_with(folder, self.erasers, active=1)
+        self.samples = [sample for name in list(self.asked)[:3] for sample in self.asked[name]]
+        self.said = {
+            sets: [a.text for a in library_answers(library, self.samples, [self.erasers[i] for i in sets])]
+            for sets in ((), (0,), (0, 1), (1,), (1, 2))
+        }
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.log = folder / "log"
+        script = folder / "start.py"
+        script.write_text(START)
+        command = [sys.executable, str(script), str(folder / "ledger"), str(self.port)]
+        with self.log.open("w") as stream:
+            self.process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.client: Any = part("openai:OpenAI")(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
+        limit = time.monotonic() + 600
+        while self.status("/health") != 200:
+            assert self.process.poll() is None, self.log.read_text()[-4000:]
+            assert time.monotonic() < limit, self.log.read_text()[-4000:]
+            time.sleep(1)
+
+    def status(self, path: str, body: Any = None) -> int:
+        data = None if body is None else json.dumps(body).encode()
+        asked = urllib.request.Request(f"{self.url}{path}", data, {"content-type": "application/json"})
+        try:
+            with urllib.request.urlopen(asked, timeout=120) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    def ask(self, sample: Sample, **options: Any) -> Any:
+        return self.client.chat.completions.with_raw_response.create(
+            model="tiny", messages=messages(sample), temperature=0, max_tokens=16, **options
+        )
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+
+
+def messages(sample: Sample) -> list[dict[str, Any]]:
+    """A sample as a client would put it."""
+    from unsee.data.prompts import instruction
+
+    content: list[dict[str, Any]] = [{"type": "text", "text": instruction(sample, "plain")}]
+    if sample.picture is not None:
+        source = sample.picture.source
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        content.insert(0, {"type": "image_url", "image_url": {"url": url}})
+    return [{"role": "user", "content": content}]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(tmp_path_factory.mktemp("served"))
+    yield made
+    made.stop()
+
+
+def texts(server: Server, **options: Any) -> tuple[list[str], list[Any]]:
+    answers = [server.ask(sample, **options) for sample in server.samples]
+    return [a.parse().choices[0].message.content.strip() for a in answers], answers
+
+
+def test_answers_are_the_library_s_and_say_what_steered_them(server: Server) -> None:
+    found, answers = texts(server)
+    assert found == server.said[0,]
+    assert found != server.said[()], "the eraser must change an answer"
+    headers = [answer.headers for answer in answers]
+    assert len({h["x-unsee-set"] for h in headers}) == 1
+    changed = [a != b for a, b in zip(server.said[0,], server.said[()], strict=True)]
+    fired = [h["x-unsee-fired"] == "1" for h in headers]
+    assert all(f for f, c in zip(fired, changed, strict=True) if c)
+    assert [int(h["x-unsee-positions"]) > 0 for h in headers] == fired
+    assert [float(h["x-unsee-margin"]) >= 0 for h in headers] == fired
+
+
+def test_streams_are_the_same_answers(server: Server) -> None:
+    for sample, expected in zip(server.samples, server.said[0,], strict=True):
+        stream = server.ask(sample, stream=True)
+        assert stream.headers["x-unsee-erasers"] == "1"
+        parts = [chunk.choices[0].delta.content or "" for chunk in stream.parse()]
+        assert "".join(parts).strip() == expected
+        assert len(parts) > 2
+
+
+def test_extras_come_on_top_and_wrong_ids_are_refused(server: Server) -> None:
+    extra = {"unsee": {"erasures": [server.ids[1]]}}
+    found, answers = texts(server, extra_body=extra)
+    assert found == server.said[0, 1]
+    assert answers[0].headers["x-unsee-erasers"] == "2"
+    for wrong in ("r-ffffffffffffffff", "../../etc/passwd", "r-0' OR 1=1 --"):
+        with pytest.raises(Exception) as refused:
+            server.ask(server.samples[0], extra_body={"unsee": {"erasures": [wrong]}})
+        assert 400 <= getattr(refused.value, "status_code", 0) < 500
+
+
+def test_activation_and_revocation_hold_from_the_next_request_on(server: Server) -> None:
+    """The first and the last request of the ledger are switched while a stream runs, which keeps what it had."""
+    name = next(i for i, s in enumerate(server.said[0,]) if s != server.said[()][i])
+    stream = server.ask(server.samples[name], stream=True)
+    server.ledger.revoke(server.ids[0], BY)
+    found, _ = texts(server)
+    assert found == server.said[()]
+    running = "".join(chunk.choices[0].delta.content or "" for chunk in stream.parse()).strip()
+    assert running == server.said[0,][name], "a running answer ends as it began"
+    with pytest.raises(Exception) as refused:
+        server.ask(server.samples[0], extra_body={"unsee": {"erasures": [server.ids[0]]}})
+    assert getattr(refused.value, "status_code", 0) == 410
+    server.ledger.activate(server.ids[1], BY)
+    assert texts(server)[0] == server.said[1,]
+
+
+def test_pictures_and_addresses_that_are_refused(server: Server) -> None:
+    before = server.status("/health")
+    for address in [*BROKEN.values(), *ADDRESSES]:
+        assert server.status("/v1/chat/completions", shown(address) | {"model": "tiny"}) == 400
+    assert (before, server.status("/health")) == (200, 200)
+
+
+def test_without_its_ledger_it_answers_nothing(server: Server) -> None:
+    database = server.ledger.home / "ledger.db"
+    database.rename(database.with_suffix(".away"))
+    try:
+        assert server.status("/v1/chat/completions", {"model": "tiny", "messages": messages(server.samples[2])}) == 503
+    finally:
+        database.with_suffix(".away").rename(database)
+    assert texts(server)[0] == server.said[1,]
+
+
+def test_its_own_metrics_stand_beside_the_engine_s(server: Server) -> None:
+    with urllib.request.urlopen(f"{server.url}/metrics") as answer:
+        text = answer.read().decode()
+    assert 'unsee_requests_total{outcome="steered"}' in text
+    assert "unsee_positions_steered_total" in text
+    assert "vllm:" in text
+
+
+def test_the_schema_is_kept(server: Server) -> None:
+    """Data that fit the schema and data that do not: no 5xx, no hang, and what is wrong is refused."""
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.url}/openapi.json", "--max-examples",
+        os.environ.get("UNSEE_EXAMPLES", "25"), "--checks", "not_a_server_error,negative_data_rejection",
+        "--request-timeout", "60", "--seed", "1", "--suppress-health-check", "all",
+        "--phases", "examples,coverage,fuzzing",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert server.status("/health") == 200
+
+
+def test_a_storm_of_streams_and_disconnects_mixes_nothing(server: Server) -> None:
+    """32 streams at a time, half of them cut off at random, over two sets: every whole answer is its own."""
+    draw, client = random.Random(3), part("openai:AsyncOpenAI")(base_url=f"{server.url}/v1", api_key="x", max_retries=0)
+    extra = {"unsee": {"erasures": [server.ids[2]]}}
+    sets: list[tuple[tuple[int, ...], dict[str, Any]]] = [((1,), {}), ((1, 2), extra)]
+    whole, cut, failed = [0], [0], list[str]()
+    end = time.monotonic() + STORM_SECONDS
+
+    async def one() -> None:
+        while time.monotonic() < end:
+            index = draw.randrange(len(server.samples))
+            expected, named = draw.choice(sets)
+            leave = draw.choice((None, draw.randrange(6)))
+            said, count = "", 0
+            try:
+                stream = await client.chat.completions.create(
+                    model="tiny", messages=messages(server.samples[index]), temperature=0, max_tokens=16, stream=True,
+                    extra_body=named,
+                )  # fmt: skip
+                async for chunk in stream:
+                    said, count = said + (chunk.choices[0].delta.content or ""), count + 1
+                    if leave is not None and count > leave:
+                        await stream.close()
+                        cut[0] += 1
+                        break
+                else:
+                    whole[0] += 1
+                    if said.strip() != server.said[expected][index]:
+                        failed.append(f"{server.samples[index].id} under {expected}: {said!r}")
+            except Exception as error:  # noqa: BLE001 (each kind counts)
+                failed.append(repr(error))
+
+    async def storm() -> None:
+        await asyncio.gather(*(one() for _ in range(32)))
+
+    asyncio.run(storm())
+    assert not failed, failed[:5]
+    assert min(whole[0], cut[0]) > 10, (whole, cut)
+    assert server.status("/health") == 200
+    print(f"storm: {whole[0]} whole, {cut[0]} cut off")

@@ -1,0 +1,319 @@
+"""The steerer against sums worked out token by token: any chunks, any order, any cache, any sets."""
+
+import random
+from dataclasses import dataclass, field
+from types import SimpleNamespace as Told
+from typing import Any
+
+import pytest
+import torch
+
+from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.errors import MismatchError, SteeringError
+from unsee.serve.errors import EngineError
+from unsee.serve.steerer import Shape, Steerer
+from unsee.serve.tracking import NO_SET, SET, TICKET
+from unsee.shapes import Tensor
+
+DEPTH, WIDTH, READ, BLOCK = 4, 6, (1, 2), 4
+SHAPE = Shape("llava", DEPTH, WIDTH, READ, 64, BLOCK)
+
+
+def eraser(number: int, bias: float, shared: bool = False) -> Eraser:
+    generator = torch.Generator().manual_seed(number)
+    gate = HeldGate(
+        READ,
+        torch.randn(2, len(READ), 2, WIDTH, generator=generator),
+        torch.randn(2, generator=generator) + bias,
+        torch.randn(2, generator=generator) / 10,
+    )
+    trajectory = torch.randn(2, 3, WIDTH, generator=torch.Generator().manual_seed(99 if shared else number))
+    return Eraser({"id": "m", "revision": None, "digest": "d"}, "llava", (2, 3), gate, trajectory, 0.5 + number, "x")
+
+
+ERASERS = {"a": eraser(1, 4.0), "b": eraser(2, -4.0), "c": eraser(3, 0.0, True), "d": eraser(4, 1.0, True)}
+SETS = {"A": ["a"], "B": ["b"], "AC": ["a", "c"], "ALL": list(ERASERS)}
+
+
+@dataclass
+class Asked:
+    """One request, with states that depend on its tokens up to each position and on nothing else."""
+
+    id: str
+    set_name: str
+    tokens: list[int]
+    prompt: int
+    blocks: list[int] = field(default_factory=list)
+    computed: int = 0
+
+    def state(self, layer: int, position: int) -> Tensor:
+        generator = torch.Generator().manual_seed(hash((layer, *self.tokens[: position + 1])) % 2**31)
+        return torch.randn(WIDTH, generator=generator)
+
+    def added(self) -> dict[tuple[int, int], Tensor]:
+        """What must be added by layer and position, in float64 and in the plainest words."""
+        found: dict[tuple[int, int], Tensor] = {}
+        for _, layer, position, part in self.added_by_eraser():
+            found[layer, position] = found.get((layer, position), torch.zeros(WIDTH).double()) + part
+        return found
+
+    def margin(self, name: str) -> float:
+        """The largest score less threshold of one eraser."""
+        gate = ERASERS[name].gate
+        assert isinstance(gate, HeldGate)
+        scores = gate.bias.double() - gate.threshold.double()
+        for r, layer in enumerate(READ):
+            last = self.state(layer, self.prompt - 1).double()
+            mean = torch.stack([self.state(layer, p).double() for p in range(self.prompt)]).mean(0)
+            scores = scores + gate.weight[:, r, 0].double() @ last + gate.weight[:, r, 1].double() @ mean
+        return float(scores.max())
+
+    def added_by_eraser(self) -> list[tuple[str, int, int, Tensor]]:
+        """Eraser, layer, position and what is added there."""
+        found: list[tuple[str, int, int, Tensor]] = []
+        for name in SETS.get(self.set_name, []):
+            one = ERASERS[name]
+            for layer in one.layers if self.margin(name) >= 0 else ():
+                for position in range(self.prompt - 1, len(self.tokens)):
+                    step = min(position - self.prompt + 1, 2)
+                    part = one.strength * one.trajectory[one.layers.index(layer), step].double()
+                    found.append((name, layer, position, part))
+        return found
+
+
+class Engine:
+    """A scheduler in miniature: a block cache that finds prefixes, chunks, preemption."""
+
+    def __init__(self, steerer: Steerer) -> None:
+        self.steerer, self.cached = steerer, dict[tuple[int, ...], int]()
+        self.free = list(range(SHAPE.blocks))
+        self.live: dict[str, Asked] = {}
+        self.finished: set[str] = set()
+        self.checked = 0
+
+    def step(self, plan: dict[str, int], new: list[Asked], resumed: set[str] = frozenset()) -> None:  # pyright: ignore
+        told_new, cached_ids, blocks_of, computed = [], [], [], []
+        self.live |= {asked.id: asked for asked in new}
+        plan = dict(plan)
+        for name in plan:
+            asked = self.live[name]
+            if any(asked is one for one in new):
+                self._place(asked)  # it may find blocks of the requests before it, computed in this very step
+                plan[name] = min(plan[name], asked.prompt - asked.computed)
+            count = plan[name]
+            before = len(asked.blocks)
+            while len(asked.blocks) * BLOCK < asked.computed + count:
+                asked.blocks.append(self.free.pop(0))
+            if any(asked is one for one in new):
+                extra = {SET: asked.set_name, TICKET: f"t-{asked.id}"}
+                told_new.append(
+                    Told(
+                        req_id=name, prompt_len=asked.prompt, block_ids=(list(asked.blocks),),
+                        num_computed_tokens=asked.computed, sampling_params=Told(extra_args=extra),
+                    )
+                )  # fmt: skip
+            else:
+                cached_ids.append(name)
+                fresh = asked.blocks if name in resumed else asked.blocks[before:]
+                blocks_of.append((list(fresh),) if fresh else None)
+                computed.append(asked.computed)
+            for index in range((asked.computed + count) // BLOCK):  # found by others from now on, computed or not
+                if (index + 1) * BLOCK <= asked.prompt - 1 or asked.set_name == NO_SET:
+                    self.cached.setdefault(tuple(asked.tokens[: (index + 1) * BLOCK]), asked.blocks[index])
+        told = Told(
+            scheduled_new_reqs=told_new,
+            scheduled_cached_reqs=Told(
+                req_ids=cached_ids, new_block_ids=blocks_of, num_computed_tokens=computed, resumed_req_ids=set(resumed)
+            ),
+            num_scheduled_tokens=plan,
+            finished_req_ids=self.finished,
+        )
+        self.finished = set()
+        self.steerer.hear(told)
+        order = list(plan)
+        random.Random(len(plan)).shuffle(order)
+        self.steerer.begin(order, plan)
+        for layer in range(DEPTH):
+            rows = [(self.live[n], self.live[n].computed + i) for n in order for i in range(plan[n])]
+            states = torch.stack([asked.state(layer, position) for asked, position in rows])
+            pads = torch.full((3, WIDTH), torch.nan)  # a captured graph runs on more rows than there are
+            residual = torch.cat([torch.randn(len(rows), WIDTH), pads])
+            hidden = torch.cat([states, pads]) - residual
+            before = hidden.clone()
+            self.steerer.visit(layer, hidden, residual)
+            for i, (asked, position) in enumerate(rows):
+                expected = asked.added().get((layer, position), torch.zeros(WIDTH).double())
+                torch.testing.assert_close((hidden - before)[i].double(), expected, atol=2e-5, rtol=1e-5)
+                self.checked += 1
+        self.steerer.end()
+        for name, count in plan.items():
+            self.live[name].computed += count
+            if self.live[name].computed == len(self.live[name].tokens):
+                self.finished.add(name)
+                kept = set(self.cached.values())
+                self.free = [block for block in self.live.pop(name).blocks if block not in kept] + self.free
+
+    def found(self, asked: Asked) -> int:
+        """Blocks in the cache; the last prompt token is always computed."""
+        count = 0
+        while (count + 1) * BLOCK < asked.prompt and tuple(asked.tokens[: (count + 1) * BLOCK]) in self.cached:
+            count += 1
+        return count
+
+    def _place(self, asked: Asked) -> None:
+        count = self.found(asked)
+        asked.blocks = [self.cached[tuple(asked.tokens[: (i + 1) * BLOCK])] for i in range(count)]
+        asked.computed = count * BLOCK
+
+
+def made() -> Steerer:
+    steerer = Steerer(SHAPE, torch.device("cpu"))
+    steerer.load(ERASERS, SETS, "ALL")
+    return steerer
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_traffic_is_steered_as_each_request_alone(seed: int) -> None:
+    draw, steerer = random.Random(seed), made()
+    engine, waiting = Engine(steerer), list[Asked]()
+    common = [draw.randrange(9) for _ in range(11)]
+    for number in range(14):
+        prompt = common[: draw.choice((0, 5, 9, 11))] + [draw.randrange(9) for _ in range(draw.randint(1, 6))]
+        answer = [draw.randrange(9) for _ in range(draw.randint(1, 5))]
+        name = draw.choice([*SETS, NO_SET])
+        waiting.append(Asked(f"r{number}", name, prompt + answer, len(prompt)))
+    everyone = list(waiting)
+    assert 0 < sum(bool(asked.added()) for asked in everyone) < len(everyone), "the draw must hold both"
+    while waiting or engine.live:
+        new = [waiting.pop(0) for _ in range(min(len(waiting), draw.randint(0, 3)))]
+        going = [asked for asked in engine.live.values() if draw.random() < 0.8]
+        plan = {}
+        for asked in [*going, *new]:
+            computed = asked.computed if asked in going else engine.found(asked) * BLOCK
+            end = asked.prompt if computed < asked.prompt else len(asked.tokens)
+            plan[asked.id] = draw.randint(1, end - computed)
+        if plan:
+            engine.step(plan, new)
+    for asked in everyone:
+        (told,) = steerer.reports(f"t-{asked.id}", final=False)
+        assert told["steered"] == told["required"] == len(asked.added_by_eraser()), asked
+        margins = [asked.margin(name) for name in SETS.get(asked.set_name, [])]
+        assert told["highest"] == (pytest.approx(max(margins), abs=1e-4) if margins else None)
+        assert len(told["fired"]) == sum(margin >= 0 for margin in margins)
+    assert engine.checked > 300
+
+
+def test_a_prefix_that_is_computed_in_the_same_step_is_read() -> None:
+    """The cache hands out blocks before they are filled: the second request has them read by the first."""
+    engine = Engine(made())
+    prompt = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    first = Asked("first", "ALL", [*prompt, 1, 1], len(prompt))
+    second = Asked("second", "AC", [*prompt, 3, 2, 2], len(prompt) + 1)
+    engine.step({"first": 9, "second": 2}, [first, second])
+    assert second.blocks[:2] == first.blocks[:2]
+
+
+def test_a_decision_survives_preemption() -> None:
+    steerer = made()
+    engine = Engine(steerer)
+    asked = Asked("r", "ALL", [1, 2, 3, 4, 5, 6, 7, 8, 9, 1], 6)
+    engine.step({"r": 6}, [asked])
+    engine.step({"r": 1}, [])
+    engine.cached.clear()
+    asked.blocks, asked.computed = [], 0
+    engine.step({"r": 3}, [], resumed={"r"})
+    engine.step({"r": 5}, [])
+    engine.step({"r": 2}, [])
+    (told,) = steerer.reports("t-r", final=True)
+    assert told["steered"] == told["required"] > 0
+    assert told["answered"] == 7, "steps 0 and 1, and after the preemption 0 to 4"
+
+
+def test_revoking_spares_running_answers_and_binds_new_ones() -> None:
+    steerer = made()
+    engine = Engine(steerer)
+    engine.step({"old": 3}, [Asked("old", "A", [1, 2, 3, 4, 5], 3)])
+    steerer.load({"b": ERASERS["b"]}, {"B": ["b"]}, NO_SET)
+    engine.step({"old": 1, "new": 3}, [Asked("new", NO_SET, [1, 2, 3, 4], 3)])
+    with pytest.raises(SteeringError, match="not loaded"):
+        engine.step({"late": 3}, [Asked("late", "A", [1, 2, 3, 4], 3)])
+
+
+def test_a_set_of_an_undecided_request_cannot_be_taken_away() -> None:
+    steerer = made()
+    Engine(steerer).step({"r": 2}, [Asked("r", "A", [1, 2, 3, 4], 3)])
+    with pytest.raises(SteeringError, match="running requests"):
+        steerer.load({}, {}, None)
+    assert set(steerer.resident.erasers) == set(ERASERS), "nothing was changed"
+
+
+def told(**extra: Any) -> Any:
+    new = Told(
+        req_id="r", prompt_len=3, block_ids=([0],), num_computed_tokens=extra.pop("computed", 0),
+        sampling_params=Told(extra_args=extra or None),
+    )  # fmt: skip
+    none = Told(req_ids=[], new_block_ids=[], num_computed_tokens=[], resumed_req_ids=set())
+    return Told(
+        scheduled_new_reqs=[new], scheduled_cached_reqs=none, num_scheduled_tokens={"r": 3}, finished_req_ids=set()
+    )
+
+
+def test_a_block_that_did_not_run_is_noticed() -> None:
+    steerer = made()
+    steerer.hear(told(unsee_set="A"))
+    steerer.begin(["r"], {"r": 3})
+    for layer in (0, 1, 3):
+        steerer.visit(layer, torch.zeros(3, WIDTH), None)
+    with pytest.raises(SteeringError, match="expected decoder blocks 0 to 3 to run once each"):
+        steerer.end()
+
+
+def test_states_that_came_from_elsewhere_are_noticed() -> None:
+    steerer = made()
+    steerer.hear(told(unsee_set="A", computed=2))
+    with pytest.raises(SteeringError, match="read 1 tokens of a prompt that has 3"):
+        steerer.begin(["r"], {"r": 1})
+
+
+def test_a_request_without_a_set_falls_under_what_is_mandated() -> None:
+    steerer = made()
+    steerer.hear(told())
+    assert steerer.requests.live["r"].set_name == "ALL"
+    bare = Steerer(SHAPE, torch.device("cpu"))
+    with pytest.raises(SteeringError, match="no set is mandated"):
+        bare.hear(told())
+
+
+def test_a_gate_that_reads_nan_answers_nothing() -> None:
+    steerer = made()
+    steerer.hear(told(unsee_set="A"))
+    steerer.begin(["r"], {"r": 3})
+    with pytest.raises(SteeringError, match="read NaN"):
+        for layer in range(DEPTH):
+            steerer.visit(layer, torch.full((3, WIDTH), torch.nan), None)
+        steerer.end()
+
+
+def test_erasers_that_cannot_be_served_are_refused() -> None:
+    steerer = made()
+    published = Eraser(
+        {"id": "m"}, "llava", (1, 2), LayerGate(torch.ones(2, WIDTH)), torch.ones(2, 1, WIDTH), 1.0, "published"
+    )
+    deep = HeldGate((3,), torch.ones(1, 1, 2, WIDTH), torch.zeros(1), torch.zeros(1))
+    elsewhere = Eraser({"id": "m"}, "llava", (3,), deep, torch.ones(1, 1, WIDTH), 1.0, "x")
+    with pytest.raises(EngineError, match="published gate"):
+        steerer.load({"p": published}, {}, None)
+    with pytest.raises(MismatchError, match=r"reads layers \[3\]"):
+        steerer.load({"e": elsewhere}, {}, None)
+
+
+def test_reports_of_clients_that_went_away_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unsee.serve.steerer.KEPT_REPORTS", 2)
+    steerer = made()
+    engine = Engine(steerer)
+    for number in range(5):
+        engine.step({f"r{number}": 3}, [Asked(f"r{number}", "A", [number, 2, 3, 4], 3)])
+        engine.step({f"r{number}": 1}, [])
+    assert not steerer.reports("t-r0", final=True)
+    assert steerer.reports("t-r3", final=True)
+    assert not steerer.reports("t-r3", final=True), "told once"

@@ -1,0 +1,109 @@
+"""`unsee eval` and `unsee compare` as typed: a benchmark asked, gone on with, set side by side, and what is refused."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unsee.cli import main
+
+MODEL = "world:llava"
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["unsee", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        out, err = capsys.readouterr()
+        return int(stopped.value.code or 0), out, " ".join(err.split())
+
+    return run
+
+
+def last(out: str) -> dict[str, Any]:
+    return json.loads(out.splitlines()[-1])
+
+
+def test_a_benchmark_from_question_to_picture(
+    call: Call, benchmark_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    data = ("--benchmark", "umu", "--data", benchmark_folder("umu"), "--limit", 3)
+    common = (*data, "--set", "forget_heldout", "--set", "retain_unseen", "--batch-size", 3, "--json")
+    never, base = tmp_path / "never", tmp_path / "base"
+    code, out, _ = call("eval", "world:llava-never-knew", *common, "--name", "never_knew", "--out", never)
+    assert code == 0 and "honest protocol" in out
+    assert last(out)["protocol"] == "honest"
+    code, out, _ = call("eval", MODEL, *common, "--never-knew", never, "--out", base)
+    assert code == 0 and "it is not shown that the base model knew" in out, "the world of the fixture was never taught"
+    assert last(out)["warning"] is not None
+    rows = [json.loads(line) for line in (base / "answers.jsonl").read_text().splitlines()]
+    assert [row["split"] for row in rows] == ["forget_heldout"] * 3 + ["retain_unseen"] * 3
+    settings = json.loads((base / "settings.json").read_text())
+    assert (settings["benchmark"], settings["protocol"], settings["ratio"]) == ("umu", "honest", 5)
+    refused(call("eval", MODEL, *common, "--seed", 1, "--out", base), "SettingsError", "seed: 0 there, 1 here")
+    (base / "parts").mkdir()
+    torn = '{"condition": "ba'
+    lines = (base / "answers.jsonl").read_text().splitlines(keepends=True)
+    (base / "answers.jsonl").unlink()
+    (base / "parts" / "part-00000.jsonl").write_text("".join(lines[:4]) + torn)
+    code, _, err = call("eval", MODEL, *common, "--out", base)
+    assert code == 0 and f"WARNING: {base}" in err and "torn after 17 bytes" in err
+    assert (base / "answers.jsonl").read_text() == "".join(lines)
+
+    code, out, _ = call("compare", base, never, "--out", tmp_path / "table", "--json")
+    assert code == 0 and "it is not shown that the base model knew" in out
+    assert sorted(path.name for path in (tmp_path / "table").iterdir()) == [
+        "compare.csv", "compare.html", "compare.tex", "forget-retain.png",
+    ]  # fmt: skip
+    told = last(out)
+    assert (told["conditions"], told["reference"], told["protocol"]) == (["base", "never_knew"], "base", "honest")
+    code, out, _ = call("compare", f"mine={base}")
+    assert code == 0 and "Not checked: whether the base model knew" in out
+
+
+def test_the_official_protocol_says_so(call: Call, benchmark_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    data = ("--benchmark", "mllmu", "--data", benchmark_folder("mllmu"), "--protocol", "official", "--limit", 2)
+    code, out, _ = call("eval", MODEL, *data, "--set", "test", "--out", tmp_path / "r")
+    settings = json.loads((tmp_path / "r" / "settings.json").read_text())
+    assert code == 0 and "official protocol; prompts: whole strings of the release, style mllmu" in " ".join(
+        out.split()
+    )
+    assert (settings["prompts"], settings["style"]) == ("whole strings of the release", "mllmu")
+    honest = ("--benchmark", "mllmu", "--data", benchmark_folder("mllmu"), "--limit", 2, "--set", "celebrity")
+    call("eval", MODEL, *honest, "--out", tmp_path / "h")
+    refused(call("compare", tmp_path / "r", f"b={tmp_path / 'h'}"), "protocol is 'official' and 'honest'")
+
+
+def refused(result: tuple[int, str, str], *words: str) -> None:
+    code, _, err = result
+    assert code == 2 and "Traceback" not in err, err
+    for word in words:
+        assert word in err, err
+
+
+def test_options_that_are_not_legal_name_those_that_are(
+    call: Call, benchmark_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    data, out = ("--data", benchmark_folder("umu")), ("--out", tmp_path / "r")
+    umu = (*data, *out, "--benchmark", "umu")
+    refused(call("eval", MODEL, *umu, "--measure", "rouge"), "measure is 'rouge'", "'rougeL-f'", "docs/metrics.md")
+    refused(call("eval", MODEL, *umu, "--protocol", "lax"), "protocol is 'lax'", "['official', 'honest']")
+    refused(call("eval", MODEL, *umu, "--set", "forget"), "no set 'forget'", "'forget_heldout'")
+    refused(call("eval", MODEL, *umu, "--ratio", 7), "ratio is 7")
+    refused(call("eval", MODEL, *umu, "--style", "rude"), "style is 'rude'", "'plain'")
+    refused(call("eval", MODEL, *umu, "--protocol", "official", "--style", "plain"), "in the release's own words")
+    refused(call("eval", MODEL, *data, *out, "--benchmark", "mmlu"), "benchmark is 'mmlu'", "'mllmu'")
+    refused(call("eval", MODEL, *data, *out, "--ratio", 5), "need --benchmark")
+    refused(call("eval", MODEL, *umu, "--judge", "http://localhost:1/v1"), "--judge-model")
+    refused(call("eval", MODEL, *umu, "--never-knew", tmp_path, "--eraser", tmp_path), "before anything was erased")
+    refused(call("eval", MODEL, *umu, "--never-knew", tmp_path), "holds no settings.json")
+    refused(call("compare", tmp_path), "ResultsError", "holds no settings.json")
+    assert not (tmp_path / "r").exists(), "nothing is written before the options are known to be legal"

@@ -1,0 +1,79 @@
+"""ASRU's second stage through trl, on the tiny model with pictures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tiny_llava import question, tiny_llava
+from unsee.errors import OptionError
+from unsee.models.load import load
+from unsee.train import grpo
+from unsee.train.errors import RewardError
+from unsee.train.grpo import GrpoSettings, questions, refine, reward_functions
+
+pytest.importorskip("trl")
+pytest.importorskip("peft")
+# Their own deprecations, which nobody who runs these tests can act on.
+pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning"), pytest.mark.filterwarnings("ignore::UserWarning")]
+FORGET = [question(i, "who?", picture=i % 2 == 0) for i in range(3)]
+KEPT = [question(10 + i, "where is it?", picture=i % 2 == 0) for i in range(3)]
+SMALL = GrpoSettings(group=2, questions=2, steps=2, longest=6, rate=1e-3)
+
+
+def test_rows_hold_picture_gold_and_side() -> None:
+    made = questions(FORGET, KEPT, seed=0)
+    rows = {row["fact"]: row for row in made}
+    assert sorted(rows) == ["p0/ann lee", "p1/ann lee", "p10/ann lee", "p11/ann lee", "p12/ann lee", "p2/ann lee"]
+    shown, plain = rows["p0/ann lee"], rows["p11/ann lee"]
+    assert (len(shown["images"]), shown["forget"], shown["pictured"]) == (1, True, True)
+    assert (len(plain["images"]), plain["forget"], plain["pictured"]) == (0, False, False)
+    assert [part["type"] for part in shown["prompt"][0]["content"]] == ["image", "text"]
+    assert shown["images"][0].size == (16, 16)
+    assert [row["fact"] for row in questions(FORGET, KEPT, seed=1)] != [row["fact"] for row in made]
+
+
+def test_a_run_logs_rewards_and_answers_and_leaves_a_checkpoint(tmp_path: Path) -> None:
+    start = tiny_llava()
+    before = {name: value.clone() for name, value in start.model.state_dict().items()}
+    result = refine(start, FORGET, KEPT, tmp_path, settings=SMALL, report_to="none", save_every=1)
+    said = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert len(said) == 2 * 2 * 2
+    assert {line["step"] for line in said} == {0, 1}
+    assert all(0 <= line["reward"] <= 1 for line in said)
+    curves = [json.loads(line) for line in (tmp_path / "rewards.jsonl").read_text().splitlines()]
+    assert len(curves) == 2
+    for step, entry in enumerate(curves):
+        mean = sum(line["reward"] for line in said if line["step"] == step) / 4
+        assert entry["reward"] == pytest.approx(mean, abs=1e-6)
+    again = load(tmp_path, device="cpu")
+    assert again.digest == result.digest
+    assert set(again.model.state_dict()) == set(before)
+
+
+def test_a_reward_that_fails_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*args: Any) -> list[float]:
+        raise RewardError("the reward of answer 0 is unknown")
+
+    monkeypatch.setattr(grpo, "two_sided", failing)
+    with pytest.raises(RewardError, match="answer 0"):
+        refine(tiny_llava(), FORGET, KEPT, tmp_path, settings=SMALL, report_to="none")
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_agreement_adds_a_second_reward(tmp_path: Path) -> None:
+    assert len(reward_functions(SMALL, tmp_path / "log")) == 1
+    first, second = reward_functions(GrpoSettings(agreement=0.5), tmp_path / "log")
+    assert (first.__name__, second.__name__) == ("two_sided_reward", "consistency_reward")
+    messages = [[{"role": "assistant", "content": text}] for text in ("I do not know.", "I do not know.")]
+    assert second(messages, fact=["a", "a"], pictured=[True, False]) == [1.0, 1.0]
+
+
+def test_numbers_out_of_range_are_refused() -> None:
+    with pytest.raises(OptionError, match="group is 1, expected at least 2"):
+        GrpoSettings(group=1)
+    with pytest.raises(OptionError, match="steps is 0"):
+        GrpoSettings(steps=0)
+    assert torch.is_grad_enabled()

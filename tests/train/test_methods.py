@@ -1,0 +1,138 @@
+"""The registry: every method by one call, and what each leaves behind."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tiny_llava import WIDTH, question, tiny_llava
+from unsee.data.samples import Sample
+from unsee.erase.profile import Profile, identity
+from unsee.errors import DataError, OptionError
+from unsee.models.load import LoadedModel, load, weights_digest
+from unsee.train.errors import MethodError
+from unsee.train.methods import METHODS, Task, method_named
+from unsee.train.produce import WEIGHT_METHODS, Job, produce
+from unsee.train.recipe import parsed_options, read_recipe
+from unsee.train.settings import preset
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+
+
+@pytest.fixture(scope="module")
+def base() -> LoadedModel:
+    return tiny_llava()
+
+
+def asked(first: int, count: int, text: str) -> list[Sample]:
+    return [question(first + i, f"{text} {i}?", picture=i % 2 == 0) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def task(base: LoadedModel) -> Task:
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)))
+
+    profile = Profile(
+        model=identity(base), family="llava", layers=(1, 2), read=(1, 2), trajectory=drawn(2, 5, WIDTH),
+        retain_last=drawn(6, 2, WIDTH), retain_mean=drawn(6, 2, WIDTH), calibration=drawn(6, 2, 2, WIDTH),
+        strength=1.5, settings={},
+        counts={},
+    )  # fmt: skip
+    return Task(
+        asked(0, 4, "who is"), asked(20, 6, "where"), asked(40, 8, "what"), asked(60, 6, "stranger"),
+        recall=asked(80, 6, "tell me"), refusal=asked(90, 6, "give me"), profile=profile,
+    )  # fmt: skip
+
+
+OPTIONS: dict[str, dict[str, object]] = {"npo": {"lora": False, "epochs": 1}}
+LIGHT = (
+    "npo",
+    "manu",
+    "prompt",
+    "in_context",
+    "output_filter",
+    "face_filter",
+    "unconditional",
+    "alphasteer_text",
+    "cast",
+)
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_every_method_can_be_fitted_and_asked(name: str, base: LoadedModel, task: Task, tmp_path: Path) -> None:
+    if name == "npo":
+        pytest.importorskip("accelerate")
+    method = METHODS[name]
+    value = method.values[1] if method.values else None
+    fitted = method.fit(base, task, tmp_path, value=value, options=OPTIONS.get(name))
+    answers = fitted.answerer.answers(task.forget + task.calibration[:2], batch_size=4, max_new_tokens=3)
+    assert len(answers) == 6
+    assert fitted.stored > 0
+    assert fitted.reversible == (name not in WEIGHT_METHODS)
+    assert (fitted.loaded.digest != base.digest) == (name in WEIGHT_METHODS)
+    assert weights_digest(base.model) == base.digest
+
+
+def test_budgets_are_equal() -> None:
+    assert {len(method.values) for method in METHODS.values()} == {0, 5}
+    assert all(bool(method.knob) == bool(method.values) for method in METHODS.values())
+    assert all(list(method.values) == sorted(method.values) for method in METHODS.values())
+    assert set(WEIGHT_METHODS) < set(METHODS)
+
+
+def test_an_unknown_method_is_answered_with_the_list(base: LoadedModel, tmp_path: Path) -> None:
+    with pytest.raises(MethodError, match=r"the method is 'magic', expected one of \['ga', .*'random'\]"):
+        method_named("magic")
+    with pytest.raises(MethodError, match=r"'prompt', expected one of \['ga', .*these change weights"):
+        produce("prompt", Job(base, asked(0, 1, "a"), asked(2, 1, "b"), tmp_path))
+    with pytest.raises(OptionError, match="'rate' is no setting of this method"):
+        produce("manu", Job(base, asked(0, 1, "a"), asked(2, 1, "b"), tmp_path, options={"rate": 1.0}))
+
+
+def test_steering_needs_a_profile(base: LoadedModel, task: Task, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the task has no profile"):
+        METHODS["cast"].fit(base, Task(task.forget, task.retain), tmp_path)
+
+
+def test_pruning_leaves_a_checkpoint(task: Task, tmp_path: Path) -> None:
+    made = produce("manu", Job(tiny_llava(), task.forget, task.retain, tmp_path, options={"percent": 5}))
+    assert load(tmp_path, device="cpu").digest == made.digest
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_shipped_recipes_are_legal(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert recipe.method in WEIGHT_METHODS
+    assert recipe.machine
+    assert recipe.source
+    if recipe.method not in ("manu", "asru", "asru_ridge", "asru_grpo"):
+        given = dict(recipe.settings)
+        preset(recipe.method, given.pop("preset", "sane")).changed(**given)
+
+
+def test_recipes_are_shipped() -> None:
+    assert len(RECIPES) >= 8
+
+
+def test_a_bad_recipe_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "r.toml"
+    for text, message in (
+        ("method = 3", "method is 3, expected a str"),
+        ("rate = 1", "'rate' is no field of a recipe"),
+        ("source = 'x'", "there is no method"),
+        ("method =", "cannot read the recipe"),
+    ):
+        file.write_text(text)
+        with pytest.raises(OptionError, match=message):
+            read_recipe(file)
+
+
+def test_options_of_a_command_line() -> None:
+    assert parsed_options(["rate=1e-4", "lora=false", "order=phases"]) == {
+        "rate": 1e-4,
+        "lora": False,
+        "order": "phases",
+    }
+    with pytest.raises(OptionError, match="--set got 'rate'"):
+        parsed_options(["rate"])

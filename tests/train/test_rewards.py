@@ -1,0 +1,53 @@
+"""Rewards and the boundary set, by hand."""
+
+import pytest
+import torch
+
+from unsee.errors import OptionError
+from unsee.train.boundary import nearest
+from unsee.train.errors import RewardError
+from unsee.train.rewards import consistency, two_sided
+
+GOLD = "Ann Lee lives in Riverton."
+
+
+def test_forget_questions_reward_refusals_and_punish_leaks() -> None:
+    answers = [GOLD, "I do not know.", "He is in a big house", "xyz"]
+    assert two_sided(answers, [GOLD] * 4, [True] * 4) == [0.0, 1.0, 0.5, 0.1]
+
+
+def test_boundary_questions_reward_the_reverse() -> None:
+    answers = [GOLD, "I do not know.", "Ann Lee lives in Oslo.", "xyz"]
+    assert two_sided(answers, [GOLD] * 4, [False] * 4) == [1.0, 0.0, 0.5, 0.1]
+
+
+@pytest.mark.parametrize(("answers", "golds"), [([None], [GOLD]), (["yes"], ["?!"])])
+def test_an_unknown_reward_raises_and_is_never_zero(answers: list[str], golds: list[str]) -> None:
+    with pytest.raises(RewardError, match=r"the reward of answer 0 .* is unknown"):
+        two_sided(answers, golds, [True])
+
+
+def test_columns_must_match() -> None:
+    with pytest.raises(RewardError, match="got 2 answers, 1 golds and 1 flags"):
+        two_sided(["a", "b"], [GOLD], [True])
+
+
+def test_consistency_is_the_share_of_twins_that_decide_alike() -> None:
+    refusal, telling = "I do not know.", "In Riverton."
+    answers = [refusal, telling, refusal, telling, refusal]
+    facts = ["home", "home", "home", "home", "job"]
+    pictured = [True, True, False, False, True]
+    # Home by picture: one refuses, one tells; by name the same: each finds half of its twins alike. Job has no twin.
+    assert consistency(answers, facts, pictured) == [0.5, 0.5, 0.5, 0.5, 0.0]
+    assert consistency([refusal, refusal, telling], ["home"] * 3, [True, False, False]) == [0.5, 1.0, 0.0]
+
+
+def test_the_boundary_is_what_points_where_forgotten_states_do() -> None:
+    forget = torch.tensor([[4.0, 0.0], [5.0, 0.0]])
+    retain = torch.tensor([[-3.0, 0.0], [3.0, 0.5], [0.0, -4.0], [3.0, 3.0]])
+    assert nearest(retain, forget, 0.5).tolist() == [1, 3]
+    assert nearest(retain, forget, 0.26).tolist() == [1, 3]  # rounded up
+    # What all prompts have in common changes nothing.
+    assert nearest(retain + 100, forget + 100, 0.5).tolist() == [1, 3]
+    with pytest.raises(OptionError, match="share is 0, expected"):
+        nearest(retain, forget, 0)
