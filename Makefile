@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check clean
+.PHONY: demo test test-serve check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/unsee demo --out demo-out
@@ -14,6 +14,10 @@ test: $(VENV)/.tested
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright
 	$(BIN)/python -m pytest
+
+# vLLM has an environment of its own: it is large and pins other versions.
+test-serve:
+	VENV=.venv-vllm tests/serve/run.sh
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

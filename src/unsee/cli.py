@@ -10,6 +10,7 @@ from rich.table import Table
 from unsee import __version__
 from unsee.cli_eval import eval_app
 from unsee.cli_ledger import ledger_app
+from unsee.cli_serve import PASS_ON, serve
 from unsee.cli_sweep import sweep
 from unsee.cli_train import train
 from unsee.cli_world import Json, Out, Seed, world_app
@@ -208,6 +209,7 @@ def ask(
 
 app.command()(train)
 app.command()(sweep)
+app.command(context_settings=PASS_ON)(serve)
 
 
 @app.command()
