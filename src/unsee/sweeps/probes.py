@@ -9,7 +9,6 @@ from typing import Any, final
 
 import torch
 
-from unsee.data.answers import bare_words
 from unsee.data.prompts import chat
 from unsee.data.samples import Sample
 from unsee.erase.eraser import Eraser
@@ -106,11 +105,6 @@ def ask_probes(
             for i, answer in zip(rows, said, strict=True):
                 answers[i] = answer.strip()
     return [record(condition, split, p.sample, answer) for p, answer in zip(probes, answers, strict=True)]
-
-
-def asked_again(samples: Sequence[Sample]) -> list[Sample]:
-    """Samples whose answer could be begun: those whose gold is in it."""
-    return [s for s in samples if s.form == "generation" and bare_words(s.gold) in bare_words(s.answer)]
 
 
 def _conversation(sample: Sample) -> Conversation:
