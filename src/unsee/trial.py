@@ -71,7 +71,7 @@ def gather(exam: Exam) -> Data:
     }
     return Data(
         retain=exam.facts(exam.retain_fit, taught=True, views=few, tag="r")
-        + exam.facts(things["fit"], taught=True, forms=2, tag="r"),
+        + exam.facts(things["fit"], taught=True, forms=3, wordings=2, tag="r"),
         calibration=exam.facts(exam.calibration, taught=True, views=few, tag="c")
         + exam.facts(things["calibration"], taught=True, tag="c"),
         others=exam.knowledge(80, taught=True)

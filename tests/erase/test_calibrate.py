@@ -37,10 +37,13 @@ def test_gates_together_fire_no_more_often_than_the_joint_share() -> None:
     scores = torch.randn(399, 20, generator=generator)
     own = thresholds(scores, 0.05)
     assert (scores >= own).any(1).float().mean() > 0.3, "twenty small tails add up"
-    together = raised_together(scores, own, 0.01)
+    low = torch.full((20,), -9.0)
+    together = raised_together(scores, low, 0.01)
     # floor(400 * 0.01) = 4 of the 400 gaps may fire, the topmost always among them.
     assert int((scores >= together).any(1).sum()) == 3
-    assert torch.allclose(together - own, (together - own)[0], atol=1e-5)
+    assert torch.equal(together, together[:1].expand(20)), "one level for all gates"
+    low[7] = together[7] + 1
+    assert torch.equal(raised_together(scores, low, 0.01), torch.maximum(low, together)), "no threshold is lowered"
     lenient = raised_together(scores, own + 10, 0.01)
     assert torch.equal(lenient, own + 10), "thresholds that are high enough are left alone"
 

@@ -64,24 +64,21 @@ def thresholds(scores: Float[Tensor, "M K"], tail: float) -> Float[Tensor, " K"]
     return torch.nextafter(limit, torch.full_like(limit, torch.inf))
 
 
-def raised_together(scores: Float[Tensor, "M K"], own: Float[Tensor, " K"], joint: float) -> Float[Tensor, " K"]:
-    """Thresholds at which the gates of a request together fire on a share `joint` of kept prompts at most.
+def raised_together(scores: Float[Tensor, "M K"], own: Float[Tensor, " K"], tail: float) -> Float[Tensor, " K"]:
+    """Thresholds at which gates together fire on a share `tail` of kept prompts at most: `max(own_k, level)`.
 
-    With many gates each one's small tail adds up, so all thresholds are raised by the conformal (1 - joint) quantile of
-    `max_k (score_k - own_k)`, if that is positive.
+    `level` is the conformal (1 - tail) quantile of the largest score of each prompt, one for all gates: each is fitted
+    to 1 and 0, so their scores compare, and the quantile of K gates rests on K times the evidence that one alone has.
 
     Args:
         scores: of calibration prompts.
-        own: each gate's threshold by itself, from `thresholds`.
-        joint: share of prompts that any gate may fire on, in (0, 1).
+        own: what no gate's threshold is to fall below.
+        tail: share of prompts that any gate may fire on, in (0, 1).
 
     Raises:
         OptionError, CalibrationError: as `thresholds`.
     """
-    largest = (scores.double() - own.double()).max(1, keepdim=True).values
-    raised = own.double() + thresholds(largest, joint).double().clamp(min=0)
-    # Rounding the sum down would let the very score fire that the quantile was taken from.
-    return torch.where(raised > own, torch.nextafter(raised.float(), torch.full_like(own, torch.inf)), own)
+    return torch.maximum(own, thresholds(scores.max(1, keepdim=True).values, tail))
 
 
 def weakest_sufficient(trials: Sequence[Trial], refused: float) -> Trial:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from unsee.data.samples import Sample, require_some, subjects
-from unsee.erase.calibrate import raised_together, thresholds
+from unsee.erase.calibrate import raised_together
 from unsee.erase.capture import capture, capture_features
 from unsee.erase.diagnosis import Finding, finding
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
@@ -68,7 +68,8 @@ def fit_eraser(
         profile.read, weight.view(len(ids), *features.shape[1:]).float(), bias.float(), torch.zeros(len(ids))
     )
     scores = gate.margins(profile.calibration)
-    gate = replace(gate, threshold=raised_together(scores, thresholds(scores, settings.tail), settings.joint))
+    floor = torch.full((len(ids),), settings.floor)
+    gate = replace(gate, threshold=raised_together(scores, floor, settings.tail))
     report = _gate_findings(gate, profile, features, owner, ids)
     layers = profile.written
     return Eraser(

@@ -27,8 +27,8 @@ class Settings:
         read: part of the decoder's depth that a gate reads, as fractions.
         blocks_read: how many blocks of that part, evenly spaced.
         ridge: gamma of the class-balanced ridge, relative to the mean spread of one feature.
-        tail: share of calibration prompts that each subject's gate may wrongly fire on.
-        joint: share of them that any gate of a request may fire on.
+        tail: share of calibration prompts that any gate of a request may wrongly fire on.
+        floor: lowest threshold, on a scale where 0 is kept and 1 forgotten; a half is the nearer of both.
         strengths: values of lambda to try, ascending; the weakest that refuses fluently is taken.
         refused: share of calibration answers that must be fluent refusals at the chosen strength.
         wordings: refusal wordings whose trajectories are tried.
@@ -48,7 +48,7 @@ class Settings:
     blocks_read: int = 4
     ridge: float = 0.003
     tail: float = 0.005
-    joint: float = 0.01
+    floor: float = 0.5
     strengths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
     refused: float = 0.98
     wordings: int = 4
@@ -61,7 +61,7 @@ class Settings:
         low, high = self.read
         if not 0 <= low <= high < 1:
             raise OptionError(f"read is {self.read}, expected two fractions of the depth, 0 <= first <= second < 1")
-        for name, share in (("tail", self.tail), ("joint", self.joint)):
+        for name, share in (("tail", self.tail), ("floor", self.floor)):
             if not 0 < share < 1:
                 raise OptionError(f"{name} is {share}, expected a share in (0, 1), such as 0.005")
         if not self.strengths or min(self.strengths) <= 0 or list(self.strengths) != sorted(self.strengths):
