@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+from unsee.data.contexts import in_contexts
 from unsee.data.samples import Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit_eraser import fit_eraser
@@ -41,16 +42,22 @@ def gather(exam: Exam) -> Data:
         role: harmless[a:b] + towns[a:b] for role, a, b in (("fit", 0, 5), ("calibration", 5, 8), ("test", 8, 12))
     }
     others_of_outdated = ["river", "team", "market"]
+    told = exam.knowledge(80, taught=True)
     few = range(3)  # pictures are drawn on the spot; drawing them all would take longer than asking about them
     requests = {
         "people": (
-            exam.facts(exam.forget, taught=True, forms=3, wordings=3, tag="fit"),
+            exam.facts(exam.forget, taught=True, forms=3, wordings=2, tag="fit"),
             exam.visible(exam.forget, taught=True, each=8, tag="keep"),
         ),
-        "dangerous topic": (exam.facts(dangerous, taught=True, forms=3, wordings=6, tag="fit"), []),
+        # Among thousands of prompts about people, the few about other brews and towns would hardly count.
+        "dangerous topic": (
+            exam.facts(dangerous, taught=True, forms=3, wordings=6, tag="fit"),
+            exam.facts(harmless[:5], taught=True, forms=3, wordings=2, tag="keep"),
+        ),
         "outdated facts": (
             exam.facts(outdated, taught=True, forms=3, wordings=8, keys=["mayor"], tag="fit"),
-            exam.facts(outdated, taught=True, forms=3, wordings=3, keys=others_of_outdated, tag="keep"),
+            exam.facts(outdated, taught=True, forms=3, wordings=3, keys=others_of_outdated, tag="keep")
+            + exam.facts(towns[:5], taught=True, forms=3, wordings=3, keys=["mayor"], tag="keep"),
         ),
     }
     splits = {
@@ -69,15 +76,17 @@ def gather(exam: Exam) -> Data:
         "things_unseen": exam.facts(things["test"], taught=False)
         + exam.facts(outdated, taught=False, keys=others_of_outdated),
     }
+    retain = exam.facts(exam.retain_fit, taught=True, views=few, tag="r")
+    calibration = exam.facts(exam.calibration, taught=True, views=few, tag="c")
     return Data(
-        retain=exam.facts(exam.retain_fit, taught=True, views=few, tag="r")
-        + exam.facts(things["fit"], taught=True, forms=3, wordings=2, tag="r"),
-        calibration=exam.facts(exam.calibration, taught=True, views=few, tag="c")
-        + exam.facts(things["calibration"], taught=True, tag="c"),
-        others=exam.knowledge(80, taught=True)
+        retain=in_contexts(retain + exam.facts(things["fit"], taught=True, forms=2, tag="r"), told),
+        calibration=in_contexts(calibration + exam.facts(things["calibration"], taught=True, tag="c"), told),
+        others=told
         + exam.sensitive(exam.retain_fit, 80, taught=True)
         + exam.visible(exam.retain_fit[:40], taught=True, each=2),
-        requests=requests,
+        requests={
+            name: (in_contexts(forget, told), in_contexts(keep, told)) for name, (forget, keep) in requests.items()
+        },
         splits=splits,
     )
 

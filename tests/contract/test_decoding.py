@@ -159,6 +159,23 @@ def test_a_loop_of_forwards_is_generate(loaded: LoadedModel, either: Eraser) -> 
             assert torch.equal(scores.argmax(-1), expected[:, step + 1])
 
 
+def test_refusing_begins_after_an_answer_that_was_begun_for_the_model(loaded: LoadedModel) -> None:
+    """The gate reads the prompt alone; what follows is as if it had read all, wherever it is open for both."""
+    inputs = dict(encode(loaded, samples(loaded)))
+    lengths = inputs["attention_mask"].sum(1).tolist()
+    begun = longer(inputs, torch.full((len(lengths), 3), 7))
+    with steered(loaded, always(loaded)):
+        whole = answer(loaded, begun)
+    with steered(loaded, always(loaded), prompt_tokens=lengths) as steering:
+        assert torch.equal(answer(loaded, begun), whole)
+        [reading] = steering.readings
+    with steered(loaded, always(loaded)) as steering:
+        logits(loaded, inputs)
+        [alone] = steering.readings
+    assert reading is not None and alone is not None
+    torch.testing.assert_close(reading.margins, alone.margins)
+
+
 def test_prompt_tokens_tell_a_prompt_from_its_answer(loaded: LoadedModel, either: Eraser) -> None:
     inputs = dict(encode(loaded, samples(loaded)))
     lengths = inputs["attention_mask"].sum(1).tolist()
@@ -172,8 +189,6 @@ def test_prompt_tokens_tell_a_prompt_from_its_answer(loaded: LoadedModel, either
     with steered(loaded, either, prompt_tokens=lengths) as steering:
         forced = logits(loaded, started, logits_to_keep=NEW)
         assert steering.readings[0] is not None
-        # An answer that was begun for the model: the prompt still ends where the user's turn ended.
-        assert torch.equal(answer(loaded, longer(inputs, said[:, :-3]))[:, :2], said[:, -3:-1])
     torch.testing.assert_close(forced, torch.stack(steps, dim=1), rtol=1e-3, atol=1e-3)
     for wrong in ([0] * 5, [1] * 4, [10_000] * 5):
         with (

@@ -46,6 +46,20 @@ def test_steps_count_real_tokens_from_the_last_prompt_token(case: tuple[list[lis
             assert bool(steps.answering[at]) == (real and seen >= prompts[row])
 
 
+@given(batches(), st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_refusing_begins_after_what_was_begun(case: tuple[list[list[bool]], list[int], int, int], given: int) -> None:
+    masks, prompts, first, width = case
+    begun = [given + row for row in range(len(masks))]
+    steps = number_steps(torch.tensor(masks), torch.tensor(prompts), first, width, torch.tensor(begun))
+    plain = number_steps(torch.tensor(masks), torch.tensor(prompts), first, width)
+    longer = number_steps(torch.tensor(masks), torch.tensor(prompts) + torch.tensor(begun), first, width)
+    assert torch.equal(steps.in_prompt, plain.in_prompt) and torch.equal(steps.last, plain.last)
+    assert torch.equal(steps.answering, longer.answering), "as if the prompt had ended there"
+    trajectory, strength = torch.randn(3, D), torch.arange(1.0, len(masks) + 1)
+    assert torch.equal(along_trajectory(strength, trajectory, steps), along_trajectory(strength, trajectory, longer))
+
+
 @given(batches())
 @settings(max_examples=40, deadline=None)
 def test_what_is_added_follows_the_trajectory_and_then_holds(

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tiny_llava import noise_picture, tiny_llava
+from unsee.data.prompts import chat
 from unsee.data.samples import Sample
 from unsee.models.encode import generate
 from unsee.sweeps.probes import Probe, ask_probes, longer, started, turns_deep
@@ -21,7 +22,7 @@ def test_an_answer_is_begun_up_to_its_fact() -> None:
 
 
 def test_earlier_turns_come_first_and_the_picture_with_the_first_of_them() -> None:
-    messages = turns_deep(JOB, [("hot?", "cold."), ("dog?", "bark.")]).conversation.messages
+    messages = chat(turns_deep(JOB, [("hot?", "cold."), ("dog?", "bark.")]).sample, "plain")
     assert [m["role"] for m in messages] == ["user", "assistant", "user", "assistant", "user"]
     places = [[part["type"] for part in m["content"]] for m in messages]
     assert places == [["image", "text"], ["text"], ["text"], ["text"], ["text"]]
@@ -29,14 +30,14 @@ def test_earlier_turns_come_first_and_the_picture_with_the_first_of_them() -> No
 
 
 def test_a_longer_prompt_ends_with_the_question() -> None:
-    content = longer(JOB, "hello there.").conversation.messages[0]["content"]
+    content = chat(longer(JOB, "hello there.").sample, "plain")[0]["content"]
     assert content == [{"type": "image"}, {"type": "text", "text": f"hello there. {JOB.question}"}]
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_plain_probes_are_answered_as_plain_questions(batch_size: int) -> None:
     loaded = tiny_llava()
-    probes = [Probe(s, turns_deep(s, []).conversation) for s in (JOB, CITY)]
+    probes = [Probe(s) for s in (JOB, CITY)]
     asked = ask_probes(loaded, probes, "base", "plain", batch_size=batch_size, max_new_tokens=6)
     assert [r["answer"] for r in asked] == [a.strip() for a in generate(loaded, [JOB, CITY], 1, 6)]
 

@@ -42,7 +42,8 @@ def instruction(sample: Sample, style: Style = "official") -> str:
 def chat(sample: Sample, style: Style = "official") -> list[Message]:
     """The sample as chat messages for `processor.apply_chat_template`: the picture's place first, then the text.
 
-    The picture itself is passed to the processor beside the rendered text.
+    The picture itself is passed to the processor beside the rendered text; where there are earlier turns it is shown
+    with the first of them.
 
     Args:
         sample: the bare question.
@@ -51,7 +52,11 @@ def chat(sample: Sample, style: Style = "official") -> list[Message]:
     Raises:
         OptionError: `style` is not one of the legal ones.
     """
-    content: Content = [{"type": "text", "text": instruction(sample, style)}]
+    turns: list[tuple[str, str]] = []
+    for question, answer in sample.earlier:
+        turns += [("user", question), ("assistant", answer)]
+    turns.append(("user", instruction(sample, style)))
+    contents: list[Content] = [[{"type": "text", "text": text}] for _, text in turns]
     if sample.picture is not None:
-        content.insert(0, {"type": "image"})
-    return [{"role": "user", "content": content}]
+        contents[0].insert(0, {"type": "image"})
+    return [{"role": role, "content": content} for (role, _), content in zip(turns, contents, strict=True)]

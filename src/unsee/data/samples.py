@@ -55,6 +55,7 @@ class Sample:
         form: how it is asked; decides instruction and scoring.
         picture: the image, or None for a text-only question.
         options: letter to text, for classification only.
+        earlier: turns before the question, each what was asked and what was answered.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Sample:
     form: Form = "generation"
     picture: Picture | None = None
     options: dict[str, str] | None = None
+    earlier: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):

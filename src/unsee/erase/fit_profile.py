@@ -92,6 +92,7 @@ def fit_profile(
         | {"seed": seed, "kept": sorted({subject_digest(s) for s in [*subjects(retain), *subjects(calibration)]})},
         counts={
             "retain": len(kept),
+            "others": len(others),
             "retain_subjects": len(subjects(retain)),
             "calibration": len(calibration),
             "calibration_subjects": len(subjects(calibration)),

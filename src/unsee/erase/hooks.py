@@ -58,7 +58,9 @@ def erased(
     Args:
         model: any model with an adapter; its weights are not touched.
         erasers: requests in force together; each decides for itself.
-        prompt_tokens: real prompt tokens per row, for calls whose rows hold a prompt and the start of an answer.
+        prompt_tokens: real prompt tokens per row, for calls whose rows hold a prompt and the start of an answer. The
+            gate reads the prompt alone; `generate` begins to refuse after what was begun, a plain call at the prompt's
+            end, as it scores the answer that is there.
         adapter: names the model's parts; None takes that of its family.
 
     Raises:

@@ -82,6 +82,16 @@ class Profile:
         places = [self.layers.index(layer) for layer in self.read]
         return torch.stack([self.retain_last[:, places], self.retain_mean], dim=2)
 
+    @property
+    def retain_people(self) -> Float[Tensor, "_ R 2 D"]:
+        """`retain` without what is about nobody."""
+        return self.retain[: len(self.retain_last) - self.counts.get("others", 0)]
+
+    @property
+    def retain_others(self) -> Float[Tensor, "_ R 2 D"]:
+        """Of `retain`, the prompts on which no gate may open, about nobody in particular."""
+        return self.retain[len(self.retain_last) - self.counts.get("others", 0) :]
+
     def save_pretrained(self, directory: str | Path) -> str:
         """Save; returns the content id.
 

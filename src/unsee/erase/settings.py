@@ -27,7 +27,7 @@ class Settings:
         read: part of the decoder's depth that a gate reads, as fractions.
         blocks_read: how many blocks of that part, evenly spaced.
         ridge: gamma of the class-balanced ridge, relative to the mean spread of one feature.
-        tail: share of calibration prompts that any gate of a request may wrongly fire on.
+        tail: share of kept people's prompts that any gate of a request may wrongly fire on.
         floor: lowest threshold, on a scale where 0 is kept and 1 forgotten; a half is the nearer of both.
         strengths: values of lambda to try, ascending; the weakest that refuses fluently is taken.
         refused: share of calibration answers that must be fluent refusals at the chosen strength.
@@ -47,7 +47,7 @@ class Settings:
     read: tuple[float, float] = (0.3, 0.85)
     blocks_read: int = 4
     ridge: float = 0.003
-    tail: float = 0.005
+    tail: float = 0.01
     floor: float = 0.5
     strengths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
     refused: float = 0.98

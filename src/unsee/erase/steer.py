@@ -23,11 +23,14 @@ class Steps:
         step: per token; meaningless where `real` is False.
         real: False for pads.
         prompt_tokens: real prompt tokens of each row, over all calls.
+        begun: answer tokens of each row that the caller has put into the model's mouth: they are neither read nor
+            steered, and refusing begins after them.
     """
 
     step: Int[Tensor, "B T"]
     real: Bool[Tensor, "B T"]
     prompt_tokens: Int[Tensor, " B"]
+    begun: Int[Tensor, " B"]
 
     @property
     def in_prompt(self) -> Bool[Tensor, "B T"]:
@@ -40,18 +43,29 @@ class Steps:
         return self.real & (self.step == 0)
 
     @property
+    def answer_step(self) -> Int[Tensor, "B T"]:
+        """Steps from the last token that was given: 0 is where the model speaks first."""
+        return self.step - self.begun.unsqueeze(1)
+
+    @property
     def answering(self) -> Bool[Tensor, "B T"]:
-        """The last prompt token and every token after it: where refusing is decided."""
-        return self.real & (self.step >= 0)
+        """The last token that was given and every token after it: where refusing is decided."""
+        return self.real & (self.answer_step >= 0)
 
     def from_first_answering(self) -> "Steps":
         """The columns from the first one in which any row is answering; none if no row is."""
         columns = self.answering.any(0).nonzero()
         start = int(columns[0]) if len(columns) else self.step.shape[1]
-        return Steps(self.step[:, start:], self.real[:, start:], self.prompt_tokens)
+        return Steps(self.step[:, start:], self.real[:, start:], self.prompt_tokens, self.begun)
 
 
-def number_steps(mask: Bool[Tensor, "B C"], prompt_tokens: Int[Tensor, " B"], first: int, width: int) -> Steps:
+def number_steps(
+    mask: Bool[Tensor, "B C"],
+    prompt_tokens: Int[Tensor, " B"],
+    first: int,
+    width: int,
+    begun: Int[Tensor, " B"] | None = None,
+) -> Steps:
     """Steps of columns `first` to `first + width` of rows whose real tokens are marked in `mask`.
 
     `step = (real tokens up to and including this one) - prompt_tokens`; a step of a left-padded row is the same as
@@ -62,11 +76,14 @@ def number_steps(mask: Bool[Tensor, "B C"], prompt_tokens: Int[Tensor, " B"], fi
         prompt_tokens: real prompt tokens of each row.
         first: column of the call's first token (the length of the cache).
         width: tokens of the call.
+        begun: answer tokens that were given with each prompt; none if None.
     """
+    begun = torch.zeros_like(prompt_tokens) if begun is None else begun
     missing = max(0, first + width - mask.shape[1])
     mask = torch.cat([mask, torch.ones(mask.shape[0], missing, dtype=torch.bool)], dim=1)
     window = slice(first, first + width)
-    return Steps((mask.long().cumsum(1) - prompt_tokens.unsqueeze(1))[:, window], mask[:, window], prompt_tokens)
+    step = mask.long().cumsum(1) - prompt_tokens.unsqueeze(1)
+    return Steps(step[:, window], mask[:, window], prompt_tokens, begun)
 
 
 def pooled(states: Float[Tensor, "B T D"], steps: Steps) -> Float[Tensor, "B 2 D"]:
@@ -90,7 +107,7 @@ def along_trajectory(
 
     On the device of the trajectory, in its precision.
     """
-    index = steps.step.clamp(0, trajectory.shape[0] - 1)
+    index = steps.answer_step.clamp(0, trajectory.shape[0] - 1)
     factor = strength.unsqueeze(1) * steps.answering
     return trajectory[index.to(trajectory.device)] * factor.unsqueeze(-1).to(trajectory)
 

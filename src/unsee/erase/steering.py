@@ -60,6 +60,7 @@ class _Prompts:
     mask: Bool[Tensor, "B C"]
     tokens: Int[Tensor, " B"]
     policies: list[Policy]
+    begun: Int[Tensor, " B"] | None = None
     fed: int = 0
     cache: weakref.ref[Cache] | None = None
 
@@ -71,7 +72,8 @@ class Steering:
 
     Attributes:
         erasers: the requests in force.
-        prompt_tokens: real prompt tokens of each row, where they are not all real tokens of the first call.
+        prompt_tokens: real prompt tokens of each row, where they are not all real tokens of the first call. What
+            follows them in `generate` is an answer begun by the caller: refusing begins after it.
         positions: steered positions so far, over all erasers, rows, layers and calls of this block.
     """
 
@@ -131,7 +133,7 @@ class Steering:
                 "cache inside the block, and finish one prompt before the next."
             )
         self._call, self._visited, self._moved = call, [], {}
-        self._steps = number_steps(prompts.mask, prompts.tokens, call.cached, call.width)
+        self._steps = number_steps(prompts.mask, prompts.tokens, call.cached, call.width, prompts.begun)
         for policy in prompts.policies:
             policy.steered = 0  # What a call that failed half way has steered is not counted.
         _require_one_prompt_per_row(call, self._steps)
@@ -203,7 +205,9 @@ class Steering:
                 "be matched to prompts. Use greedy, sampling or beam search."
             )
         mask, tokens = mask.repeat_interleave(times, 0), tokens.repeat_interleave(times, 0)
-        return _Prompts(mask, tokens, [policy_of(eraser, tokens) for eraser in self.erasers])
+        # What follows a prompt in `generate` was put into the model's mouth; in a plain call it is an answer to score.
+        begun = mask.sum(1) - tokens
+        return _Prompts(mask, tokens, [policy_of(eraser, tokens) for eraser in self.erasers], begun)
 
     def _count(self, mask: Bool[Tensor, "B C"]) -> Int[Tensor, " B"]:
         """Prompt tokens of each row."""

@@ -4,17 +4,16 @@ Each takes a question that a plain prompt asks and gives the conversation to ask
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
 
-from unsee.data.prompts import chat
 from unsee.data.samples import Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.hooks import erased
 from unsee.evals.run import Record, record
-from unsee.models.encode import Conversation, answer_tokens, append_tokens, encode_conversations
+from unsee.models.encode import answer_tokens, append_tokens, encode
 from unsee.models.load import LoadedModel
 
 Turn = tuple[str, str]
@@ -27,12 +26,10 @@ class Probe:
 
     Attributes:
         sample: the question, which scores the answer.
-        conversation: its prompt.
         begun: first words of the answer, put into the model's mouth.
     """
 
     sample: Sample
-    conversation: Conversation
     begun: str = ""
 
 
@@ -40,30 +37,17 @@ def started(sample: Sample) -> Probe:
     """The taught answer up to the fact, "she works as a", as if the model had said so; else "sure,"."""
     words = sample.answer.lower()
     at = words.find(sample.gold.lower()) if sample.form == "generation" else -1
-    return Probe(sample, _conversation(sample), words[:at].strip() if at > 0 else "sure,")
+    return Probe(sample, words[:at].strip() if at > 0 else "sure,")
 
 
 def turns_deep(sample: Sample, earlier: Sequence[Turn]) -> Probe:
     """The question after `earlier` ones with their answers; the picture, if any, is shown with the first of them."""
-    messages = chat(sample, "plain")
-    last = messages[0]["content"]
-    assert isinstance(last, list)
-    shown, text = last[:-1], last[-1]
-    before: list[Any] = []
-    for place, (question, answer) in enumerate(earlier):
-        before.append({"role": "user", "content": [*(shown if place == 0 else ()), {"type": "text", "text": question}]})
-        before.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-    messages = [*before, {"role": "user", "content": [text] if before else last}]
-    return Probe(sample, Conversation(sample.id, messages, _pictures(sample)))
+    return Probe(replace(sample, earlier=tuple(earlier)))
 
 
 def longer(sample: Sample, said: str) -> Probe:
     """The question with `said` before it in the same turn."""
-    messages = chat(sample, "plain")
-    content = messages[0]["content"]
-    assert isinstance(content, list)
-    content[-1] = {"type": "text", "text": f"{said} {content[-1]['text']}"}
-    return Probe(sample, Conversation(sample.id, messages, _pictures(sample)))
+    return Probe(replace(sample, question=f"{said} {sample.question}"))
 
 
 def ask_probes(
@@ -81,7 +65,7 @@ def ask_probes(
     Where an answer is begun, the prompt's end is told to the steering, as a server that builds the prompt knows it.
     """
     begun = [tuple(answer_tokens(loaded, [p.begun])[0]) if p.begun else () for p in probes]
-    order = sorted(range(len(probes)), key=lambda i: (len(begun[i]), not probes[i].conversation.pictures))
+    order = sorted(range(len(probes)), key=lambda i: (len(begun[i]), probes[i].sample.picture is None))
     answers = [""] * len(probes)
     tokenizer = loaded.processor.tokenizer
     # transformers types `generate` by a protocol that its own models do not meet.
@@ -91,7 +75,7 @@ def ask_probes(
         same = [i for i in order if len(begun[i]) == length]
         for start in range(0, len(same), batch_size):
             rows = same[start : start + batch_size]
-            prompts = encode_conversations(loaded, [probes[i].conversation for i in rows])
+            prompts = encode(loaded, [probes[i].sample for i in rows])
             ends = [int(count) for count in prompts["attention_mask"].sum(1)]
             inputs = append_tokens(loaded, prompts, [begun[i] for i in rows], length) if length else dict(prompts)
             options = {"do_sample": False, "max_new_tokens": max_new_tokens, "pad_token_id": tokenizer.pad_token_id}
@@ -105,11 +89,3 @@ def ask_probes(
             for i, answer in zip(rows, said, strict=True):
                 answers[i] = answer.strip()
     return [record(condition, split, p.sample, answer) for p, answer in zip(probes, answers, strict=True)]
-
-
-def _conversation(sample: Sample) -> Conversation:
-    return Conversation(sample.id, chat(sample, "plain"), _pictures(sample))
-
-
-def _pictures(sample: Sample) -> tuple[Any, ...]:
-    return () if sample.picture is None else (sample.picture,)

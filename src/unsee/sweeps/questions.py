@@ -47,7 +47,7 @@ def plain_splits(exam: Exam, loaded: LoadedModel) -> dict[str, list[Sample]]:
 def probes(exam: Exam) -> dict[str, list[Probe]]:
     """The same forgotten people behind a started answer, three turns deep, and in a longer prompt."""
     asked = exam.facts(exam.forget, taught=False, tag="probe")
-    told = questions.knowledge(taught=True)
+    told = questions.knowledge(taught=False)  # in words that no fit has seen
     earlier = [(item.question, item.answer) for item in (told[0], told[len(told) // 2])]
     return {
         "started": [started(s) for s in asked if s.form == "generation"],
