@@ -51,7 +51,7 @@ def gather(exam: Exam) -> Data:
         ),
         # Among thousands of prompts about people, the few about other brews and towns would hardly count.
         "dangerous topic": (
-            exam.facts(dangerous, taught=True, forms=3, wordings=6, tag="fit"),
+            exam.facts(dangerous, taught=True, forms=3, wordings=12, tag="fit"),
             exam.facts(harmless[:5], taught=True, forms=3, wordings=2, tag="keep"),
         ),
         "outdated facts": (
@@ -85,7 +85,7 @@ def gather(exam: Exam) -> Data:
         + exam.sensitive(exam.retain_fit, 80, taught=True)
         + exam.visible(exam.retain_fit[:40], taught=True, each=2),
         requests={
-            name: (in_contexts(forget, told), in_contexts(keep, told)) for name, (forget, keep) in requests.items()
+            name: (in_contexts(forget, told, 1.0), in_contexts(keep, told)) for name, (forget, keep) in requests.items()
         },
         splits=splits,
     )

@@ -1,6 +1,6 @@
 """Questions as they come up in a longer talk: behind earlier turns, or behind other words of the same turn.
 
-A gate that was fitted on bare questions alone misses one in seven of them three turns deep, so the fit should see both.
+A gate that was fitted on bare questions alone misses one in seven three turns deep, and one in five behind other words.
 """
 
 import random
@@ -10,13 +10,13 @@ from dataclasses import replace
 from unsee.data.samples import Sample
 from unsee.errors import OptionError
 
-_MOST = 3
+_MOST = 4
 
 
 def in_contexts(samples: Sequence[Sample], told: Sequence[Sample], share: float = 0.5, seed: int = 0) -> list[Sample]:
     """The samples, and a share of them once more in a longer talk.
 
-    Half of the copies come after one to three earlier turns, half behind as many statements in the same turn.
+    Half of the copies come after one to four earlier turns, half behind as many statements in the same turn.
 
     Args:
         samples: what is asked.
