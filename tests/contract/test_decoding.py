@@ -159,17 +159,17 @@ def test_a_loop_of_forwards_is_generate(loaded: LoadedModel, either: Eraser) -> 
             assert torch.equal(scores.argmax(-1), expected[:, step + 1])
 
 
-def test_refusing_begins_after_an_answer_that_was_begun_for_the_model(loaded: LoadedModel) -> None:
+def test_refusing_begins_after_an_answer_that_was_begun_for_the_model(loaded: LoadedModel, held: Eraser) -> None:
     """The gate reads the prompt alone; what follows is as if it had read all, wherever it is open for both."""
     inputs = dict(encode(loaded, samples(loaded)))
     lengths = inputs["attention_mask"].sum(1).tolist()
     begun = longer(inputs, torch.full((len(lengths), 3), 7))
-    with steered(loaded, always(loaded)):
+    with steered(loaded, always(held)):
         whole = answer(loaded, begun)
-    with steered(loaded, always(loaded), prompt_tokens=lengths) as steering:
+    with steered(loaded, always(held), prompt_tokens=lengths) as steering:
         assert torch.equal(answer(loaded, begun), whole)
         [reading] = steering.readings
-    with steered(loaded, always(loaded)) as steering:
+    with steered(loaded, always(held)) as steering:
         logits(loaded, inputs)
         [alone] = steering.readings
     assert reading is not None and alone is not None

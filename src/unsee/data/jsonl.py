@@ -145,13 +145,13 @@ def _sample(record: Record, default_id: str, folder: Path, at: str) -> Sample:
     options = {} if record.get("options") is None else lettered(record["options"], at)
     default = {"id": default_id, "gold": options.get(answer, answer), "form": "generation"}
     given = {**default, **{field: value for field, value in record.items() if value is not None}}
-    words = {field: text(given, field, at) for field in ("id", "subject", "question")}
-    words |= {"answer": answer, "gold": text(given, "gold", at) if answer or record.get("gold") is not None else ""}
+    key, subject, question = (text(given, field, at) for field in ("id", "subject", "question"))
+    gold = text(given, "gold", at) if answer or record.get("gold") is not None else ""
     # Sample itself refuses any other form.
     form = cast(Form, text(given, "form", at))
     picture = _picture(text(given, "image", at), folder, at) if "image" in given else None
     try:
-        return Sample(**words, form=form, picture=picture, options=options or None)
+        return Sample(key, subject, question, answer, gold, form, picture, options or None)
     except DataError as error:
         raise DataError(f"{at}: {error}") from error
 
