@@ -10,15 +10,16 @@ import torch
 from unsee.data.samples import Sample, require_some, subjects
 from unsee.erase.calibrate import raised_together
 from unsee.erase.capture import capture, capture_features
+from unsee.erase.cross_fit import cross_fitted
 from unsee.erase.diagnosis import Finding, finding
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.gate import NullSpace, gate_in_basis, null_space_basis, residual_energy, ridge_gates_of_states
+from unsee.erase.gate import NullSpace, gate_in_basis, null_space_basis, residual_energy
 from unsee.erase.profile import Profile, require_same_model
 from unsee.erase.settings import Settings
 from unsee.errors import CalibrationError
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.shapes import Float, Tensor
+from unsee.shapes import Tensor
 
 
 def fit_eraser(
@@ -62,7 +63,9 @@ def fit_eraser(
     )
     owner = torch.tensor([ids.index(sample.subject) for sample in forget])
     positives = [features[owner == k].flatten(1) for k in range(len(ids))]
-    weight, bias, unseen = _cross_fitted(positives, profile, kept, settings.ridge)
+    halves = profile.retain_people.float().flatten(1), profile.calibration.float().flatten(1)
+    others = profile.retain_others.float().flatten(1)
+    weight, bias, unseen = cross_fitted(positives, halves, others, kept, settings.ridge)
     threshold = raised_together(unseen, torch.full((len(ids),), settings.floor), settings.tail)
     gate = HeldGate(profile.read, weight.view(len(ids), *features.shape[1:]).float(), bias.float(), threshold)
     report = _gate_findings(gate, unseen, features, owner, ids)
@@ -153,31 +156,6 @@ def fit_published(
         counts={"forget": len(forget), "retain": len(profile.retain_last)},
         report=report,
     )
-
-
-def _cross_fitted(
-    positives: Sequence[Float[Tensor, "_ M"]], profile: Profile, keep: Float[Tensor, "_ M"] | None, gamma: float
-) -> tuple[Float[Tensor, "K M"], Float[Tensor, " K"], Float[Tensor, "P K"]]:
-    """Gates fitted on all kept people, and the scores that each half of these gets from gates fitted on the other.
-
-    People that a fit has seen score far below those it has not, so a threshold must come from the latter; and the more
-    people a fit has seen the fewer it mistakes. Crossing gives both: retained and calibration people are the halves.
-    """
-    halves = (profile.retain_people.flatten(1).float(), profile.calibration.flatten(1).float())
-    others = profile.retain_others.flatten(1).float()
-
-    def fitted(*people: Tensor) -> tuple[Tensor, Tensor]:
-        negative = torch.cat([*people, others])
-        if keep is not None:
-            # They are few and look most like what is forgotten: together they weigh as much as all else that is kept.
-            negative = torch.cat([negative, keep.repeat(max(1, round(len(negative) / len(keep))), 1)])
-        return ridge_gates_of_states(positives, negative, gamma)
-
-    scores = []
-    for seen, unseen in (halves, halves[::-1]):
-        weight, bias = fitted(seen)
-        scores.append(unseen.double() @ weight.mT + bias)
-    return *fitted(*halves), torch.cat(scores)
 
 
 def _gate_findings(gate: HeldGate, unseen: Tensor, features: Tensor, owner: Tensor, ids: list[str]) -> list[Finding]:
