@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
 
 from unsee.cli_world import Json, Out, Seed
 from unsee.console import finish, say, show_table, stages_shown
@@ -70,14 +71,15 @@ def _honest(
         records += [json.loads(line) for line in path.read_text().splitlines()]
     rows = table(records, seed)
     draw_bars(rows, len(runs), out / "honest.png")
-    shown = Table("split", "measure", "erased", "95 %", "bar", "base", "never knew", "n", "met")
+    columns = ("split", "measure", "erased (95 %)", "bar", "base", "never", "n", "met")
+    # Names are never cut short: on a narrow screen a row may wrap, but who reads it must know what it is about.
+    shown = Table(*(Column(name, overflow="fold") for name in columns), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in rows:
         ours, limits = row["erased"], row["erased"]["ci95"]
         shown.add_row(
             row["split"],
-            row["measure"],
-            _percent(ours),
-            f"{100 * limits[0]:.1f} to {100 * limits[1]:.1f}" if limits else "",
+            row["measure"].replace("_", " "),
+            _percent(ours) + (f" ({100 * limits[0]:.1f}-{100 * limits[1]:.1f})" if limits else ""),
             f"{'>=' if row['least'] else '<='} {100 * row['limit']:g}",
             _percent(row["base"]),
             _percent(row["never_knew"]),
