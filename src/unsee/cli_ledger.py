@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -11,17 +11,12 @@ from unsee.cli_world import Json, Seed
 from unsee.console import LIMITS, finish, say, show_table, stages_shown
 from unsee.errors import OptionError
 from unsee.ledger import STATES, Decision, Ledger, Request, SubjectKey
-from unsee.ledger.erasers import eraser_check, verify
+from unsee.ledger.erasers import ask, eraser_check, verify
 from unsee.ledger.export import export
 from unsee.ledger.keys import make_key, read_subject
 from unsee.ledger.signing import Head, signer_of
 
-if TYPE_CHECKING:
-    pass
-
-ledger_app = typer.Typer(
-    no_args_is_help=True, help="Erasure requests: received, fitted, verified, active, revoked; logged and exported."
-)
+ledger_app = typer.Typer(no_args_is_help=True, help="Erasure requests from receipt to revocation, logged and exported.")
 
 Home = Annotated[Path, typer.Option("--ledger", envvar="UNSEE_LEDGER", help="Folder of the ledger.")]
 Id = Annotated[str, typer.Argument(help="Request id, as 'list' shows it.")]
@@ -30,12 +25,8 @@ Why = Annotated[str, typer.Option(help="The reason, in a sentence; never the sub
 Basis = Annotated[str, typer.Option(help="On what legal ground; for later steps, the request's by default.")]
 Scope = Annotated[str, typer.Option(help="What is to be unseen, and where; for later steps, the request's by default.")]
 Subject = Annotated[str, typer.Option(help="File with whom it is about; '-' for standard input.")]
-SubjectKeyFile = Annotated[
-    Path | None, typer.Option("--subject-key", envvar="UNSEE_SUBJECT_KEY", help="File with the pseudonyms' key.")
-]
-SignKey = Annotated[
-    str | None, typer.Option("--sign-key", envvar="UNSEE_SIGN_KEY", help="Key file, or SCHEME:... of an extension.")
-]
+SubjectKeyFile = Annotated[Path | None, typer.Option(envvar="UNSEE_SUBJECT_KEY", help="File with the pseudonyms' key.")]
+SignKey = Annotated[str | None, typer.Option(envvar="UNSEE_SIGN_KEY", help="Key file, or SCHEME:... of an extension.")]
 
 
 @ledger_app.command("init")
@@ -126,7 +117,6 @@ def ledger_verify(
     from unsee.data import read
     from unsee.world.shipped import load_named
 
-    by = Decision(who, why)
     with Ledger(ledger) as opened, stages_shown() as stages:
         done, now = verify(
             opened,
@@ -134,7 +124,7 @@ def ledger_verify(
             load_named(model),
             read(questions),
             read(neighbours) if neighbours else [],
-            by,
+            Decision(who, why),
             visible=read(visible) if visible else [],
             never_knew=load_named(never_knew) if never_knew else None,
             seed=seed,
@@ -152,6 +142,25 @@ def ledger_verify(
     finish(as_json, {"request": now.as_json(), **done.as_json()})
     if not done.passed:
         raise typer.Exit(1)
+
+
+@ledger_app.command("ask")
+def ledger_ask(
+    ledger: Home,
+    model: Annotated[str, typer.Option(help="Checkpoint folder, hub id, or 'world:llava'.")],
+    question: Annotated[str, typer.Option(help="What to ask.")],
+    image: Annotated[Path | None, typer.Option(help="Picture to ask about.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask one question with all requests in force, and show which of them fire and how strongly."""
+    from unsee.world.shipped import load_named
+
+    with Ledger(ledger) as opened:
+        answer, readings = ask(opened, load_named(model), question, image)
+    say(answer)
+    for name, reading in list(readings.items())[:8]:
+        say(f"{name}  {reading:+.3f}  {'fires' if reading >= 0 else 'does not fire'}")
+    finish(as_json, {"answer": answer, "readings": readings})
 
 
 @ledger_app.command("activate")

@@ -95,6 +95,8 @@ def test_from_request_to_export(run: Run, eraser: Path, tmp_path: Path) -> None:
     code, _, err = run("activate", name, "--why", "due")
     assert code == 2 and "is fitted, expected verified" in err
 
+    code, out, _ = run("ask", "--model", "world:llava", "--question", "who is oslo?", "--json")
+    assert code == 0 and said(out)["readings"] == {}, "it is off"
     assert run("note", name, "--why", "retrieval store purged")[0] == 0
     code, out, _ = run("sign", "--sign-key", tmp_path / "keys" / "sign.key", "--out", tmp_path / "head.json", "--json")
     assert code == 0 and said(out)["seq"] == 5

@@ -161,6 +161,8 @@ def test_other_thresholds_ask_for_another_verification(ledger: Ledger, tmp_path:
 
 
 def test_activation_warns_past_the_certified_number(ledger: Ledger, tmp_path: Path) -> None:
+    policy = ledger.home / "policy.toml"
+    policy.write_text(policy.read_text().replace("certified = 1", "certified = 3"))
     warned = []
     for number in range(4):
         request = walked(ledger, tmp_path / "a", 2, number)
@@ -168,14 +170,14 @@ def test_activation_warns_past_the_certified_number(ledger: Ledger, tmp_path: Pa
         ledger.record(request.id, request.content_id or "", verdict, BY)
         warned.append(ledger.activate(request.id, BY).warnings)
     assert warned[:3] == [(), (), ()]
-    assert warned[3][0].startswith("4 requests are in force together, 3 is the number that was measured")
+    assert warned[3][0].startswith("4 requests are in force together, 3 is the certified number")
     assert ledger.history()[-1].said["warnings"] == list(warned[3])
 
 
 def test_activation_warns_where_the_test_was_beside_others(ledger: Ledger, tmp_path: Path) -> None:
     walked(ledger, tmp_path / "a", 4, 1)
     request = walked(ledger, tmp_path / "b", 3, 2)
-    (warning,) = ledger.activate(request.id, BY).warnings
+    warning, _ = ledger.activate(request.id, BY).warnings
     assert warning.startswith("the request was verified beside 0 other active one(s), and will act beside 1")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unsee.errors import DataError
 from unsee.ledger.active import ActiveSet
 from unsee.ledger.artifacts import Check, Facts
 from unsee.ledger.decision import Decision
@@ -16,6 +17,7 @@ from unsee.progress import Stages, silent
 if TYPE_CHECKING:
     from unsee.data.samples import Sample
     from unsee.erase.eraser import Eraser
+    from unsee.erase.stack import Stacked
     from unsee.models.load import LoadedModel
 
 
@@ -126,3 +128,59 @@ def load_active(ledger: Ledger) -> "tuple[ActiveSet, list[Eraser]]":
 
     active, folders = ledger.active_folders()
     return active, [Eraser.from_pretrained(folder) for folder in folders]
+
+
+def load_stack(ledger: Ledger) -> "tuple[ActiveSet, Stacked]":
+    """Everything in force as one eraser: prompts are read once, however many requests there are.
+
+    Where several requests fire on one prompt, it is steered once; a list of erasers steers it once for each.
+
+    Raises:
+        DataError: nothing is in force.
+        MismatchError: the requests were fitted on different profiles.
+        MissingArtifactError, ArtifactError: as `load_active`.
+    """
+    from unsee.erase.stack import stack
+
+    active, erasers = load_active(ledger)
+    return active, stack({request.id: eraser for request, eraser in zip(active.requests, erasers, strict=True)})
+
+
+def ask(
+    ledger: Ledger, loaded: "LoadedModel", question: str, image: Path | None = None, max_new_tokens: int = 48
+) -> tuple[str, dict[str, float]]:
+    """One answer with everything in force, and how strongly each request reads the prompt.
+
+    Args:
+        ledger: open.
+        loaded: the model that is served.
+        question: what is asked.
+        image: the picture it is asked about.
+        max_new_tokens: longest answer, in tokens.
+
+    Returns:
+        The answer, and per request its largest score less threshold, the strongest first: it fires from 0 on.
+
+    Raises:
+        DataError: there is no such picture.
+        MismatchError: a request was fitted on another model.
+        MissingArtifactError, ArtifactError: as `load_active`.
+    """
+    from unsee.data.samples import Picture, Sample
+    from unsee.erase.hooks import erased
+    from unsee.erase.profile import require_same_model
+    from unsee.models.encode import generate
+
+    if image is not None and not image.is_file():
+        raise DataError(f"there is no picture {str(image)!r}. Expected a PNG, JPEG, WebP or BMP file; check the path.")
+    asked = [Sample("asked", "asked", question, "", "", picture=image and Picture(image.name, image))]
+    active, erasers = load_active(ledger)
+    for eraser in erasers:
+        require_same_model(eraser.model, loaded, "eraser")
+    if not erasers:
+        return generate(loaded, asked, max_new_tokens=max_new_tokens)[0], {}
+    with erased(loaded.model, *erasers, adapter=loaded.adapter) as steering:
+        answer = generate(loaded, asked, max_new_tokens=max_new_tokens)[0]
+    read = zip(active.requests, steering.readings, strict=True)
+    strength = {one.id: float(reading.margins[0].max()) for one, reading in read if reading is not None}
+    return answer, dict(sorted(strength.items(), key=lambda pair: -pair[1]))

@@ -193,8 +193,8 @@ def activate(writing: Writing, request_id: str, policy: Policy, by: Decision) ->
         )
     if count > policy.certified:
         warnings.append(
-            f"{count} requests are in force together, {policy.certified} is the number that was measured: leaks and "
-            "wrong refusals beyond it are not known. Measure them, or raise capacity.certified in the policy."
+            f"{count} requests are in force together, {policy.certified} is the certified number: beyond it leaks and "
+            "wrong refusals were not shown to stay low. Measure them, and raise capacity.certified in the policy."
         )
     after = before.with_request(request_id, artifact)
     row = writing.log(by, "activated", request, "active", _change(before, after) | {"warnings": warnings})
