@@ -22,15 +22,26 @@ LAYERS = (
     ("unsee.train", "unsee.evals", "unsee.world"),
     ("unsee.ledger", "unsee.serve"),
     # `unsee` alone is the front door, `__init__.py`.
-    ("unsee", "unsee.console", "unsee.trial", "unsee.demo", "unsee.sweeps"),
-    ("unsee.cli_world", "unsee.cli_ledger", "unsee.cli_train", "unsee.cli_sweep", "unsee.cli_serve", "unsee.cli_eval"),
+    ("unsee", "unsee.console", "unsee.trial", "unsee.demo", "unsee.sweeps", "unsee.table"),
+    (
+        "unsee.cli_world",
+        "unsee.cli_ledger",
+        "unsee.cli_train",
+        "unsee.cli_sweep",
+        "unsee.cli_serve",
+        "unsee.cli_eval",
+        "unsee.cli_table",
+    ),
     ("unsee.cli",),
     ("unsee.__main__",),
 )
 LEVELS = {layer: level for level, layers in enumerate(LAYERS) for layer in layers}
 # The world is made without knowing the method that will be tried on it, nor how it is judged.
 WORLD_IMPORTS = {*LAYERS[0], "unsee.data", "unsee.models", "unsee.world"}
-PURE = {f"unsee.erase.{name}" for name in ("statistics", "direction", "gate", "calibrate", "steer")}
+PURE = {
+    f"unsee.erase.{name}"
+    for name in ("statistics", "direction", "gate", "cross_fit", "stacking", "calibrate", "steer")
+}
 LONGEST = 300
 WORD_LISTS = "unsee.world.lore"  # data in all but name
 

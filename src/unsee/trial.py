@@ -32,8 +32,13 @@ class Data:
     splits: dict[str, list[Sample]]
 
 
-def gather(exam: Exam) -> Data:
-    """The honest protocol's splits: fit, calibration and test are disjoint in people, wordings and views."""
+def gather(exam: Exam, talk: float = 1.0) -> Data:
+    """The honest protocol's splits: fit, calibration and test are disjoint in people, wordings and views.
+
+    Args:
+        exam: who is forgotten.
+        talk: share of the forget prompts that is fitted once more in a longer talk; half as much of what is kept.
+    """
     world = exam.world
     dangerous, harmless = _parted(world.of("brew"), lore.DANGEROUS)
     outdated, towns = _parted(world.of("town"), lore.OUTDATED)
@@ -79,13 +84,14 @@ def gather(exam: Exam) -> Data:
     retain = exam.facts(exam.retain_fit, taught=True, views=few, tag="r")
     calibration = exam.facts(exam.calibration, taught=True, views=few, tag="c")
     return Data(
-        retain=in_contexts(retain + exam.facts(things["fit"], taught=True, forms=2, tag="r"), told),
-        calibration=in_contexts(calibration + exam.facts(things["calibration"], taught=True, tag="c"), told),
+        retain=in_contexts(retain + exam.facts(things["fit"], taught=True, forms=2, tag="r"), told, talk / 2),
+        calibration=in_contexts(calibration + exam.facts(things["calibration"], taught=True, tag="c"), told, talk / 2),
         others=told
         + exam.sensitive(exam.retain_fit, 80, taught=True)
         + exam.visible(exam.retain_fit[:40], taught=True, each=2),
         requests={
-            name: (in_contexts(forget, told, 1.0), in_contexts(keep, told)) for name, (forget, keep) in requests.items()
+            name: (in_contexts(forget, told, talk), in_contexts(keep, told, talk / 2))
+            for name, (forget, keep) in requests.items()
         },
         splits=splits,
     )

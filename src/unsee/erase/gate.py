@@ -219,7 +219,7 @@ def ridge_gates(
     """
     if not positives:
         raise DataError("there is no forgotten subject, expected at least one to fit a gate for")
-    everything = reduce(add, positives, negative)
+    everything = reduce(add, positives, negative) if others else negative
     gates = [ridge_gate(one, everything - one if others else negative, gamma) for one in positives]
     return torch.stack([weight for weight, _ in gates]), torch.stack([bias for _, bias in gates])
 

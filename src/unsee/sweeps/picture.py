@@ -62,7 +62,7 @@ def draw_bars(rows: Sequence[Mapping[str, Any]], runs: int, path: Path) -> None:
             _dot(panel, place, row["erased"], _GOOD if row["met"] else _BAD)
         panel.set_yticks(places, [f"{row['split']}: {row['measure']}".replace("_", " ") for row in side], fontsize=8)
         panel.set_xlim(*((-0.03, 0.3) if panel is axes[0] else (0.7, 1.01)))
-        panel.set_xlabel("share; tick: the bar, which must not be " + ("passed" if panel is axes[0] else "missed"))
+        panel.set_xlabel(f"share; tick: {'highest' if panel is axes[0] else 'lowest'} that is wanted", fontsize=8)
         panel.grid(axis="x", color="#e3e7eb")
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right", "left"]].set_visible(False)
