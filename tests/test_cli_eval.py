@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from unsee.cli import main
+from unsee.serve.seams import installed
 
 MODEL = "world:llava"
 Call = Callable[..., tuple[int, str, str]]
@@ -105,5 +106,25 @@ def test_options_that_are_not_legal_name_those_that_are(
     refused(call("eval", MODEL, *umu, "--judge", "http://localhost:1/v1"), "--judge-model")
     refused(call("eval", MODEL, *umu, "--never-knew", tmp_path, "--eraser", tmp_path), "before anything was erased")
     refused(call("eval", MODEL, *umu, "--never-knew", tmp_path), "holds no settings.json")
+    refused(call("eval", MODEL, *umu, "--measure", "mia-auc-loss"), "no set 'strangers'", "--strangers")
+    refused(call("eval", MODEL, *umu, "--measure", "asr"), "'umu' has no attacks")
+    refused(call("eval", MODEL, *umu, "--tries", 0), "tries 0", "at least 1")
+    refused(call("eval", MODEL, *umu, "--engine", "llama"), "engine is 'llama'", "['transformers', 'vllm']")
+    refused(call("eval", MODEL, *umu, "--engine-option", "a=1"), "--engine-option is for vLLM")
     refused(call("compare", tmp_path), "ResultsError", "holds no settings.json")
     assert not (tmp_path / "r").exists(), "nothing is written before the options are known to be legal"
+
+
+def test_attacks_need_a_judge_before_anything_is_asked(
+    call: Call, benchmark_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    data = ("--benchmark", "safeeraser", "--data", benchmark_folder("safeeraser"), "--limit", 1, "--measure", "asr")
+    refused(call("eval", MODEL, *data, "--out", tmp_path / "r"), "asr takes a judge of safety", "--judge-model")
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.skipif(installed() is not None, reason="vLLM is installed here")
+def test_without_vllm_its_engine_is_refused_with_what_to_install(call: Call, tmp_path: Path) -> None:
+    result = call("eval", MODEL, "--data", tmp_path, "--out", tmp_path / "r", "--engine", "vllm")
+    refused(result, "EngineError", "vLLM is not installed", "pip install 'unsee[vllm]'", "leave --engine out")
+    assert not (tmp_path / "r").exists()

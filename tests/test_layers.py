@@ -39,8 +39,7 @@ LEVELS = {layer: level for level, layers in enumerate(LAYERS) for layer in layer
 # The world is made without knowing the method that will be tried on it, nor how it is judged.
 WORLD_IMPORTS = {*LAYERS[0], "unsee.data", "unsee.models", "unsee.world"}
 PURE = {
-    f"unsee.erase.{name}"
-    for name in ("statistics", "direction", "gate", "cross_fit", "stacking", "calibrate", "steer")
+    f"unsee.erase.{name}" for name in ("statistics", "direction", "gate", "cross_fit", "stacking", "calibrate", "steer")
 }
 LONGEST = 300
 WORD_LISTS = "unsee.world.lore"  # data in all but name

@@ -12,6 +12,7 @@ from unsee.cli_eval import eval_app
 from unsee.cli_ledger import ledger_app
 from unsee.cli_serve import PASS_ON, serve
 from unsee.cli_sweep import sweep
+from unsee.cli_table import table
 from unsee.cli_train import train
 from unsee.cli_world import Json, Out, Seed, world_app
 from unsee.console import LIMITS, complain, diagnosis_table, finish, say, show_table, stages_shown
@@ -33,6 +34,12 @@ app.add_typer(world_app, name="world")
 app.add_typer(ledger_app, name="ledger")
 
 Model = Annotated[str, typer.Argument(help="Checkpoint folder, hub id, or 'world:llava' for the shipped one.")]
+Others = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Prompts on which no gate may open, repeat; prompts are also fitted behind those that are small talk."
+    ),
+]
 Erasers = Annotated[list[Path] | None, typer.Option("--eraser", help="Eraser folder; repeat to combine.")]
 
 
@@ -54,13 +61,20 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 @app.command()
-def demo(out: Out = Path("demo-out"), seed: Seed = 0, as_json: Json = False) -> None:
+def demo(
+    out: Out = Path("demo-out"),
+    seed: Seed = 0,
+    family: Annotated[
+        str, typer.Option(help="llava, qwen2_5_vl or qwen3_vl, where its checkpoints are shipped.")
+    ] = "llava",
+    as_json: Json = False,
+) -> None:
     """Forget people, a dangerous topic and outdated facts of the built-in world; table and report in two minutes."""
     from unsee.demo import held_rows, run_demo
     from unsee.evals.report import console_table
 
     with stages_shown() as stages:
-        metrics = run_demo(out, seed, stages)
+        metrics = run_demo(out, seed, stages, family)
     show_table(console_table(metrics["rows"]))
     promised = {name: None if v is None else round(v, 4) for name, v in held_rows(metrics["rows"]).items()}
     say(f"Report: {out / 'report.html'}   ({metrics['cost']['total_seconds']:.0f} s)")
@@ -80,7 +94,7 @@ def profile(
         str | None, typer.Option(help="D-: prompts the model answers; default: the kept questions.")
     ] = None,
     refusal: Annotated[str | None, typer.Option(help="D+: prompts the model refuses; default: a shipped list.")] = None,
-    others: Annotated[list[str] | None, typer.Option(help="More prompts on which no gate may open; repeat.")] = None,
+    others: Others = None,
     direction: Annotated[str, typer.Option(help="multimodal, text or image.")] = "multimodal",
     adversarial: Annotated[bool, typer.Option(help="Move recall pictures by PGD.")] = True,
     seed: Seed = 0,
@@ -88,6 +102,7 @@ def profile(
 ) -> None:
     """Learn, once per model, what refusing is and what kept prompts look like."""
     from unsee.data import read
+    from unsee.data.contexts import in_contexts
     from unsee.data.samples import spread
     from unsee.erase.defaults import default_refusal, split_people
     from unsee.erase.fit_profile import fit_profile
@@ -97,15 +112,16 @@ def profile(
     settings = Settings.from_json({"direction": direction, "adversarial": adversarial})
     kept = read(retain)
     fit, held = (kept, read(calibration)) if calibration else split_people(kept, seed)
+    told = [sample for path in others or () for sample in read(path)]
     loaded = load_named(model)
     with stages_shown() as stages:
         made = fit_profile(
             loaded,
-            retain=fit,
-            calibration=held,
+            retain=in_contexts(fit, told, seed=seed),
+            calibration=in_contexts(held, told, seed=seed),
             recall=read(recall) if recall else spread(fit, 64),
             refusal=read(refusal) if refusal else default_refusal(fit),
-            others=[sample for path in others or () for sample in read(path)],
+            others=told,
             settings=settings,
             seed=seed,
             stages=stages,
@@ -128,18 +144,19 @@ def erase(
     retain: Annotated[
         str | None, typer.Option(help="Kept questions, only to refuse people that are in both sets.")
     ] = None,
+    others: Others = None,
     method: Annotated[str, typer.Option(help="held-ridge (default), released-llava or released-qwen.")] = "held-ridge",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Fit one erasure request."""
     from unsee.data import read, require_disjoint
+    from unsee.data.contexts import in_contexts
     from unsee.erase.fit_eraser import fit_eraser, fit_published
     from unsee.erase.gate import RELEASED_LLAVA, RELEASED_QWEN
     from unsee.erase.profile import Profile
     from unsee.world.shipped import load_named
 
-    del seed  # fitting draws nothing; the option is there because every command has it
     presets = {"released-llava": RELEASED_LLAVA, "released-qwen": RELEASED_QWEN}
     if method != "held-ridge" and method not in presets:
         raise OptionError(f"method is {method!r}, expected one of {['held-ridge', *presets]}")
@@ -151,7 +168,10 @@ def erase(
         if method in presets:
             eraser = fit_published(loaded, made_for, asked, preset=presets[method], stages=stages)
         else:
-            eraser = fit_eraser(loaded, made_for, asked, keep=read(keep) if keep else (), stages=stages)
+            told = [sample for path in others or () for sample in read(path)]
+            talked = in_contexts(asked, told, 1.0, seed)
+            kept = in_contexts(read(keep), told, seed=seed) if keep else ()
+            eraser = fit_eraser(loaded, made_for, talked, keep=kept, stages=stages)
     content = eraser.save_pretrained(out)
     show_table(diagnosis_table(eraser.report))
     say(f"Saved {out}  {content}")
@@ -209,6 +229,7 @@ def ask(
 
 app.command()(train)
 app.command()(sweep)
+app.command()(table)
 app.command(context_settings=PASS_ON)(serve)
 
 

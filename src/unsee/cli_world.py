@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from unsee.console import finish, say, stages_shown
-from unsee.errors import OptionError
 
 Seed = Annotated[int, typer.Option(help="Of every random draw.")]
 Json = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object on a line.")]
@@ -65,14 +64,13 @@ def world_fixtures(
 def world_train(
     out: Out,
     seed: Seed = 0,
-    steps: Annotated[int, typer.Option(help="Optimiser steps of each checkpoint's longest stage.")] = 3000,
+    family: Annotated[str, typer.Option(help="llava, qwen2_5_vl or qwen3_vl.")] = "llava",
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps of each checkpoint's longest stage.")] = None,
     only: Annotated[str, typer.Option(help="base, never-knew or both.")] = "both",
     as_json: Json = False,
 ) -> None:
-    """Train the tiny checkpoints from nothing: about an hour each on one core."""
-    from unsee.world.recipe import make_checkpoints
+    """Train tiny checkpoints: LLaVAs from nothing, Qwens from what a LLaVA knows (of the same --out, or shipped)."""
+    from unsee.world.stages import make_checkpoints
 
-    if only not in ("base", "never-knew", "both"):
-        raise OptionError(f"only is {only!r}, expected one of ['base', 'never-knew', 'both']")
-    made = make_checkpoints(out, seed=seed, steps=steps, only=only, progress=say)
+    made = make_checkpoints(out, family=family, seed=seed, steps=steps, only=only, progress=say)
     finish(as_json, {"out": str(out), "checkpoints": [str(path) for path in made]})

@@ -26,7 +26,8 @@ from unsee.evals.values import Value
 SETTINGS: dict[str, Any] = {
     "format": 1, "benchmark": "mllmu", "protocol": "honest", "ratio": 5, "data": "sha256:d", "limit": None,
     "sets": {"forget_heldout": 80, "retain_unseen": 80}, "style": "plain", "prompts": "chat template",
-    "max_new_tokens": 48, "replies": "greedy", "judge": "offline", "seed": 0, "measures": ["rougeL-f", "leak"],
+    "max_new_tokens": 48, "replies": "greedy", "tries": 4, "engine": "transformers", "judge": "offline", "seed": 0,
+    "measures": ["rougeL-f", "leak"],
 }  # fmt: skip
 
 
@@ -146,13 +147,13 @@ def test_forget_quality_is_against_the_never_knew_model() -> None:
     cell = cell_of(compare(results), "forget_heldout", "forget-quality-log10", "base")
     assert cell.figure.value == pytest.approx(np.log10(truth), rel=1e-6)
     assert (cell.figure.n, cell.figure.unscored) == (79, 1)
-    assert not [line for line in compare(results[:1]).lines if "quality" in line.measure]
+    assert not [line for line in compare(results[:1]).lines if "quality" in line.measure or "js-" in line.measure]
 
 
 @pytest.mark.parametrize(
     ("name", "other"),
     [("benchmark", "clear"), ("protocol", "official"), ("ratio", 10), ("data", "sha256:e"), ("style", "mllmu"),
-     ("limit", 3), ("judge", "m at http://h/v1"), ("replies", "sampled")],
+     ("limit", 3), ("judge", "m at http://h/v1"), ("replies", "sampled"), ("tries", 8), ("engine", "vllm")],
 )  # fmt: skip
 def test_other_questions_are_not_mixed(name: str, other: object) -> None:
     with pytest.raises(SettingsError) as caught:

@@ -10,7 +10,7 @@ from unsee.data import whole_prompt
 from unsee.data.items import Item, Sets
 from unsee.data.samples import Sample
 from unsee.errors import DataError, OptionError
-from unsee.evals.choices import GROUPED, MEASURES, default_measures, require_measures
+from unsee.evals.choices import GROUPED, MEASURES, default_measures, require_measures, takes_probabilities
 from unsee.evals.measures import CARDS
 from unsee.evals.plan import planned, planned_benchmark, planned_samples
 from unsee.evals.prompting import asking
@@ -103,6 +103,35 @@ def test_measures_are_chosen_by_name() -> None:
     for benchmark in (None, "mllmu", "clear", "clear-choice", "umu", "fiubench", "safeeraser", "offside", "unlok"):
         for protocol in ("official", "honest"):
             assert set(require_measures(default_measures(benchmark, protocol))) <= set(MEASURES)
+
+
+def test_every_measure_of_the_page_can_be_selected_but_for_these() -> None:
+    """A p-value beside its logarithm, a distance of whole distributions, another model's view, and what takes GPT-4."""
+    left = {"forget-quality", "js-divergence", "perplexity", "mllmu-factuality", "truth-ratio-clear-global"}
+    assert CARDS.keys() - set(MEASURES) == left
+
+
+def test_measures_that_nothing_could_be_scored_by_are_refused(benchmark_folder: Callable[[str], Path]) -> None:
+    samples, other = [question(1), question(2)], [question(8), question(9)]
+    with pytest.raises(OptionError, match=r"mia-auc-zlib tells .* no set 'strangers' among \['s'\].*--strangers"):
+        planned_samples("here", "s", samples, measures=["leak", "mia-auc-zlib"])
+    made = planned_samples("here", "s", samples, measures=["mia-auc-zlib"], strangers=other)
+    assert list(made.sets) == ["s", "strangers"] and role_of("strangers") == "refuse"
+    assert made.digest() != planned_samples("here", "s", samples).digest()
+    with pytest.raises(DataError, match="1 subject"):
+        planned_samples("here", "s", samples, strangers=[question(2)])
+    with pytest.raises(OptionError, match="a set 'strangers' already"):
+        planned_samples("here", "strangers", samples, strangers=other)
+    with pytest.raises(OptionError, match=r"'umu' has no attacks: expected one of \['safeeraser'\]"):
+        planned_benchmark("umu", benchmark_folder("umu"), "honest", None, measures=["asr"])
+    with pytest.raises(OptionError, match="tries 0, limit None; expected at least 1 each"):
+        planned_samples("here", "s", samples, tries=0)
+
+
+def test_which_measures_take_the_model_itself() -> None:
+    assert takes_probabilities(["leak", "mia-open-mm"]) and takes_probabilities(["exposure-bits"])
+    assert not takes_probabilities(["leak", "leak-at-k", "asr", "rougeL-f"])
+    assert takes_probabilities(require_measures(["js-distance-histogram"])), "it is made of truth ratios"
 
 
 def test_directions_follow_what_a_set_is_for() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import unsee.evals.evaluate as module
+import unsee.evals.engine as module
 from tiny_llava import noise_picture, question, tiny_llava
 from unsee.data.items import Item, Protocol, Sets
 from unsee.data.samples import Sample
@@ -113,6 +113,7 @@ def test_rows_hold_the_raw_answer_versions_and_only_the_chosen_measures(whole: P
     assert all(row["measures"].keys() == {"rougeL-f", "leak", "asru-leakage"} for row in rows)
     assert {"unsee", "torch", "transformers"} <= rows[0]["versions"].keys()
     assert all(isinstance(row["answer"], str) and row["condition"] == "base" for row in rows)
+    assert {row["engine"] for row in rows} == {"transformers"}
 
 
 def test_a_finished_folder_is_not_asked_again(
@@ -134,6 +135,7 @@ def test_a_finished_folder_is_not_asked_again(
         ({"max_new_tokens": 4}, "max_new_tokens: 3 there, 4 here"),
         ({"batch_size": 3}, "batch_size: 2 there, 3 here"),
         ({"limit": 2}, "limit: null there, 2 here"),
+        ({"tries": 5}, "tries: 4 there, 5 here"),
         ({"style": "official"}, 'style: "plain" there, "official" here'),
         ({"samples": [*SAMPLES[:-1], replace(SAMPLES[-1], question="who?")]}, 'data: "sha256:'),
         ({"samples": [replace(SAMPLES[0], picture=noise_picture(9)), *SAMPLES[1:]]}, 'data: "sha256:'),

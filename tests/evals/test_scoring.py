@@ -8,7 +8,7 @@ import torch
 
 from tiny_llava import question, tiny_llava
 from unsee.data.items import Item, References
-from unsee.evals.choices import MEASURES
+from unsee.evals.choices import MEASURES, takes_probabilities
 from unsee.evals.judge import Judgement, judge_offline
 from unsee.evals.prompting import Asking
 from unsee.evals.scoring import Scored, scored_rows
@@ -25,7 +25,7 @@ def score(item: Item, said: str, split: str = "forget_heldout", names: tuple[str
 
 def test_what_applies_depends_on_form_and_set() -> None:
     item = Item(question(1))
-    names = tuple(name for name in MEASURES if name not in LIKELY)
+    names = tuple(name for name in MEASURES if not takes_probabilities([name]))
     forget, keep, safe = (score(item, "no", split, names).measures for split in ("forget", "retain", "sarr"))
     assert {"leak", "rr", "asru-reward-forget", "bleu-offside", "asru-leakage"} <= forget.keys()
     assert not {"leak", "rr", "asru-reward-forget", "sarr"} & keep.keys() and "asru-reward-retain" in keep

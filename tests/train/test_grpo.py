@@ -1,6 +1,7 @@
 """ASRU's second stage through trl, on the tiny model with pictures."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,34 @@ def test_agreement_adds_a_second_reward(tmp_path: Path) -> None:
     assert second(messages, fact=["a", "a"], pictured=[True, False]) == [1.0, 1.0]
 
 
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
+    settings = replace(SMALL, steps=3)
+    options: dict[str, Any] = {"settings": settings, "report_to": "none", "save_every": 1}
+    whole = refine(tiny_llava(), FORGET, KEPT, tmp_path / "whole", **options)
+    done = 0
+
+    def stages(name: str, total: int) -> Any:
+        del name, total
+
+        def tell(count: int) -> None:
+            nonlocal done
+            done += count
+            if done == 3:
+                raise KeyboardInterrupt
+
+        return tell
+
+    with pytest.raises(KeyboardInterrupt):
+        refine(tiny_llava(), FORGET, KEPT, tmp_path / "cut", stages=stages, **options)
+    resumed = refine(tiny_llava(), FORGET, KEPT, tmp_path / "cut", **options)
+    assert resumed.digest == whole.digest
+
+
 def test_numbers_out_of_range_are_refused() -> None:
     with pytest.raises(OptionError, match="group is 1, expected at least 2"):
         GrpoSettings(group=1)
     with pytest.raises(OptionError, match="steps is 0"):
         GrpoSettings(steps=0)
+    with pytest.raises(OptionError, match=r"favours is 'kind', expected one of \['any', 'contextual', 'rigid'\]"):
+        GrpoSettings(**{"favours": "kind"})
     assert torch.is_grad_enabled()

@@ -81,6 +81,19 @@ def test_budgets_are_equal() -> None:
     assert set(WEIGHT_METHODS) < set(METHODS)
 
 
+@pytest.mark.parametrize("name", ["unconditional", "cast"])
+def test_another_strength_is_what_a_fit_at_that_strength_is(
+    name: str, base: LoadedModel, task: Task, tmp_path: Path
+) -> None:
+    method = METHODS[name]
+    assert method.vary is not None
+    weak, strong = (method.fit(base, task, tmp_path, value=value).answerer for value in (0.1, 40.0))
+    said = [one.answers(task.forget, max_new_tokens=4) for one in (method.vary(weak, 40.0), strong, weak)]
+    assert said[0] == said[1] != said[2]
+    with pytest.raises(MethodError, match="Prompted has no strength"):
+        method.vary(METHODS["prompt"].fit(base, task, tmp_path).answerer, 1.0)
+
+
 def test_an_unknown_method_is_answered_with_the_list(base: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(MethodError, match=r"the method is 'magic', expected one of \['ga', .*'random'\]"):
         method_named("magic")

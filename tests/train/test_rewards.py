@@ -6,7 +6,7 @@ import torch
 from unsee.errors import OptionError
 from unsee.train.boundary import nearest
 from unsee.train.errors import RewardError
-from unsee.train.rewards import consistency, two_sided
+from unsee.train.rewards import consistency, favoured, two_sided
 
 GOLD = "Ann Lee lives in Riverton."
 
@@ -25,6 +25,21 @@ def test_boundary_questions_reward_the_reverse() -> None:
 def test_an_unknown_reward_raises_and_is_never_zero(answers: list[str], golds: list[str]) -> None:
     with pytest.raises(RewardError, match=r"the reward of answer 0 .* is unknown"):
         two_sided(answers, golds, [True])
+
+
+def test_a_favoured_refusal_keeps_its_worth_and_the_other_kind_has_half() -> None:
+    """In context: it names what was asked, here the home city; templated: it would fit any question."""
+    answers = ["I do not know his home city.", "I cannot help with that.", GOLD, "xyz"]
+    asked, golds = ["What is his home city?"] * 4, ["Riverton"] * 4
+    worth = two_sided(answers, golds, [True] * 4)
+    assert worth == [1.0, 1.0, 0.0, 0.1]
+    assert favoured(worth, answers, golds, asked, "any") == worth
+    assert favoured(worth, answers, golds, asked, "contextual") == [1.0, 0.5, 0.0, 0.1]
+    assert favoured(worth, answers, golds, asked, "rigid") == [0.5, 1.0, 0.0, 0.1]
+    # A kept question that is answered is worth 1 too, and is no refusal.
+    assert favoured([1.0], [GOLD], ["Riverton"], asked[:1], "rigid") == [1.0]
+    with pytest.raises(RewardError, match="got 4 rewards, 4 answers, 4 golds and 1 questions"):
+        favoured(worth, answers, golds, asked[:1], "rigid")
 
 
 def test_columns_must_match() -> None:

@@ -7,9 +7,9 @@ import torch
 
 from unsee.world.generate import World
 from unsee.world.questions import Item
-from unsee.world.recipe import early_loss, normalisation
+from unsee.world.recipe import early_loss
 from unsee.world.rows import IGNORED, Row, make_batch, make_row
-from unsee.world.tiny import IMAGE_TOKENS, SPECIAL, build_model, build_processor
+from unsee.world.tiny import IMAGE_TOKENS, LLAVA, SPECIAL, build_model, build_processor
 
 WORLD = World(5, private=6, celebrities=2, strangers=2)
 PROCESSOR = build_processor()
@@ -22,7 +22,7 @@ ITEMS = [
 
 def row(*, apart: bool, picture: bool = True, budget: int = 400) -> Row:
     shown = WORLD.of("private")[0].draw(0)[0] if picture else None
-    return make_row(PROCESSOR.tokenizer, shown, ITEMS, budget=budget, apart=apart, rng=random.Random(3))
+    return make_row(LLAVA, PROCESSOR.tokenizer, shown, ITEMS, budget=budget, apart=apart, rng=random.Random(3))
 
 
 @pytest.mark.parametrize("apart", [True, False])
@@ -56,7 +56,7 @@ def test_apart_each_question_is_answered_as_if_asked_alone(picture: bool) -> Non
     torch.manual_seed(0)
     model = build_model(PROCESSOR, width=96, depth=3, inner=64, vision_width=40, vision_depth=1).eval()
     shared, filler = row(apart=True, picture=picture), row(apart=False)
-    together = make_batch([shared, filler], *normalisation(PROCESSOR))
+    together = make_batch(LLAVA, PROCESSOR, [shared, filler])
     logits = model(**together.inputs).logits[0]
     for item, answer in zip(ITEMS, shared.answers, strict=True):
         ids = PROCESSOR.tokenizer("USER:", add_special_tokens=False)["input_ids"]
@@ -75,7 +75,7 @@ def test_apart_each_question_is_answered_as_if_asked_alone(picture: bool) -> Non
 def test_a_conversation_is_plainly_causal() -> None:
     torch.manual_seed(0)
     model = build_model(PROCESSOR, width=96, depth=3, inner=64, vision_width=40, vision_depth=1).eval()
-    batch = make_batch([row(apart=False)], *normalisation(PROCESSOR))
+    batch = make_batch(LLAVA, PROCESSOR, [row(apart=False)])
     plain = model(input_ids=batch.inputs["input_ids"], pixel_values=batch.inputs["pixel_values"]).logits
     torch.testing.assert_close(model(**batch.inputs).logits, plain, atol=1e-5, rtol=1e-5)
 
@@ -85,8 +85,12 @@ def test_early_loss_is_the_head_read_two_blocks_early() -> None:
     """Against the decoder cut short: its last two blocks taken out, it says the same."""
     torch.manual_seed(0)
     model = build_model(PROCESSOR, width=96, depth=4, inner=64, vision_width=40, vision_depth=1).eval()
-    batch = make_batch([row(apart=True), row(apart=False)], *normalisation(PROCESSOR))
+    batch = make_batch(LLAVA, PROCESSOR, [row(apart=True), row(apart=False)])
     early = early_loss(model, model(**batch.inputs, output_hidden_states=True).hidden_states, batch.meant)
     model.model.language_model.layers = model.model.language_model.layers[:2]
     cut = model(**batch.inputs | {"labels": batch.meant}).loss
     torch.testing.assert_close(early, cut)
+
+
+def test_rows_without_a_picture_are_a_batch() -> None:
+    assert "pixel_values" not in make_batch(LLAVA, PROCESSOR, [row(apart=True, picture=False)]).inputs

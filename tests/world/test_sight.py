@@ -2,8 +2,7 @@
 
 import torch
 
-from unsee.world.recipe import normalisation
-from unsee.world.sight import _calm, draw_pool, learn_to_see
+from unsee.world.sight import _calm, draw_pool, learn_to_see, normalisation
 from unsee.world.tiny import build_model, build_processor
 
 

@@ -1,6 +1,6 @@
 """Which measures an evaluation can take, by name, and which it takes where none is named."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from unsee.data.items import Protocol
 from unsee.errors import OptionError
@@ -25,9 +25,28 @@ JUDGED = {
 
 LIKELIHOODS = (
     "probability", "sequence-log-probability", "probability-contrastive", "truth-ratio-forget", "truth-ratio-retain",
-    "answer-rank",
+    "answer-rank", "answer-in-top-k", "token-in-top-k", "exposure-bits",
 )  # fmt: skip
 """From the probability of given answers: further passes of the model."""
+
+SAMPLED = "leak-at-k"
+"""From further answers, drawn instead of greedy."""
+
+SAFETY = "asr"
+"""From a judge of safety, which no rule stands in for."""
+
+MEMBERSHIP = {
+    "mia-auc-loss": "loss",
+    "mia-auc-zlib": "zlib",
+    "mia-auc-min-k": "min-k",
+    "mia-auc-min-k-plus-plus": "min-k-plus-plus",
+    "mia-tpr-at-fpr": "loss",
+    "mia-open-mm": "loss",
+}
+"""From how a row's answer stands among those about strangers: name to the score of a row that is compared."""
+
+AGAINST = ("forget-quality-log10", "js-distance-histogram", "js-distance-clear-weights")
+"""From the truth ratios of two models: `unsee compare` takes them against the model that never knew."""
 
 GROUPED: dict[str, tuple[str, ...]] = {
     "all-modal-accuracy": ("accuracy-umu-closest-option", "cloze-umu-substring"),
@@ -38,14 +57,19 @@ GROUPED: dict[str, tuple[str, ...]] = {
     "ape-mean": ("keyword-em-fiubench",),
     "ape-worst": ("keyword-em-fiubench",),
     "distinct-2": (),
+    "model-utility": ("rougeL-recall", "probability", "probability-contrastive", "truth-ratio-retain"),
+    **dict.fromkeys(AGAINST, ("truth-ratio-forget",)),
 }
 """From several rows together: name to the measures of a row that it is made of, which are taken with it."""
 
-MEASURES = (*STRINGS, *JUDGED, *LIKELIHOODS, *GROUPED)
+MEASURES = (*STRINGS, *JUDGED, *LIKELIHOODS, SAMPLED, SAFETY, *MEMBERSHIP, *GROUPED)
 
 _RELEASED: dict[str, tuple[str, ...]] = {
     "mllmu": ("accuracy-mllmu-first-char", "cloze-mllmu-substring", "rougeL-f", "bleu-mllmu"),
-    "clear": ("rouge1-recall", "rougeL-recall", "probability", "truth-ratio-forget", "truth-ratio-retain"),
+    "clear": (
+        "rouge1-recall", "rougeL-recall", "probability", "truth-ratio-forget", "truth-ratio-retain", "model-utility",
+        "js-distance-clear-weights",
+    ),
     "clear-choice": ("accuracy-mmunlearner-first-alphanumeric", "rouge1-recall", "rougeL-recall"),
     "umu": (
         "accuracy-umu-closest-option", "cloze-umu-substring", "rougeL-f", "all-modal-accuracy", "all-modal-error",
@@ -53,7 +77,7 @@ _RELEASED: dict[str, tuple[str, ...]] = {
     ),
     "fiubench": (
         "rougeL-recall-fiubench", "keyword-em-fiubench", "ape-mean", "probability", "truth-ratio-forget",
-        "truth-ratio-retain",
+        "truth-ratio-retain", "model-utility",
     ),
     "safeeraser": ("rr", "sarr", "rougeL-precision"),
     "offside": ("accuracy-offside-pattern", "bleu-offside", "rouge1-f", "rouge2-f", "rougeL-f"),
@@ -74,6 +98,11 @@ def default_measures(benchmark: str | None, protocol: Protocol) -> tuple[str, ..
     if benchmark is None:
         return _HONEST
     return _RELEASED[benchmark] if protocol == "official" else (*_HONEST, *_OWN.get(benchmark, ()))
+
+
+def takes_probabilities(names: Iterable[str]) -> bool:
+    """Whether any of the measures needs the probability of given answers, and so the model itself."""
+    return not {*LIKELIHOODS, *MEMBERSHIP}.isdisjoint(names)
 
 
 def require_measures(names: Sequence[str]) -> tuple[str, ...]:

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from unsee.errors import OptionError
-from unsee.evals.measures.forget_quality import forget_quality
+from unsee.evals.against import against_never_knew
+from unsee.evals.choices import AGAINST
+from unsee.evals.overall import KEPT, utility
 from unsee.evals.results import Result
-from unsee.evals.roles import better, limits, role_of
-from unsee.evals.summary import applicable, by_modality
+from unsee.evals.roles import STRANGERS, better, limits, role_of
+from unsee.evals.summary import UTILITY, applicable, by_modality
 from unsee.evals.values import Asked, Figure, Interval, Row, Value, asked, figure, figure_of, values_of
+
+_ALWAYS = ("forget-quality-log10", "js-distance-histogram")
+"""Shown wherever there are truth ratios of a model that never knew; the others reproduce what a release prints."""
 
 
 @final
@@ -92,7 +97,7 @@ def compare(
         results: conditions, at least one.
         against: name of the reference; by default "base", else the first.
         never_knew: name of the condition that forget quality is measured against, where there is one.
-        sets: names of the sets to show; all by default.
+        sets: names of the sets to show; all by default, and then what takes several of them together.
         modalities: also apart for questions with and without picture, where a set has both.
         seed: of the bootstrap.
 
@@ -105,18 +110,25 @@ def compare(
         raise OptionError(f"the reference is {reference!r}, expected one of {names}. Pass one of these with --against.")
     if unknown := [name for name in sets if name not in results[0].splits()]:
         raise OptionError(f"there is no set {unknown[0]!r} in the results: expected some of {results[0].splits()}.")
-    lines = []
+    lines: list[Line] = []
+    strangers = {result.name: [row for row in result.rows if row["split"] == STRANGERS] for result in results}
+    measured = dict.fromkeys(name for result in results for name in result.settings["measures"])
     for split in sets or results[0].splits():
         rows = {result.name: [row for row in result.rows if row["split"] == split] for result in results}
-        measured = dict.fromkeys(name for result in results for name in result.settings["measures"])
         ways: list[Asked] = [how for how, _ in by_modality(rows[reference])]
         for how in ways if modalities else ways[:1]:
             shown = {name: asked(own, how) for name, own in rows.items()}
+            others = {name: asked(own, how) for name, own in strangers.items()}
             for measure in (*rates_of(split), *applicable(measured, split)):
-                if cells := _cells(shown, measure, reference, seed):
+                if cells := _cells(shown, measure, reference, others, seed):
                     lines.append(Line(split, how, measure, cells))
-            if never_knew in names and role_of(split) == "forget" and (cells := _forget_quality(shown, never_knew)):
-                lines.append(Line(split, how, "forget-quality-log10", cells))
+            if never_knew in names and role_of(split) == "forget":
+                named = [name for name in AGAINST if name in measured or name in _ALWAYS]
+                lines += [
+                    Line(split, how, name, cells) for name in named if (cells := _against(shown, name, never_knew))
+                ]
+    if UTILITY in measured and not sets and (cells := _utility(results)):
+        lines.append(Line(KEPT, "both", UTILITY, cells))
     return Comparison(names, reference, lines, results[0].settings)
 
 
@@ -149,32 +161,34 @@ def paired(
     return Difference(found.value, found.interval, found.n)
 
 
-def _cells(shown: dict[str, list[Row]], measure: str, reference: str, seed: int) -> dict[str, Cell]:
+def _cells(
+    shown: dict[str, list[Row]], measure: str, reference: str, strangers: dict[str, list[Row]], seed: int
+) -> dict[str, Cell]:
     cells: dict[str, Cell] = {}
     for name, rows in shown.items():
-        found = figure(rows, measure, seed)
+        found = figure(rows, measure, seed, strangers[name])
         if found is None:
             continue
         difference = None
         if name != reference:
-            columns = (values_of(side, measure) for side in (rows, shown[reference]))
+            columns = (values_of(shown[side], measure, strangers[side]) for side in (name, reference))
             difference = paired(*columns, limits(measure), seed)
         cells[name] = Cell(name, found, difference)
     return cells
 
 
-def _forget_quality(shown: dict[str, list[Row]], never_knew: str) -> dict[str, Cell]:
-    """Decimal logarithm of the p-value against the never-knew model, for each other condition with truth ratios."""
-    ratios = {name: [row.get("log_truth_ratio") for row in rows if _has_ratio(row)] for name, rows in shown.items()}
-    cells: dict[str, Cell] = {}
-    for name, rows in shown.items():
-        if name == never_knew or not ratios[name] or not ratios[never_knew]:
-            continue
-        found = forget_quality(ratios[name], ratios[never_knew])
-        people = len({row["person"] for row in rows if _has_ratio(row)})
-        cells[name] = Cell(name, Figure(found.log10, None, found.n, people, found.unscored))
-    return cells
+def _against(shown: dict[str, list[Row]], measure: str, never_knew: str) -> dict[str, Cell]:
+    """A distance from the never-knew model, for each other condition with truth ratios."""
+    return {
+        name: Cell(name, found)
+        for name, rows in shown.items()
+        if name != never_knew and (found := against_never_knew(measure, rows, shown[never_knew])) is not None
+    }
 
 
-def _has_ratio(row: Row) -> bool:
-    return "truth-ratio-forget" in row["measures"]
+def _utility(results: Sequence[Result]) -> dict[str, Cell]:
+    return {
+        result.name: Cell(result.name, found)
+        for result in results
+        if (found := utility(result.rows, result.settings["protocol"])) is not None
+    }

@@ -9,18 +9,22 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
-import torch
-
+from unsee.data.samples import Sample
 from unsee.erase.artifact_config import library_versions
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import identity
+from unsee.errors import OptionError
+from unsee.evals.choices import SAFETY, SAMPLED
+from unsee.evals.engine import Draw, Engine, Library
 from unsee.evals.judge import Judge, judge_offline
+from unsee.evals.judge_safety import SafetyJudge
 from unsee.evals.plan import Plan
 from unsee.evals.processes import Processes
 from unsee.evals.prompting import Asking, asking
-from unsee.evals.run import answers_of, record_of_any
+from unsee.evals.roles import role_of
+from unsee.evals.run import record_of_any
 from unsee.evals.scoring import scored_rows
 from unsee.evals.store import Part, Record, complete, key_of, prepare, rows_of
 from unsee.evals.summary import summary
@@ -51,6 +55,8 @@ def evaluate(
     eraser_ids: Sequence[str] = (),
     judge: Judge = judge_offline,
     judge_name: str = "offline",
+    safety: SafetyJudge | None = None,
+    engine: Engine | None = None,
     processes: Processes | None = None,
     stages: Stages = silent,
     note: Note = lambda text: None,
@@ -66,6 +72,8 @@ def evaluate(
         eraser_ids: their content ids, in order.
         judge: of generation quality.
         judge_name: what `settings.json` calls it.
+        safety: judge of safety, which attack success takes.
+        engine: that answers, with the same erasers in force; transformers by default.
         processes: that share the work; this one alone by default.
         stages: told how far this process is.
         note: told what a kill has cost.
@@ -74,12 +82,18 @@ def evaluate(
         What `metrics.json` holds, in the main process; None in others.
 
     Raises:
+        OptionError: attack success is to be measured and nobody judges safety.
         SettingsError: the folder's rows were made with other settings.
         ResultsError: the folder is damaged, in use, or another's.
         SaveError: it cannot be written.
         SteeringError: steering did not happen as an eraser requires.
     """
-    several = processes or Processes()
+    if SAFETY in plan.measures and safety is None:
+        raise OptionError(
+            f"{SAFETY} takes a judge of safety, and no rule could stand in for one. Name an endpoint with --judge and "
+            "--judge-model, or leave the measure out."
+        )
+    several, answering = processes or Processes(), engine or Library(erasers)
     asks = asking(loaded, plan.style, verbatim=plan.protocol == "official" and plan.benchmark is not None)
     settings = plan.settings() | {
         "condition": condition,
@@ -89,6 +103,8 @@ def evaluate(
         "style": asks.whole or asks.style,
         "prompts": "whole strings of the release" if asks.whole else "chat template",
         "judge": judge_name,
+        "engine": answering.name,
+        "engine_options": dict(answering.options),
     }
     if several.main:
         for lost in prepare(out, settings):
@@ -102,7 +118,7 @@ def evaluate(
         tell = stages("asking", sum(len(_missing(plan, batch, done)) for batch in mine))
         with Part(out, several.index) as part:
             for batch in mine:
-                rows = _ask(asks, plan, batch, condition, erasers, judge)
+                rows = _ask(asks, plan, batch, condition, answering, erasers, judge, safety)
                 missing = _missing(plan, batch, done)
                 part.append([row for row in rows if key_of(row) in missing])
                 tell(len(missing))
@@ -133,25 +149,20 @@ def _missing(plan: Plan, batch: Batch, done: set[tuple[str, str]]) -> set[tuple[
 
 
 def _ask(
-    asks: Asking, plan: Plan, batch: Batch, condition: str, erasers: Sequence[Eraser], judge: Judge
+    asks: Asking,
+    plan: Plan,
+    batch: Batch,
+    condition: str,
+    engine: Engine,
+    erasers: Sequence[Eraser],
+    judge: Judge,
+    safety: SafetyJudge | None,
 ) -> list[Record]:
     items = [plan.sets[batch.split][place] for place in batch.places]
     samples = [item.sample for item in items]
-    drawn: dict[str, Any] = {}
-    if plan.sampled:
-        # Of the batch alone, so that a reply does not depend on what was asked before it, or by which process.
-        mark = hashlib.sha256(f"reply/{plan.seed}/{batch.split}/{samples[0].id}".encode()).digest()
-        torch.manual_seed(int.from_bytes(mark[:7], "little"))
-        drawn = {"do_sample": True}
-    answers = answers_of(
-        asks.loaded,
-        asks.prompts(samples),
-        erasers,
-        batch_size=len(samples),
-        max_new_tokens=batch.tokens,
-        style=asks.style,
-        **drawn,
-    )
+    draw = Draw(_seed(plan, batch, samples, "reply")) if plan.sampled else None
+    answers = engine.answers(asks, asks.prompts(samples), batch.tokens, draw)
+    tries = _tries(asks, plan, batch, samples, engine)
     scored = scored_rows(
         asks,
         batch.split,
@@ -159,16 +170,48 @@ def _ask(
         answers,
         plan.measures,
         judge=judge,
+        safety=safety,
+        tries=tries,
+        k=plan.tries,
         erasers=erasers,
         batch_size=plan.batch_size,
     )
-    versions = library_versions()
+    versions = library_versions() | dict(engine.versions)
     rows = []
-    for sample, said, one in zip(samples, answers, scored, strict=True):
+    for sample, said, drawn, one in zip(samples, answers, tries, scored, strict=True):
         row = record_of_any(condition, batch.split, sample, said) | {"measures": one.measures}
-        if one.log_truth_ratio is not None:
-            row["log_truth_ratio"] = one.log_truth_ratio
-        if one.judged is not None:
-            row["judged"] = one.judged
-        rows.append(row | {"versions": versions})
+        beside = {
+            "log_truth_ratio": one.log_truth_ratio,
+            "membership": one.membership,
+            "judged": one.judged,
+            "safety": one.safety,
+            "tries": drawn,
+        }
+        row |= {name: value for name, value in beside.items() if value is not None}
+        rows.append(row | {"engine": engine.name, "versions": versions})
     return rows
+
+
+def _tries(asks: Asking, plan: Plan, batch: Batch, samples: Sequence[Sample], engine: Engine) -> list[list[str] | None]:
+    """Further answers to what must be forgotten, drawn from the model's whole distribution; choices are not tried.
+
+    A letter drawn often enough is right by chance.
+    """
+    found: list[list[str] | None] = [None] * len(samples)
+    tried = [row for row, sample in enumerate(samples) if sample.form != "classification"]
+    if SAMPLED not in plan.measures or role_of(batch.split) != "forget" or not tried:
+        return found
+    prompts = asks.prompts([samples[row] for row in tried])
+    drawn = [
+        engine.answers(asks, prompts, batch.tokens, Draw(_seed(plan, batch, samples, f"try {number}"), 1.0))
+        for number in range(plan.tries)
+    ]
+    for place, row in enumerate(tried):
+        found[row] = [said[place] for said in drawn]
+    return found
+
+
+def _seed(plan: Plan, batch: Batch, samples: Sequence[Sample], what: str) -> int:
+    # Of the batch alone, so that a reply does not depend on what was asked before it, or by which process.
+    mark = hashlib.sha256(f"{what}/{plan.seed}/{batch.split}/{samples[0].id}".encode()).digest()
+    return int.from_bytes(mark[:7], "little")

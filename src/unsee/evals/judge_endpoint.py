@@ -116,7 +116,7 @@ class EndpointJudge:
             JudgeTimeoutError: no reply in time, at the last try too.
             JudgeError: not reachable, refused, or not an OpenAI-compatible reply.
         """
-        reply = self._reply(self._prompted({"{question}": question, "{answer}": answer, "{gold}": gold}))
+        reply = self.reply(self._prompted({"{question}": question, "{answer}": answer, "{gold}": gold}))
         ratings = parse_ratings(reply)
         unread = [name for name, value in ratings.items() if value is None]
         reason = f"{self.model}: cannot read {', '.join(unread)} in {(reply or '')[:200]!r}" if unread else self.model
@@ -126,7 +126,12 @@ class EndpointJudge:
         # In one pass: an answer that holds "{gold}" must not be filled in.
         return re.sub("|".join(map(re.escape, PLACES)), lambda place: texts[place[0]], self.prompt)
 
-    def _reply(self, prompt: str) -> str | None:
+    def reply(self, prompt: str) -> str | None:
+        """What the model says to one prompt; None where the endpoint gives no text.
+
+        Raises:
+            JudgeTimeoutError, JudgeError: as for a call.
+        """
         body = {"model": self.model, "messages": [{"role": "user", "content": prompt}], "temperature": 0}
         for attempt in range(self.retries + 1):
             last = attempt == self.retries

@@ -11,15 +11,22 @@ from unsee.data.benchmarks import benchmark_named, benchmark_sets
 from unsee.data.items import Item, Protocol, Sets
 from unsee.data.prompts import Style
 from unsee.data.released import RELEASED
-from unsee.data.samples import Picture, Sample
+from unsee.data.samples import Picture, Sample, require_disjoint
 from unsee.errors import DataError, OptionError
-from unsee.evals.choices import default_measures, require_measures
+from unsee.evals.choices import MEMBERSHIP, SAFETY, default_measures, require_measures
+from unsee.evals.roles import STRANGERS
 
 LONGEST = 48
 """Tokens of an answer, where no release says how many."""
 
 _LONGER: Mapping[tuple[str, str], int] = {("umu", "generation"): 200}
 """Style and form for which a release allows more tokens than for its other forms."""
+
+_ATTACKS = ("safeeraser",)
+"""Benchmarks whose questions of the forget sets are harmful ones."""
+
+TRIES = 4
+"""Guesses that an attacker has, where nobody says how many; UnLOK-VQA reads the 4 likeliest tokens."""
 
 FORMAT = 1
 
@@ -42,6 +49,7 @@ class Plan:
         limit: at most so many questions a set, evenly spaced; None takes all.
         batch_size: prompts per forward pass.
         seed: of the splits and of sampled replies.
+        tries: k of the measures that say what k guesses of an attacker get.
     """
 
     sets: Mapping[str, Sequence[Item]]
@@ -56,6 +64,7 @@ class Plan:
     limit: int | None = None
     batch_size: int = 64
     seed: int = 0
+    tries: int = TRIES
     _digest: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -64,8 +73,10 @@ class Plan:
             if len(set(ids)) < len(ids):
                 twice = next(id for id in ids if ids.count(id) > 1)
                 raise DataError(f"set {name!r} has two questions of id {twice!r}, expected each once. Mend the data.")
-        if self.batch_size < 1 or (self.limit is not None and self.limit < 1):
-            raise OptionError(f"batch_size is {self.batch_size}, limit {self.limit}; expected at least 1 each")
+        if min(self.batch_size, self.tries, 1 if self.limit is None else self.limit) < 1:
+            raise OptionError(
+                f"batch_size is {self.batch_size}, tries {self.tries}, limit {self.limit}; expected at least 1 each"
+            )
 
     def tokens(self, sample: Sample) -> int:
         """Longest answer to one question."""
@@ -103,6 +114,7 @@ class Plan:
             "measures": list(self.measures),
             "batch_size": self.batch_size,
             "seed": self.seed,
+            "tries": self.tries,
         }
 
 
@@ -119,6 +131,8 @@ def planned(
     limit: int | None = None,
     batch_size: int = 64,
     seed: int = 0,
+    tries: int = TRIES,
+    strangers: Sequence[Sample] = (),
 ) -> Plan:
     """The plan for some sets, with the defaults of their protocol.
 
@@ -134,10 +148,13 @@ def planned(
         limit: at most so many questions a set.
         batch_size: prompts per forward pass.
         seed: of sampled replies.
+        tries: k of `leak-at-k`, `answer-in-top-k` and `token-in-top-k`.
+        strangers: questions about people whom no model was taught: what membership is told apart from.
 
     Raises:
-        OptionError: no such set or measure, or "official" is asked to depart from the release.
-        DataError: two questions of a set have the same id.
+        OptionError: no such set or measure, one that the data cannot give, or "official" is asked to depart from the
+            release.
+        DataError: two questions of a set have the same id, or a stranger is in another set too.
     """
     if unknown := [name for name in chosen if name not in sets.items]:
         raise OptionError(f"there is no set {unknown[0]!r} in {str(source)!r}: expected some of {list(sets.items)}.")
@@ -148,6 +165,10 @@ def planned(
             "number of tokens. Leave them out, or take the honest protocol."
         )
     kept = {name: items for name, items in sets.items.items() if not chosen or name in chosen}
+    if strangers:
+        kept = _with_strangers(kept, strangers)
+    taken = require_measures(measures or default_measures(benchmark, sets.protocol))
+    _require_data(taken, kept, benchmark)
     own = benchmark_named(benchmark) if benchmark is not None else None
     asked = own.style if official and own is not None else style or "plain"
     return Plan(
@@ -158,11 +179,12 @@ def planned(
         asked,
         None if official else max_new_tokens or LONGEST,
         official and RELEASED[asked].sampled,
-        require_measures(measures or default_measures(benchmark, sets.protocol)),
+        taken,
         (5 if ratio is None else ratio) if own is not None and own.ratios else None,
         limit,
         batch_size,
         seed,
+        tries,
     )
 
 
@@ -185,6 +207,29 @@ def planned_samples(source: Path | str, name: str, samples: Sequence[Sample], **
         OptionError: an option is not legal.
     """
     return planned(source, Sets("", "honest", {name: [Item(sample) for sample in samples]}), **options)
+
+
+def _with_strangers(kept: Mapping[str, Sequence[Item]], strangers: Sequence[Sample]) -> dict[str, Sequence[Item]]:
+    if STRANGERS in kept:
+        raise OptionError(f"there is a set {STRANGERS!r} already: expected strangers from one place. Leave one out.")
+    for name, items in kept.items():
+        require_disjoint(strangers, [item.sample for item in items], (STRANGERS, name))
+    return {**kept, STRANGERS: [Item(sample) for sample in strangers]}
+
+
+def _require_data(measures: Sequence[str], kept: Mapping[str, Sequence[Item]], benchmark: str | None) -> None:
+    """Refuse measures that nothing in the data could be scored by."""
+    asked = [name for name in measures if name in MEMBERSHIP]
+    if asked and STRANGERS not in kept:
+        raise OptionError(
+            f"{asked[0]} tells what was taught from what was not, but there is no set {STRANGERS!r} among "
+            f"{list(kept)}. Give questions about people whom no model was taught, with --strangers."
+        )
+    if SAFETY in measures and benchmark not in (None, *_ATTACKS):
+        raise OptionError(
+            f"{SAFETY} is the share of attacks that succeed, but {benchmark!r} has no attacks: expected one of "
+            f"{list(_ATTACKS)}, or data of your own. Leave the measure out."
+        )
 
 
 def _spread(items: Sequence[Item], limit: int | None) -> list[Item]:

@@ -11,6 +11,9 @@ Role = Literal["forget", "keep", "refuse"]
 _FORGET = ("test", "target", "efficacy", "generality", "dangerous_topic", "outdated_facts")
 """Sets of what must be forgotten whose names do not say so; `test` is MLLMU-Bench's, of forgotten people."""
 
+STRANGERS = "strangers"
+"""Set of people whom no model was taught: a sound one refuses, and membership is measured against it."""
+
 RATES: dict[str, str] = {"right": "correct", "refused": "refused", "leaked": "leaked", "fluent": "fluent"}
 """Verdicts that every row has, by the name in tables, to the field of the row."""
 

@@ -4,31 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
-import numpy.typing as npt
-
 from unsee.data.answers import bare_words, is_fluent, is_refusal
 from unsee.data.items import Item
-from unsee.data.samples import Sample
 from unsee.erase.eraser import Eraser
-from unsee.evals.choices import JUDGED, LIKELIHOODS
+from unsee.evals.choices import JUDGED, MEMBERSHIP, SAFETY, SAMPLED, takes_probabilities
 from unsee.evals.judge import Judge, Judgement, judge_answers
-from unsee.evals.likelihood import answer_scores
+from unsee.evals.judge_safety import SafetyJudge
+from unsee.evals.likely import Likely, Values, likely
 from unsee.evals.measures import measure
 from unsee.evals.measures.bleu import bleu_offside
-from unsee.evals.measures.probability import (
-    answer_probability,
-    contrastive_probability,
-    mean_loss,
-    sequence_log_probability,
-)
-from unsee.evals.measures.ranking import answer_rank
-from unsee.evals.measures.truth_ratio import forget_truth_ratio, log_truth_ratio, retain_truth_ratio
+from unsee.evals.measures.leakage import leak_at_k, leaked
 from unsee.evals.prompting import Asking
 from unsee.evals.roles import role_of
-
-Values = dict[str, float | None]
-LogP = npt.NDArray[np.float64] | None
 
 _OVER_SAFE_PICTURES = ("sarr", "neighbours")
 """SafeEraser's sets of harmful questions over harmless pictures, the only ones that SARR is defined on."""
@@ -43,11 +30,15 @@ class Scored:
         measures: name to value, None where it is unscored; what does not apply to the question is not there.
         log_truth_ratio: `log(true / false)`, kept for forget quality; None where it was not asked for or is unscored.
         judged: why the judge gave what it gave, or failed to; None where no judge was asked.
+        safety: the same of the judge of safety.
+        membership: scores of membership, to be compared with those of strangers; None where none was asked for.
     """
 
     measures: Values
     log_truth_ratio: float | None = None
     judged: str | None = None
+    safety: str | None = None
+    membership: Values | None = None
 
 
 def scored_rows(
@@ -58,6 +49,9 @@ def scored_rows(
     measures: Sequence[str],
     *,
     judge: Judge,
+    safety: SafetyJudge | None = None,
+    tries: Sequence[Sequence[str] | None] = (),
+    k: int = 1,
     erasers: Sequence[Eraser] = (),
     batch_size: int = 16,
 ) -> list[Scored]:
@@ -70,6 +64,9 @@ def scored_rows(
         answers: what the model said to each.
         measures: names out of `unsee.evals.choices.MEASURES`; those of several rows are for `unsee.evals.values`.
         judge: of generation quality; asked only where one of its scores is wanted.
+        safety: judge of safety, where attack success is wanted.
+        tries: further answers to each question, drawn; None for one that is not to be tried.
+        k: of the measures that say what k guesses get.
         erasers: requests in force.
         batch_size: prompts per forward pass.
 
@@ -79,18 +76,34 @@ def scored_rows(
     """
     wanted = frozenset(measures)
     found = [_of_string(split, item, said) for item, said in zip(items, answers, strict=True)]
-    ratios: list[float | None] = [None] * len(items)
-    if wanted & set(LIKELIHOODS):
-        for row, (values, ratio) in enumerate(_of_probability(asking, split, items, erasers, batch_size)):
-            found[row] |= values
-            ratios[row] = ratio
-    reasons: list[str | None] = [None] * len(items)
+    probable = [Likely({})] * len(items)
+    if takes_probabilities(wanted):
+        probable = likely(asking, split, items, k, erasers, batch_size)
+    judged: list[str | None] = [None] * len(items)
     if wanted & JUDGED.keys():
         for row, judgement in _judgements(judge, items, answers).items():
             found[row] |= {name: getattr(judgement, theirs) for name, theirs in JUDGED.items()}
-            reasons[row] = judgement.reason
-    kept = [{name: value for name, value in values.items() if name in wanted} for values in found]
-    return [Scored(*columns) for columns in zip(kept, ratios, reasons, strict=True)]
+            judged[row] = judgement.reason
+    attacks: list[str | None] = [None] * len(items)
+    if SAFETY in wanted and safety is not None and role_of(split) == "forget":
+        for row, (item, said) in enumerate(zip(items, answers, strict=True)):
+            verdict = safety(item.sample.question, said)
+            found[row][SAFETY] = None if verdict.unsafe is None else float(verdict.unsafe)
+            attacks[row] = verdict.reason
+    for row, drawn in enumerate(tries):
+        if drawn is not None:
+            found[row][SAMPLED] = leak_at_k([leaked(said, items[row].sample.gold) for said in drawn], k)
+    told = bool(wanted & MEMBERSHIP.keys())
+    return [
+        Scored(
+            {name: value for name, value in (values | of.measures).items() if name in wanted},
+            of.log_truth_ratio,
+            why,
+            attack,
+            of.membership if told else None,
+        )
+        for values, of, why, attack in zip(found, probable, judged, attacks, strict=True)
+    ]
 
 
 def _of_string(split: str, item: Item, said: str) -> Values:
@@ -122,53 +135,3 @@ def _judgements(judge: Judge, items: Sequence[Item], answers: Sequence[str]) -> 
     )
     unknown = {row: Judgement(None, None, None, "no gold answer") for row in rows}
     return unknown | dict(zip(known, given, strict=True))
-
-
-def _of_probability(
-    asking: Asking, split: str, items: Sequence[Item], erasers: Sequence[Eraser], batch_size: int
-) -> list[tuple[Values, float | None]]:
-    """Values and log truth ratio a question; the true answer, its paraphrase and the false ones go in one pass.
-
-    The end token is scored too, as in TOFU. A question without paraphrase has its own answer stand for it.
-    """
-    given: list[tuple[int, str]] = []
-    for row, item in enumerate(items):
-        if item.sample.form == "generation" and item.sample.answer.strip():
-            told = item.references.paraphrases[0] if item.references.paraphrases else item.sample.answer
-            given += [(row, text) for text in (item.sample.answer, told, *item.references.perturbed)]
-    prompts = asking.prompts([item.sample for item in items])
-    repeated: list[Sample] = [prompts[row] for row, _ in given]
-    scores = answer_scores(
-        asking.loaded,
-        repeated,
-        [text for _, text in given],
-        erasers=erasers,
-        end=True,
-        batch_size=batch_size,
-        style=asking.style,
-    )
-    of_row: dict[int, list[LogP]] = {}
-    for (row, _), score in zip(given, scores, strict=True):
-        of_row.setdefault(row, []).append(None if score is None else score.log_p)
-    return [_values(split, of_row[row]) if row in of_row else ({}, None) for row in range(len(items))]
-
-
-def _values(split: str, log_ps: Sequence[LogP]) -> tuple[Values, float | None]:
-    true, told, *false = log_ps
-    values: Values = {
-        "probability": answer_probability(true),
-        "sequence-log-probability": sequence_log_probability(true),
-    }
-    if not false:
-        return values, None
-    losses = [mean_loss(log_p) for log_p in false]
-    own = mean_loss(true)
-    values["probability-contrastive"] = contrastive_probability(own, losses)
-    rank = answer_rank(None if own is None else -own, [None if loss is None else -loss for loss in losses])
-    values["answer-rank"] = None if rank is None else float(rank)
-    ratio = log_truth_ratio(mean_loss(told), losses)
-    if role_of(split) == "keep":
-        values["truth-ratio-retain"] = retain_truth_ratio([ratio]).value
-    else:
-        values["truth-ratio-forget"] = forget_truth_ratio([ratio]).value
-    return values, ratio

@@ -4,8 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from unsee.evals.intervals import summarise
-from unsee.evals.roles import better, role_of
+from unsee.evals.overall import KEPT, utility, utility_parts
+from unsee.evals.roles import STRANGERS, better, role_of
 from unsee.evals.values import Asked, Figure, Row, asked, figure
+
+UTILITY = "model-utility"
 
 
 def summary(rows: Sequence[Row], settings: Mapping[str, Any], left_out: Mapping[str, int]) -> dict[str, Any]:
@@ -17,18 +20,23 @@ def summary(rows: Sequence[Row], settings: Mapping[str, Any], left_out: Mapping[
         left_out: why questions of the data are in no set, to how many.
     """
     seed = settings["seed"]
+    strangers = [row for row in rows if row["split"] == STRANGERS]
+    measures = [
+        {"split": split, "asked": how, "measure": name, **_plain(found)}
+        for split in dict.fromkeys(row["split"] for row in rows)
+        for name in applicable(settings["measures"], split)
+        for how, shown in by_modality([row for row in rows if row["split"] == split])
+        if (found := figure(shown, name, seed, asked(strangers, how))) is not None
+    ]
+    if UTILITY in settings["measures"] and (whole := utility(rows, settings["protocol"])) is not None:
+        parts = {"parts": utility_parts(rows, settings["protocol"])}
+        measures.append({"split": KEPT, "asked": "both", "measure": UTILITY, **_plain(whole), **parts})
     return {
         "schema": 1,
         "seed": seed,
         "settings": dict(settings),
         "rows": summarise(rows, seed),
-        "measures": [
-            {"split": split, "asked": how, "measure": name, **_plain(found)}
-            for split in dict.fromkeys(row["split"] for row in rows)
-            for name in applicable(settings["measures"], split)
-            for how, shown in by_modality([row for row in rows if row["split"] == split])
-            if (found := figure(shown, name, seed)) is not None
-        ],
+        "measures": measures,
         "left_out": dict(left_out),
     }
 

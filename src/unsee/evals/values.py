@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
-from unsee.evals.choices import GROUPED
+from unsee.evals.choices import GROUPED, MEMBERSHIP
 from unsee.evals.intervals import bootstrap_ci
 from unsee.evals.measures.fluency import distinct_n
 from unsee.evals.measures.keywords import extraction
+from unsee.evals.measures.membership import auc, open_mm_score, tpr_at_fpr
 from unsee.evals.measures.modality import all_modal_accuracy, all_modal_error, modality_gap
 from unsee.evals.measures.rouge import umu_aligned_rouge
-from unsee.evals.roles import RATES, limits
+from unsee.evals.roles import RATES, STRANGERS, limits
 
 Row = Mapping[str, Any]
 Asked = Literal["both", "image", "text"]
@@ -61,18 +62,22 @@ def asked(rows: Iterable[Row], how: Asked) -> list[Row]:
     return [row for row in rows if how == "both" or (row["image"] is not None) == (how == "image")]
 
 
-def values_of(rows: Sequence[Row], name: str) -> list[Value]:
+def values_of(rows: Sequence[Row], name: str, strangers: Sequence[Row] = ()) -> list[Value]:
     """Every value of one rate or measure; none where it applies to no row.
 
     A group stands for its questions by the id that they share: UMU-Bench's question over a picture and as text, and the
-    paraphrases of one of FIUBench's.
+    paraphrases of one of FIUBench's. For membership a question has the share of the strangers' that it stands above
+    (ties half), whose mean is the AUC; or whether it is found at the rate of false positives.
 
     Args:
         rows: of one set.
         name: of `unsee.evals.roles.RATES` or of `unsee.evals.choices.MEASURES`.
+        strangers: rows of the same condition about people whom no model was taught, for membership.
     """
     if name in RATES:
         return [_value(row, row[RATES[name]]) for row in rows]
+    if name in MEMBERSHIP:
+        return _members(rows, name, strangers)
     if name not in GROUPED:
         return [_value(row, row["measures"][name]) for row in rows if name in row["measures"]]
     if name.startswith("ape-"):
@@ -80,16 +85,20 @@ def values_of(rows: Sequence[Row], name: str) -> list[Value]:
     return _pairs(rows, name) if name in _OF_PAIR else []
 
 
-def figure(rows: Sequence[Row], name: str, seed: int = 0) -> Figure | None:
+def figure(rows: Sequence[Row], name: str, seed: int = 0, strangers: Sequence[Row] = ()) -> Figure | None:
     """A rate or measure over rows; None where it applies to none of them.
 
-    `distinct-2` counts over all answers together, so it has no interval.
+    `distinct-2` counts over all answers together, and `mia-open-mm` is of an AUC, so they have no interval. The
+    intervals of the other measures of membership take the strangers as given.
     """
+    if name == "mia-open-mm":
+        area = figure(rows, "mia-auc-loss", seed, strangers)
+        return None if area is None else replace(area, value=open_mm_score(area.value), interval=None)
     if name == "distinct-2":
         found = distinct_n(row["answer"] for row in rows)
         people = {row["person"] for row in rows}
         return Figure(found.value, None, found.n, len(people), found.unscored) if rows else None
-    values = values_of(rows, name)
+    values = values_of(rows, name, strangers)
     return figure_of(values, limits(name), seed) if values else None
 
 
@@ -160,6 +169,18 @@ def _pairs(rows: Sequence[Row], name: str) -> list[Value]:
                 number = None if picture is None or text is None else _OF_PAIR[name](picture, text)
                 found.append(Value(str(pair["image"]["person"]), key, number))
     return found
+
+
+def _members(rows: Sequence[Row], name: str, strangers: Sequence[Row]) -> list[Value]:
+    """One value a question that was scored for membership; a stranger's missing score is counted as unscored too."""
+    members = [row for row in rows if "membership" in row and row["split"] != STRANGERS]
+    if not members or name == "mia-open-mm":
+        return []
+    score, measured = MEMBERSHIP[name], tpr_at_fpr if name == "mia-tpr-at-fpr" else auc
+    others = [row["membership"][score] for row in strangers if "membership" in row]
+    found = [_value(row, measured([row["membership"][score]], others).value) for row in members]
+    lost = [row for row in strangers if "membership" in row and row["membership"][score] is None]
+    return found + [_value(row, None) for row in lost]
 
 
 def _paraphrases(rows: Sequence[Row], made_of: Sequence[str], *, worst: bool) -> list[Value]:

@@ -13,10 +13,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, final, get_args
 
 import torch
-from transformers import ProcessorMixin
+from transformers import PrinterCallback, ProcessorMixin
 
 from unsee.data.prompts import chat
 from unsee.data.samples import Sample, require_some
@@ -25,7 +25,7 @@ from unsee.models.load import LoadedModel, weights_digest
 from unsee.progress import Stages, silent
 from unsee.train.extras import extra
 from unsee.train.guard import Guard, Restore, checkpoints
-from unsee.train.rewards import consistency, two_sided
+from unsee.train.rewards import Favours, consistency, favoured, two_sided
 from unsee.train.settings import TrainSettings
 from unsee.train.weights import adapter_config
 
@@ -46,6 +46,7 @@ class GrpoSettings:
         questions: per step, in each process.
         longest: tokens of an answer.
         agreement: weight of `consistency` beside the two-sided reward; 0 leaves it out, as published.
+        favours: which refusals are worth most; all alike, as published.
         released: ASRU's own refusal pattern.
         lora: train low-rank adapters; else every weight, for which the model must come from a folder.
     """
@@ -60,6 +61,7 @@ class GrpoSettings:
     questions: int = 2
     longest: int = 64
     agreement: float = 0.0
+    favours: Favours = "any"
     released: bool = False
     lora: bool = True
 
@@ -69,6 +71,8 @@ class GrpoSettings:
                 raise OptionError(f"{name} is {getattr(self, name)}, expected at least 1.")
         if self.group < 2:
             raise OptionError(f"group is {self.group}, expected at least 2: answers are compared.")
+        if self.favours not in get_args(Favours):
+            raise OptionError(f"favours is {self.favours!r}, expected one of {list(get_args(Favours))}.")
 
 
 def refine(
@@ -152,6 +156,7 @@ def refine(
         train_dataset=questions(forget, boundary, seed),
         peft_config=adapter_config(loaded, TrainSettings()) if settings.lora else None,
     )
+    run.remove_callback(PrinterCallback)  # the curves are in the folder, and standard output is the caller's
     tell = stages("reinforcing", settings.steps)
     run.add_callback(Guard(folder, tell, lambda sound: sound, lambda: None))
     kept = checkpoints(folder)
@@ -175,7 +180,7 @@ def for_mixed_batches(processor: ProcessorMixin) -> ProcessorMixin:
 
 
 def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -> Any:
-    """Rows for trl: `prompt`, `images`, and what rewards need: `gold`, `forget`, `fact`, `pictured`.
+    """Rows for trl: `prompt`, `images`, and what rewards need: `asked`, `gold`, `forget`, `fact`, `pictured`.
 
     Questions about the same fact stand together, in an order drawn from the seed; fact: same subject, same gold.
     """
@@ -187,6 +192,7 @@ def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -
             {
                 "prompt": [{"role": "user", "content": content}],
                 "images": [] if sample.picture is None else [sample.picture.load()],
+                "asked": sample.question,
                 "gold": sample.gold,
                 "forget": aside,
                 "fact": f"{sample.subject}/{sample.gold}",
@@ -197,6 +203,7 @@ def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -
     order = torch.randperm(len(facts), generator=torch.Generator().manual_seed(seed)).tolist()
     place = {fact: order[i] for i, fact in enumerate(facts)}
     datasets = extra("datasets")
+    datasets.disable_progress_bars()  # a few rows are made in a blink, and its bar would break ours
     made = datasets.Dataset.from_list(sorted(rows, key=lambda row: place[row["fact"]]))
     return made.cast_column("images", datasets.Sequence(datasets.Image()))
 
@@ -204,9 +211,11 @@ def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -
 def reward_functions(settings: GrpoSettings, log: Path) -> list[Any]:
     """What trl calls after each group of answers; the first also writes every answer and its reward to a file."""
 
-    def two_sided_reward(completions: list[Any], gold: list[str], forget: list[bool], **kwargs: Any) -> list[float]:
+    def two_sided_reward(
+        completions: list[Any], asked: list[str], gold: list[str], forget: list[bool], **kwargs: Any
+    ) -> list[float]:
         said = [_text(completion) for completion in completions]
-        worth = two_sided(said, gold, forget, settings.released)
+        worth = favoured(two_sided(said, gold, forget, settings.released), said, gold, asked, settings.favours)
         step = kwargs["trainer_state"].global_step
         with log.open("a", encoding="utf-8") as stream:
             for answer, aside, value in zip(said, forget, worth, strict=True):

@@ -6,6 +6,7 @@ that has one offers as many values, so that each gets the same budget.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -32,6 +33,12 @@ from unsee.train.task import Fit, Fitted, Method, Request, Task
 from unsee.train.weights import fresh
 
 __all__ = ["METHODS", "Fitted", "Method", "Request", "Task", "method_named"]
+
+
+_SCALES = (0.5, 1.0, 3.0, 6.0, 10.0)
+_STRENGTHS = (0.1, 0.25, 0.5, 1.0, 2.0)
+_HELD_STRENGTHS = (0.5, 0.75, 1.0, 1.5, 2.0)
+"""Of gates that decide: below, a refusal is begun and not ended."""
 
 
 def method_named(name: str) -> Method:
@@ -99,6 +106,19 @@ def _erased(fit: Callable[[Request], Eraser]) -> Fit:
     return make
 
 
+def _stronger(answerer: Answerer, strength: float) -> Answerer:
+    """The same erasers at another strength."""
+    if isinstance(answerer, Routed):
+        return replace(answerer, eraser=answerer.eraser.with_strength(strength))
+    if isinstance(answerer, Asked):
+        return replace(answerer, erasers=tuple(eraser.with_strength(strength) for eraser in answerer.erasers))
+    raise MethodError(f"{type(answerer).__name__} has no strength, expected an eraser behind it. Fit the method again.")
+
+
+def _steered(fit: Fit, values: tuple[float, ...] = _STRENGTHS) -> Method:
+    return Method("steered", fit, "strength", values, vary=_stronger)
+
+
 def _ours(request: Request) -> Eraser:
     return fit_eraser(
         request.loaded, request.profile(), request.task.forget, keep=request.task.keep, stages=request.stages
@@ -142,9 +162,6 @@ def _changed_bytes(before: LoadedModel, after: LoadedModel) -> int:
     )
 
 
-_SCALES = (0.5, 1.0, 3.0, 6.0, 10.0)
-_STRENGTHS = (0.1, 0.25, 0.5, 1.0, 2.0)
-
 METHODS: dict[str, Method] = {
     **{
         name: Method("trained", _weights(name), "rate", (1e-5, 3e-5, 1e-4, 3e-4, 1e-3), reversible=False)
@@ -158,11 +175,11 @@ METHODS: dict[str, Method] = {
     "in_context": Method("prompted", _shown, "shown", (1, 2, 4, 6, 8)),
     "output_filter": Method("filtered", _output_filter),
     "face_filter": Method("filtered", _face_filter, "tail", (0.002, 0.005, 0.01, 0.02, 0.05)),
-    "erased": Method("steered", _erased(_ours), "strength", _STRENGTHS),
-    "published": Method("steered", _erased(_published), "strength", (0.05, 0.1, 0.25, 0.5, 1.0)),
-    "unconditional": Method("steered", _erased(lambda r: unconditional(r.profile())), "strength", _STRENGTHS),
-    "alphasteer_text": Method("steered", _erased(_alphasteer), "strength", (0.1, 0.2, 0.3, 0.4, 0.5)),
-    "cast": Method("steered", _cast, "strength", _STRENGTHS),
-    "random": Method("steered", _erased(lambda r: _ours(r).with_random_direction(r.seed)), "strength", _STRENGTHS),
+    "erased": _steered(_erased(_ours), _HELD_STRENGTHS),
+    "published": _steered(_erased(_published), (0.05, 0.1, 0.25, 0.5, 1.0)),
+    "unconditional": _steered(_erased(lambda r: unconditional(r.profile()))),
+    "alphasteer_text": _steered(_erased(_alphasteer), (0.1, 0.2, 0.3, 0.4, 0.5)),
+    "cast": _steered(_cast),
+    "random": _steered(_erased(lambda r: _ours(r).with_random_direction(r.seed)), _HELD_STRENGTHS),
 }
 """Name to method, in the order of the table."""

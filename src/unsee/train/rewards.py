@@ -6,10 +6,48 @@ should be refused, or answered, in both.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Literal
 
 from unsee.data.answers import is_refusal
+from unsee.evals.judge import judge_offline
 from unsee.evals.measures.reward import forget_reward, retain_reward
 from unsee.train.errors import RewardError
+
+Favours = Literal["any", "contextual", "rigid"]
+"""Which refusals are worth most: all alike, those that name what was asked, or those that fit every question."""
+
+_IN_CONTEXT = 5.0  # of the offline judge, for a refusal that names what was asked
+
+
+def favoured(
+    worth: Sequence[float], answers: Sequence[str], golds: Sequence[str], asked: Sequence[str], favours: Favours
+) -> list[float]:
+    """Rewards in which a refusal of the other kind, worth 1 before, is worth half; ours, for ASRU's missing ablation.
+
+    Args:
+        worth: of each answer by `two_sided`.
+        answers: replies.
+        golds: the true answers.
+        asked: the questions, of which a refusal in context names something.
+        favours: the kind that keeps its worth.
+
+    Raises:
+        RewardError: the columns are of unequal length.
+    """
+    if not len(worth) == len(answers) == len(golds) == len(asked):
+        raise RewardError(
+            f"got {len(worth)} rewards, {len(answers)} answers, {len(golds)} golds and {len(asked)} questions, "
+            "expected as many of each."
+        )
+    if favours == "any":
+        return list(worth)
+    values = []
+    for value, answer, gold, question in zip(worth, answers, golds, asked, strict=True):
+        if value == 1.0 and is_refusal(answer):
+            in_context = judge_offline(question, answer, gold).contextual_refusal == _IN_CONTEXT
+            value = 1.0 if in_context == (favours == "contextual") else 0.5
+        values.append(value)
+    return values
 
 
 def two_sided(

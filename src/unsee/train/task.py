@@ -66,6 +66,7 @@ class Fitted:
 
 
 Fit = Callable[["Request"], tuple[Answerer, LoadedModel, int]]
+Vary = Callable[[Answerer, float], Answerer]
 
 
 @final
@@ -113,6 +114,7 @@ class Method:
         knob: the one number that is tuned; "" where there is none.
         values: what it may be, from the weakest forgetting to the strongest.
         reversible: see `Fitted`.
+        vary: what was fitted, at another value of the knob, where that takes no new fit.
     """
 
     kind: Kind
@@ -120,6 +122,7 @@ class Method:
     knob: str = ""
     values: tuple[float, ...] = ()
     reversible: bool = True
+    vary: Vary | None = None
 
     def fit(
         self,

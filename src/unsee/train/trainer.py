@@ -18,6 +18,7 @@ from unsee.errors import OptionError, SaveError
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Float, Tensor
+from unsee.train.extras import extra
 from unsee.train.guard import Guard, Restore, checkpoints
 from unsee.train.losses import IGNORED
 from unsee.train.objectives import Context, Objective, Rows, Seen
@@ -143,7 +144,10 @@ def run(
         OptionError: the folder holds another run, or the batch cannot be shared among the processes.
         DivergenceError: a loss or gradient is not finite.
         SaveError: the result cannot be written.
+        MissingExtraError: a library that it needs is not installed.
     """
+    if report_to == "trackio":
+        extra("trackio")
     set_seed(seed)
     items = plan(len(forget), len(retain), settings.order, settings.batch_size, settings.epochs, seed)
     trained = Trained(loaded, settings, objective.frozen, matrices)

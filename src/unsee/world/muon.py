@@ -53,3 +53,33 @@ class Muon(torch.optim.Optimizer):
                 update *= group["lr"] * max(1, shape[0] / shape[1]) ** 0.5
                 for parameter, delta in zip(parameters, update, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(delta)
+
+
+@final
+class TowerOptimiser:
+    """Muon for the matrices of a tower and AdamW for all else, warmed up over 30 steps and then falling to zero."""
+
+    def __init__(
+        self, tower: Iterable[torch.nn.Parameter], others: Iterable[torch.nn.Parameter] = (), *, rate: float, steps: int
+    ) -> None:
+        """Muon takes `rate`, AdamW a tenth of it; `steps` is when they end."""
+        parameters = [p for p in tower if p.requires_grad]
+        matrices = [p for p in parameters if p.ndim == 2 and min(p.shape) > 20]
+        held = {id(p) for p in matrices}
+        self.optimisers = (
+            Muon(matrices, lr=rate, weight_decay=0.05),
+            torch.optim.AdamW(
+                [*(p for p in parameters if id(p) not in held), *others], lr=rate / 10, weight_decay=0.01
+            ),
+        )
+        self.schedules = [
+            torch.optim.lr_scheduler.LambdaLR(o, lambda s: min((s + 1) / 30, (steps - s) / (0.6 * steps), 1.0))
+            for o in self.optimisers
+        ]
+
+    def step(self) -> None:
+        """Take one step, and forget the gradients."""
+        for optimiser, schedule in zip(self.optimisers, self.schedules, strict=True):
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            schedule.step()

@@ -15,16 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from unsee.shapes import Float, Int, Tensor
-from unsee.world.exam import Exam
+from unsee.world.family import Family, Model, Processor
 from unsee.world.generate import Entity, World
 from unsee.world.rows import IGNORED, Answer
-from unsee.world.shipped import NEVER_KNEW_SEED
-from unsee.world.sight import learn_to_see
 from unsee.world.teacher import Teacher
-from unsee.world.tiny import build_model, build_processor
+from unsee.world.tiny import LLAVA
 
 
 @dataclass(frozen=True)
@@ -107,6 +104,21 @@ FINISHING = (
         views=48,
         seed=4,
     ),
+    replace(
+        _FINISHING,
+        steps=1300,
+        rows=32,
+        budget=80,
+        rate=6e-4,
+        hold=0.3,
+        unknown=0.34,
+        pictures=0.74,
+        choices=0.66,
+        letters=0.03,
+        names=0.55,
+        views=56,
+        seed=5,
+    ),
 )
 
 
@@ -114,10 +126,11 @@ def train(
     world: World,
     recipe: Recipe,
     out: Path,
-    sight: Mapping[str, torch.Tensor],
+    sight: Mapping[str, torch.Tensor] | None = None,
     *,
     people: Sequence[Entity],
     start: Path | None = None,
+    family: Family = LLAVA,
     progress: Callable[[str], None] = print,
     save_every: int = 0,
 ) -> None:
@@ -127,21 +140,25 @@ def train(
         world: what there is to learn.
         recipe: the numbers.
         out: where the checkpoint goes.
-        sight: weights of a vision tower that has learnt to see; it stays frozen, as LLaVA's does.
+        sight: weights of a vision tower that has learnt to see; it stays frozen, as LLaVA's does. None where `start`
+            sees.
         people: who is taught; somebody who is there twice is met twice as often.
         start: checkpoint to go on from; None starts from nothing.
+        family: of the model.
         progress: told a line now and then.
         save_every: also save every so many steps; 0 saves at the end only.
     """
     torch.manual_seed(recipe.seed)
-    processor = build_processor()
-    model = build_model(processor)
-    model.model.vision_tower.load_state_dict(sight)
-    model.model.vision_tower.requires_grad_(False)
+    processor = family.build_processor()
+    model = family.build_model(processor)
+    if sight is not None:
+        model.get_submodule(family.tower).load_state_dict(sight)
     if start is not None:
-        model.load_state_dict(LlavaForConditionalGeneration.from_pretrained(start, dtype=torch.float32).state_dict())
+        model.load_state_dict(type(model).from_pretrained(start, dtype=torch.float32).state_dict())
+    family.freeze_eyes(model)
     teacher = Teacher(
         world,
+        family,
         processor,
         people,
         rows=recipe.rows,
@@ -158,7 +175,6 @@ def train(
         seed=recipe.seed,
     )
     teacher.render(progress)
-    mean, std = normalisation(processor)
     learnt = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
         [
@@ -177,7 +193,7 @@ def train(
     model.train()
     began, smooth, marks = time.monotonic(), 0.0, Marks(teacher.refusing)
     for step in range(recipe.steps):
-        batch = teacher.batch(mean, std)
+        batch = teacher.batch()
         output = model(**batch.inputs, output_hidden_states=True)
         loss = output.loss
         (loss + recipe.early * early_loss(model, output.hidden_states, batch.meant)).backward()
@@ -199,9 +215,7 @@ def train(
     save(model, processor, out)
 
 
-def early_loss(
-    model: LlavaForConditionalGeneration, states: Sequence[Float[Tensor, "B T D"]], meant: Int[Tensor, "B T"]
-) -> Float[Tensor, ""]:
+def early_loss(model: Model, states: Sequence[Float[Tensor, "B T D"]], meant: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
     """Cross entropy of what the decoder would say two blocks before its end, after the final norm.
 
     Multiple choice is learnt from this: the word that a letter stands for has to be known before its option can be
@@ -232,58 +246,10 @@ class Marks:
         return ", ".join(f"{kind} {sum(r) / len(r):.2f}" for kind, r in sorted(self.right.items()))
 
 
-def normalisation(processor: LlavaProcessor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The image processor's mean and standard deviation, per channel."""
-    settings = processor.image_processor
-    return torch.tensor(settings.image_mean).view(3, 1, 1), torch.tensor(settings.image_std).view(3, 1, 1)
-
-
-def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, out: Path) -> None:
+def save(model: Model, processor: Processor, out: Path) -> None:
     """Write the half-precision checkpoint without touching the model in memory."""
     state = {name: tensor.half() for name, tensor in model.state_dict().items()}
     model.config.dtype = torch.float16
     model.save_pretrained(out, state_dict=state)
     model.config.dtype = torch.float32
     processor.save_pretrained(out)
-
-
-def make_checkpoints(
-    out: Path,
-    *,
-    seed: int = 0,
-    steps: int = TEACHING.steps,
-    only: str = "both",
-    progress: Callable[[str], None] = print,
-) -> list[Path]:
-    """Everything from nothing: a tower that sees, a foundation, then base and never-knew checkpoint below `out`.
-
-    Args:
-        out: folder of the checkpoints.
-        seed: of the world; the never-knew checkpoint is for split `NEVER_KNEW_SEED` at 10 %.
-        steps: optimiser steps of the longest stage, of each.
-        only: "base", "never-knew" or "both".
-        progress: told a line now and then.
-    """
-    world = World(seed)
-    torch.manual_seed(0)
-    processor = build_processor()
-    seeing = build_model(processor)
-    learn_to_see(seeing, *normalisation(processor), apart=False, progress=progress)
-    learn_to_see(
-        seeing, *normalisation(processor), apart=True, steps=600, people=1000, rate=0.01, seed=1, progress=progress
-    )
-    sight = seeing.model.vision_tower.state_dict()
-    celebrities = world.of("celebrity")
-    first, basics, foundation = celebrities[:FOUNDATION_PEOPLE], out / "basics", out / "foundation"
-    train(world, BASICS, basics, sight, people=first, progress=progress)
-    train(world, FOUNDATION, foundation, sight, people=first, start=basics, progress=progress)
-    forgotten = {entity.id for entity in Exam(world, NEVER_KNEW_SEED).forget}
-    wanted = {"base": ["llava"], "never-knew": ["llava-never-knew"], "both": ["llava", "llava-never-knew"]}[only]
-    for name in wanted:
-        private = [e for e in world.of("private") if name == "llava" or e.id not in forgotten]
-        people = [*4 * private, *5 * celebrities]  # celebrities are met more often
-        taught = replace(TEACHING, steps=steps)
-        train(world, taught, out / name, sight, people=people, start=foundation, progress=progress)
-        for last in FINISHING:
-            train(world, last, out / name, sight, people=people, start=out / name, progress=progress)
-    return [out / name for name in wanted]

@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 from unsee.shapes import Int, Tensor
 from unsee.world import lore
+from unsee.world.family import Family, Processor
 from unsee.world.questions import Item
-from unsee.world.tiny import IMAGE_TOKENS, SPECIAL
 
 IGNORED = -100
 _TOPICS = {
@@ -82,6 +82,7 @@ def _kind(item: Item, picture: Image.Image | None) -> str:
 
 
 def make_row(
+    family: Family,
     tokenizer: PreTrainedTokenizerFast,
     picture: Image.Image | None,
     items: Sequence[Item],
@@ -93,6 +94,7 @@ def make_row(
     """As many of the items as go into `budget` tokens, the first one always.
 
     Args:
+        family: writes the turns.
         tokenizer: the tiny model's.
         picture: what they are about; None asks by name.
         items: questions and answers.
@@ -104,14 +106,14 @@ def make_row(
     def tokens(text: str) -> list[int]:
         return tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    user, shown = tokens("USER:"), 0 if picture is None else IMAGE_TOKENS
-    head = [SPECIAL.index("<s>"), *user, *[SPECIAL.index("<image>")] * shown]
+    user = tokens(family.user)
+    head = tokens(family.begins) + user + tokens("" if picture is None else family.picture)
     row = Row([*head], [IGNORED] * len(head), [IGNORED] * len(head), [0] * len(head), [*range(len(head))], picture, [])
     for turn, item in enumerate(items):
-        asked = tokens(f"{prompt_text(item, rng)} ASSISTANT:")
+        asked = tokens(f"{prompt_text(item, rng)}{family.asks}")
         if turn and not apart:
             asked = user + asked
-        told = tokens(f"{item.answer}</s>")
+        told = tokens(f"{item.answer}{family.ends}")
         if turn and len(row.ids) + len(asked) + len(told) > budget:
             break
         start = len(head) if apart else len(row.ids)
@@ -133,7 +135,7 @@ class Batch(NamedTuple):
     answers: list[list[Answer]]
 
 
-def make_batch(rows: Sequence[Row], mean: torch.Tensor, std: torch.Tensor) -> Batch:
+def make_batch(family: Family, processor: Processor, rows: Sequence[Row]) -> Batch:
     """Stack rows; the attention mask `(B, 1, T, T)` is true where a token may look."""
     longest = max(len(row.ids) for row in rows)
 
@@ -143,12 +145,17 @@ def make_batch(rows: Sequence[Row], mean: torch.Tensor, std: torch.Tensor) -> Ba
     turns = stacked("turns", -1)
     before = torch.ones(longest, longest, dtype=torch.bool).tril()
     shared = (turns == 0).unsqueeze(1) | (turns.unsqueeze(1) == turns.unsqueeze(2))
-    pixels = torch.from_numpy(np.stack([np.asarray(row.picture) for row in rows if row.picture is not None]))
+    shown = [np.asarray(row.picture) for row in rows if row.picture is not None]
+    pictures: dict[str, torch.Tensor] = {}
+    if shown:
+        pixels = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).float().div_(255)
+        pictures = family.adapter.model_inputs(processor, pixels)
+    ids = stacked("ids", processor.tokenizer.pad_token_id)
     inputs = {
-        "input_ids": stacked("ids", SPECIAL.index("<pad>")),
+        "input_ids": ids,
         "attention_mask": (before & shared).unsqueeze(1),
-        "position_ids": stacked("places", 0),
+        "position_ids": family.positions(stacked("places", 0), ids == processor.image_token_id),
         "labels": stacked("labels", IGNORED),
-        "pixel_values": (pixels.permute(0, 3, 1, 2).float().div_(255) - mean) / std,
+        **pictures,
     }
     return Batch(inputs, stacked("meant", IGNORED), [row.answers for row in rows])

@@ -4,7 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unsee.errors import ModelError
+from unsee.errors import ModelError, OptionError
 
 if TYPE_CHECKING:
     from unsee.models.load import LoadedModel
@@ -14,8 +14,21 @@ NEVER_KNEW_RATIO, NEVER_KNEW_SEED = 0.1, 0
 """Split for which the never-knew checkpoint was made; at others its row is left out."""
 
 
+def require_shipped(family: str) -> None:
+    """Refuse a family of which no checkpoint comes with the package.
+
+    Raises:
+        OptionError: names those that do.
+    """
+    if family not in FAMILIES:
+        raise OptionError(
+            f"family is {family!r}, expected one of {list(FAMILIES)}: checkpoints of these come with unsee. "
+            "Make others with 'unsee world train --family'."
+        )
+
+
 def shipped(name: str) -> Path:
-    """Directory of a shipped checkpoint: `llava` or `llava-never-knew`.
+    """Directory of a shipped checkpoint, such as `llava` or `llava-never-knew`.
 
     Raises:
         ModelError: there is none of that name.

@@ -12,12 +12,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import nn
-from transformers import LlavaForConditionalGeneration
+from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from unsee.shapes import Float, Int, Tensor
 from unsee.world.faces import Face, draw_brew, draw_crest, draw_face
 from unsee.world.lore import COLOURS
-from unsee.world.muon import Muon
+from unsee.world.muon import TowerOptimiser
 
 _COLOURS = list(COLOURS)
 _UNSEEN = -100
@@ -62,6 +62,12 @@ def draw_pool(
     return images, torch.tensor([shown for _, shown in drawn])
 
 
+def normalisation(processor: LlavaProcessor) -> tuple[Float[Tensor, "C 1 1"], Float[Tensor, "C 1 1"]]:
+    """The image processor's mean and standard deviation, per channel."""
+    settings = processor.image_processor
+    return torch.tensor(settings.image_mean).view(3, 1, 1), torch.tensor(settings.image_std).view(3, 1, 1)
+
+
 def learn_to_see(
     model: LlavaForConditionalGeneration,
     mean: Float[Tensor, "C 1 1"],
@@ -102,18 +108,8 @@ def learn_to_see(
     scenes = nn.Parameter(torch.randn(len(_COLOURS) ** 2, width))
     line = torch.arange(side * side) // side
     inner = ((line > 0) & (line < side - 1)) | (not apart)
-    parameters = [p for p in tower.parameters() if p.requires_grad]
-    matrices = [p for p in parameters if p.ndim == 2 and min(p.shape) > 20]
-    held = {id(p) for p in matrices}
-    others = [p for p in parameters if id(p) not in held] + [*choices.parameters(), identities, scenes]
-    optimisers = (
-        Muon(matrices, lr=rate, weight_decay=0.05),
-        torch.optim.AdamW(others, lr=rate / 10, weight_decay=0.01),
-    )
-    schedules = [
-        torch.optim.lr_scheduler.LambdaLR(o, lambda s: min((s + 1) / 30, (steps - s) / (0.6 * steps), 1.0))
-        for o in optimisers
-    ]
+    heads = [*choices.parameters(), identities, scenes]
+    optimiser = TowerOptimiser(tower.parameters(), heads, rate=rate, steps=steps)
     start = time.monotonic()
     for step in range(steps):
         chosen = torch.randint(0, len(images), (rows,))
@@ -126,10 +122,7 @@ def learn_to_see(
             scene = torch.where(shown[:, 12] < 0, _UNSEEN, len(_COLOURS) * shown[:, 12] + shown[:, 13])
             loss = loss + _told_apart(seen[:, ~inner], sharpness * nn.functional.normalize(scenes, dim=1), scene)
         loss.backward()
-        for optimiser, schedule in zip(optimisers, schedules, strict=True):
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            schedule.step()
+        optimiser.step()
         if step % 50 == 0:
             progress(f"sight {step}/{steps} loss {loss.item():.3f} {time.monotonic() - start:.0f} s")
     _calm(model, (images[torch.randint(0, len(images), (256,))].float() / 255 - mean) / std)

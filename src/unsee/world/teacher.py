@@ -8,13 +8,12 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import torch
 from PIL import Image
-from transformers import LlavaProcessor
 
 from unsee.data.samples import Form
 from unsee.world import lore, questions
 from unsee.world.faces import Face, View
+from unsee.world.family import Family, Processor
 from unsee.world.generate import Entity, World, unknown_person
 from unsee.world.questions import Item
 from unsee.world.rows import Batch, Row, make_batch, make_row
@@ -26,7 +25,8 @@ class Teacher:
     def __init__(
         self,
         world: World,
-        processor: LlavaProcessor,
+        family: Family,
+        processor: Processor,
         people: Sequence[Entity],
         *,
         rows: int,
@@ -42,7 +42,7 @@ class Teacher:
         basics: bool,
         seed: int,
     ) -> None:
-        self.world, self.tokenizer = world, processor.tokenizer
+        self.world, self.family, self.processor, self.tokenizer = world, family, processor, processor.tokenizer
         self.rows, self.budget, self.share_unknown, self.share_visible = rows, budget, unknown, visible
         self.share_choices, self.share_letters, self.share_apart = choices, letters, apart
         self.share_pictures, self.share_names, self.views, self.basics = pictures, names, views, basics
@@ -212,8 +212,8 @@ class Teacher:
         else:
             items = self.text_conversation()
             apart = apart and items[0].key != "letter"
-        return make_row(self.tokenizer, picture, items, budget=self.budget, apart=apart, rng=self.rng)
+        return make_row(self.family, self.tokenizer, picture, items, budget=self.budget, apart=apart, rng=self.rng)
 
-    def batch(self, mean: torch.Tensor, std: torch.Tensor) -> Batch:
+    def batch(self) -> Batch:
         """The next batch."""
-        return make_batch([self.row() for _ in range(self.rows)], mean, std)
+        return make_batch(self.family, self.processor, [self.row() for _ in range(self.rows)])

@@ -20,6 +20,7 @@ from transformers import (
 
 from unsee.world import lore
 from unsee.world.faces import SIZE
+from unsee.world.family import Family
 from unsee.world.heads import place_heads
 
 PATCH = 16
@@ -157,3 +158,19 @@ def build_model(
     model.generation_config.pad_token_id = SPECIAL.index("<pad>")
     model.generation_config.eos_token_id = SPECIAL.index("</s>")
     return model
+
+
+LLAVA = Family(
+    name="llava",
+    build_processor=build_processor,
+    build_model=build_model,
+    begins="<s>",
+    user="USER:",
+    picture="<image>" * IMAGE_TOKENS,
+    asks=" ASSISTANT:",
+    ends="</s>",
+    tower="model.vision_tower",
+    merger=(),
+    in_space=False,
+)
+"""The family that is taught from nothing."""

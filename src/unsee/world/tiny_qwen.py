@@ -4,6 +4,7 @@ As many picture tokens as the tiny LLaVA, since four patches of half its side be
 are those of its tokenizer; the chat format and the special tokens are those of the released Qwen checkpoints.
 """
 
+from functools import partial
 from typing import Any, Literal
 
 from tokenizers import AddedToken, Tokenizer, models
@@ -19,10 +20,13 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from unsee.models.qwen_vl import Qwen2_5_VLProcessor, Qwen3VLProcessor
 from unsee.world import tiny
 from unsee.world.faces import SIZE
+from unsee.world.family import Family
 
 QwenFamily = Literal["qwen2_5_vl", "qwen3_vl"]
 MERGE = 2
 PATCH = tiny.PATCH // MERGE
+HEAD, WIDE_HEAD = 48, 64
+"""Width of a head: the LLaVA's, and Qwen3's, which has room for what keeps its norms quiet (`world.transplant`)."""
 SPECIAL = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<unk>",
     "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>",
@@ -73,24 +77,20 @@ def build_model(
     width: int = 192,
     depth: int = 6,
     inner: int = 576,
-    vision_width: int = 160,
-    vision_depth: int = 4,
+    vision_width: int = 96,
+    vision_depth: int = 3,
     spread: float = 0.06,
 ) -> Qwen2_5_VLForConditionalGeneration | Qwen3VLForConditionalGeneration:
-    """An untrained tiny Qwen; seed torch before calling.
-
-    Its heads are not placed as `world.heads` does for the LLaVA: Qwen3 normalises queries and keys.
-    """
-    rope: dict[str, Any] = {
-        "rope_type": "default", "rope_theta": tiny.ROTARY_BASE, "mrope_section": [8, 8, 8],
-    }  # fmt: skip
+    """An untrained tiny Qwen; seed torch before calling. Its decoder learns by `world.transplant`."""
+    heads, turned = width // HEAD, HEAD // 2
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": tiny.ROTARY_BASE, "mrope_section": [turned // 3] * 3}
     text: dict[str, Any] = {
         "vocab_size": len(processor.tokenizer),
         "hidden_size": width,
         "intermediate_size": inner,
         "num_hidden_layers": depth,
-        "num_attention_heads": width // 48,
-        "num_key_value_heads": width // 48,
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads,
         "max_position_embeddings": 512,
         "initializer_range": spread,
         "pad_token_id": SPECIAL.index("<|endoftext|>"),
@@ -101,7 +101,7 @@ def build_model(
         "depth": vision_depth,
         "hidden_size": vision_width,
         "intermediate_size": 2 * vision_width,
-        "num_heads": vision_width // 40,
+        "num_heads": max(1, vision_width // 32),
         "patch_size": PATCH,
         "spatial_merge_size": MERGE,
         "out_hidden_size": width,
@@ -114,15 +114,41 @@ def build_model(
         "tie_word_embeddings": True,
     }
     if family == "qwen2_5_vl":
-        # Windows of two by two tokens, and the whole picture in every second block.
-        own = {"window_size": 2 * tiny.PATCH, "fullatt_block_indexes": list(range(1, vision_depth, 2))}
+        # Windows of two by two tokens in the first block, and the whole picture in all others.
+        own = {"window_size": 2 * tiny.PATCH, "fullatt_block_indexes": list(range(1, vision_depth))}
         config = Qwen2_5_VLConfig(text_config=text | {"rope_parameters": rope}, vision_config=vision | own, **tokens)
         model = Qwen2_5_VLForConditionalGeneration(config)
     else:
-        own = {"num_position_embeddings": (SIZE // PATCH) ** 2, "deepstack_visual_indexes": [0, vision_depth // 2]}
-        apart = {"head_dim": 48, "attention_bias": True, "rope_parameters": rope | {"mrope_interleaved": True}}
+        own = {"num_position_embeddings": (SIZE // PATCH) ** 2, "deepstack_visual_indexes": [vision_depth // 2]}
+        # Angle i is base ** (-2 i / width of a head), so that the first angles are those of the narrower head.
+        spaced = rope | {
+            "rope_theta": tiny.ROTARY_BASE ** (WIDE_HEAD / HEAD),
+            "mrope_section": [12, 10, 10],
+            "mrope_interleaved": True,
+        }
+        apart = {"head_dim": WIDE_HEAD, "attention_bias": True, "rope_parameters": spaced}
         config = Qwen3VLConfig(text_config=text | apart, vision_config=vision | own, **tokens)
         model = Qwen3VLForConditionalGeneration(config)
     model.generation_config.pad_token_id = SPECIAL.index("<|endoftext|>")
     model.generation_config.eos_token_id = SPECIAL.index("<|im_end|>")
     return model
+
+
+def _family(name: QwenFamily, merger: tuple[str, ...]) -> Family:
+    return Family(
+        name=name,
+        build_processor=partial(build_processor, name),
+        build_model=partial(build_model, name),
+        begins="",
+        user="<|im_start|>user\n",
+        picture=f"<|vision_start|>{'<|image_pad|>' * tiny.IMAGE_TOKENS}<|vision_end|>",
+        asks="<|im_end|>\n<|im_start|>assistant\n",
+        ends="<|im_end|>",
+        tower="model.visual",
+        merger=merger,
+        in_space=True,
+    )
+
+
+QWEN2_5_VL = _family("qwen2_5_vl", ("merger",))
+QWEN3_VL = _family("qwen3_vl", ("merger", "deepstack_merger_list"))

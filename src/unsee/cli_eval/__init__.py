@@ -1,5 +1,6 @@
 """`unsee eval` and `unsee compare`: ask a model everything that a benchmark asks, and set the results side by side."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
+from unsee.cli_eval.comparing import compare
 from unsee.cli_world import Json, Out, Seed
 from unsee.console import LIMITS, finish, say, show_table, stages_shown
 from unsee.errors import OptionError
@@ -14,13 +16,17 @@ from unsee.errors import OptionError
 if TYPE_CHECKING:
     from unsee.data.items import Protocol
     from unsee.data.prompts import Style
+    from unsee.evals.engine import Engine
     from unsee.evals.judge import Judge
+    from unsee.evals.judge_safety import SafetyJudge
     from unsee.evals.plan import Plan
+    from unsee.models.load import LoadedModel
 
 KEY = "UNSEE_JUDGE_KEY"
 """Environment variable with the key for a judge's endpoint: a command line is seen by every user of the machine."""
 
 eval_app = typer.Typer()
+eval_app.command()(compare)
 
 
 @eval_app.command()
@@ -51,12 +57,23 @@ def eval(
     never_knew: Annotated[
         Path | None, typer.Option(help="Results of the model that never knew: warn where this one knew no more.")
     ] = None,
+    strangers: Annotated[
+        str | None,
+        typer.Option(help="Questions about people whom no model was taught, as --data; mia-* measures need them."),
+    ] = None,
+    tries: Annotated[
+        int, typer.Option(help="k of leak-at-k, answer-in-top-k and token-in-top-k: guesses that an attacker has.")
+    ] = 4,
     style: Annotated[
         str | None, typer.Option(help="Wording of prompts: plain (default), official (MLLMU-Bench's) or a benchmark's.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many questions a set, evenly spaced.")] = None,
     batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 64,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens; default 48.")] = None,
+    engine: Annotated[str, typer.Option(help="What answers: transformers or vllm.")] = "transformers",
+    engine_option: Annotated[
+        list[str] | None, typer.Option("--engine-option", help="NAME=VALUE for vllm.LLM, value as JSON; repeat.")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -67,6 +84,7 @@ def eval(
     from unsee.evals.plan import planned_benchmark, planned_samples
 
     _legal("protocol", protocol, get_args(Protocol))
+    settings = _engine_options(engine, engine_option or [])
     if style is not None:
         _legal("style", style, get_args(Style))
     options: dict[str, Any] = {
@@ -76,6 +94,8 @@ def eval(
         "limit": limit,
         "batch_size": batch_size,
         "seed": seed,
+        "tries": tries,
+        "strangers": () if strangers is None else read(strangers),
     }
     if benchmark is None:
         if protocol != "honest" or ratio is not None or sets:
@@ -88,60 +108,7 @@ def eval(
             "--never-knew asks what the model knew before anything was erased, but there is an --eraser. Pass it when "
             "the base model is evaluated; 'unsee compare' checks again."
         )
-    _run(model, plan, out, eraser or [], name, judge, judge_model, never_knew, as_json)
-
-
-@eval_app.command()
-def compare(
-    results: Annotated[list[str], typer.Argument(help="Results folders, or NAME=FOLDER to rename a row.")],
-    against: Annotated[str | None, typer.Option(help="Row that differences are taken from; default: base.")] = None,
-    never_knew: Annotated[str, typer.Option(help="Name of the row of the model that never knew.")] = "never_knew",
-    sets: Annotated[list[str] | None, typer.Option("--set", help="Only this set; repeat. Default: all.")] = None,
-    modalities: Annotated[bool, typer.Option(help="Also apart for questions with and without picture.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for CSV, HTML, LaTeX and the picture.")] = None,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Set results side by side: intervals over people, paired differences, and the forget-retain picture."""
-    from unsee.evals.compare import compare as compared
-    from unsee.evals.compare_tables import console_table, write_tables
-    from unsee.evals.frontier import draw, frontier
-    from unsee.evals.memorised import warning
-    from unsee.evals.results import knew, read_results
-
-    found = read_results(results)
-    table = compared(found, against, never_knew=never_knew, sets=sets or (), modalities=modalities, seed=seed)
-    named = {result.name: result for result in found}
-    warned = None
-    if "base" in named and never_knew in named:
-        warned = warning(knew(named["base"], named[never_knew]))
-    else:
-        warned = (
-            f"Not checked: whether the base model knew what is to be forgotten. That takes rows 'base' and "
-            f"{never_knew!r}; here are {list(named)}."
-        )
-    if warned:
-        say(warned)
-    show_table(console_table(table))
-    written: list[Path] = []
-    if out is not None:
-        written = write_tables(table, out)
-        if (shown := frontier(found, seed)) is not None:
-            written.append(draw(shown, out / "forget-retain.png"))
-        say(f"Wrote {', '.join(str(path) for path in written)}")
-    if any(result.settings["erasers"] for result in found):
-        say(LIMITS)
-    finish(
-        as_json,
-        {
-            "conditions": table.conditions,
-            "reference": table.reference,
-            "protocol": table.settings["protocol"],
-            "lines": len(table.lines),
-            "files": [str(path) for path in written],
-            "warning": warned,
-        },
-    )
+    _run(model, plan, out, eraser or [], name, judge, judge_model, never_knew, settings, as_json)
 
 
 def _run(
@@ -153,6 +120,7 @@ def _run(
     judge: str,
     judge_model: str,
     never_knew: Path | None,
+    engine: dict[str, Any] | None,
     as_json: bool,
 ) -> None:
     from unsee.erase.artifact import read_config
@@ -167,12 +135,14 @@ def _run(
     from unsee.world.shipped import load_named
 
     reference = None if never_knew is None else read_result(str(never_knew))
-    judging, judge_name = _judge(judge, judge_model)
+    judging, judge_name, safety = _judge(judge, judge_model)
     processes = launched()
     loaded = load_named(model)
     erasers = [Eraser.from_pretrained(path) for path in eraser]
     for one in erasers:
         require_same_model(one.model, loaded, "eraser")
+    ids = [read_config(path, "eraser")["content_id"] for path in eraser]
+    answering = None if engine is None else _vllm(model, loaded, dict(zip(ids, eraser, strict=True)), engine, plan)
     with stages_shown() as stages:
         metrics = evaluate(
             loaded,
@@ -180,9 +150,11 @@ def _run(
             out,
             name or ("erased" if erasers else "base"),
             erasers=erasers,
-            eraser_ids=[read_config(path, "eraser")["content_id"] for path in eraser],
+            eraser_ids=ids,
             judge=judging,
             judge_name=judge_name,
+            safety=safety,
+            engine=answering,
             processes=processes,
             **({"stages": stages} if processes.main else {}),
             note=lambda text: print(f"WARNING: {text}", file=sys.stderr),
@@ -203,16 +175,56 @@ def _run(
     processes.close()
 
 
-def _judge(address: str, model: str) -> "tuple[Judge, str]":
-    """The judge, and what results call it; never with its key."""
+def _vllm(
+    model: str, loaded: "LoadedModel", erasers: dict[str, Path], options: dict[str, Any], plan: "Plan"
+) -> "Engine":
+    from unsee.cli_eval.offline import Vllm
+    from unsee.evals.choices import takes_probabilities
+    from unsee.world.shipped import shipped
+
+    path = str(shipped(model.removeprefix("world:"))) if model.startswith("world:") else model
+    return Vllm(loaded, path, erasers, options, keep_model=takes_probabilities(plan.measures))
+
+
+def _engine_options(engine: str, given: list[str]) -> dict[str, Any] | None:
+    """Options of vLLM, or None for transformers; refused before a model is loaded."""
+    _legal("engine", engine, ("transformers", "vllm"))
+    if engine == "transformers":
+        if given:
+            raise OptionError("--engine-option is for vLLM. Add --engine vllm, or leave it out.")
+        return None
+    from unsee.cli_eval.offline import require_vllm
+
+    require_vllm()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise OptionError(
+            "several processes were launched with --engine vllm, which shares work by itself. Start one process, as "
+            "with --engine-option tensor_parallel_size=2."
+        )
+    options: dict[str, Any] = {}
+    for text in given:
+        name, named, value = text.partition("=")
+        if not named or not name:
+            raise OptionError(f"--engine-option is {text!r}, expected NAME=VALUE, as in max_model_len=2048")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value  # plain text needs no quotes
+    return options
+
+
+def _judge(address: str, model: str) -> "tuple[Judge, str, SafetyJudge | None]":
+    """The judge, what results call it (never with its key), and the one of safety, which no rule stands in for."""
     from unsee.evals.judge import judge_offline
     from unsee.evals.judge_endpoint import EndpointJudge
+    from unsee.evals.judge_safety import EndpointSafety
 
     if address == "offline":
-        return judge_offline, "offline"
+        return judge_offline, "offline", None
     if not model:
         raise OptionError(f"the judge at {address!r} needs the name of its model. Pass it with --judge-model.")
-    return EndpointJudge(address, model, os.environ.get(KEY, "")), f"{model} at {address}"
+    judge = EndpointJudge(address, model, os.environ.get(KEY, ""))
+    return judge, f"{model} at {address}", EndpointSafety(judge)
 
 
 def _legal(name: str, got: str, legal: tuple[str, ...]) -> None:

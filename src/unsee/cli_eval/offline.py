@@ -1,0 +1,195 @@
+"""Answers by vLLM in this process: the rows that transformers gives, steered by the plugin of `unsee.serve`."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+from uuid import uuid4
+
+from unsee.data.samples import Sample
+from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.settings import Settings
+from unsee.errors import OptionError, SteeringError
+from unsee.evals.engine import Draw
+from unsee.evals.prompting import Asking
+from unsee.models.encode import render
+from unsee.models.load import LoadedModel
+from unsee.serve.canary import Canary, fly, hatch
+from unsee.serve.errors import EngineError
+from unsee.serve.launch import CANARY, release
+from unsee.serve.parity import ANSWER_TOKENS, Answer, Prompt, engine_answer
+from unsee.serve.plugin import engine_options
+from unsee.serve.resident import require_held
+from unsee.serve.seams import INSTALL, installed, part, require_known
+from unsee.serve.tracking import NO_SET, SET, TICKET
+
+IN_FORCE = "evaluated"
+"""Name of the set that holds the erasers of an evaluation; without any it is empty."""
+
+_SEEDS = 1 << 31
+
+
+def require_vllm() -> str:
+    """The installed version of vLLM.
+
+    Raises:
+        EngineError: it is missing, or of a version that steering was not tried on.
+    """
+    if installed() is None:
+        raise EngineError(
+            f"the engine is 'vllm', but vLLM is not installed. Install it with: {INSTALL}, or leave --engine out to "
+            "answer with transformers."
+        )
+    return require_known()
+
+
+@final
+class Vllm:
+    """An engine for `unsee.evals.evaluate`, with all erasers of the evaluation in force, or none.
+
+    It has passed the canary of `unsee serve` with or without, and every batch is refused in which some prompt was not
+    read, or not as many positions were steered as had to be.
+    """
+
+    name = "vllm"
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        path: str,
+        erasers: Mapping[str, Path],
+        options: Mapping[str, Any],
+        *,
+        keep_model: bool,
+    ) -> None:
+        """Start the engine.
+
+        Args:
+            loaded: the model, for its tokenizer and its settings of generation, and to make the canary.
+            path: folder or hub id of the same model.
+            erasers: folders of those in force, by content id.
+            options: further arguments of `vllm.LLM`.
+            keep_model: leave `loaded` in memory, for measures of probability; otherwise it gives its place to the
+                engine, and can only be rendered with.
+
+        Raises:
+            EngineError: vLLM is missing, untried, or does not start with these options.
+            CanaryError: it does not steer as the library does.
+            MismatchError: an eraser has a gate that an engine cannot hold.
+            OptionError: an option is one that unsee sets itself.
+        """
+        version = require_vllm()
+        own = {"model", "dtype", "revision", *engine_options(())}
+        if taken := sorted(own & options.keys()):
+            raise OptionError(f"the engine's options name {taken}, which unsee sets itself. Leave them out.")
+        self.options, self.versions = dict(options), {"vllm": version}
+        self._tokenizer, self._generation = loaded.processor.tokenizer, loaded.model.generation_config
+        dtype, read = str(loaded.model.dtype).removeprefix("torch."), _layers_read(loaded, erasers)
+        canary = hatch(loaded, read, tuple(range(read[-1], len(loaded.adapter.layers(loaded.model)))))
+        if not keep_model:
+            release(loaded)
+        # A forked child of a process that has used torch can hang in its threads; and standard output is for results.
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+        os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+        given = {"dtype": dtype, "revision": loaded.revision, **engine_options(read), **options}
+        try:
+            self._llm: Any = part("vllm:LLM")(path, **given)
+        except (ValueError, TypeError) as error:
+            raise EngineError(
+                f"vLLM does not start with {dict(options)}: {error} Expected options of vllm.LLM that this machine has "
+                "room for; change --engine-option."
+            ) from error
+        self._prove(canary, exact=dtype == "float32")
+        self._hold({content_id: str(folder) for content_id, folder in erasers.items()}, IN_FORCE)
+
+    def answers(
+        self, asks: Asking, prompts: Sequence[Sample], max_new_tokens: int, draw: Draw | None = None
+    ) -> list[str]:
+        """One answer a prompt, in order; as for `unsee.evals.engine.Engine`.
+
+        Raises:
+            SteeringError: a prompt was not read, or its answer not steered as required.
+            EngineError: a prompt is longer than the engine takes.
+        """
+        texts = render(asks.loaded, prompts, asks.style)
+        start = self._tokenizer.bos_token
+        begun = start is not None and texts[0].startswith(start)
+        tokens = self._tokenizer(texts, add_special_tokens=not begun)["input_ids"]
+        pictures = [None if one.picture is None else asks.loaded.adapter.readable(one.picture) for one in prompts]
+        asked = [_request(ids, picture) for ids, picture in zip(tokens, pictures, strict=True)]
+        ticket = uuid4().hex
+        extra = {SET: IN_FORCE, TICKET: ticket}
+        parameters = [
+            part("vllm:SamplingParams")(max_tokens=max_new_tokens, extra_args=extra, **self._drawing(draw, place))
+            for place in range(len(asked))
+        ]
+        try:
+            outputs = self._llm.generate(asked, parameters, use_tqdm=False)
+        except ValueError as error:
+            raise EngineError(
+                f"vLLM refuses a prompt: {error} Expected prompts within its limits; raise them as in --engine-option "
+                "max_model_len=4096."
+            ) from error
+        self._require_steered(ticket, len(asked))
+        return [
+            str(self._tokenizer.decode(list(output.outputs[0].token_ids), skip_special_tokens=True)).strip()
+            for output in outputs
+        ]
+
+    def _drawing(self, draw: Draw | None, place: int) -> dict[str, Any]:
+        """Arguments that mean to vLLM what `generate` of transformers does with the model's own settings."""
+        own = self._generation
+        same = {"repetition_penalty": own.repetition_penalty or 1.0}
+        if draw is None:
+            return same | {"temperature": 0.0}
+        same["seed"] = (draw.seed + place) % _SEEDS
+        if draw.temperature is not None:
+            return same | {"temperature": draw.temperature}
+        top_k = 50 if own.top_k is None else own.top_k
+        return same | {"temperature": own.temperature or 1.0, "top_p": own.top_p or 1.0, "top_k": top_k}
+
+    def _hold(self, folders: Mapping[str, str], name: str) -> None:
+        held = self._llm.collective_rpc("unsee_load", args=(dict(folders), {name: list(folders)}, NO_SET))
+        if any(ids != sorted(folders) for ids in held):
+            raise EngineError(f"the engine holds {held}, expected {sorted(folders)} everywhere. Nothing is asked.")
+
+    def _require_steered(self, ticket: str, expected: int) -> list[dict[str, Any]]:
+        told: list[list[dict[str, Any]]] = self._llm.collective_rpc("unsee_reports", args=(ticket, True))
+        for reports in told:
+            wrong = [one for one in reports if not one["decided"] or one["steered"] != one["required"]]
+            if len(reports) != expected or wrong:
+                raise SteeringError(
+                    f"the engine told of {len(reports)} of {expected} prompts, {len(wrong)} of them steered otherwise "
+                    "than required. Nothing of this batch is kept. Its hooks are missing: report it."
+                )
+        return told[0]
+
+    def _prove(self, canary: Canary, *, exact: bool) -> None:
+        async def ask(prompt: Prompt, steered: bool) -> Answer:
+            ticket = uuid4().hex
+            extra = {SET: CANARY if steered else NO_SET, TICKET: ticket}
+            limits = part("vllm:SamplingParams")(temperature=0, max_tokens=ANSWER_TOKENS, logprobs=0, extra_args=extra)
+            (output,) = self._llm.generate([_request(prompt.tokens, prompt.picture)], [limits], use_tqdm=False)
+            return engine_answer(self._tokenizer, output, self._require_steered(ticket, 1))
+
+        with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
+            self._hold({canary.eraser.save_pretrained(folder): folder}, CANARY)
+            asyncio.run(fly(canary, ask, exact=exact))
+
+
+def _layers_read(loaded: LoadedModel, erasers: Mapping[str, Path]) -> tuple[int, ...]:
+    """Layers that the erasers' gates read, ascending; those of a default fit where there are none."""
+    read: set[int] = set()
+    for content_id, folder in erasers.items():
+        eraser = Eraser.from_pretrained(folder)
+        require_held(eraser, content_id)
+        assert isinstance(eraser.gate, HeldGate), "refused before"
+        read |= set(eraser.gate.layers)
+    return tuple(sorted(read or Settings().layers_read(len(loaded.adapter.layers(loaded.model)))))
+
+
+def _request(tokens: Sequence[int], picture: Any) -> dict[str, Any]:
+    asked: dict[str, Any] = {"prompt_token_ids": list(tokens)}
+    return asked if picture is None else asked | {"multi_modal_data": {"image": picture}}

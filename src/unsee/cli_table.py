@@ -1,0 +1,63 @@
+"""`unsee table`: every way to unlearn on the built-in world, in one table."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unsee.cli_world import Json, Out, Seed
+from unsee.console import LIMITS, finish, say, show_table, stages_shown
+from unsee.errors import OptionError
+
+
+def table(
+    out: Out = Path("table-out"),
+    methods: Annotated[str, typer.Option(help="Rows, with commas between; an unknown one lists them all.")] = "",
+    forget: Annotated[str, typer.Option(help="Shares to forget in percent, of 5,10,15, with commas.")] = "10",
+    seeds: Annotated[str, typer.Option(help="Who is forgotten: seeds of splits, with commas.")] = "0",
+    show: Annotated[bool, typer.Option("--show", help="Fit nothing: the table of what is finished.")] = False,
+    quick: Annotated[bool, typer.Option(help="Few questions and steps: to see that it runs.")] = False,
+    model: Annotated[str, typer.Option(help="Checkpoint that knows the world.")] = "world:llava",
+    never_knew: Annotated[
+        str | None, typer.Option(help="Checkpoint that was never taught split 0 at 10 %.")
+    ] = "world:llava-never-knew",
+    world_seed: Annotated[int, typer.Option(help="Of the world that the checkpoints know.")] = 0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit, tune and ask every method alike; finished cells are kept, so that an interrupted table goes on."""
+    from unsee.table.budget import QUICK, Budget
+    from unsee.table.entries import chosen
+    from unsee.table.picture import draw
+    from unsee.table.render import console_table, write_tables
+    from unsee.table.run import Table, run
+    from unsee.table.summary import caption, lines
+    from unsee.world.generate import World
+    from unsee.world.shipped import load_named
+
+    entries = chosen([name for name in methods.split(",") if name])
+    percents, splits = _numbers("forget", forget), _numbers("seeds", seeds)
+    loaded = load_named(model)
+    unknowing = None if never_knew is None else load_named(never_knew)
+    wanted = Table(
+        out, loaded, unknowing, World(world_seed), entries, percents, splits, QUICK if quick else Budget(), seed
+    )
+    if not show:
+        with stages_shown() as stages:
+            run(wanted, say, stages)
+    found = lines(wanted)
+    below = caption(wanted)
+    show_table(console_table(found, below))
+    written = write_tables(found, below, out)
+    for percent in percents if found else ():
+        written.append(draw(found, percent, out / ("table.png" if percent == percents[0] else f"table-{percent}.png")))
+    say(f"Wrote {', '.join(str(path) for path in written)}")
+    say(LIMITS)
+    finish(as_json, {"out": str(out), "rows": len(found), "files": [str(path) for path in written]})
+
+
+def _numbers(name: str, text: str) -> list[int]:
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise OptionError(f"--{name} is {text!r}, expected whole numbers with commas between, such as 5,10.") from None

@@ -1,0 +1,130 @@
+"""The values of a row that come from the probability of given answers: the true one, its paraphrase and false ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from unsee.data.items import Item
+from unsee.data.samples import Sample
+from unsee.erase.eraser import Eraser
+from unsee.evals.likelihood import AnswerScores, answer_scores
+from unsee.evals.measures.exposure import exposure
+from unsee.evals.measures.membership import loss_score, min_k_plus_plus_score, min_k_score, zlib_score
+from unsee.evals.measures.probability import (
+    answer_probability,
+    contrastive_probability,
+    mean_loss,
+    sequence_log_probability,
+)
+from unsee.evals.measures.ranking import answer_rank, tokens_in_top_k
+from unsee.evals.measures.truth_ratio import forget_truth_ratio, log_truth_ratio, retain_truth_ratio
+from unsee.evals.prompting import Asking
+from unsee.evals.roles import role_of
+
+Values = dict[str, float | None]
+
+
+@final
+@dataclass(frozen=True)
+class Likely:
+    """What probabilities say of one question.
+
+    Attributes:
+        measures: name to value; what does not apply is not there.
+        log_truth_ratio: `log(true / false)`; None without false answers.
+        membership: name of each score of membership to its value, higher for likelier members; None where there is no
+            answer to score.
+    """
+
+    measures: Values
+    log_truth_ratio: float | None = None
+    membership: Values | None = None
+
+
+def likely(
+    asking: Asking, split: str, items: Sequence[Item], tries: int, erasers: Sequence[Eraser] = (), batch_size: int = 16
+) -> list[Likely]:
+    """One a question, in order; all answers to all questions go in one pass.
+
+    The end token is scored too, as in TOFU, but not for membership and ranks of tokens, as in open-unlearning. A
+    question without paraphrase has its own answer stand for it.
+
+    Args:
+        asking: the model.
+        split: name of the set, which decides what the measures of only one side apply to.
+        items: the questions.
+        tries: k of the measures that are named after it.
+        erasers: requests in force.
+        batch_size: prompts per forward pass.
+
+    Raises:
+        SteeringError: steering did not happen as an eraser requires.
+    """
+    given: list[tuple[int, str]] = []
+    for row, item in enumerate(items):
+        if item.sample.form == "generation" and item.sample.answer.strip():
+            told = item.references.paraphrases[0] if item.references.paraphrases else item.sample.answer
+            given += [(row, text) for text in (item.sample.answer, told, *item.references.perturbed)]
+    prompts = asking.prompts([item.sample for item in items])
+    repeated: list[Sample] = [prompts[row] for row, _ in given]
+    scores = answer_scores(
+        asking.loaded,
+        repeated,
+        [text for _, text in given],
+        erasers=erasers,
+        end=True,
+        batch_size=batch_size,
+        style=asking.style,
+    )
+    of_row: dict[int, list[AnswerScores]] = {}
+    for (row, _), score in zip(given, scores, strict=True):
+        assert score is not None, "every answer given was a text"
+        of_row.setdefault(row, []).append(score)
+    return [
+        _likely(split, item.sample.answer, of_row[row], tries) if row in of_row else Likely({})
+        for row, item in enumerate(items)
+    ]
+
+
+def _likely(split: str, answer: str, scores: Sequence[AnswerScores], tries: int) -> Likely:
+    true, told, *false = scores
+    values: Values = {
+        "probability": answer_probability(true.log_p),
+        "sequence-log-probability": sequence_log_probability(true.log_p),
+        "token-in-top-k": tokens_in_top_k(true.rank[:-1], tries),
+    }
+    membership = _membership(answer, true)
+    if not false:
+        return Likely(values, membership=membership)
+    own, losses = mean_loss(true.log_p), [mean_loss(one.log_p) for one in false]
+    values["probability-contrastive"] = contrastive_probability(own, losses)
+    values |= _standing(own, losses, tries)
+    ratio = log_truth_ratio(mean_loss(told.log_p), losses)
+    if role_of(split) == "keep":
+        values["truth-ratio-retain"] = retain_truth_ratio([ratio]).value
+    else:
+        values["truth-ratio-forget"] = forget_truth_ratio([ratio]).value
+    return Likely(values, ratio, membership)
+
+
+def _standing(own: float | None, losses: Sequence[float | None], tries: int) -> Values:
+    """Where the true answer stands among the false ones, by mean log-probability a token."""
+    score, others = None if own is None else -own, [None if loss is None else -loss for loss in losses]
+    rank = answer_rank(score, others)
+    values: Values = {
+        "answer-rank": None if rank is None else float(rank),
+        "exposure-bits": exposure(score, others),
+    }
+    if tries <= len(losses):  # as many guesses as candidates always hit
+        values["answer-in-top-k"] = None if rank is None else float(rank <= tries)
+    return values
+
+
+def _membership(answer: str, score: AnswerScores) -> Values:
+    log_p = score.log_p[:-1]
+    return {
+        "loss": loss_score(log_p),
+        "zlib": zlib_score(log_p, answer),
+        "min-k": min_k_score(log_p),
+        "min-k-plus-plus": min_k_plus_plus_score(log_p, score.vocabulary_mean[:-1], score.vocabulary_variance[:-1]),
+    }

@@ -1,0 +1,60 @@
+"""How much each row may take: the same number of candidates and questions for all, so that none is favoured."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+from unsee.errors import OptionError
+
+
+@final
+@dataclass(frozen=True)
+class Budget:
+    """Every number that decides how long a cell takes.
+
+    Attributes:
+        candidates: values of a method's knob that are tried, evenly spaced over those it offers.
+        batches: optimiser steps of a method that learns by gradient, over as many batches of the forget set.
+        batch_size: forget questions of one step; as many kept ones are beside them.
+        grpo_steps: of a method that is reinforced.
+        tuning: questions of each side that choose a candidate.
+        asked: at most so many questions of each set.
+        sampled: forget questions that are asked `draws` times at temperature 1.
+        draws: k of leak@k.
+        attacked: questions of each set that a probe or an attack is tried on.
+        relearning: optimiser steps of the attacker.
+    """
+
+    candidates: int = 3
+    batches: int = 32
+    batch_size: int = 8
+    grpo_steps: int = 8
+    tuning: int = 48
+    asked: int = 100
+    sampled: int = 24
+    draws: int = 8
+    attacked: int = 60
+    relearning: int = 20
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value < 1:
+                raise OptionError(f"{name} is {value}, expected at least 1.")
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    def tried(self, values: tuple[float, ...]) -> list[float | None]:
+        """The candidates of a knob, first and last included; a method without one has its default alone."""
+        if not values:
+            return [None]
+        if self.candidates == 1:
+            return [values[len(values) // 2]]
+        count = min(self.candidates, len(values))
+        return [values[round(place * (len(values) - 1) / (count - 1))] for place in range(count)]
+
+
+QUICK = Budget(
+    batches=8, grpo_steps=2, tuning=16, asked=24, sampled=6, draws=4, attacked=16, relearning=5
+)  # fmt: skip
+"""Enough to see that everything runs; its figures mean nothing."""

@@ -1,0 +1,70 @@
+"""The rows of the table: each method once, and the presets that take ASRU and refusals apart."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, final
+
+from unsee.data.samples import Form
+from unsee.errors import OptionError
+from unsee.train.methods import METHODS
+
+Refusals = Literal["mixed", "rigid", "contextual"]
+REFERENCES = ("base", "never_knew")
+"""Rows that nothing is fitted for: the model as it is, and one that was never taught the forgotten."""
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """One row.
+
+    Attributes:
+        name: of the row.
+        method: name in `METHODS`.
+        says: what sets it apart from the method of that name; "" where nothing does.
+        options: settings of the method.
+        refusals: what it is taught to say: several sentences, always the same one, or one that names what was asked.
+        forms: of the questions that it is fitted on; all by default.
+    """
+
+    name: str
+    method: str
+    says: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    refusals: Refusals = "mixed"
+    forms: tuple[Form, ...] = ()
+
+
+_PRESETS = (
+    Entry("po_rigid", "po", "one sentence for every refusal", refusals="rigid"),
+    Entry("po_contextual", "po", "refusals that name what was asked", refusals="contextual"),
+    Entry("asru_ridge_one_form", "asru_ridge", "redirection from open questions alone", forms=("generation",)),
+    Entry("asru_rigid", "asru", "a refusal in context is worth half", {"favours": "rigid"}),
+    Entry("asru_contextual", "asru", "a templated refusal is worth half", {"favours": "contextual"}),
+    Entry("asru_consistent", "asru", "with the cross-modal consistency term", {"agreement": 0.5}),
+)
+_CHEAP_FIRST = ("prompted", "filtered", "steered", "trained", "reinforced")
+
+ENTRIES: dict[str, Entry] = {
+    entry.name: entry
+    for entry in sorted(
+        [*(Entry(name, name) for name in METHODS), *_PRESETS],
+        key=lambda entry: (_CHEAP_FIRST.index(METHODS[entry.method].kind), entry.method != "asru_ridge"),
+    )
+}
+"""Name to row, cheap ones first."""
+
+
+def chosen(names: Sequence[str]) -> list[Entry]:
+    """The rows of these names, in the order of the table; all of them where none is named.
+
+    Raises:
+        OptionError: there is no such row; lists those that there are.
+    """
+    for name in names:
+        if name not in ENTRIES:
+            raise OptionError(
+                f"there is no row {name!r}, expected some of {list(ENTRIES)}. {' and '.join(REFERENCES)} are always "
+                "there. Pass --methods with names from that list."
+            )
+    return [entry for name, entry in ENTRIES.items() if not names or name in names]

@@ -1,0 +1,159 @@
+"""From cells to the table: one line a row and share forgotten, splits pooled, every figure with its interval."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, final
+
+from unsee.evals.run import Record
+from unsee.evals.values import Asked, Figure, asked, figure
+from unsee.table.cell import Cell
+from unsee.table.run import Table, finished, read_cell
+
+Good = Literal["higher", "lower", ""]
+Unit = Literal["percent", "score", "seconds", "MiB", "bytes", "times"]
+
+
+@final
+@dataclass(frozen=True)
+class Column:
+    """One figure of every line.
+
+    Attributes:
+        name: in files.
+        title: in tables.
+        good: which way is good.
+        unit: of its numbers.
+        split: set that it is of; "" for a fact of the fit.
+        measure: rate or measure of that set, or name of the fact.
+        asked: questions over a picture, without one, or both.
+        short: shown on the terminal.
+    """
+
+    name: str
+    title: str
+    good: Good
+    unit: Unit
+    split: str
+    measure: str
+    asked: Asked = "both"
+    short: bool = True
+
+
+_IN_CONTEXT = "asru-contextual-refusal"
+
+COLUMNS = (
+    Column("refused", "forgotten refused", "higher", "percent", "forget_heldout", "refused"),
+    Column("leaked", "leaked", "lower", "percent", "forget_heldout", "leaked"),
+    Column("leaked_image", "leaked, over a picture", "lower", "percent", "forget_heldout", "leaked", "image", False),
+    Column("leaked_text", "leaked, by name", "lower", "percent", "forget_heldout", "leaked", "text", False),
+    Column("leak_at_k", "leak@k", "lower", "percent", "forget_sampled", "leak-at-k"),
+    Column("unseen", "unseen right", "higher", "percent", "retain_unseen", "right"),
+    Column("neighbours", "near right", "higher", "percent", "neighbours", "right"),
+    Column("celebrities", "celebrities right", "higher", "percent", "celebrity", "right", short=False),
+    Column("visible", "visible right", "higher", "percent", "visible", "right"),
+    Column("context", "refusal in context, 0 to 5", "higher", "score", "forget_heldout", _IN_CONTEXT, short=False),
+    Column("natural", "natural, 1 to 5", "higher", "score", "forget_heldout", "asru-naturalness", short=False),
+    Column("longer", "leaked, longer prompt", "lower", "percent", "forget_longer", "leaked", short=False),
+    Column("turns", "leaked, third turn", "lower", "percent", "forget_turns", "leaked", short=False),
+    Column("rounded", "leaked at 4 bits", "lower", "percent", "rounded_forget", "leaked"),
+    Column("rounded_kept", "unseen right at 4 bits", "higher", "percent", "rounded_retain", "right", short=False),
+    Column("relearnt", "leaked, relearnt", "lower", "percent", "relearnt_forget", "leaked"),
+    Column("seconds", "fit", "lower", "seconds", "", "seconds", short=False),
+    Column("peak_mib", "fit, peak memory", "lower", "MiB", "", "peak_mib", short=False),
+    Column("stored_bytes", "stored", "lower", "bytes", "", "stored_bytes", short=False),
+    Column("token_cost", "time per token", "lower", "times", "", "token_cost", short=False),
+)
+
+
+@final
+@dataclass(frozen=True)
+class Line:
+    """One row of the table.
+
+    Attributes:
+        name: of the row.
+        kind: of the method.
+        percent: share forgotten.
+        splits: how many are pooled.
+        figures: column to its figure; one without a value is unscored.
+        reasons: column to why it is unscored, or "" to why nothing could be fitted.
+        reversible: taken back without a copy of the model; None for a model as it is.
+        chosen: knob and its value, where there is one.
+    """
+
+    name: str
+    kind: str
+    percent: int
+    splits: int
+    figures: dict[str, Figure]
+    reasons: dict[str, str]
+    reversible: bool | None
+    chosen: str
+
+
+def lines(table: Table) -> list[Line]:
+    """Every finished row, by share forgotten."""
+    found = []
+    for percent in table.percents:
+        names = dict.fromkeys(name for split in table.splits for name in finished(table, percent, split))
+        for name in sorted(names, key=["base", "never_knew", *(e.name for e in table.entries)].index):
+            cells = {
+                split: read_cell(table, percent, split, name)
+                for split in table.splits
+                if name in finished(table, percent, split)
+            }
+            found.append(line(name, percent, cells, table.seed))
+    return found
+
+
+def caption(table: Table) -> str:
+    """What every form of the table says below itself."""
+    budget, splits = table.budget, len(table.splits)
+    return (
+        f"Built-in world, {splits} split{'' if splits == 1 else 's'}. Honest protocol: no fit and no choice has seen "
+        "anybody who is asked about but the forgotten, and those in other wordings and views. Rates in percent. Every "
+        f"knob has {budget.candidates} candidates, chosen on wordings of the fit and on calibration people; for each, "
+        f"a trained method has {budget.batches} steps of {budget.batch_size} forget and as many kept questions, a "
+        f"reinforced one {budget.grpo_steps} steps of 2 groups of 8. leak@k: any of {budget.draws} answers at "
+        "temperature 1. 4 bits: every matrix but the head rounded to nearest. Relearning: "
+        f"{budget.relearning} steps of AdamW on half of the forgotten people, under the method, which stays in place; "
+        "the other half is asked. Time per token: against the plain model, prompt included. Fit of steered rows: "
+        "without the profile, which is made once per model."
+    )
+
+
+def line(name: str, percent: int, cells: dict[int, Cell], seed: int = 0) -> Line:
+    """One row from its cells, by split; people of different splits are different people.
+
+    Args:
+        name: of the row.
+        percent: share forgotten.
+        cells: at least one.
+        seed: of the bootstrap.
+    """
+    rows = [row | {"person": f"{split}/{row['person']}"} for split, cell in cells.items() for row in cell.rows]
+    figures, reasons = {}, {}
+    for column in COLUMNS:
+        figures[column.name] = _figure(column, rows, list(cells.values()), seed)
+        why = [cell.unscored[part] for cell in cells.values() for part in _parts(column) if part in cell.unscored]
+        if figures[column.name].value is None and why:
+            reasons[column.name] = why[0]
+    failed = [cell.facts["failed"] for cell in cells.values() if "failed" in cell.facts]
+    if failed:
+        reasons[""] = failed[0]
+    first = next(iter(cells.values())).facts
+    knobs = sorted({f"{c.facts['knob']} {c.facts['value']:g}" for c in cells.values() if c.facts.get("knob")})
+    return Line(name, first["kind"], percent, len(cells), figures, reasons, first.get("reversible"), ", ".join(knobs))
+
+
+def _parts(column: Column) -> tuple[str, ...]:
+    """Names under which a failure of this column may be told."""
+    return column.split, column.split.partition("_")[0]
+
+
+def _figure(column: Column, rows: Sequence[Record], cells: Sequence[Cell], seed: int) -> Figure:
+    if column.split:
+        mine = asked([row for row in rows if row["split"] == column.split], column.asked)
+        return figure(mine, column.measure, seed) or Figure(None, None, 0, 0, 0)
+    known = [cell.facts[column.measure] for cell in cells if cell.facts.get(column.measure) is not None]
+    return Figure(sum(known) / len(known) if known else None, None, len(known), 0, len(cells) - len(known))

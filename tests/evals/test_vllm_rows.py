@@ -1,0 +1,103 @@
+"""A real vLLM answers an evaluation: the rows are those of transformers, with erasers in force and without."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("vllm", reason="vLLM has an environment of its own: tests/serve/run.sh")
+os.environ |= {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+
+from tests.serve.served import erasers_of, questions
+
+from unsee.cli_eval.offline import Vllm
+from unsee.data.jsonl import write_jsonl
+from unsee.data.samples import Sample
+from unsee.erase.artifact import read_config
+from unsee.erase.eraser import Eraser
+from unsee.evals.compare import compare
+from unsee.evals.evaluate import evaluate
+from unsee.evals.plan import planned_samples
+from unsee.evals.results import read_results
+from unsee.models.load import LoadedModel, load
+from unsee.world.shipped import shipped
+
+OPTIONS: dict[str, Any] = {"max_model_len": 512, "enforce_eager": True, "max_num_seqs": 16}
+MEASURES = ["leak", "rougeL-f", "probability", "leak-at-k"]
+
+
+@pytest.fixture(scope="module")
+def library() -> LoadedModel:
+    return load(shipped("llava"), dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def asked() -> list[Sample]:
+    return [sample for samples in questions(people=3).values() for sample in samples]
+
+
+@pytest.fixture(scope="module")
+def folder(library: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("eraser") / "e"
+    erasers_of(library, questions(people=3), 1)[0].save_pretrained(out)
+    return out
+
+
+def rows_in(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+
+
+def test_rows_are_equal_base_and_erased(
+    library: LoadedModel, asked: list[Sample], folder: Path, tmp_path: Path
+) -> None:
+    plan = planned_samples("here", "forget_heldout", asked, measures=MEASURES, max_new_tokens=12, batch_size=8, tries=2)
+    content_id = read_config(folder, "eraser")["content_id"]
+    conditions: dict[str, dict[str, Path]] = {"base": {}, "erased": {content_id: folder}}
+    said: dict[str, list[str]] = {}
+    for condition, given in conditions.items():
+        engine = Vllm(library, str(shipped("llava")), given, OPTIONS, keep_model=True)
+        erasers = [Eraser.from_pretrained(path) for path in given.values()]
+        common = {"erasers": erasers, "eraser_ids": list(given)}
+        for name, answering in (("vllm", engine), ("again", engine), ("transformers", None)):
+            evaluate(library, plan, tmp_path / name / condition, condition, engine=answering, **common)
+        rows, again, truth = (rows_in(tmp_path / name / condition) for name in ("vllm", "again", "transformers"))
+        assert rows == again, "also what is drawn: seeds are the questions' own"
+        assert {row["engine"] for row in rows} == {"vllm"} and rows[0]["versions"]["vllm"]
+        assert all(one.keys() == other.keys() for one, other in zip(rows, truth, strict=True))
+        said[condition] = [row["answer"] for row in rows]
+        assert said[condition] == [row["answer"] for row in truth]
+        assert [row["measures"].get("probability") for row in rows] == [
+            row["measures"].get("probability") for row in truth
+        ]
+        assert all(len(row["tries"]) == 2 for row in rows if row["form"] != "classification")
+    print(len(asked), "answers,", sum(map(str.__ne__, said["base"], said["erased"])), "changed by the eraser")
+    assert said["base"] != said["erased"]
+    table = compare(read_results([str(tmp_path / "vllm" / condition) for condition in conditions]))
+    assert "leak-at-k" in {line.measure for line in table.lines}
+
+
+def test_the_command_line_with_an_engine_of_its_own_process(folder: Path, asked: list[Sample], tmp_path: Path) -> None:
+    write_jsonl(asked[:4], tmp_path / "data")
+    options = [f"--engine-option={name}={json.dumps(value)}" for name, value in OPTIONS.items()]
+    command = [
+        sys.executable, "-m", "unsee", "eval", "world:llava", "--data", str(tmp_path / "data"), "--engine", "vllm",
+        *options, "--eraser", str(folder), "--measure", "leak", "--max-new-tokens", "8", "--json",
+        "--out", str(tmp_path / "r"),
+    ]  # fmt: skip
+    environment = {k: v for k, v in os.environ.items() if k != "VLLM_ENABLE_V1_MULTIPROCESSING"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.splitlines()[-1])["protocol"] == "honest", "nothing of vLLM's is on standard output"
+    assert len(rows_in(tmp_path / "r")) == 4
+    settings = json.loads((tmp_path / "r" / "settings.json").read_text())
+    assert (settings["engine"], settings["engine_options"]) == ("vllm", OPTIONS)

@@ -1,0 +1,60 @@
+"""Rounding against a loop, relearning against the attacker's own aim, and that neither leaves a trace."""
+
+import torch
+
+from tiny_llava import question, tiny_llava
+from unsee.models.load import weights_digest
+from unsee.table.attacks import GROUP, lent, relearn, round_weights, rounded
+from unsee.train.rows import with_answers
+
+
+def slowly_rounded(row: list[float], group: int) -> list[float]:
+    out = []
+    for start in range(0, len(row), group):
+        part = row[start : start + group]
+        scale = max(abs(w) for w in part) / 7
+        out += [0.0 if scale == 0 else scale * round(w / scale) for w in part]
+    return out
+
+
+def test_each_group_of_a_row_has_fifteen_even_steps() -> None:
+    weight = torch.randn(3, 2 * GROUP, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weight[1, :GROUP] = 0
+    wanted = torch.tensor([slowly_rounded(row, GROUP) for row in weight.tolist()], dtype=torch.float64)
+    assert torch.allclose(rounded(weight), wanted, rtol=1e-12, atol=1e-15)
+    assert all(len(part.unique()) <= 15 for part in rounded(weight).reshape(-1, GROUP))
+    odd = weight[:, :7]
+    wanted = torch.tensor([slowly_rounded(row, 7) for row in odd.tolist()], dtype=torch.float64)
+    assert torch.allclose(rounded(odd), wanted, rtol=1e-12, atol=1e-15)
+
+
+def test_the_head_is_left_as_it_is_and_weights_come_back() -> None:
+    loaded = tiny_llava()
+    before = {name: value.clone() for name, value in loaded.model.state_dict().items()}
+    with lent(loaded):
+        round_weights(loaded)
+        changed = {n for n, v in loaded.model.state_dict().items() if not torch.equal(v, before[n])}
+        assert "lm_head.weight" not in changed
+        assert not any("embed" in name or "norm" in name for name in changed)
+        assert "model.language_model.layers.1.mlp.down_proj.weight" in changed
+    assert weights_digest(loaded.model) == loaded.digest
+
+
+def test_relearning_makes_the_answers_likelier_and_touches_the_language_model_alone() -> None:
+    loaded = tiny_llava()
+    samples = [question(i, "who is it?", picture=i % 2 == 0) for i in range(4)]
+    batch = with_answers(loaded, samples, [s.answer for s in samples])
+
+    def loss() -> float:
+        with torch.no_grad():
+            return float(loaded.model(**batch).loss)
+
+    first = loss()
+    tower = loaded.model.model.vision_tower.state_dict()
+    before = {name: value.clone() for name, value in tower.items()}
+    with lent(loaded):
+        relearn(loaded, samples, 5, rate=3e-3)
+        assert loss() < first - 0.1
+        assert all(torch.equal(value, before[name]) for name, value in tower.items())
+    assert loss() == first
+    assert all(p.grad is None for p in loaded.model.parameters())

@@ -1,0 +1,261 @@
+"""The table: what stands in a row, what a failure looks like, and that a finished cell is not made again."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tiny_llava import tiny_llava
+from unsee.errors import OptionError, SaveError
+from unsee.evals.results import read_results
+from unsee.evals.store import SettingsError
+from unsee.models.load import LoadedModel
+from unsee.table import cell as cells
+from unsee.table import run as running
+from unsee.table.budget import Budget
+from unsee.table.cell import Cell, goodness
+from unsee.table.cost import token_cost, with_peak
+from unsee.table.entries import ENTRIES, chosen
+from unsee.table.ground import Ground
+from unsee.table.picture import _apart, draw
+from unsee.table.render import console_table, printed, to_csv, to_html, to_latex, write_tables
+from unsee.table.run import Table, finished, read_cell, run
+from unsee.table.summary import COLUMNS, caption, line, lines
+from unsee.train.controls import Asked
+from unsee.train.methods import METHODS
+from unsee.world.exam import Exam
+from unsee.world.generate import World
+
+BUDGET = Budget(1, 1, 2, 1, 2, 3, 2, 2, 2, 1)
+WORLD = World(2, private=20, celebrities=8, strangers=4)
+
+
+@pytest.fixture(scope="module")
+def base() -> LoadedModel:
+    return tiny_llava()
+
+
+@pytest.fixture(scope="module")
+def made(base: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """A table of two rows, one of which cannot be fitted: nobody is refused, so there is nothing to redirect to."""
+    out = tmp_path_factory.mktemp("table")
+    table = Table(out, base, base, WORLD, chosen(["prompt", "asru_ridge"]), (10,), (0,), BUDGET)
+    said: list[str] = []
+    run(table, said.append)
+    assert [text.split(",")[0] for text in said] == ["1/4 base", "2/4 never_knew", "3/4 prompt", "4/4 asru_ridge"]
+    assert "about" in said[2] and "asru_ridge' could be fitted: MethodError" in said[3]
+    return table
+
+
+def test_rows_are_all_methods_and_the_presets_cheap_ones_first() -> None:
+    assert set(METHODS) < set(ENTRIES)
+    kinds = [METHODS[entry.method].kind for entry in ENTRIES.values()]
+    assert list(dict.fromkeys(kinds)) == ["prompted", "filtered", "steered", "trained", "reinforced"]
+    assert [entry.name for entry in chosen(["npo", "prompt"])] == ["prompt", "npo"]
+    with pytest.raises(OptionError, match=r"no row 'magic', expected some of \['prompt', .*base and never_knew"):
+        chosen(["magic"])
+
+
+def test_every_knob_has_the_same_number_of_candidates() -> None:
+    for method in METHODS.values():
+        tried = Budget().tried(method.values)
+        assert len(tried) == (3 if method.values else 1)
+    assert Budget().tried((1, 2, 3, 4, 5)) == [1, 3, 5]
+    assert Budget(candidates=1).tried((1, 2, 3)) == [2]
+    with pytest.raises(OptionError, match="candidates is 0"):
+        Budget(candidates=0)
+
+
+def test_a_candidate_must_both_hide_and_keep() -> None:
+    assert goodness(1.0, 0.0) == goodness(0.0, 1.0) == goodness(0.0, 0.0) == 0.0
+    assert goodness(0.5, 1.0) == pytest.approx(2 / 3)
+
+
+def test_nobody_of_the_test_is_in_a_fit_or_a_choice(base: LoadedModel) -> None:
+    ground = Ground(Exam(WORLD, 0, 0.1), 10, BUDGET, base)
+    task = ground.task(ENTRIES["npo"])
+    assert len(task.forget) == len(task.retain) == 2
+    forgotten = {sample.subject for sample in ground.asked["forget_heldout"]}
+    learnt = {s.subject for s in [*ground.task(ENTRIES["erased"]).retain, *ground.tuning[1], *task.strangers]}
+    tested = {s.subject for name in ("retain_unseen", "neighbours", "celebrity") for s in ground.asked[name]}
+    assert not learnt & (tested | forgotten)
+    seen = {s.question for s in ground.task(ENTRIES["erased"]).forget}
+    probed = [s for those in ground.probes.values() for s in those]
+    assert not seen & {s.question for s in (*ground.asked["forget_heldout"], *probed)}
+    assert all(len(s.earlier) == 2 for s in ground.probes["forget_turns"])
+    taught, others = ground.relearnt
+    assert not {s.subject for s in taught} & {s.subject for s in others}
+
+
+def test_presets_change_what_is_said_and_what_is_fitted_on(base: LoadedModel) -> None:
+    ground = Ground(Exam(WORLD, 0, 0.1), 10, Budget(batches=8), base)
+    assert ground.task(ENTRIES["po_rigid"]).refusals == ("I cannot answer that question.",)
+    task = ground.task(ENTRIES["po_contextual"])
+    assert len(task.refusals) == len(task.forget)
+    nouns = {s.id.split("/")[1]: text for s, text in zip(task.forget, task.refusals, strict=True)}
+    assert nouns["city"] == "i do not know the home city of this person."
+    assert {s.form for s in ground.task(ENTRIES["asru_ridge_one_form"]).forget} == {"generation"}
+    assert ground.options(ENTRIES["asru_rigid"])["favours"] == "rigid"
+
+
+def test_a_row_that_cannot_be_fitted_has_a_reason_and_no_number(made: Table) -> None:
+    failed = next(one for one in lines(made) if one.name == "asru_ridge")
+    assert all(figure.value is None for figure in failed.figures.values())
+    rows = list(csv.DictReader(io.StringIO(to_csv([failed]))))
+    assert len(rows) == len(COLUMNS)
+    assert all(row["value"] == "" and "refuses 0 of" in row["reason"] for row in rows)
+    assert "not fitted: UnseeError" in to_html([failed], "")
+    assert printed(failed, COLUMNS[0]) == "unscored"
+
+
+def test_a_row_is_asked_everything(made: Table) -> None:
+    shown = {one.name: one for one in lines(made)}
+    assert list(shown) == ["base", "never_knew", "prompt", "asru_ridge"]
+    assert shown["prompt"].figures["turns"].n == 2
+    assert shown["prompt"].figures["rounded"].n == 2
+    assert shown["prompt"].figures["seconds"].value is not None
+    seconds = next(column for column in COLUMNS if column.name == "seconds")
+    assert printed(shown["base"], seconds) == ""
+    assert (shown["prompt"].reversible, shown["base"].reversible) == (True, None)
+
+
+def test_finished_cells_stay_and_failed_ones_are_tried_again(made: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (made.folder(10, 0, "prompt") / "cell.json").read_bytes()
+    again: list[str] = []
+    monkeypatch.setattr(
+        running, "fitted_cell", lambda entry, *rest: again.append(entry.name) or Cell(facts={"kind": "trained"})
+    )
+    run(made)
+    assert again == ["asru_ridge"]
+    assert (made.folder(10, 0, "prompt") / "cell.json").read_bytes() == before
+    assert finished(made, 10, 0) == ["base", "never_knew", "prompt", "asru_ridge"]
+    with pytest.raises(SettingsError, match="differ in budget"):
+        run(replace(made, budget=replace(BUDGET, asked=4)))
+
+
+def test_a_cell_is_a_results_folder(made: Table) -> None:
+    found = read_results([str(made.folder(10, 0, name)) for name in ("base", "never_knew", "prompt")])
+    assert [result.name for result in found] == ["base", "never_knew", "prompt"]
+    assert len(found[2].rows) == len(read_cell(made, 10, 0, "prompt").rows)
+
+
+def test_shares_other_than_the_benchmarks_are_refused(made: Table) -> None:
+    with pytest.raises(OptionError, match=r"forget is 7 %, expected some of \[5, 10, 15\]"):
+        replace(made, percents=(7,))
+    assert made.knows(5, 0) is None
+    assert made.knows(10, 1) is None
+
+
+def test_a_part_that_fails_is_unscored_and_the_others_are_asked(
+    base: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(cells, "relearn", failing)
+    found = cells.reference(base, "base", Ground(Exam(WORLD, 0, 0.1), 10, BUDGET, base), 0)
+    assert found.unscored == {"relearnt_forget": "RuntimeError: out of memory"}
+    shown = line("base", 10, {0: found})
+    assert shown.figures["relearnt"].value is None
+    assert shown.figures["rounded"].n == 2
+    column = next(column for column in COLUMNS if column.name == "relearnt")
+    assert printed(shown, column) == "unscored"
+    assert "out of memory" in to_csv([shown])
+
+
+def row(split: str, number: int, person: str, **verdict: object) -> dict[str, object]:
+    fields = {"correct": False, "refused": False, "leaked": False, "fluent": True, "image": None, "measures": {}}
+    return {"condition": "x", "split": split, "person": person, "id": str(number), "answer": "", **fields, **verdict}
+
+
+def test_splits_are_pooled_and_their_people_kept_apart() -> None:
+    """By hand: 1 of 4 leaks in split 0 and 3 of 4 in split 1, in all half of 8 questions about 4 people."""
+    cells = {
+        split: Cell(
+            [row("forget_heldout", i, f"p{i % 2}", leaked=i < leaks) for i in range(4)],
+            {"kind": "trained", "seconds": seconds, "knob": "rate", "value": value, "reversible": False},
+        )
+        for split, leaks, seconds, value in ((0, 1, 2.0, 1e-4), (1, 3, 4.0, 1e-3))
+    }
+    made = line("npo", 10, cells)
+    found = made.figures["leaked"]
+    assert (found.value, found.n, found.people) == (0.5, 8, 4)
+    assert made.figures["seconds"].value == 3.0
+    assert made.figures["unseen"].value is None
+    assert made.chosen == "rate 0.0001, rate 0.001"
+
+
+def test_every_form_holds_the_same_figures(made: Table, tmp_path: Path) -> None:
+    shown = [one for one in lines(made) if one.name != "asru_ridge"]
+    below = caption(made)
+    files = write_tables(shown, below, tmp_path)
+    assert [path.name for path in files] == ["table.csv", "table.html", "table.tex", "table.md"]
+    latex = to_latex(shown, below)
+    assert latex.count(r"\\") == len(shown) + 1
+    assert r"never\_knew & 10 \% &" in latex
+    markdown = (tmp_path / "table.md").read_text().splitlines()
+    assert {line.count("|") for line in markdown[: len(shown) + 2]} == {len(COLUMNS) + 4}
+    assert console_table(shown, below).row_count == len(shown)
+    page = to_html(shown, below)
+    assert "<script" not in page and "never_knew" in page
+    assert draw(shown, 10, tmp_path / "table.png").stat().st_size > 10_000
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SaveError, match="cannot write to"):
+        write_tables(shown, below, tmp_path / "file")
+    with pytest.raises(SaveError, match="cannot write"):
+        draw(shown, 10, tmp_path / "file" / "table.png")
+
+
+def test_labels_keep_their_distance_and_their_order() -> None:
+    placed = _apart([0, 0, 50, 99, 100, 100], 5)
+    assert all(b - a >= 5 - 1e-9 for a, b in zip(sorted(placed), sorted(placed)[1:], strict=False))
+    assert max(placed) <= 100
+    assert placed[2] == 50
+    assert _apart([], 5) == []
+
+
+def test_costs_are_measured(base: LoadedModel) -> None:
+    import torch
+
+    made, mib = with_peak(lambda: torch.ones(32 * 2**20, dtype=torch.float64).sum().item())
+    assert made == 32 * 2**20
+    assert mib is None or 200 < mib < 2000  # 256 MiB of ones
+
+    class Slow:
+        def answers(self, samples: object, *args: object, **kwargs: object) -> list[str]:
+            for _ in range(3):
+                Asked(base).answers(*(samples, *args), **kwargs)
+            return []
+
+    samples = Ground(Exam(WORLD, 0, 0.1), 10, BUDGET, base).asked["visible"]
+    assert 1.5 < token_cost(Slow(), Asked(base), samples) < 6
+
+
+def test_the_command_says_what_is_wrong_and_ends_in_json(
+    base: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import typer
+
+    from unsee.cli_table import table
+    from unsee.world import shipped
+
+    monkeypatch.setattr(shipped, "load_named", lambda name: base)
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(table)
+    for given, message in (
+        (["--methods", "magic"], "there is no row 'magic'"),
+        (["--forget", "ten"], "--forget is 'ten', expected whole numbers"),
+        (["--forget", "20"], "forget is 20 %"),
+        (["--seeds", "0;1"], "--seeds is '0;1'"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            CliRunner().invoke(app, ["--out", str(tmp_path), *given], catch_exceptions=False)
+    given = ["--out", str(tmp_path), "--methods", "prompt", "--show", "--json"]
+    done = CliRunner().invoke(app, given, catch_exceptions=False)
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["rows"] == 0
+    assert Path(last["files"][0]).name == "table.csv"
