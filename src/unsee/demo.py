@@ -60,8 +60,8 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
     exam = Exam(World(), seed)
     data = gather(exam, talk=0.25)  # as below, what two minutes allow; 'unsee sweep honest' takes all
     lap("load and draw")
-    # A third of the default number of pictures: the demo has two minutes.
-    profile = fit_world_profile(loaded, exam, data, Settings(pgd_pictures=8), seed, stages)
+    quick = Settings(pgd_pictures=8, strengths=(1.0, 2.0, 3.0))
+    profile = fit_world_profile(loaded, exam, data, quick, seed, stages)
     lap("profile, once per model")
     erasers = fit_requests(loaded, profile, data, stages=stages)
     lap("three erasure requests")

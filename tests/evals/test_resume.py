@@ -161,12 +161,13 @@ def test_another_model_condition_eraser_or_judge_is_refused(loaded: LoadedModel,
 
 def test_several_processes_write_what_one_writes(whole: Path, tmp_path: Path) -> None:
     """Here as threads, each with a model of its own; `tests/test_accelerate.py` launches processes."""
-    out, meet, met = tmp_path / "r", threading.Barrier(2, timeout=60), list[int]()
+    out, met = tmp_path / "r", list[int]()
     models = [tiny_llava(), tiny_llava()]
+    # Counted before anybody goes on, or a quick one would have written by then.
+    meet = threading.Barrier(2, lambda: met.append(len(list((out / "parts").glob("*.jsonl")))), timeout=60)
 
     def wait() -> None:
-        if meet.wait() == 0:
-            met.append(len(list((out / "parts").glob("*.jsonl"))))
+        meet.wait()
 
     def one(index: int) -> object:
         return evaluate(models[index], plan(), out, "base", processes=Processes(index, 2, wait))
@@ -225,3 +226,17 @@ def test_sampled_replies_depend_on_the_seed_and_not_on_what_came_before(
         answers.append({row["id"]: row["answer"] for row in rows_of(tmp_path / str(number))})
     assert {id: answers[0][id] for id in answers[1]} == answers[1]
     assert (answers[0] == answers[2]) is (protocol == "honest")
+
+
+def test_landmine_clear_text_questions_are_not_answered_by_what_a_picture_was_asked_before(
+    loaded: LoadedModel, tmp_path: Path
+) -> None:
+    """MMUnlearner's evaluation of CLEAR decodes the previous picture's reply once more for each question of text."""
+    pictures, texts = (
+        [Item(sample) for sample in SAMPLES if (sample.picture is None) is bare] for bare in (False, True)
+    )
+    answers = []
+    for number, sets in enumerate(({"vqa": pictures, "qa": texts}, {"qa": texts})):
+        evaluate(loaded, planned("here", Sets("", "honest", sets), **ASKED), tmp_path / str(number), "base")
+        answers.append({row["id"]: row["answer"] for row in rows_of(tmp_path / str(number)) if row["split"] == "qa"})
+    assert answers[0] == answers[1] and len(set(answers[0].values())) > 1

@@ -12,4 +12,4 @@ if [[ ! -e $VENV/.installed || constraints-vllm.txt -nt $VENV/.installed ]]; the
     touch "$VENV/.installed"
 fi
 export HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=1 VLLM_NO_USAGE_STATS=1 VLLM_CPU_OMP_THREADS_BIND=nobind
-exec "$VENV/bin/python" -m pytest -o filterwarnings=default tests/serve "$@"
+exec "$VENV/bin/python" -m pytest -o filterwarnings=default tests/serve tests/evals/test_vllm_rows.py "$@"

@@ -19,5 +19,5 @@ def extra(name: str) -> ModuleType:
             raise
         raise MissingExtraError(
             f"{name.partition('.')[0]} is not installed, and this method needs it. "
-            "Install the extra: pip install 'unsee[train]'."
+            f"Install the extra: pip install 'unsee[{'track' if name == 'trackio' else 'train'}]'."
         ) from error
