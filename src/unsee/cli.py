@@ -19,6 +19,7 @@ from unsee.console import LIMITS, complain, diagnosis_table, finish, say, show_t
 from unsee.errors import DataError, OptionError, UnseeError
 
 if TYPE_CHECKING:
+    from unsee.data.samples import Sample
     from unsee.erase.eraser import Eraser
     from unsee.models.load import LoadedModel
 
@@ -69,7 +70,7 @@ def demo(
     ] = "llava",
     as_json: Json = False,
 ) -> None:
-    """Forget people, a dangerous topic and outdated facts of the built-in world; table and report in two minutes."""
+    """Forget people, a dangerous topic and outdated facts of the built-in world; table and report in a few minutes."""
     from unsee.demo import held_rows, run_demo
     from unsee.evals.report import console_table
 
@@ -112,7 +113,7 @@ def profile(
     settings = Settings.from_json({"direction": direction, "adversarial": adversarial})
     kept = read(retain)
     fit, held = (kept, read(calibration)) if calibration else split_people(kept, seed)
-    told = [sample for path in others or () for sample in read(path)]
+    told = _all_of(others)
     loaded = load_named(model)
     with stages_shown() as stages:
         made = fit_profile(
@@ -168,7 +169,7 @@ def erase(
         if method in presets:
             eraser = fit_published(loaded, made_for, asked, preset=presets[method], stages=stages)
         else:
-            told = [sample for path in others or () for sample in read(path)]
+            told = _all_of(others)
             talked = in_contexts(asked, told, 1.0, seed)
             kept = in_contexts(read(keep), told, seed=seed) if keep else ()
             eraser = fit_eraser(loaded, made_for, talked, keep=kept, stages=stages)
@@ -177,6 +178,12 @@ def erase(
     say(f"Saved {out}  {content}")
     say(LIMITS)
     finish(as_json, {"out": str(out), "content_id": content, "subjects": len(eraser.subjects), "report": eraser.report})
+
+
+def _all_of(paths: list[str] | None) -> "list[Sample]":
+    from unsee.data import read
+
+    return [sample for path in paths or () for sample in read(path)]
 
 
 @app.command()

@@ -58,7 +58,7 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
 
     loaded = load(shipped(family))
     exam = Exam(World(), seed)
-    data = gather(exam, talk=0.25)  # as below, what two minutes allow; 'unsee sweep honest' takes all
+    data = gather(exam, talk=0.25)  # fewer than by default, as below: a demo is short, 'unsee sweep honest' takes all
     lap("load and draw")
     quick = Settings(pgd_pictures=8, strengths=(1.0, 2.0, 3.0))
     profile = fit_world_profile(loaded, exam, data, quick, seed, stages)
