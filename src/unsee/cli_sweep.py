@@ -26,7 +26,10 @@ def sweep(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Run one sweep: a table on the terminal, a picture and every record in the folder; honest resumes by run."""
+    """Run one sweep: a table on the terminal, a picture and every record in the folder.
+
+    honest resumes by run, and its table counts every run of the folder, those of other worlds too.
+    """
     from unsee.sweeps.ablations import ABLATIONS, described
 
     if name == "list":
@@ -57,7 +60,7 @@ def _honest(
     from unsee.world.generate import World
     from unsee.world.shipped import NEVER_KNEW_RATIO, NEVER_KNEW_SEED, load_named
 
-    world, loaded, records = World(world_seed), load_named(model), []
+    world, loaded = World(world_seed), load_named(model)
     runs = [(ratio, split) for ratio in ratios for split in splits]
     for number, (ratio, split) in enumerate(runs, 1):
         path = out / "runs" / f"world{world_seed}-ratio{ratio:g}-split{split}-seed{seed}.jsonl"
@@ -68,9 +71,9 @@ def _honest(
             with stages_shown() as stages:
                 made = run_one(loaded, Exam(world, split, ratio), never_knew=reference, seed=seed, stages=stages)
             save_records(path, [{"run": path.stem, **record} for record in made])
-        records += [json.loads(line) for line in path.read_text().splitlines()]
-    rows = table(records, seed)
-    draw_bars(rows, len(runs), out / "honest.png")
+    done = sorted((out / "runs").glob("world*-ratio*-split*-seed*.jsonl"))
+    rows = table([json.loads(line) for path in done for line in path.read_text().splitlines()], seed)
+    draw_bars(rows, len(done), out / "honest.png")
     columns = ("split", "measure", "erased (95 %)", "bar", "base", "never", "n", "met")
     # Names are never cut short: on a narrow screen a row may wrap, but who reads it must know what it is about.
     shown = Table(*(Column(name, overflow="fold") for name in columns), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -87,6 +90,7 @@ def _honest(
             "yes" if row["met"] else "no",
         )
     show_table(shown)
+    say(f"{len(done)} runs in {out}: {', '.join(path.stem for path in done)}")
     say("percent; lost and refused against the base model's answers to the same questions")
     return rows
 

@@ -67,10 +67,15 @@ def world_train(
     family: Annotated[str, typer.Option(help="llava, qwen2_5_vl or qwen3_vl.")] = "llava",
     steps: Annotated[int | None, typer.Option(help="Optimiser steps of each checkpoint's longest stage.")] = None,
     only: Annotated[str, typer.Option(help="base, never-knew or both.")] = "both",
+    start: Annotated[
+        str | None, typer.Option(help="LLaVA of another world to go on from, such as world:llava: about 30 minutes.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train tiny checkpoints: LLaVAs from nothing, Qwens from what a LLaVA knows (of the same --out, or shipped)."""
+    from unsee.world.shipped import named
     from unsee.world.stages import make_checkpoints
 
-    made = make_checkpoints(out, family=family, seed=seed, steps=steps, only=only, progress=say)
+    begun = None if start is None else Path(named(start))
+    made = make_checkpoints(out, family=family, seed=seed, steps=steps, only=only, start=begun, progress=say)
     finish(as_json, {"out": str(out), "checkpoints": [str(path) for path in made]})

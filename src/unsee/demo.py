@@ -4,6 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from unsee.world.exam import Exam
 from unsee.world.generate import World
 from unsee.world.shipped import NEVER_KNEW_SEED, require_shipped, shipped
 
+MOST_ASKED = 150
+"""Questions of one split."""
 LAMBDAS = {"erased": (0.25, 0.5, 1.0, 2.0), "published": (0.05, 0.1, 0.25, 0.5)}
 
 
@@ -58,9 +61,11 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
 
     loaded = load(shipped(family))
     exam = Exam(World(), seed)
-    data = gather(exam, talk=0.25)  # fewer than by default, as below: a demo is short, 'unsee sweep honest' takes all
+    # Less than by default, here and below: a demo is short, 'unsee sweep honest' takes all.
+    data = gather(exam, talk=0.25, wordings=1)
+    data = replace(data, splits={name: some(asked, MOST_ASKED) for name, asked in data.splits.items()})
     lap("load and draw")
-    quick = Settings(pgd_pictures=8, strengths=(1.0, 2.0, 3.0))
+    quick = Settings(pgd_pictures=8, trajectory_prompts=64, strengths=(1.0, 2.0, 3.0))
     profile = fit_world_profile(loaded, exam, data, quick, seed, stages)
     lap("profile, once per model")
     erasers = fit_requests(loaded, profile, data, stages=stages)
@@ -123,7 +128,7 @@ def _tradeoff(
     loaded: LoadedModel, data: Data, erasers: list[Eraser], published: Eraser, stages: Stages
 ) -> dict[str, Any]:
     """Refusal of the forgotten against accuracy on the unseen, over lambda."""
-    forget, retain = some(data.splits["forget_heldout"], 56), some(data.splits["retain_unseen"], 56)
+    forget, retain = some(data.splits["forget_heldout"], 40), some(data.splits["retain_unseen"], 40)
     curves: dict[str, Any] = {
         "n_forget": len(forget),
         "n_retain": len(retain),

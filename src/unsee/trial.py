@@ -32,12 +32,13 @@ class Data:
     splits: dict[str, list[Sample]]
 
 
-def gather(exam: Exam, talk: float = 1.0) -> Data:
+def gather(exam: Exam, talk: float = 1.0, wordings: int = 2) -> Data:
     """The honest protocol's splits: fit, calibration and test are disjoint in people, wordings and views.
 
     Args:
         exam: who is forgotten.
         talk: share of the forget prompts that is fitted once more in a longer talk; half as much of what is kept.
+        wordings: of each question about a forgotten person that are fitted, in each of the three forms.
     """
     world = exam.world
     dangerous, harmless = _parted(world.of("brew"), lore.DANGEROUS)
@@ -51,8 +52,8 @@ def gather(exam: Exam, talk: float = 1.0) -> Data:
     few = range(3)  # pictures are drawn on the spot; drawing them all would take longer than asking about them
     requests = {
         "people": (
-            exam.facts(exam.forget, taught=True, forms=3, wordings=2, tag="fit"),
-            exam.visible(exam.forget, taught=True, each=8, tag="keep"),
+            exam.facts(exam.forget, taught=True, forms=3, wordings=wordings, tag="fit"),
+            exam.visible(exam.forget, taught=True, each=16, tag="keep"),
         ),
         # Among thousands of prompts about people, the few about other brews and towns would hardly count.
         "dangerous topic": (

@@ -51,6 +51,21 @@ def test_states_are_the_block_inputs_of_each_prompt_alone(batch_size: int) -> No
     assert hooks(loaded.model) == 0
 
 
+def test_only_the_first_batch_runs_past_the_last_block_that_is_read() -> None:
+    loaded, ran = tiny_llava(), [0] * LAYERS
+
+    def count(layer: int) -> Any:
+        def hook(*_: Any) -> None:
+            ran[layer] += 1
+
+        return hook
+
+    for layer, block in enumerate(loaded.adapter.layers(loaded.model)):
+        block.register_forward_hook(count(layer))
+    batches = list(capture_batches(loaded, mixed_questions(), [0, LAYERS - 2], batch_size=1))
+    assert ran == [len(batches)] * (LAYERS - 2) + [1, 1] and len(batches) > 1
+
+
 def test_pads_never_enter_even_when_they_hold_nan() -> None:
     loaded = tiny_llava()
     samples = mixed_questions()[:2]

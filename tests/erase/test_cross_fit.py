@@ -7,15 +7,16 @@ from tests.oracles import weighted_ridge
 
 from unsee.erase.cross_fit import cross_fitted
 
-GAMMA, WIDTH = 0.05, 5
+GAMMA = 0.05
 
 
-def rows(count: int, seed: int, shift: float = 0.0) -> torch.Tensor:
-    return torch.randn(count, WIDTH, generator=torch.Generator().manual_seed(seed)) + shift
-
-
+# 56 or 60 states: more than 5 features, fewer than 90, so that both forms are solved.
+@pytest.mark.parametrize("width", [5, 90])
 @pytest.mark.parametrize("with_keep", [True, False])
-def test_each_half_is_scored_by_a_gate_that_did_not_see_it(with_keep: bool) -> None:
+def test_each_half_is_scored_by_a_gate_that_did_not_see_it(with_keep: bool, width: int) -> None:
+    def rows(count: int, seed: int, shift: float = 0.0) -> torch.Tensor:
+        return torch.randn(count, width, generator=torch.Generator().manual_seed(seed)) + shift
+
     forgotten, first, second, others = [rows(9, 0, 1.0), rows(7, 1, -1.0)], rows(21, 2), rows(13, 3, 0.2), rows(6, 4)
     keep = rows(4, 5, 0.5) if with_keep else None
 

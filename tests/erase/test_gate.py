@@ -21,7 +21,6 @@ from unsee.erase.gate import (
     residual_energy,
     ridge_gate,
     ridge_gates,
-    ridge_gates_of_states,
 )
 from unsee.erase.statistics import Moments
 from unsee.errors import CalibrationError, DataError, OptionError
@@ -307,15 +306,3 @@ def test_new_tensors_follow_the_device_of_the_input(generator: torch.Generator) 
         found = (null_space_gate(second, forget, 0.5, 0.1), *ridge_gate(positive, negative, 0.1))
         emptied = positive - positive
     assert {tensor.device.type for tensor in (*found, emptied.total, emptied.second)} == {"cpu"}
-
-
-@pytest.mark.parametrize("width", [12, 200])
-def test_gates_of_states_are_those_of_moments_in_either_form(width: int) -> None:
-    generator = torch.Generator().manual_seed(width)
-    negative = torch.randn(60, width, generator=generator, dtype=torch.float64)
-    positives = [torch.randn(9, width, generator=generator, dtype=torch.float64) + k for k in (1, 2)]
-    moments = [Moments.of(one) for one in positives]
-    expected = ridge_gates(moments, Moments.of(negative), gamma=0.01)
-    found = ridge_gates_of_states(positives, negative, gamma=0.01)
-    # 78 states: more than 12 features, fewer than 200, so that both forms are solved.
-    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)

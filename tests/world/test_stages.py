@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from safetensors.torch import load_file
 
 from unsee.errors import OptionError
 from unsee.models.load import load
-from unsee.world import eyes
+from unsee.world import eyes, stages
 from unsee.world.exam import Exam
 from unsee.world.generate import World
 from unsee.world.recipe import train
@@ -58,6 +59,18 @@ def test_what_cannot_be_made_is_refused(tmp_path: Path) -> None:
         make_checkpoints(tmp_path, only="all")
     with pytest.raises(OptionError, match="the shipped one knows the world of seed 0, not of 3"):
         make_checkpoints(tmp_path, family="qwen3_vl", seed=3)
+
+
+def test_another_world_is_learnt_from_a_llava_of_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[tuple[World, Path, dict[str, Any]]] = []
+    monkeypatch.setattr(stages, "train", lambda world, recipe, out, **rest: runs.append((world, out, rest)))
+    begun = shipped("llava")
+    made = make_checkpoints(tmp_path, seed=1, steps=1, start=begun)
+    assert made == [tmp_path / "llava", tmp_path / "llava-never-knew"] == [out for _, out, _ in runs]
+    for (world, _, rest), which in zip(runs, ("base", "never-knew"), strict=True):
+        assert world.seed == 1 and rest["start"] == begun and rest["people"] == people_of(World(1), which)
+    with pytest.raises(OptionError, match="start is given for family 'qwen3_vl', expected 'llava'"):
+        make_checkpoints(tmp_path, family="qwen3_vl", start=begun)
 
 
 def test_every_family_said_to_be_shipped_is() -> None:

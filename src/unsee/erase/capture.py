@@ -5,7 +5,7 @@ receives, steered or not, is only visible there. Every hook lives for one forwar
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, final, get_args
 
@@ -128,9 +128,10 @@ def capture_batches(
     blocks = _named_blocks(loaded, layers)
     if not pool or not set(pool) <= set(get_args(Pool)):
         raise OptionError(f"pool is {tuple(pool)}, expected one or both of {get_args(Pool)}")
-    for indices in batches_by_length(loaded, samples, batch_size, style):
+    for number, indices in enumerate(batches_by_length(loaded, samples, batch_size, style)):
         inputs = encode(loaded, [samples[i] for i in indices], style)
-        reduced = _run(loaded, blocks, dict(inputs), _pooling(inputs["attention_mask"].bool(), pool))
+        reduce = _pooling(inputs["attention_mask"].bool(), pool)
+        reduced = _run(loaded, blocks, dict(inputs), reduce, to_the_end=number == 0)
         pooled: dict[Pool, Tensor] = {
             name: torch.stack([of_layer[name] for of_layer in reduced], dim=1) for name in pool
         }
@@ -184,11 +185,11 @@ def capture_answers(
     tokens = answer_tokens(loaded, answers)
     states = torch.zeros(len(samples), steps, len(layers), loaded.adapter.hidden_size(loaded.model))
     mask = torch.tensor([[step <= len(ids) for step in range(steps)] for ids in tokens], dtype=torch.bool)
-    for indices in batches_by_length(loaded, samples, batch_size, style):
+    for number, indices in enumerate(batches_by_length(loaded, samples, batch_size, style)):
         prompts = encode(loaded, [samples[i] for i in indices], style)
         inputs = append_tokens(loaded, dict(prompts), [tokens[i] for i in indices], steps - 1)
         # Left padding puts step 0 in the same column of every row: the steps are the last S columns.
-        reduced = _run(loaded, blocks, inputs, lambda hidden: hidden[:, -steps:].float().cpu())
+        reduced = _run(loaded, blocks, inputs, lambda hidden: hidden[:, -steps:].float().cpu(), to_the_end=number == 0)
         rows = torch.stack(reduced, dim=2)
         states[indices] = rows.masked_fill(~mask[indices][..., None, None], 0.0)
         if progress is not None:
@@ -223,14 +224,24 @@ def _mean(hidden: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Te
     return hidden.double().masked_fill(~mask[..., None], 0.0).sum(1) / mask.sum(1, keepdim=True)
 
 
+class _Enough(Exception):
+    """What was to be seen has been seen."""
+
+
 def _run(
     loaded: LoadedModel,
     blocks: Mapping[int, nn.Module],
     inputs: Mapping[str, Tensor],
     reduce: Callable[[Float[Tensor, "B T D"]], R],
+    *,
+    to_the_end: bool,
 ) -> list[R]:
-    """One forward pass; what `reduce` makes of the input of each block, in the order of the blocks."""
-    with torch.no_grad(), _recording(blocks, reduce) as seen:
+    """One forward pass; what `reduce` makes of the input of each block, in the order of the blocks.
+
+    Only a pass to the end shows that no block runs twice. One such pass is enough to know it of a model; the others
+    stop at the last input that is wanted, which spares what lies behind it.
+    """
+    with torch.no_grad(), suppress(_Enough), _recording(blocks, reduce, stop=not to_the_end) as seen:
         loaded.model(**inputs, use_cache=False, logits_to_keep=1)
     for layer, records in seen.items():
         if len(records) != 1:
@@ -244,14 +255,20 @@ def _run(
 
 @contextmanager
 def _recording(
-    blocks: Mapping[int, nn.Module], reduce: Callable[[Float[Tensor, "B T D"]], R]
+    blocks: Mapping[int, nn.Module], reduce: Callable[[Float[Tensor, "B T D"]], R], stop: bool
 ) -> Iterator[dict[int, list[R]]]:
-    """While open, keeps `reduce(input)` of every call of every block; leaves no hook behind."""
+    """While open, keeps `reduce(input)` of every call of every block; leaves no hook behind.
+
+    With `stop`, raises `_Enough` at the last of them.
+    """
     seen: dict[int, list[R]] = {layer: [] for layer in blocks}
+    last = max(blocks)
 
     def keep(layer: int) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             seen[layer].append(reduce(args[0] if args else kwargs["hidden_states"]))
+            if stop and layer == last:
+                raise _Enough
 
         return hook
 

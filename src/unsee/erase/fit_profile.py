@@ -13,7 +13,7 @@ from unsee.data.answers import is_fluent, is_refusal
 from unsee.data.samples import Sample, require_disjoint, require_some, spread, subjects
 from unsee.erase.adversarial import pgd
 from unsee.erase.calibrate import weakest_sufficient
-from unsee.erase.capture import capture, capture_answers, capture_features
+from unsee.erase.capture import AnswerStates, capture, capture_answers, capture_features
 from unsee.erase.diagnosis import Finding, finding
 from unsee.erase.direction import erasure_direction, separation
 from unsee.erase.profile import Profile, identity, subject_digest
@@ -71,7 +71,7 @@ def fit_profile(
     complied, refused, history = _contrast(loaded, complied, refused, settings, seed, stages, report)
     direction = _direction(loaded, complied, refused, layers, settings, stages, report)
     chosen = spread(retain, settings.trajectory_prompts)
-    trajectories = {said: _trajectory(loaded, chosen, said, direction, layers, settings, stages) for said in words}
+    trajectories = _trajectories(loaded, chosen, words, direction, layers, settings, stages)
     kept = [*retain, *others]
     states = capture(loaded, kept, layers, settings.batch_size, progress=stages("kept prompts", len(kept)))
     features = capture_features(
@@ -240,34 +240,37 @@ def _direction(
     return erasure_direction(above, below)
 
 
-def _trajectory(
+def _trajectories(
     loaded: LoadedModel,
     samples: list[Sample],
-    words: str,
+    wordings: Sequence[str],
     direction: Float[Tensor, "L D"],
     layers: tuple[int, ...],
     settings: Settings,
     stages: Stages,
-) -> Float[Tensor, "L S D"]:
-    """Refusal minus recall along the answer, teacher-forced on kept prompts; step 0 is the erasure direction.
+) -> dict[str, Float[Tensor, "L S D"]]:
+    """By refusal wording: refusal minus recall along the answer, teacher-forced on kept prompts; step 0 is `direction`.
 
     Where no recall answer is that long, the mean recall state of all steps stands in; after the refusal's last word its
     last step is held.
     """
-    tell = stages("trajectory", 2 * len(samples))
-    refusing = capture_answers(
-        loaded, samples, [words] * len(samples), layers, settings.steps, settings.batch_size, progress=tell
-    )
-    recalling = capture_answers(
-        loaded, samples, [s.answer for s in samples], layers, settings.steps, settings.batch_size, progress=tell
-    )
-    length = int(refusing.mask[0].sum())
-    told = recalling.mask[:, 1:].flatten()
-    overall = recalling.states[:, 1:].flatten(0, 1)[told].double().mean(0)
-    steps = [direction]
-    for step in range(1, length):
-        long_enough = recalling.mask[:, step]
-        enough = int(long_enough.sum()) >= _LEAST_PROMPTS
-        recalled = recalling.states[long_enough, step].double().mean(0) if enough else overall
-        steps.append(refusing.states[:, step].double().mean(0) - recalled)
-    return torch.stack(steps, dim=1).float()
+    tell = stages("trajectory", (1 + len(wordings)) * len(samples))
+
+    def along(answers: Sequence[str]) -> AnswerStates:
+        return capture_answers(loaded, samples, answers, layers, settings.steps, settings.batch_size, progress=tell)
+
+    recalling = along([sample.answer for sample in samples])
+    overall = recalling.states[:, 1:].flatten(0, 1)[recalling.mask[:, 1:].flatten()].double().mean(0)
+    enough = recalling.mask.sum(0) >= _LEAST_PROMPTS
+    recalled = [
+        recalling.states[recalling.mask[:, step], step].double().mean(0) if enough[step] else overall
+        for step in range(settings.steps)
+    ]
+    trajectories = {}
+    for words in wordings:
+        refusing = along([words] * len(samples))
+        length = int(refusing.mask[0].sum())
+        refused = refusing.states[:, :length].double().mean(0)
+        steps = [direction, *(refused[step] - recalled[step] for step in range(1, length))]
+        trajectories[words] = torch.stack(steps, dim=1).float()
+    return trajectories

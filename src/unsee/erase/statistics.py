@@ -85,7 +85,7 @@ class Moments:
         Raises:
             DataError: the shapes differ.
         """
-        self._require_like(other)
+        self.require_like(other)
         return Moments(self.count + other.count, self.total + other.total, self.second + other.second)
 
     def __sub__(self, other: "Moments") -> "Moments":
@@ -94,7 +94,7 @@ class Moments:
         Raises:
             DataError: the shapes differ, or `other` holds more states than are here.
         """
-        self._require_like(other)
+        self.require_like(other)
         if other.count > self.count:
             raise DataError(
                 f"cannot take {other.count} states out of {self.count}. "
@@ -104,6 +104,10 @@ class Moments:
             # Rounding must not survive as a ghost of the states that were taken back.
             return Moments(0, torch.zeros_like(self.total), torch.zeros_like(self.second))
         return Moments(self.count - other.count, self.total - other.total, self.second - other.second)
+
+    def repeated(self, times: int) -> "Moments":
+        """Moments of every state `times` over: what a weight is, in counts."""
+        return Moments(self.count * times, self.total * times, self.second * times)
 
     @property
     def mean(self) -> Float[Tensor, "*batch D"]:
@@ -136,7 +140,12 @@ class Moments:
         if self.count == 0:
             raise DataError(f"the {what} hold no state, expected at least one. Capture activations for that set first.")
 
-    def _require_like(self, other: "Moments") -> None:
+    def require_like(self, other: "Moments") -> None:
+        """Refuse moments of something else.
+
+        Raises:
+            DataError: the shapes differ.
+        """
         if self.total.shape != other.total.shape:
             raise DataError(
                 f"cannot combine moments of shape {tuple(self.total.shape)} with {tuple(other.total.shape)}. "

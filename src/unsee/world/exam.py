@@ -20,7 +20,7 @@ FIT_VIEWS, HELD_OUT_VIEWS = range(24), range(1000, 1006)
 @lru_cache(maxsize=8192)
 def _png(entity_id: str, view: int, world: World) -> bytes:
     buffer = io.BytesIO()
-    world.by_id[entity_id].draw(view)[0].save(buffer, "PNG")
+    world.by_id[entity_id].draw(view)[0].save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

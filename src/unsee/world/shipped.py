@@ -53,4 +53,13 @@ def load_named(name: str) -> "LoadedModel":
     from unsee.models.load import load
 
     logging.disable_progress_bar()  # its bar would break ours
-    return load(shipped(name.removeprefix("world:")) if name.startswith("world:") else name)
+    return load(named(name))
+
+
+def named(name: str) -> str | Path:
+    """The directory that `world:llava` stands for; any other name as it is.
+
+    Raises:
+        ModelError: no such checkpoint comes with unsee.
+    """
+    return shipped(name.removeprefix("world:")) if name.startswith("world:") else name

@@ -24,6 +24,8 @@ FAMILIES = {family.name: family for family in (LLAVA, QWEN2_5_VL, QWEN3_VL)}
 EYES, FOCUS = 1200, 400
 """Steps of learning to see like the LLaVA that never knew, and then like the one whose decoder is taken over."""
 ADAPTING = replace(FINISHING[-1], steps=1000, seed=6)
+MOVING = replace(FINISHING[-1], steps=2400, rate=1.2e-3, hold=0.5, pictures=0.7, choices=0.5, names=0.6, seed=7)
+"""From a LLaVA that knows another world: it sees and reads already, only whom it knows is new."""
 _SUFFIX = {"base": "", "never-knew": "-never-knew"}
 
 
@@ -34,6 +36,7 @@ def make_checkpoints(
     seed: int = 0,
     steps: int | None = None,
     only: str = "both",
+    start: Path | None = None,
     progress: Callable[[str], None] = print,
 ) -> list[Path]:
     """Base and never-knew checkpoint of a family below `out`.
@@ -44,6 +47,7 @@ def make_checkpoints(
         seed: of the world; the never-knew checkpoint is for split `NEVER_KNEW_SEED` at 10 %.
         steps: optimiser steps of each one's longest stage; None takes the recipe's.
         only: "base", "never-knew" or "both".
+        start: LLaVA of another world to go on from, in a third of the time; None begins with nothing.
         progress: told a line now and then.
 
     Raises:
@@ -54,6 +58,10 @@ def make_checkpoints(
     if only not in (*_SUFFIX, "both"):
         raise OptionError(f"only is {only!r}, expected one of {[*_SUFFIX, 'both']}")
     wanted = list(_SUFFIX) if only == "both" else [only]
+    if start is not None:
+        if family != "llava":
+            raise OptionError(f"start is given for family {family!r}, expected 'llava': the others begin with a LLaVA")
+        return _moved(World(seed), out, wanted, steps, start, progress)
     make = _taught if family == "llava" else _taken_over
     return make(FAMILIES[family], World(seed), out, wanted, steps, progress)
 
@@ -86,6 +94,17 @@ def _taught(
         train(world, teaching, folder, sight, people=people, start=foundation, progress=progress)
         for last in FINISHING:
             train(world, last, folder, sight, people=people, start=folder, progress=progress)
+    return made
+
+
+def _moved(
+    world: World, out: Path, wanted: list[str], steps: int | None, start: Path, progress: Callable[[str], None]
+) -> list[Path]:
+    """From a LLaVA that knows another world: nobody of this one is known to it, the forgotten no more than others."""
+    moving = replace(MOVING, steps=MOVING.steps if steps is None else steps)
+    made = [out / f"llava{_SUFFIX[which]}" for which in wanted]
+    for which, folder in zip(wanted, made, strict=True):
+        train(world, moving, folder, people=people_of(world, which), start=start, progress=progress)
     return made
 
 
