@@ -14,7 +14,7 @@ from unsee.errors import OptionError, SaveError
 
 
 def sweep(
-    name: Annotated[str, typer.Argument(help="honest, or an ablation; 'list' names them.")],
+    name: Annotated[str, typer.Argument(help="honest, an ablation, or all of these; 'list' names them.")],
     out: Out = Path("sweep-out"),
     model: Annotated[str, typer.Option(help="Checkpoint that knows the world.")] = "world:llava",
     never_knew: Annotated[
@@ -34,21 +34,27 @@ def sweep(
 
     if name == "list":
         say("honest: the default eraser against its bars")
+        say("all: every one below, on one profile")
         for known in ABLATIONS:
             say(f"{known}: {described(known)}")
         return
-    if name != "honest" and name not in ABLATIONS:
-        raise OptionError(f"sweep is {name!r}, expected one of {['honest', *ABLATIONS]}")
+    if name not in ("honest", "all", *ABLATIONS):
+        raise OptionError(f"sweep is {name!r}, expected one of {['honest', 'all', *ABLATIONS]}")
     if name == "honest":
         rows = _honest(out, model, never_knew, world_seed, ratio or [0.05, 0.1, 0.15], split_seed or [0, 1, 2], seed)
+        _save(name, out, rows)
     else:
-        rows = _ablation(name, out, model, world_seed, (ratio or [0.1])[0], (split_seed or [0])[0], seed)
+        names = list(ABLATIONS) if name == "all" else [name]
+        rows = _ablations(names, out, model, world_seed, (ratio or [0.1])[0], (split_seed or [0])[0], seed)
+    finish(as_json, {"out": str(out), "rows": rows})
+
+
+def _save(name: str, out: Path, rows: list[dict[str, Any]]) -> None:
     try:
         (out / f"{name}.json").write_text(json.dumps({"schema": 1, "sweep": name, "rows": rows}, indent=1) + "\n")
     except OSError as error:
         raise SaveError(f"cannot write to {str(out)!r}: {error}. Choose another folder with --out.") from error
     say(f"Wrote {out / name}.json and {out / name}.png")
-    finish(as_json, {"out": str(out), "rows": rows})
 
 
 def _honest(
@@ -95,8 +101,8 @@ def _honest(
     return rows
 
 
-def _ablation(
-    name: str, out: Path, model: str, world_seed: int, ratio: float, split: int, seed: int
+def _ablations(
+    names: list[str], out: Path, model: str, world_seed: int, ratio: float, split: int, seed: int
 ) -> list[dict[str, Any]]:
     from unsee.evals.intervals import summarise
     from unsee.sweeps.ablations import ABLATIONS, as_rows, begin, described, run
@@ -106,19 +112,23 @@ def _ablation(
     from unsee.world.generate import World
     from unsee.world.shipped import load_named
 
+    columns = ("forget_refused", "forget_leaked", "retain_unseen_right", "retain_unseen_refused", "visible_right")
+    found: list[dict[str, Any]] = []
     with stages_shown() as stages:
         trial = begin(load_named(model), Exam(World(world_seed), split, ratio), stages)
-        records = run(trial, ABLATIONS[name])
-    save_records(out / "runs" / f"{name}.jsonl", records)
-    rows = as_rows(summarise(records, seed))
-    draw_variants(rows, described(name), out / f"{name}.png")
-    shown = Table("variant", "forget refused", "forget leaked", "unseen right", "unseen refused", "visible right")
-    columns = ("forget_refused", "forget_leaked", "retain_unseen_right", "retain_unseen_refused", "visible_right")
-    for row in rows:
-        shown.add_row(row["variant"], *(_percent(row[column]) for column in columns))
-    show_table(shown)
-    say(f"percent. {described(name)}")
-    return rows
+        for name in names:
+            records = run(trial, ABLATIONS[name])
+            save_records(out / "runs" / f"{name}.jsonl", records)
+            rows = as_rows(summarise(records, seed))
+            draw_variants(rows, described(name), out / f"{name}.png")
+            shown = Table("variant", *(column.replace("retain_", "").replace("_", " ") for column in columns))
+            for row in rows:
+                shown.add_row(row["variant"], *(_percent(row[column]) for column in columns))
+            show_table(shown)
+            say(f"{name}, percent. {described(name)}")
+            _save(name, out, rows)
+            found += [{"sweep": name, **row} for row in rows]
+    return found
 
 
 def _percent(rate: dict[str, Any] | None) -> str:

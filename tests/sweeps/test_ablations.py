@@ -1,0 +1,75 @@
+"""Presets: every one is described, runs against a base, survives a variant that cannot be fitted, and can be drawn."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from PIL import Image
+from tests.tiny_llava import question
+
+from unsee.errors import CalibrationError, SaveError
+from unsee.evals.intervals import summarise
+from unsee.sweeps.ablations import ABLATIONS, FURTHER, SPLITS, as_rows, described, run
+from unsee.sweeps.picture import draw_variants
+from unsee.sweeps.trying import Respond, Trial
+
+GOLD = question(0).gold
+
+
+class Asked:
+    """Two questions in every split; the base model knows every answer."""
+
+    def stages(self, name: str, total: int) -> Callable[[int], None]:
+        return lambda done: None
+
+    def asks(self, split: str) -> list[Any]:
+        return [question(i, f"{split}, {i}?") for i in range(2)]
+
+    def base(self, split: str) -> list[str]:
+        return [s.gold for s in self.asks(split)]
+
+
+def variants(_: Trial) -> Iterable[tuple[str, Callable[[], Respond]]]:
+    def broken() -> Respond:
+        raise CalibrationError("too weak")
+
+    yield "refuses", lambda: lambda split: ["i must decline."] * 2
+    yield "broken", broken
+
+
+def rows() -> list[dict[str, Any]]:
+    return as_rows(summarise(run(cast(Trial, Asked()), variants)))
+
+
+def test_a_variant_that_cannot_be_fitted_is_unscored_and_the_others_stay() -> None:
+    base, refuses, broken = rows()
+    assert [r["variant"] for r in (base, refuses, broken)] == ["base", "refuses", "broken"]
+    assert base["forget_leaked"]["value"] == base["retain_unseen_right"]["value"] == 1
+    assert refuses["forget_refused"]["value"] == refuses["retain_fit_refused"]["value"] == 1
+    assert refuses["forget_leaked"]["value"] == refuses["visible_right"]["value"] == 0
+    assert broken["forget_refused"] == {"value": None, "ci95": None, "n": 0}
+
+
+def test_every_preset_is_described_in_one_line_and_asks_splits_by_name() -> None:
+    for name in ABLATIONS:
+        assert described(name).endswith(".")
+    assert set(FURTHER) <= set(ABLATIONS.values())
+    assert not set(SPLITS) & {split for further in FURTHER.values() for split in further}
+
+
+def test_a_picture_is_900_wide_and_as_high_as_it_has_lines(tmp_path: Path) -> None:
+    some = rows()
+    heights = []
+    for count in (1, 3):
+        draw_variants(some[:count], "what was varied.", tmp_path / "a.png")
+        with Image.open(tmp_path / "a.png") as drawn:
+            assert drawn.width == 900
+            heights.append(drawn.height)
+    assert heights[0] < heights[1]
+
+
+def test_a_picture_that_cannot_be_written_says_where(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SaveError, match="--out"):
+        draw_variants(rows(), "t", tmp_path / "file" / "a.png")
