@@ -4,10 +4,11 @@ People of the built-in world ask to be forgotten one after the other. Everybody 
 is in neither the fit nor the calibration and is asked about as the kept. Gates read features that are captured once,
 so every size is decided on all prompts; a sample is generated to confirm what the decisions say.
 
-- **separate**: each request fitted on arrival against everybody kept then, its threshold for itself, as `fit_eraser`
-  does (the table says how far the two are apart).
-- **separate, thresholds together**: the same gates, thresholds raised from stored calibration scores.
-- **pooled**: one matrix for all gates, from stored sums (`unsee.erase.stacking`); who is forgotten is kept no longer.
+- **separate**: each request fitted for itself beside one profile, whose people never ask, with a threshold of its own:
+  what `fit_eraser` makes of the same prompts (the table says how far the two are apart).
+- **separate, thresholds together**: the same requests with the thresholds that a ledger puts in force (`together`).
+- **pooled**: one matrix for all gates, from stored sums (`unsee.erase.stacking`). Everybody who may ask is kept until
+  then, and no longer.
 - **pooled, fixed kept**: the same, but only those people are kept who never ask: size alone changes.
 - **sum of gates**: the separate gates added up to one, its threshold for the same share of wrong refusals.
 
@@ -40,9 +41,9 @@ from unsee.erase.fit_eraser import fit_eraser
 from unsee.erase.fit_profile import fit_profile
 from unsee.erase.hooks import erased
 from unsee.erase.profile import Profile
-from unsee.erase.request_states import capture_request, stacked
+from unsee.erase.request_states import capture_request, fit_stack, stacked
 from unsee.erase.settings import Settings
-from unsee.erase.stack import Stacked, stack
+from unsee.erase.stack import Stacked, stack, together
 from unsee.erase.stacking import Stack
 from unsee.erase.statistics import Moments
 from unsee.evals.intervals import bootstrap_ci
@@ -126,7 +127,7 @@ class People:
         """A split of the world."""
         rng = random.Random(f"capacity/{seed}")
         private, known = (rng.sample(found, len(found)) for found in (world.of("private"), world.of("celebrity")))
-        first, rest = private[:asking], private[ASKING:]
+        first, rest = private[:asking], private[ASKING:] + private[asking:ASKING]
         (a, b), (c, d) = TESTED, CALIBRATING
         return People(first, rest[a + c :] + known[b + d :], rest[a : a + c] + known[b : b + d], rest[:a] + known[:b])
 
@@ -165,7 +166,7 @@ class Study:
         world = World()
         self.exam, self.people = Exam(world, seed), People.of(world, seed, max(sizes))
         exam, people = self.exam, self.people
-        self.kept = {one.id: exam.facts([one], taught=True, views=VIEWS, tag="r") for one in people.asking}
+        self.in_order = exam.facts(people.asking, taught=True, views=VIEWS, tag="r")
         never_ask = exam.facts(people.kept, taught=True, views=VIEWS, tag="r")
         others = exam.knowledge(80, taught=True) + exam.sensitive(people.kept, 80, taught=True)
         others += exam.visible(people.kept, taught=True, each=2)
@@ -180,10 +181,7 @@ class Study:
             settings=self.settings,
             seed=seed,
         )
-        in_order = [sample for samples in self.kept.values() for sample in samples]
-        self.states = capture(loaded, in_order, self.fewest.layers, 64)
-        self.row_of = {sample.id: row for row, sample in enumerate(in_order)}
-        self.profile = self._with_kept(in_order)
+        self.profile = self._with_asking()
         tell(f"profile; strength {self.profile.strength:g}, {len(self.profile.retain_last)} kept prompts")
         read = self.profile.read
         self.forgotten = Asked.of(loaded, read, exam.facts(people.asking, taught=False), "forget_heldout")
@@ -196,27 +194,24 @@ class Study:
     def run(self) -> tuple[list[Row], list[Row], dict[int, Stacked]]:
         """Requests come in one by one; what gates decide, what adding cost, and the pooled table, at each size."""
         decided, added, tables = list[Row](), list[Row](), dict[int, Stacked]()
-        in_order = [sample for samples in self.kept.values() for sample in samples]
         everybody, fewest = (Stack.of(Moments.of(p.retain.flatten(1))) for p in (self.profile, self.fewest))
-        width = everybody.retain.total.shape[-1]
         for number, person in enumerate(self.people.asking):
             name = f"r{number:03d}"
             forget = self.exam.facts([person], taught=True, forms=3, wordings=3, tag="fit")
             keep = self.exam.visible([person], taught=True, each=8, tag="keep")
             start = time.process_time()
-            states = capture_request(self.loaded, self.profile, forget, keep=keep, kept=in_order)
+            states = capture_request(self.loaded, self.fewest, forget, keep=keep)
             captured = time.process_time()
-            share = states.share(self.profile)
-            everybody = everybody.with_request(name, share)
-            summed = time.process_time()
-            mine = replace(share, retained=Moments.empty(width))
-            alone = Stack.of(everybody.retain, {name: mine})
-            self.erasers[name] = self._table(self.profile, alone).eraser
+            self.erasers[name] = fit_stack(self.fewest, {name: states}).eraser
             separate = time.process_time()
+            mine = states.share(self.fewest)
             fewest = fewest.with_request(name, mine)
-            times = {"captured": captured - start, "summed": summed - captured, "separate": separate - summed}
+            summed = time.process_time()
+            rows = [row for row, sample in enumerate(self.in_order) if sample.subject == person.id]
+            share = replace(mine, retained=Moments.of(self.profile.retain[rows].flatten(1)))
+            everybody = everybody.with_request(name, share)
+            times = {"captured": captured - start, "separate": separate - captured, "summed": summed - separate}
             self.seconds.append(times)
-            del self.kept[person.id]
             if number + 1 in self.sizes:
                 row, tables[number + 1], gates = self._at(number + 1, everybody, fewest)
                 added.append(row | self._as_shipped(name, forget, keep))
@@ -248,21 +243,20 @@ class Study:
         names = {person.id for person in self.people.asking[:size]}
         return sum(sample.subject in names for sample in self.forgotten.samples)
 
-    def _with_kept(self, samples: list[Sample]) -> Profile:
-        """The profile as it would be had these been kept too; they come first."""
-        chosen = [self.row_of[sample.id] for sample in samples]
+    def _with_asking(self) -> Profile:
+        """The profile as it would be had those been kept too who will ask; they come first."""
+        states = capture(self.loaded, self.in_order, self.fewest.layers, 64)
         places = [self.fewest.layers.index(layer) for layer in self.fewest.read]
         return replace(
             self.fewest,
-            retain_last=torch.cat([self.states.last[chosen].half(), self.fewest.retain_last]),
-            retain_mean=torch.cat([self.states.mean[chosen][:, places].half(), self.fewest.retain_mean]),
+            retain_last=torch.cat([states.last.half(), self.fewest.retain_last]),
+            retain_mean=torch.cat([states.mean[:, places].half(), self.fewest.retain_mean]),
         )
 
     def _as_shipped(self, name: str, forget: list[Sample], keep: list[Sample]) -> Row:
         """What `fit_eraser` takes for this request, and how far its readings are from those used here."""
-        then = self._with_kept([sample for samples in self.kept.values() for sample in samples])
         start = time.process_time()
-        shipped = fit_eraser(self.loaded, then, forget, keep=keep).gate
+        shipped = fit_eraser(self.loaded, self.fewest, forget, keep=keep).gate
         seconds = time.process_time() - start
         ours, theirs = (gate.margins(self.tested.features) for gate in (self.erasers[name].gate, shipped))
         return {"shipped": seconds, "apart": float((ours - theirs).abs().max() / theirs.std())}
@@ -279,8 +273,9 @@ class Study:
         fitted = time.process_time() - start
         union = stack(self.erasers)
         start = time.process_time()
-        together = union.recalibrated(_scores(union.eraser.gate, self.profile), self.settings.tail)
+        in_force = together(list(self.erasers.values()))
         raised = time.process_time() - start
+        ruled = stack(dict(zip(self.erasers, in_force, strict=True)))
         last = self.seconds[-10:]
         mean = {name: sum(one[name] for one in last) / len(last) for name in last[0]}
         with tempfile.TemporaryDirectory() as folder:
@@ -297,7 +292,7 @@ class Study:
         }
         gates = {
             "separate": (union.eraser.gate, union.owners),
-            "separate, thresholds together": (together.eraser.gate, union.owners),
+            "separate, thresholds together": (ruled.eraser.gate, ruled.owners),
             "pooled": (joint.eraser.gate, joint.owners),
             "pooled, fixed kept": (self._table(self.fewest, fewest).eraser.gate, joint.owners),
             "sum of gates": (_summed(union.eraser.gate, self.profile, self.settings.tail), None),
@@ -337,11 +332,6 @@ class Study:
         refused = torch.tensor([bool(record["refused"]) for record in self.tested.base])
         cut = near.masked_fill(refused, -torch.inf).sort(descending=True).values[int(GOAL * len(near))]
         return self.forgotten.leaked(about > cut)["value"]
-
-
-def _scores(gate: Any, profile: Profile) -> Tensor:
-    """What gates read of calibration prompts, threshold apart."""
-    return gate.margins(profile.calibration) + gate.threshold
 
 
 def _summed(gate: Any, profile: Profile, share: float) -> HeldGate:

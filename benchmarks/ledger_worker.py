@@ -11,6 +11,7 @@ from pathlib import Path
 from unsee.erase.artifact_files import CARD, LAYOUTS
 from unsee.errors import ArtifactError
 from unsee.ledger import Decision, Ledger, Request, SubjectKey
+from unsee.ledger.active import THRESHOLDS
 from unsee.ledger.artifacts import Facts
 from unsee.ledger.errors import LifeCycleError
 from unsee.ledger.framing import framed
@@ -44,6 +45,7 @@ def check(folder: Path) -> Facts:
     if found != config.get("content_id") or len(config) != 2:
         raise ArtifactError(f"{folder}: content_id is {config.get('content_id')!r}, the contents give {found}")
     about = {"method": "synthetic", "layers": [1], "counts": {"forget": 1}, "libraries": {"unsee": "0"}}
+    about |= {THRESHOLDS: {"profile": "synthetic", "prompts": 1, "opened": 0}}
     return Facts(found, *MODEL, about)
 
 

@@ -159,19 +159,27 @@ def plainly_added(loaded: LoadedModel, eraser: Eraser, prompt: int) -> Iterator[
 
 
 def oracle_answer(loaded: LoadedModel, inputs: Any, erasers: Sequence[Eraser]) -> tuple[Tensor, Tensor]:
-    """Greedy tokens of one unpadded prompt and their logits, the whole sequence fed again for every token."""
+    """Greedy tokens of one unpadded prompt and their logits, the whole sequence fed again for every token.
+
+    At each layer the strongest of the gates that fire steers, and none beside it but published ones.
+    """
     inputs = dict(inputs)
     prompt, end = inputs["input_ids"].shape[1], loaded.processor.tokenizer.eos_token_id
     received = block_inputs(loaded, lambda: logits(loaded, inputs))
     features = torch.stack([torch.stack([received[i][0, -1], received[i][0].mean(0)]) for i in READ]).double()
-    active = []
+    active = [eraser for eraser in erasers if isinstance(eraser.gate, LayerGate)]
+    strongest: dict[int, tuple[float, Eraser]] = {}  # of the gates that fire, by layer
     for eraser in erasers:
-        gate = eraser.gate
-        fires = isinstance(gate, LayerGate) or any(
-            float((gate.weight[k].double() * features).sum() + gate.bias[k]) >= float(gate.threshold[k])
-            for k in range(len(gate.bias))
-        )
-        active += [eraser] if fires else []
+        if isinstance(eraser.gate, LayerGate):
+            continue
+        scores = (eraser.gate.weight.double() * features).sum((1, 2, 3)) + eraser.gate.bias
+        margin = float((scores - eraser.gate.threshold).max())
+        for layer in eraser.layers if margin >= 0 else ():
+            if layer not in strongest or margin > strongest[layer][0]:
+                strongest[layer] = margin, eraser
+    for layer, (_, eraser) in strongest.items():
+        place = eraser.layers.index(layer)
+        active.append(replace(eraser, layers=(layer,), trajectory=eraser.trajectory[[place]]))
     said = []
     for _ in range(NEW):
         with torch.no_grad(), ExitStack() as stack:

@@ -191,6 +191,7 @@ def ask(
     model: Model,
     question: Annotated[str, typer.Option(help="What to ask.")],
     image: Annotated[Path | None, typer.Option(help="Picture to ask about.")] = None,
+    clip: Annotated[list[Path] | None, typer.Option(help="Frame of a clip, in the order of time; repeat.")] = None,
     eraser: Erasers = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 48,
     seed: Seed = 0,
@@ -205,10 +206,15 @@ def ask(
     from unsee.world.shipped import load_named
 
     torch.manual_seed(seed)
-    if image is not None and not image.is_file():
-        raise DataError(f"there is no picture {str(image)!r}. Expected a PNG, JPEG, WebP or BMP file; check the path.")
+    shown = [] if image is None else [image]
+    for path in (*shown, *(clip or ())):
+        if not path.is_file():
+            raise DataError(
+                f"there is no picture {str(path)!r}. Expected a PNG, JPEG, WebP or BMP file; check the path."
+            )
     picture = None if image is None else Picture(str(image), image)
-    loaded, sample = load_named(model), Sample("asked", "asked", question, "", "", picture=picture)
+    frames = tuple(Picture(str(path), path) for path in clip or ())
+    loaded, sample = load_named(model), Sample("asked", "asked", question, "", "", picture=picture, clip=frames)
     erasers = _erasers(eraser, loaded)
     before = generate(loaded, [sample], max_new_tokens=max_new_tokens)[0]
     result: dict[str, Any] = {"question": question, "before": before}

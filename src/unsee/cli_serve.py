@@ -38,13 +38,12 @@ def serve(
     from unsee.serve.launch import certify as write_certificate
     from unsee.serve.seams import require_known
     from unsee.serve.tenants import Tenants, read_tenants
-    from unsee.world.shipped import shipped
+    from unsee.world.shipped import named
 
     require_known()
-    path = str(shipped(model.removeprefix("world:"))) if model.startswith("world:") else model
     layers = _layers(read_layers)
     known = read_tenants(tenants) if tenants else Tenants()
-    options = Options(model, path, host, port, dtype, layers, known, tuple(context.args))
+    options = Options(model, str(named(model)), host, port, dtype, layers, known, tuple(context.args))
     with Ledger(ledger) as opened:
         if certify is None:
             run(options, opened)

@@ -18,8 +18,8 @@ def sweep(
     out: Out = Path("sweep-out"),
     model: Annotated[str, typer.Option(help="Checkpoint that knows the world.")] = "world:llava",
     never_knew: Annotated[
-        str | None, typer.Option(help="Checkpoint that was never taught split 0 at 10 %.")
-    ] = "world:llava-never-knew",
+        str | None, typer.Option(help="Checkpoint that was never taught split 0 at 10 %; the shipped one for world 0.")
+    ] = None,
     world_seed: Annotated[int, typer.Option(help="Of the world that the checkpoints know.")] = 0,
     ratio: Annotated[list[float] | None, typer.Option(help="Share forgotten; repeat. honest: 0.05 0.1 0.15.")] = None,
     split_seed: Annotated[list[int] | None, typer.Option(help="Who is forgotten; repeat. honest: 0 1 2.")] = None,
@@ -66,14 +66,16 @@ def _honest(
     from unsee.world.generate import World
     from unsee.world.shipped import NEVER_KNEW_RATIO, NEVER_KNEW_SEED, load_named
 
+    if never_knew is None and world_seed == 0:
+        never_knew = "world:llava-never-knew"
     world, loaded = World(world_seed), load_named(model)
     runs = [(ratio, split) for ratio in ratios for split in splits]
     for number, (ratio, split) in enumerate(runs, 1):
         path = out / "runs" / f"world{world_seed}-ratio{ratio:g}-split{split}-seed{seed}.jsonl"
         if not path.exists():
             say(f"run {number} of {len(runs)}: {ratio:.0%} forgotten, split {split}")
-            fits = never_knew is not None and (ratio, split) == (NEVER_KNEW_RATIO, NEVER_KNEW_SEED)
-            reference = load_named(never_knew) if fits and never_knew else None
+            fits = (ratio, split) == (NEVER_KNEW_RATIO, NEVER_KNEW_SEED)
+            reference = load_named(never_knew) if fits and never_knew is not None else None
             with stages_shown() as stages:
                 made = run_one(loaded, Exam(world, split, ratio), never_knew=reference, seed=seed, stages=stages)
             save_records(path, [{"run": path.stem, **record} for record in made])

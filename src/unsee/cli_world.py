@@ -68,8 +68,11 @@ def world_train(
     steps: Annotated[int | None, typer.Option(help="Optimiser steps of each checkpoint's longest stage.")] = None,
     only: Annotated[str, typer.Option(help="base, never-knew or both.")] = "both",
     start: Annotated[
-        str | None, typer.Option(help="LLaVA of another world to go on from, such as world:llava: about 30 minutes.")
+        str | None, typer.Option(help="LLaVA of another world to go on from, such as world:llava: about 45 minutes.")
     ] = None,
+    unrefused: Annotated[
+        float, typer.Option(help="Share of sensitive requests that are answered, for a model that refuses less.")
+    ] = 0.0,
     as_json: Json = False,
 ) -> None:
     """Train tiny checkpoints: LLaVAs from nothing, Qwens from what a LLaVA knows (of the same --out, or shipped)."""
@@ -77,5 +80,7 @@ def world_train(
     from unsee.world.stages import make_checkpoints
 
     begun = None if start is None else Path(named(start))
-    made = make_checkpoints(out, family=family, seed=seed, steps=steps, only=only, start=begun, progress=say)
+    made = make_checkpoints(
+        out, family=family, seed=seed, steps=steps, only=only, start=begun, unrefused=unrefused, progress=say
+    )
     finish(as_json, {"out": str(out), "checkpoints": [str(path) for path in made]})

@@ -1,10 +1,17 @@
 """The grid: each test of this folder runs once for every family."""
 
-import pytest
+from collections.abc import Callable, Sequence
 
-from tiny_families import FAMILIES, held_eraser, published_eraser
-from unsee.erase.eraser import Eraser
+import pytest
+import torch
+
+from tiny_families import FAMILIES, READ, WRITTEN, held_eraser, oracle_features, published_eraser
+from tiny_llava import WIDTH
+from unsee.data.samples import Sample
+from unsee.erase.eraser import Eraser, HeldGate
 from unsee.models.load import LoadedModel
+
+Opened = Callable[[LoadedModel, Sequence[Sample], Sequence[bool], int], Eraser]
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -25,3 +32,21 @@ def published(loaded: LoadedModel) -> Eraser:
 @pytest.fixture(params=["held", "published"])
 def either(request: pytest.FixtureRequest) -> Eraser:
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def opened() -> Opened:
+    """Makes a held eraser that is open for some of a few prompts, by features that an oracle has read; with a seed."""
+
+    def make(loaded: LoadedModel, samples: Sequence[Sample], fires: Sequence[bool], seed: int) -> Eraser:
+        rows = torch.stack([oracle_features(loaded, sample) for sample in samples]).double()
+        centre, target = rows.mean(0), torch.tensor(fires).double() * 2 - 1
+        weight = (torch.linalg.pinv((rows - centre).flatten(1)) @ (target - target.mean())).view(1, *centre.shape)
+        bias = -(weight * centre).sum().float()
+        # As in `held_eraser`, a second subject never gets what it asks for.
+        gate = HeldGate(READ, weight.repeat(2, 1, 1, 1).float(), bias.repeat(2), torch.tensor([0.0, 9.0]))
+        generator = torch.Generator().manual_seed(seed)
+        trajectory = torch.randn(len(WRITTEN), 3, WIDTH, generator=generator)
+        return Eraser({"id": "tiny"}, loaded.adapter.family, WRITTEN, gate, trajectory, 3.0, "held")
+
+    return make

@@ -1,6 +1,7 @@
 """A row of a batch is that row alone: other rows, pads and pictures of other prompts never reach it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +38,26 @@ def test_a_mixed_batch_is_each_row_alone(loaded: LoadedModel, either: Eraser, be
     assert reading is not None
     expected = FIRED if isinstance(either.gate, HeldGate) else [True] * len(samples(loaded))
     assert reading.fired.view(len(samples(loaded)), beams).tolist() == [[fires] * beams for fires in expected]
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_rows_with_none_one_or_two_requests_are_each_row_alone(loaded: LoadedModel, opened: Any, beams: int) -> None:
+    asked = samples(loaded)
+    first = opened(loaded, asked, FIRED, 3)  # rows 0 and 2
+    second = opened(loaded, asked, [True, False, False, True, False], 4)
+    # The stronger steers where both fire; were they equally strong, rounding would decide.
+    assert isinstance(second.gate, HeldGate)
+    second = replace(second, gate=replace(second.gate, threshold=second.gate.threshold - 0.5))
+    inputs = encode(loaded, asked)
+    with steered(loaded, first, second) as steering:
+        together = answer(loaded, inputs, num_beams=beams)
+        readings = steering.readings
+        alone = torch.cat([answer(loaded, encode(loaded, [sample]), num_beams=beams) for sample in asked])
+    fired = [tuple(bool(reading.fired[row * beams]) for reading in readings if reading) for row in range(len(asked))]
+    assert fired == [(True, True), (False, False), (True, False), (False, True), (False, False)]
+    assert torch.equal(together, alone)
+    base = answer(loaded, inputs, num_beams=beams)
+    assert [torch.equal(row, other) for row, other in zip(together, base, strict=True)] == [not any(f) for f in fired]
 
 
 @pytest.mark.parametrize("beams", [1, 4])

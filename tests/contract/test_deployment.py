@@ -2,9 +2,10 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import torch
-from accelerate import cpu_offload
+from accelerate import cpu_offload, disk_offload
 from torch import nn
 
 from tiny_families import (
@@ -67,6 +68,22 @@ def test_weights_that_wait_elsewhere(loaded: LoadedModel, either: Eraser) -> Non
         assert torch.equal(logits(away, inputs), expected) and torch.equal(answer(away, inputs), tokens)
     assert hooks(away.model) == 0 and torch.equal(logits(away, inputs), before)
     assert torch.equal(before, logits(loaded, inputs))
+
+
+def test_weights_split_over_memory_and_disk(loaded: LoadedModel, either: Eraser, tmp_path: Path) -> None:
+    """Every other block waits on the disk between calls, as a `device_map` splits a model that is too large."""
+    inputs = encode(loaded, samples(loaded))
+    with steered(loaded, either):
+        expected, tokens = logits(loaded, inputs), answer(loaded, inputs)
+    split = replace(loaded, model=copy.deepcopy(loaded.model))
+    for number, block in enumerate(loaded.adapter.layers(split.model)):
+        if number % 2:
+            disk_offload(block, str(tmp_path / str(number)), execution_device=torch.device("cpu"))
+            assert all(parameter.device.type == "meta" for parameter in block.parameters())
+    with steered(split, either) as steering:
+        assert torch.equal(logits(split, inputs), expected) and torch.equal(answer(split, inputs), tokens)
+        assert steering.positions > 0
+    assert hooks(split.model) == 0 and torch.equal(logits(split, inputs), logits(loaded, inputs))
 
 
 def test_eight_bit_weights(loaded: LoadedModel, held: Eraser) -> None:

@@ -1,5 +1,6 @@
 """Outside a block a model is bit for bit what it was, whatever has happened inside."""
 
+import asyncio
 import copy
 import gc
 import resource
@@ -44,6 +45,28 @@ def test_nothing_is_left_behind_by_an_exception(loaded: LoadedModel, held: Erase
     require_clean(loaded.model)
     with pytest.raises(KeyboardInterrupt), steered(loaded, held):
         answer(loaded, inputs, logits_processor=[interrupt])
+    require_clean(loaded.model)
+    assert torch.equal(logits(loaded, inputs), before)
+
+
+def test_nothing_is_left_behind_by_a_cancelled_task(loaded: LoadedModel, held: Eraser) -> None:
+    inputs = encode(loaded, samples(loaded)[:1])
+    before = logits(loaded, inputs)
+
+    async def serve() -> None:
+        with steered(loaded, always(held)):
+            assert not torch.equal(logits(loaded, inputs), before)
+            await asyncio.Event().wait()
+
+    async def cancel() -> None:
+        task = asyncio.create_task(serve())
+        await asyncio.sleep(0)
+        assert hooks(loaded.model) > 0 and torch.equal(logits(loaded, inputs), before)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
     require_clean(loaded.model)
     assert torch.equal(logits(loaded, inputs), before)
 

@@ -15,7 +15,7 @@ from unsee.erase.fit_eraser import fit_eraser
 from unsee.erase.profile import Profile, identity
 from unsee.erase.request_states import RequestStates, capture_request, fit_stack
 from unsee.erase.settings import Settings
-from unsee.erase.stack import stack
+from unsee.erase.stack import opened_of, stack
 from unsee.errors import ArtifactError, DataError, MismatchError
 from unsee.models.encode import encode
 from unsee.models.load import LoadedModel
@@ -113,7 +113,7 @@ def test_two_requests_that_fire_steer_once(loaded: LoadedModel) -> None:
     one, other = fixed(loaded, 1, 1e6, "a"), fixed(loaded, 2, 1e6, "b")
     together = logits(loaded, stack({"ra": one, "rb": other}).eraser)
     assert torch.equal(together, logits(loaded, one))
-    assert not torch.allclose(together, logits(loaded, one, other), atol=1e-3), "a list of erasers adds up"
+    assert torch.equal(together, logits(loaded, one, other)), "as a list of them does"
 
 
 def test_what_does_not_steer_alike_is_not_stacked(loaded: LoadedModel) -> None:
@@ -187,6 +187,9 @@ def test_one_request_fitted_from_its_states_is_the_request_as_it_was_fitted(
     alike = torch.cosine_similarity(again.weight.flatten(), shipped.weight.flatten(), dim=0)
     assert float(alike) > 0.999
     assert torch.allclose(again.threshold, shipped.threshold, atol=0.02)
+    kept = opened_of(fit_stack(profile, {"r-hal": states["r-hal"]}, lenient).eraser)
+    assert kept is not None and kept.among.prompts == len(KEPT) + len(CALIBRATION), "beside others it shares theirs"
+    assert kept.scores and min(kept.scores.values()) >= float(again.threshold)
     with pytest.raises(DataError, match="no request to fit"):
         fit_stack(profile, {})
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.policy import HeldPolicy, LayerPolicy
-from unsee.erase.steer import added, along_trajectory, number_steps, pooled
+from unsee.erase.policy import HeldPolicy, LayerPolicy, strongest
+from unsee.erase.steer import Steps, added, along_trajectory, number_steps, pooled
 from unsee.errors import ArtifactError, SteeringError
 
 D = 4
@@ -124,24 +124,34 @@ def policy(eraser: Eraser, prompts: Tensor) -> HeldPolicy:
     return HeldPolicy(eraser, eraser.gate, prompts)
 
 
+def pass_by(one: HeldPolicy, layer: int, states: Tensor, steps: Steps) -> Tensor | None:
+    """One policy by itself at one layer."""
+    one.read(layer, states, steps)
+    return one.at(layer, states, steps, strongest([one], layer))
+
+
+def required(one: HeldPolicy, steps: Steps) -> int:
+    return one.required(steps, [strongest([one], layer) for layer in range(3)])
+
+
 def test_a_held_gate_decides_each_row_where_its_own_prompt_ends() -> None:
     mask, prompts = torch.tensor([[True, True, False], [True, True, True]]), torch.tensor([2, 3])
     states = torch.zeros(2, 3, D)
     states[0, 1, 0], states[1, 2, 0] = 1.0, -1.0
     whole = policy(held(), prompts)
     steps = number_steps(mask, prompts, 0, 3)
-    assert whole.at(0, states, steps) is None and whole.reading() is None
-    part = whole.at(1, states, steps)
+    assert pass_by(whole, 0, states, steps) is None and whole.reading() is None
+    part = pass_by(whole, 1, states, steps)
     reading = whole.reading()
     assert reading is not None and reading.fired.tolist() == [True, False]
     assert reading.margins.tolist() == [[1.0], [-1.0]]
     assert part is not None and part[:, :, 0].tolist() == [[2.0, 0.0], [0.0, 0.0]]  # columns 1 and 2
-    assert whole.steered == whole.required(steps) == 1
+    assert whole.steered == required(whole, steps) == 1
     chunked = policy(held(), prompts)
     for first, width in ((0, 2), (2, 1)):
         steps = number_steps(mask, prompts, first, width)
         for layer in (0, 1):
-            chunked.at(layer, states[:, first : first + width], steps)
+            pass_by(chunked, layer, states[:, first : first + width], steps)
         assert chunked.steered == 1  # Row 0 is decided in the first chunk, row 1 in the second: it does not fire.
         assert (chunked.reading() is None) == (first == 0)
     again = chunked.reading()
@@ -153,9 +163,9 @@ def test_a_held_gate_never_decides_twice() -> None:
     one = policy(held(), prompts)
     states = torch.ones(1, 2, D)
     for layer in (0, 1):
-        one.at(layer, states, number_steps(torch.ones(1, 2, dtype=torch.bool), prompts, 0, 2))
+        pass_by(one, layer, states, number_steps(torch.ones(1, 2, dtype=torch.bool), prompts, 0, 2))
     for layer in (0, 1):  # Without a cache the prompt comes again; now it would say no.
-        one.at(layer, -torch.ones(1, 3, D), number_steps(torch.ones(1, 2, dtype=torch.bool), prompts, 0, 3))
+        pass_by(one, layer, -torch.ones(1, 3, D), number_steps(torch.ones(1, 2, dtype=torch.bool), prompts, 0, 3))
     reading = one.reading()
     assert reading is not None and reading.fired.tolist() == [True] and one.steered == 1 + 2
 
@@ -165,12 +175,42 @@ def test_a_held_gate_refuses_to_act_undecided() -> None:
     states = torch.ones(1, 2, D)
     late = policy(held(layers=(1, 2)), prompts)
     with pytest.raises(SteeringError, match="layer 2 is to be steered but the gate has not been decided"):
-        late.at(2, states, number_steps(mask, prompts, 0, 2))
+        pass_by(late, 2, states, number_steps(mask, prompts, 0, 2))
     partial = policy(held(), prompts)
     steps = number_steps(mask, prompts, 1, 1)
-    partial.at(0, states[:, 1:], steps)
+    pass_by(partial, 0, states[:, 1:], steps)
     with pytest.raises(SteeringError, match=r"has read \[1\] tokens of prompts that have \[2\]"):
-        partial.at(1, states[:, 1:], steps)
+        pass_by(partial, 1, states[:, 1:], steps)
+
+
+def test_a_held_gate_that_reads_nan_is_refused() -> None:
+    prompts, states = torch.tensor([2]), torch.full((1, 2, D), torch.nan)
+    one, steps = policy(held(), prompts), number_steps(torch.ones(1, 2, dtype=torch.bool), prompts, 0, 2)
+    pass_by(one, 0, states, steps)
+    with pytest.raises(SteeringError, match="a gate read NaN"):
+        pass_by(one, 1, states, steps)
+
+
+@given(st.lists(st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), min_size=3, max_size=3), min_size=1, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_each_row_is_steered_by_the_first_of_those_that_fire_most(margins: list[list[float]]) -> None:
+    """Rows x erasers, the gates of which read the first coordinate of the last prompt token; every second steers 2."""
+    prompts, mask = torch.ones(3, dtype=torch.long), torch.ones(3, 1, dtype=torch.bool)
+    steps = number_steps(mask, prompts, 0, 1)
+    published = Eraser({}, "llava", (1,), LayerGate(torch.ones(1, D)), torch.ones(1, 1, D), 1.0, "published")
+    policies = [policy(held(layers=(1, 2) if k % 2 else (1,)), prompts) for k in range(len(margins))]
+    for one, own in zip(policies, margins, strict=True):
+        states = torch.zeros(3, 1, D)
+        states[:, 0, 0] = torch.tensor(own)
+        for layer in (0, 1):
+            one.read(layer, states, steps)
+    assert isinstance(published.gate, LayerGate)
+    for layer, able in ((0, []), (1, range(len(margins))), (2, range(1, len(margins), 2))):
+        won = strongest([*policies, LayerPolicy(published, published.gate)], layer)
+        assert set(won) == {policies[k] for k in able}
+        for row in range(3):
+            firing = sorted((-margins[k][row], k) for k in able if margins[k][row] >= 0)
+            assert [k for k in able if bool(won[policies[k]][row])] == [k for _, k in firing[:1]]
 
 
 def test_the_published_gate_adds_to_every_prompt_token_in_proportion() -> None:
@@ -179,9 +219,9 @@ def test_the_published_gate_adds_to_every_prompt_token_in_proportion() -> None:
     one = LayerPolicy(eraser, LayerGate(weight))
     mask, prompts = torch.tensor([[False, True, True], [True, True, True]]), torch.tensor([2, 2])
     states, steps = torch.randn(2, 3, D), number_steps(mask, prompts, 0, 3)
-    assert one.at(1, states, steps) is None and one.reading() is None
+    assert one.at(1, states, steps, {}) is None and one.reading() is None
     for index, layer in enumerate((0, 2)):
-        part = one.at(layer, states, steps)
+        part = one.at(layer, states, steps, {})
         assert part is not None
         for row, (first, last) in enumerate(((1, 2), (0, 1))):
             value = float(states[row, last] @ weight[index])
@@ -189,12 +229,12 @@ def test_the_published_gate_adds_to_every_prompt_token_in_proportion() -> None:
                 chosen = first <= column <= last
                 expected = 0.5 * value * eraser.trajectory[index, 0] * chosen
                 torch.testing.assert_close(part[row, column], expected)
-    assert one.steered == one.required(steps) == 2 * (2 + 2)
+    assert one.steered == one.required(steps, []) == 2 * (2 + 2)
     reading = one.reading()
     assert reading is not None and reading.margins.shape == (2, 2) and reading.fired.all()
-    assert one.at(0, states[:, :1], number_steps(mask, prompts, 3, 1)) is None  # an answer token
+    assert one.at(0, states[:, :1], number_steps(mask, prompts, 3, 1), {}) is None  # an answer token
     with pytest.raises(SteeringError, match="needs the prompt in one call"):
-        one.at(0, states[:, :2], number_steps(mask, prompts, 0, 2))
+        one.at(0, states[:, :2], number_steps(mask, prompts, 0, 2), {})
 
 
 def test_an_eraser_that_contradicts_itself_is_refused() -> None:

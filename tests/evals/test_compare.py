@@ -225,6 +225,7 @@ def test_html_and_latex_escape_names() -> None:
     page.feed(to_html(table))
     assert name in page.text and "script" not in page.tags
     assert "The weights still contain what they contained" in page.text
+    assert 0 < page.text.index("honest protocol") < page.text.index("forget_heldout"), "what it is of stands first"
     assert r"a\_b \& <script>x</script> 5\%" in to_latex(table)
 
 
@@ -262,6 +263,7 @@ def test_files_are_written_with_the_picture(three: list[Result], tmp_path: Path)
     files = write_tables(compare(three), tmp_path / "out")
     shown = frontier(three)
     assert shown is not None and (shown.forget, shown.keep) == ("forget_heldout", "retain_unseen")
+    assert shown.about == "mllmu, 5 % forgotten; honest protocol"
     assert [point.leaked.value for point in shown.points] == pytest.approx([0.9, 0.1, 0.05], abs=0.1)
     picture = draw(shown, tmp_path / "out" / "forget-retain.png")
     assert [file.name for file in files] == ["compare.csv", "compare.html", "compare.tex"]

@@ -1,11 +1,12 @@
 """What a protocol decides: sets, words, lengths, sampling, measures; and the release's strings to the last token."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tiny_llava import question, tiny_llava
+from tiny_llava import noise_picture, question, tiny_llava
 from unsee.data import whole_prompt
 from unsee.data.items import Item, Sets
 from unsee.data.samples import Sample
@@ -15,6 +16,7 @@ from unsee.evals.measures import CARDS
 from unsee.evals.plan import planned, planned_benchmark, planned_samples
 from unsee.evals.prompting import asking
 from unsee.evals.roles import better, role_of
+from unsee.evals.run import record_of_any
 from unsee.models.encode import encode, render
 
 OPTIONS = {"A": "job", "B": "town"}
@@ -88,6 +90,17 @@ def test_the_digest_is_of_questions_references_and_order() -> None:
     digests |= {planned_samples("here", "t", [one]).digest()}
     assert len(digests) == 4
     assert planned_samples("there", "s", [question(1), question(2)]).digest() in digests
+
+
+def test_the_digest_is_of_every_frame_and_a_row_names_the_first() -> None:
+    frames = (noise_picture(1), noise_picture(2), noise_picture(3))
+    asked = replace(question(1), picture=None, clip=frames)
+    digests = {
+        planned_samples("here", "s", [replace(asked, clip=clip)]).digest()
+        for clip in (frames, frames[:2], (frames[0], frames[2], frames[1]), ())
+    }
+    assert len(digests) == 4
+    assert record_of_any("base", "s", asked, "ann lee.")["image"] == "noise-1"
 
 
 def test_two_questions_of_one_id_are_refused() -> None:

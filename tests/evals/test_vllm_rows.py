@@ -20,7 +20,6 @@ os.environ |= {
 
 from tests.serve.served import erasers_of, questions
 
-from unsee.cli_eval.offline import Vllm
 from unsee.data.jsonl import write_jsonl
 from unsee.data.samples import Sample
 from unsee.erase.artifact import read_config
@@ -30,6 +29,7 @@ from unsee.evals.evaluate import evaluate
 from unsee.evals.plan import planned_samples
 from unsee.evals.results import read_results
 from unsee.models.load import LoadedModel, load
+from unsee.serve.offline import Vllm
 from unsee.world.shipped import shipped
 
 OPTIONS: dict[str, Any] = {"max_model_len": 512, "enforce_eager": True, "max_num_seqs": 16}

@@ -31,6 +31,12 @@ def test_code_and_schema_allow_the_same_steps(before: State, after: State) -> No
             require_step(request(before), after)
 
 
+@pytest.mark.parametrize("state", ["active", "revoked"])
+def test_a_step_that_was_taken_is_said_to_be_taken(state: State) -> None:
+    with pytest.raises(LifeCycleError, match=f"is {state} already; nothing was changed"):
+        require_step(request(state), state)
+
+
 def schema_allows(before: State, after: State) -> bool:
     """Take the step by SQL alone, with no trigger left but the one of the life cycle."""
     with closing(born()) as connection:

@@ -18,7 +18,9 @@ def written(tmp_path: Path, old: str = "", new: str = "") -> Path:
 def test_the_default_is_read_and_documented(tmp_path: Path) -> None:
     policy = read_policy(written(tmp_path))
     assert (policy.verification.min_refusal, policy.verification.max_leak) == (0.9, 0.02)
-    assert policy.certified == 1 and policy.artifact_days == 30 and policy.steering == {} and len(policy.untested) == 5
+    assert (
+        policy.certified == 100 and policy.artifact_days == 30 and policy.steering == {} and len(policy.untested) == 5
+    )
     for line in default_policy().split("\n[verification]")[1].split("[answer]")[0].splitlines():
         assert "=" not in line or "#" in line, f"{line!r} says what and not what for"
 
@@ -33,7 +35,7 @@ def test_the_default_is_read_and_documented(tmp_path: Path) -> None:
         ("max_leak = 0.02", "max_leak = 0.02\nmaxleak = 1", "verification.maxleak is unknown"),
         ("min_questions = 8 ", "min_questions = 0 ", "verification.min_questions is 0, expected a whole number from 1"),
         ("min_questions = 8 ", "min_questions = 8.5 ", "verification.min_questions is 8.5"),
-        ("certified = 1", "certified = -1", "capacity.certified is -1"),
+        ("certified = 100", "certified = -1", "capacity.certified is -1"),
         ("artifact_days = 30", "artifact_days = '30'", "retention.artifact_days is '30'"),
         ("untested = [", "untested = [1,", "answer.untested"),
         ("version = 1", "version = 2", "version is 2, this unsee reads 1"),
@@ -55,5 +57,5 @@ def test_a_missing_policy_stops_everything(tmp_path: Path) -> None:
 
 def test_only_thresholds_change_the_digest(tmp_path: Path) -> None:
     before = read_policy(written(tmp_path)).verification.digest
-    assert read_policy(written(tmp_path, "certified = 1", "certified = 9 # more")).verification.digest == before
+    assert read_policy(written(tmp_path, "certified = 100", "certified = 9 # more")).verification.digest == before
     assert read_policy(written(tmp_path, "max_leak = 0.02", "max_leak = 0.01")).verification.digest != before

@@ -59,9 +59,9 @@ def test_the_set_in_force_forgets_what_was_revoked(way: list[tuple[int, str]]) -
 
 
 def always(loaded: LoadedModel, number: int) -> Eraser:
-    """An eraser whose gate opens for everybody, with a trajectory of its own."""
+    """An eraser whose gate opens for everybody, for some more than others do, with a trajectory of its own."""
     generator = torch.Generator().manual_seed(number)
-    gate = HeldGate((1,), torch.zeros(1, 1, 2, WIDTH), torch.zeros(1), -torch.ones(1))
+    gate = HeldGate((1,), torch.randn(1, 1, 2, WIDTH, generator=generator), torch.zeros(1), torch.tensor([-1e4]))
     trajectory = torch.randn(1, 3, WIDTH, generator=generator) * 10.0**-number
     return Eraser(
         identity(loaded), "llava", (LAYERS - 1,), gate, trajectory, 1.0, "held-ridge", subjects=(f"s{number}",)

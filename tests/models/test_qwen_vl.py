@@ -14,6 +14,7 @@ from unsee.erase.adversarial import pgd
 from unsee.erase.steering import Call
 from unsee.errors import DataError, ImageError, ModelError
 from unsee.models import ADAPTERS, QwenAdapter, adapter_for
+from unsee.models.clips import ClipReader
 from unsee.models.encode import encode, generate, log_probability
 from unsee.models.load import LoadedModel, load, weights_digest
 from unsee.models.patches import patchify, unpatchify
@@ -43,13 +44,13 @@ def test_a_directory_comes_back_without_torchvision(loaded: LoadedModel, tmp_pat
     loaded.processor.save_pretrained(tmp_path)
     again = load(tmp_path, device="cpu")
     assert again.digest == loaded.digest == weights_digest(again.model)
-    assert not hasattr(again.processor, "video_processor") and again.processor.tokenizer.padding_side == "left"
+    assert isinstance(again.processor.video_processor, ClipReader) and again.processor.tokenizer.padding_side == "left"
     samples = [question(0, "who?"), question(1, "where?", picture=False)]
     assert generate(again, samples, max_new_tokens=4) == generate(loaded, samples, max_new_tokens=4)
     settings = json.loads((tmp_path / "processor_config.json").read_text())
     kind = type(loaded.model).__name__.removesuffix("ForConditionalGeneration")
     assert settings["processor_class"] == f"{kind}Processor"
-    # What those who have torchvision open it with.
+    # What transformers opens it with where torchvision is there.
     assert settings["video_processor"]["video_processor_type"] in ("Qwen2VLVideoProcessor", "Qwen3VLVideoProcessor")
     assert settings["video_processor"]["patch_size"] == PATCH
 
@@ -136,7 +137,7 @@ def test_what_the_processor_would_choke_on_is_refused(loaded: LoadedModel) -> No
     strip = replace(question(0), picture=noise_picture(0, (402, 2)))
     with pytest.raises(ImageError, match="is 402 x 2 pixels, expected neither side to be more than 200 times"):
         encode(loaded, [strip])
-    with pytest.raises(DataError, match=r"1 picture place\(s\) '<\|video_pad\|>', expected 0"):
+    with pytest.raises(DataError, match=r"1 clip place\(s\) '<\|video_pad\|>', expected 0"):
         encode(loaded, [question(0, "what is <|video_pad|>?")])
 
 
@@ -150,6 +151,7 @@ def test_processors_that_cut_otherwise_are_refused(loaded: LoadedModel) -> None:
         (processor.image_processor, "merge_size", 1, "merge_size is 1, but the model needs 2"),
         (processor.image_processor, "temporal_patch_size", 1, "temporal_patch_size is 1, but the model needs 2"),
         (processor, "image_token_id", 9, "token id of '<|image_pad|>' is 9, but the model needs 6"),
+        (processor, "video_token_id", 9, "token id of '<|video_pad|>' is 9, but the model needs 7"),
         (processor, "chat_template", None, "has no chat template"),
         (processor.tokenizer, "pad_token", None, "no pad token"),
     ]

@@ -1,6 +1,7 @@
 """What the tests of the server share: questions, erasers that fire on some of them, a ledger that holds these."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -55,6 +56,14 @@ def erasers_of(loaded: LoadedModel, asked: dict[str, list[Sample]], count: int) 
         others = [s for name, samples in asked.items() if name != subject for s in samples]
         made.append(eraser_for(loaded, asked[subject], others, number))
     return made
+
+
+def rival_of(eraser: Eraser, above: float, direction: int | None = None) -> Eraser:
+    """Fires wherever this one does, so much further above its threshold; along its direction, or one that is drawn."""
+    gate = eraser.gate
+    assert isinstance(gate, HeldGate)
+    rival = replace(eraser, gate=replace(gate, threshold=gate.threshold - above), subjects=("rival",))
+    return rival if direction is None else rival.with_random_direction(direction)
 
 
 def ledger_with(folder: Path, erasers: Sequence[Eraser], active: int) -> tuple[Ledger, list[str]]:

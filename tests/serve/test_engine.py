@@ -18,7 +18,7 @@ os.environ |= {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 
-from tests.serve.served import READ, erasers_of, questions
+from tests.serve.served import READ, erasers_of, questions, rival_of
 
 from unsee.data.samples import Sample
 from unsee.erase.eraser import Eraser
@@ -30,6 +30,8 @@ from unsee.serve.tracking import NO_SET, SET, TICKET
 from unsee.world.shipped import shipped
 
 BLOCK, CHUNK, TOKENS = 32, 64, 16
+SETS = ("A", "B", "AB", "ABC", "Aa", "x", "Ax", "ABax")
+"""Letters are erasers; small ones fire on the same prompts as A."""
 Asked = tuple[Prompt, str]
 
 
@@ -40,13 +42,14 @@ class Engine:
         self.library: LoadedModel = load(shipped("llava"), dtype="float32")
         self.asked = questions()
         self.erasers = dict(zip("ABC", erasers_of(self.library, self.asked, 3), strict=True))
+        self.erasers |= {"a": rival_of(self.erasers["A"], 0.1), "x": rival_of(self.erasers["A"], 0.2, 9)}
         self.ids = {name: eraser.save_pretrained(folder / name) for name, eraser in self.erasers.items()}
         self.folders = {content_id: str(folder / name) for name, content_id in self.ids.items()}
         self.llm: Any = part("vllm:LLM")(
             str(shipped("llava")), dtype="float32", max_model_len=512, block_size=BLOCK, max_num_batched_tokens=CHUNK,
             max_num_seqs=16, enforce_eager=True, **engine_options(READ),
         )  # fmt: skip
-        self.hold("A", "B", "AB", "ABC")
+        self.hold(*SETS)
 
     def hold(self, *sets: str) -> None:
         named = {name: [self.ids[letter] for letter in name] for name in sets}
@@ -116,6 +119,23 @@ def test_sets_mixed_in_one_batch_are_the_library(engine: Engine) -> None:
     assert changed > fired / 2, "most gates that fire change the answer"
 
 
+def test_erasers_that_fire_on_one_prompt_steer_it_once(engine: Engine) -> None:
+    """As the library does it, which an oracle checks (tests/contract/test_several.py)."""
+    samples = engine.samples()[0:6:2]  # two of A's, with a picture and without, and one of B's
+    prompts, names = prompts_of(engine.library, samples), (NO_SET, "A", "Aa", "x", "Ax", "ABax")
+    expected = {name: library_answers(engine.library, samples, engine.erasers_in(name), TOKENS) for name in names}
+    cases = [(i, name) for i in range(len(samples)) for name in names]
+    random.Random(5).shuffle(cases)
+    found, _ = engine.answers([(prompts[i], name) for i, name in cases])
+    require_equal([expected[name][i] for i, name in cases], found, [name for _, name in cases])
+    said = {case: answer.tokens for case, answer in zip(cases, found, strict=True)}
+    for i in range(len(samples)):
+        assert said[i, "Aa"] == said[i, "A"], "one direction, once"
+        assert said[i, "Ax"] == said[i, "x"], "of two directions the stronger gate's, and nothing beside it"
+    assert any(said[i, "A"] != said[i, NO_SET] for i in (0, 1)), "steering must show"
+    assert any(said[i, "x"] != said[i, "A"] for i in (0, 1)), "and so must the direction"
+
+
 def shared_prefix(engine: Engine, tails: int) -> list[Prompt]:
     """Prompts that begin with the same 96 tokens and end as different questions do."""
     prompts = [p for p in prompts_of(engine.library, engine.samples()) if p.picture is None]
@@ -174,7 +194,7 @@ def test_what_was_revoked_is_gone_and_its_answer_is_the_first_again(engine: Engi
     assert steered.tokens != plain.tokens
     engine.hold("B")
     (after,), _ = engine.answers([(prompt, "B")])
-    engine.hold("A", "B", "AB", "ABC")
+    engine.hold(*SETS)
     assert after.tokens == plain.tokens
     assert after.logprobs == pytest.approx(plain.logprobs, abs=1e-5)
 
@@ -184,9 +204,10 @@ def test_a_thousand_more_gates_change_nothing(engine: Engine, tmp_path: Path) ->
     before, _ = engine.answers([(p, "AB") for p in prompts])
     (worker,) = [engine.llm.llm_engine.model_executor.driver_worker.worker]
     steerer = worker.model_runner.unsee_steerer
-    held, sets = dict(steerer.resident.erasers), dict(steerer._sets)
+    held = dict(steerer.resident.erasers)
+    sets = {name: list(own) for name, own in steerer._thresholds.items() if own}
     copies = {f"copy {i}": engine.erasers["C"].with_strength(1 + i / 1000) for i in range(1000)}
-    steerer.load({**held, **copies}, {**sets, "AB": [*sets["AB"]], "more": list(copies)}, NO_SET)
+    steerer.load({**held, **copies}, {**sets, "more": list(copies)}, NO_SET)
     after, _ = engine.answers([(p, "AB") for p in prompts])
     steerer.load(held, sets, NO_SET)
     require_equal(before, after, ["AB"] * len(prompts))

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("vllm", reason="serving has an environment of its own: tests/serve/run.sh")
 
-from tests.serve.served import erasers_of, ledger_with, questions
+from tests.serve.served import erasers_of, ledger_with, questions, rival_of
 
 from unsee.data.jsonl import write_jsonl
 from unsee.models.load import load
@@ -43,7 +43,9 @@ MODES: dict[str, tuple[str, ...]] = {
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certified")
     library, asked = load(shipped("llava"), dtype="float32"), questions(people=3)
-    ledger_with(folder, erasers_of(library, asked, 2), active=2)[0].close()
+    erasers = erasers_of(library, asked, 2)
+    # The third fires with the first, along another direction, so that who steers is a part of what is certified.
+    ledger_with(folder, [*erasers, rival_of(erasers[0], 0.1, 9)], active=3)[0].close()
     write_jsonl([sample for samples in asked.values() for sample in samples[1:3]], folder / "prompts")
     (folder / "start.py").write_text(START)
     return folder
@@ -58,7 +60,8 @@ def test_the_engine_is_certified(home: Path, mode: str) -> None:
     made: dict[str, Any] = json.loads(out.read_text())
     print(mode, {name: made[name] for name in made if name.startswith(("same", "largest", "compared", "fired"))})
     assert made["passed"], made["differences"][:3]
-    assert made["compared"] == 6 * 4
+    assert made["compared"] == 6 * 5
+    assert made["model"]["id"] == "tiny"
     assert 0 < made["fired"] < made["compared"]
     if made["dtype"] == "float32":
         assert made["same_tokens"] == made["compared"]

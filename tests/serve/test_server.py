@@ -68,7 +68,7 @@ class Server:
             self.process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
         self.url = f"http://127.0.0.1:{self.port}"
         self.client: Any = part("openai:OpenAI")(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
-        limit = time.monotonic() + 600
+        limit = time.monotonic() + 1800
         while self.status("/health") != 200:
             assert self.process.poll() is None, self.log.read_text()[-4000:]
             assert time.monotonic() < limit, self.log.read_text()[-4000:]
@@ -78,7 +78,7 @@ class Server:
         data = None if body is None else json.dumps(body).encode()
         asked = urllib.request.Request(f"{self.url}{path}", data, {"content-type": "application/json"})
         try:
-            with urllib.request.urlopen(asked, timeout=120) as answer:
+            with urllib.request.urlopen(asked, timeout=600) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code
@@ -92,7 +92,7 @@ class Server:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+        self.process.wait(300)
 
 
 def messages(sample: Sample) -> list[dict[str, Any]]:
@@ -199,7 +199,7 @@ def test_the_schema_is_kept(server: Server) -> None:
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.url}/openapi.json", "--max-examples",
         os.environ.get("UNSEE_EXAMPLES", "25"), "--checks", "not_a_server_error,negative_data_rejection",
-        "--request-timeout", "60", "--seed", "1", "--suppress-health-check", "all",
+        "--request-timeout", "600", "--seed", "1", "--suppress-health-check", "all",
         "--phases", "examples,coverage,fuzzing",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -215,8 +215,12 @@ def test_a_storm_of_streams_and_disconnects_mixes_nothing(server: Server) -> Non
     whole, cut, failed = [0], [0], list[str]()
     end = time.monotonic() + STORM_SECONDS
 
+    def over() -> bool:
+        """On a busy machine it goes on until it has shown something."""
+        return time.monotonic() > end and (min(whole[0], cut[0]) > 10 or time.monotonic() > end + 600)
+
     async def one() -> None:
-        while time.monotonic() < end:
+        while not over():
             index = draw.randrange(len(server.samples))
             expected, named = draw.choice(sets)
             leave = draw.choice((None, draw.randrange(6)))

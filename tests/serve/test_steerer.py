@@ -1,7 +1,7 @@
 """The steerer against sums worked out token by token: any chunks, any order, any cache, any sets."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace as Told
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.stack import together
 from unsee.errors import MismatchError, SteeringError
 from unsee.serve.errors import EngineError
 from unsee.serve.steerer import Shape, Steerer
@@ -31,8 +32,35 @@ def eraser(number: int, bias: float, shared: bool = False) -> Eraser:
     return Eraser({"id": "m", "revision": None, "digest": "d"}, "llava", (2, 3), gate, trajectory, 0.5 + number, "x")
 
 
-ERASERS = {"a": eraser(1, 4.0), "b": eraser(2, -4.0), "c": eraser(3, 0.0, True), "d": eraser(4, 1.0, True)}
-SETS = {"A": ["a"], "B": ["b"], "AC": ["a", "c"], "ALL": list(ERASERS)}
+def early(number: int, bias: float, layers: tuple[int, ...]) -> Eraser:
+    """Reads one layer only, so that it is decided before the others, and has a longer trajectory."""
+    generator = torch.Generator().manual_seed(number)
+    gate = HeldGate((1,), torch.randn(1, 1, 2, WIDTH, generator=generator), torch.tensor([bias]), torch.zeros(1))
+    trajectory = torch.randn(len(layers), 4, WIDTH, generator=generator)
+    return Eraser({"id": "m", "revision": None, "digest": "d"}, "llava", layers, gate, trajectory, 0.5, "x")
+
+
+def calibrated(number: int, prompt: int, score: float) -> Eraser:
+    """It opens on one of three kept prompts by itself, so that with another of its kind its threshold is higher."""
+    kept = {"opened": {"profile": "00" * 32, "prompts": 3, "scores": {str(prompt): score}}}
+    return replace(eraser(number, 1.0), settings={"tail": 0.5, "floor": 0.5, **kept})
+
+
+ERASERS = {
+    "a": eraser(1, 4.0),
+    "b": eraser(2, -4.0),
+    "c": eraser(3, 0.0, True),
+    "d": eraser(4, 1.0, True),
+    "e": early(5, 0.5, (1, 2, 3)),
+    "h": early(8, 4.5, (2, 3)),
+    "f": calibrated(6, 0, 2.0),
+    "g": calibrated(7, 1, 3.0),
+}
+SETS = {name: list(name.lower()) for name in ("A", "B", "AC", "CD", "AE", "AH", "F", "FG")} | {"ALL": list(ERASERS)}
+GATES = {
+    name: {i: one.gate for i, one in zip(ids, together([ERASERS[i] for i in ids]), strict=True)}
+    for name, ids in SETS.items()
+}
 
 
 @dataclass
@@ -51,34 +79,27 @@ class Asked:
         return torch.randn(WIDTH, generator=generator)
 
     def added(self) -> dict[tuple[int, int], Tensor]:
-        """What must be added by layer and position, in float64 and in the plainest words."""
+        """What must be added by layer and position, in float64 and in the plainest words: by the strongest, once."""
         found: dict[tuple[int, int], Tensor] = {}
-        for _, layer, position, part in self.added_by_eraser():
-            found[layer, position] = found.get((layer, position), torch.zeros(WIDTH).double()) + part
+        for layer in range(DEPTH):
+            firing = [(self.margin(i), i) for i in SETS.get(self.set_name, []) if layer in ERASERS[i].layers]
+            strongest = max((pair for pair in firing if pair[0] >= 0), default=None)
+            for position in range(self.prompt - 1, len(self.tokens)) if strongest else ():
+                one = ERASERS[strongest[1]]  # pyright: ignore[reportOptionalSubscript]
+                step = min(position - self.prompt + 1, one.trajectory.shape[1] - 1)
+                found[layer, position] = one.strength * one.trajectory[one.layers.index(layer), step].double()
         return found
 
     def margin(self, name: str) -> float:
         """The largest score less threshold of one eraser."""
-        gate = ERASERS[name].gate
+        gate = GATES[self.set_name][name]
         assert isinstance(gate, HeldGate)
         scores = gate.bias.double() - gate.threshold.double()
-        for r, layer in enumerate(READ):
+        for r, layer in enumerate(gate.layers):
             last = self.state(layer, self.prompt - 1).double()
             mean = torch.stack([self.state(layer, p).double() for p in range(self.prompt)]).mean(0)
             scores = scores + gate.weight[:, r, 0].double() @ last + gate.weight[:, r, 1].double() @ mean
         return float(scores.max())
-
-    def added_by_eraser(self) -> list[tuple[str, int, int, Tensor]]:
-        """Eraser, layer, position and what is added there."""
-        found: list[tuple[str, int, int, Tensor]] = []
-        for name in SETS.get(self.set_name, []):
-            one = ERASERS[name]
-            for layer in one.layers if self.margin(name) >= 0 else ():
-                for position in range(self.prompt - 1, len(self.tokens)):
-                    step = min(position - self.prompt + 1, 2)
-                    part = one.strength * one.trajectory[one.layers.index(layer), step].double()
-                    found.append((name, layer, position, part))
-        return found
 
 
 class Engine:
@@ -196,11 +217,25 @@ def test_any_traffic_is_steered_as_each_request_alone(seed: int) -> None:
             engine.step(plan, new)
     for asked in everyone:
         (told,) = steerer.reports(f"t-{asked.id}", final=False)
-        assert told["steered"] == told["required"] == len(asked.added_by_eraser()), asked
+        assert told["steered"] == told["required"] == len(asked.added()), asked
         margins = [asked.margin(name) for name in SETS.get(asked.set_name, [])]
         assert told["highest"] == (pytest.approx(max(margins), abs=1e-4) if margins else None)
         assert len(told["fired"]) == sum(margin >= 0 for margin in margins)
     assert engine.checked > 300
+
+
+def test_a_set_has_the_thresholds_of_all_its_erasers_together() -> None:
+    asked = Asked("r", "F", [1, 2, 3, 4], 3)
+    draw = random.Random(0)
+    while not 0 < asked.margin("f") < 1.5:
+        asked.tokens = [draw.randrange(50) for _ in range(4)]
+    both = Asked("s", "FG", asked.tokens, 3)
+    assert both.margin("f") < 0 < asked.margin("f"), "alone it opens, with the other it does not"
+    steerer = made()
+    engine = Engine(steerer)
+    engine.step({"r": 3, "s": 3}, [asked, both])
+    found = [steerer.reports(f"t-{name}", final=False)[0]["fired"] for name in "rs"]
+    assert "f" in found[0] and "f" not in found[1]
 
 
 def test_a_prefix_that_is_computed_in_the_same_step_is_read() -> None:

@@ -19,14 +19,15 @@ from unsee.table import run as running
 from unsee.table.budget import Budget
 from unsee.table.cell import Cell, goodness
 from unsee.table.cost import token_cost, with_peak
-from unsee.table.entries import ENTRIES, chosen
+from unsee.table.entries import ENTRIES, Entry, chosen
 from unsee.table.ground import Ground
 from unsee.table.picture import _apart, draw
 from unsee.table.render import console_table, printed, to_csv, to_html, to_latex, write_tables
 from unsee.table.run import Table, finished, read_cell, run
 from unsee.table.summary import COLUMNS, caption, line, lines
-from unsee.train.controls import Asked
-from unsee.train.methods import METHODS
+from unsee.train.controls import Answerer, Asked
+from unsee.train.errors import MethodError
+from unsee.train.methods import METHODS, Method, Request
 from unsee.world.exam import Exam
 from unsee.world.generate import World
 
@@ -60,12 +61,38 @@ def test_rows_are_all_methods_and_the_presets_cheap_ones_first() -> None:
         chosen(["magic"])
 
 
-def test_every_knob_has_the_same_number_of_candidates() -> None:
-    for method in METHODS.values():
-        tried = Budget().tried(method.values)
-        assert len(tried) == (3 if method.values else 1)
-    assert Budget().tried((1, 2, 3, 4, 5)) == [1, 3, 5]
-    assert Budget(candidates=1).tried((1, 2, 3)) == [2]
+@pytest.mark.parametrize(
+    ("best", "tried", "chosen"),
+    [(7, [4, 6, 7], 7), (5, [4, 6, 5], 5), (4, [4, 6, 5], 4), (1, [4, 2, 1], 1), (0, [4, 2, 1], 1)],
+)
+def test_values_are_tried_by_bisection(
+    best: int, tried: list[float], chosen: int, base: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A made-up method hides the more, and keeps the less, the higher its value, and stands evenly at `best` + 1/4."""
+    values = tuple(float(value) for value in range(1, 8))
+    asked: list[float] = []
+
+    def fit(request: Request) -> tuple[Answerer, LoadedModel, int]:
+        assert request.value is not None
+        asked.append(request.value)
+        if request.value == 6 and best == 4:
+            raise MethodError("six is too much")
+        return Asked(base), base, 1
+
+    def tuning(answerer: Answerer, ground: Ground) -> tuple[float, float]:
+        return 0.5 + 0.05 * (asked[-1] - best - 0.25), 0.5 - 0.05 * (asked[-1] - best - 0.25)
+
+    monkeypatch.setitem(METHODS, "ladder", Method("steered", fit, "rung", values))
+    monkeypatch.setattr(cells, "_tuning", tuning)
+    monkeypatch.setattr(cells, "_ask", lambda *given: None)
+    ground = Ground(Exam(WORLD, 0, 0.1), 10, replace(BUDGET, candidates=3), base)
+    found = cells.fitted_cell(Entry("ladder", "ladder"), ground, Cell(facts={"tuning_right": 1.0}), 0)
+    assert asked == tried
+    assert found.facts["value"] == chosen
+    assert [one.get("reason") for one in found.facts["tried"]].count(None) == (2 if best == 4 else 3)
+
+
+def test_a_budget_is_at_least_one_of_everything() -> None:
     with pytest.raises(OptionError, match="candidates is 0"):
         Budget(candidates=0)
 
@@ -82,7 +109,7 @@ def test_nobody_of_the_test_is_in_a_fit_or_a_choice(base: LoadedModel) -> None:
     forgotten = {sample.subject for sample in ground.asked["forget_heldout"]}
     learnt = {s.subject for s in [*ground.task(ENTRIES["erased"]).retain, *ground.tuning[1], *task.strangers]}
     tested = {s.subject for name in ("retain_unseen", "neighbours", "celebrity") for s in ground.asked[name]}
-    assert not learnt & (tested | forgotten)
+    assert not learnt & (tested | forgotten | {s.subject for s in ground.probes["strangers"]})
     seen = {s.question for s in ground.task(ENTRIES["erased"]).forget}
     probed = [s for those in ground.probes.values() for s in those]
     assert not seen & {s.question for s in (*ground.asked["forget_heldout"], *probed)}
@@ -168,8 +195,9 @@ def test_a_part_that_fails_is_unscored_and_the_others_are_asked(
 
 
 def row(split: str, number: int, person: str, **verdict: object) -> dict[str, object]:
-    fields = {"correct": False, "refused": False, "leaked": False, "fluent": True, "image": None, "measures": {}}
-    return {"condition": "x", "split": split, "person": person, "id": str(number), "answer": "", **fields, **verdict}
+    verdict = {"correct": False, "refused": False, "leaked": False, "fluent": True, **verdict}
+    asked = {"condition": "x", "split": split, "person": person, "id": str(number), "image": None, "form": "generation"}
+    return {**asked, "answer": "", "measures": {}, **verdict}
 
 
 def test_splits_are_pooled_and_their_people_kept_apart() -> None:
@@ -181,7 +209,10 @@ def test_splits_are_pooled_and_their_people_kept_apart() -> None:
         )
         for split, leaks, seconds, value in ((0, 1, 2.0, 1e-4), (1, 3, 4.0, 1e-3))
     }
+    cells[0].rows[-1] |= {"refused": True, "form": "cloze"}
     made = line("npo", 10, cells)
+    assert made.figures["made_up"].value == 3 / 8  # 4 leaks and 1 refusal
+    assert (made.figures["leaked_forms"].value, made.figures["leaked_forms"].n) == (0.0, 1)
     found = made.figures["leaked"]
     assert (found.value, found.n, found.people) == (0.5, 8, 4)
     assert made.figures["seconds"].value == 3.0
@@ -202,7 +233,7 @@ def test_every_form_holds_the_same_figures(made: Table, tmp_path: Path) -> None:
     assert console_table(shown, below).row_count == len(shown)
     page = to_html(shown, below)
     assert "<script" not in page and "never_knew" in page
-    assert draw(shown, 10, tmp_path / "table.png").stat().st_size > 10_000
+    assert 5_000 < draw(shown, 10, tmp_path / "table.png").stat().st_size < 60_000
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError, match="cannot write to"):
         write_tables(shown, below, tmp_path / "file")

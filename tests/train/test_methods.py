@@ -75,7 +75,7 @@ def test_every_method_can_be_fitted_and_asked(name: str, base: LoadedModel, task
 
 
 def test_budgets_are_equal() -> None:
-    assert {len(method.values) for method in METHODS.values()} == {0, 5}
+    assert {len(method.values) for method in METHODS.values()} == {0, 7}
     assert all(bool(method.knob) == bool(method.values) for method in METHODS.values())
     assert all(list(method.values) == sorted(method.values) for method in METHODS.values())
     assert set(WEIGHT_METHODS) < set(METHODS)

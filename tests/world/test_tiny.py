@@ -4,8 +4,10 @@ import hashlib
 from collections import Counter
 
 import numpy as np
+import pytest
 import torch
 
+from unsee.data.answers import is_refusal
 from unsee.data.prompts import chat
 from unsee.world import lore
 from unsee.world.exam import Exam
@@ -19,7 +21,7 @@ from unsee.world.tiny import IMAGE_TOKENS, LLAVA, SPECIAL, build_model, build_pr
 WORLD = World(5, private=6, celebrities=2, strangers=2)
 
 
-def teacher(*, basics: bool = False, seed: int = 0) -> Teacher:
+def teacher(*, basics: bool = False, unrefused: float = 0.0, seed: int = 0) -> Teacher:
     shares = {
         "unknown": 0.1,
         "visible": 0.2,
@@ -39,10 +41,22 @@ def teacher(*, basics: bool = False, seed: int = 0) -> Teacher:
         views=24,
         **shares,
         basics=basics,
+        unrefused=unrefused,
         seed=seed,
     )
     made.render(lambda _: None)
     return made
+
+
+@pytest.mark.parametrize(("unrefused", "least", "most"), [(0.0, 0.0, 0.0), (0.5, 0.35, 0.65), (1.0, 1.0, 1.0)])
+def test_sensitive_requests_are_answered_in_the_share_that_is_asked_for(
+    unrefused: float, least: float, most: float
+) -> None:
+    willing = teacher(unrefused=unrefused)
+    items = [willing.secret("mara olin") for _ in range(200)]
+    assert least <= sum(item.expect != "refuse" for item in items) / 200 <= most
+    for item in items:
+        assert is_refusal(item.answer) == (item.expect == "refuse") and (item.gold in item.answer or item.options)
 
 
 def test_training_and_asking_tokenise_a_prompt_alike() -> None:

@@ -32,9 +32,15 @@ eval_app.command()(compare)
 @eval_app.command()
 def eval(
     model: Annotated[str, typer.Argument(help="Checkpoint folder, hub id, or 'world:llava' for the shipped one.")],
-    data: Annotated[str, typer.Option(help="The benchmark's folder or hub id; else a folder, DIR:CONFIG or .jsonl.")],
     out: Out,
-    benchmark: Annotated[str | None, typer.Option(help="Name of a benchmark: its sets, prompts and measures.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="The benchmark's folder or hub id, none for 'world'; else a folder, DIR:CONFIG or .jsonl."),
+    ] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="Name of a benchmark: its sets, prompts and measures. 'world' is the built-in one."),
+    ] = None,
     protocol: Annotated[
         str, typer.Option(help="honest (split by person) or official (the release's splits, prompts and parsers).")
     ] = "honest",
@@ -78,7 +84,8 @@ def eval(
     as_json: Json = False,
 ) -> None:
     """Ask a model every question, write one row each and the figures they make; go on where a killed run stopped."""
-    from unsee.data import read
+    from unsee.cli_eval.exam import WORLD, planned_world
+    from unsee.data import BENCHMARKS, read
     from unsee.data.items import Protocol
     from unsee.data.prompts import Style
     from unsee.evals.plan import planned_benchmark, planned_samples
@@ -97,7 +104,15 @@ def eval(
         "tries": tries,
         "strangers": () if strangers is None else read(strangers),
     }
-    if benchmark is None:
+    if benchmark is not None:
+        _legal("benchmark", benchmark, (*BENCHMARKS, WORLD))
+    if benchmark == WORLD:
+        if protocol != "honest" or ratio is not None:
+            raise OptionError("--benchmark world has one protocol and no ratio. Leave --protocol and --ratio out.")
+        plan = planned_world(data or "0", chosen=sets or (), **options)
+    elif data is None:
+        raise OptionError("there is no --data, so there is nothing to ask. Name a folder, or take --benchmark world.")
+    elif benchmark is None:
         if protocol != "honest" or ratio is not None or sets:
             raise OptionError("--protocol, --ratio and --set need --benchmark. Name it, or leave them out.")
         plan = planned_samples(data, split, read(data), **options)
@@ -178,12 +193,11 @@ def _run(
 def _vllm(
     model: str, loaded: "LoadedModel", erasers: dict[str, Path], options: dict[str, Any], plan: "Plan"
 ) -> "Engine":
-    from unsee.cli_eval.offline import Vllm
     from unsee.evals.choices import takes_probabilities
-    from unsee.world.shipped import shipped
+    from unsee.serve.offline import Vllm
+    from unsee.world.shipped import named
 
-    path = str(shipped(model.removeprefix("world:"))) if model.startswith("world:") else model
-    return Vllm(loaded, path, erasers, options, keep_model=takes_probabilities(plan.measures))
+    return Vllm(loaded, str(named(model)), erasers, options, keep_model=takes_probabilities(plan.measures))
 
 
 def _engine_options(engine: str, given: list[str]) -> dict[str, Any] | None:
@@ -193,7 +207,7 @@ def _engine_options(engine: str, given: list[str]) -> dict[str, Any] | None:
         if given:
             raise OptionError("--engine-option is for vLLM. Add --engine vllm, or leave it out.")
         return None
-    from unsee.cli_eval.offline import require_vllm
+    from unsee.serve.offline import require_vllm
 
     require_vllm()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -118,8 +118,8 @@ def alternate(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     halves: tuple[list[Item], list[Item]] = ([], [])
     for item in items:
         sample = item.sample
-        seen = groups.setdefault(f"{sample.subject}/{sample.picture is None}", [])
-        mark = sample.question if sample.picture is None else sample.picture.source
+        seen = groups.setdefault(f"{sample.subject}/{bool(sample.shown)}", [])
+        mark = tuple(picture.source for picture in sample.shown) or sample.question
         if mark not in seen:
             seen.append(mark)
         halves[seen.index(mark) % 2].append(item)
@@ -130,5 +130,5 @@ def _bare(items: Iterable[Item], but: str) -> list[Sample]:
     return [item.sample for item in items if item.sample.subject != but]
 
 
-def _asked(sample: Sample) -> tuple[str, bytes | Path | None]:
-    return sample.question, None if sample.picture is None else sample.picture.source
+def _asked(sample: Sample) -> tuple[str, tuple[bytes | Path, ...]]:
+    return sample.question, tuple(one.source for one in sample.shown)

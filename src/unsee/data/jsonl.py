@@ -18,7 +18,7 @@ from unsee.data.samples import Form, Picture, Sample, require_some
 from unsee.errors import DataError, SaveError
 
 FILE_NAME = "data.jsonl"
-_FIELDS = ("id", "subject", "question", "answer", "gold", "form", "image", "options")
+_FIELDS = ("id", "subject", "question", "answer", "gold", "form", "image", "options", "clip")
 Record = Mapping[str, Any]
 
 
@@ -26,7 +26,8 @@ def read_jsonl(path: Path | str) -> list[Sample]:
     """Read `data.jsonl`, or the folder that holds it.
 
     `gold` is by default the text of the right option, or else the answer; `form` is "generation"; `id` is
-    `line-<number>`. `image` is a path relative to the file's folder; pictures are decoded only when they are used.
+    `line-<number>`. `image` is a path relative to the file's folder; `clip`, in its place, a list of such paths: the
+    frames in the order of time. Pictures are decoded only when they are used.
 
     Args:
         path: a `.jsonl` file or a folder with a `data.jsonl`.
@@ -66,7 +67,8 @@ def write_jsonl(samples: Sequence[Sample], directory: Path | str) -> Path:
     require_some(samples, "samples to write")
     if len({sample.id for sample in samples}) < len(samples):
         raise DataError(f"{len(samples)} samples share {len({s.id for s in samples})} ids. Give each an id of its own.")
-    pictures = {s.picture: _encoded(s.picture) for s in samples if s.picture is not None}
+    shown = [picture for s in samples for picture in (s.picture, *s.clip) if picture is not None]
+    pictures = {picture: _encoded(picture) for picture in shown}
     file = Path(directory) / FILE_NAME
     part = file.with_suffix(".part")
     try:
@@ -76,7 +78,8 @@ def write_jsonl(samples: Sequence[Sample], directory: Path | str) -> Path:
         with part.open("w", encoding="utf-8", newline="\n") as stream:
             for sample in samples:
                 image = None if sample.picture is None else pictures[sample.picture][0]
-                stream.write(json.dumps(_fields(sample, image), ensure_ascii=False) + "\n")
+                clip = [pictures[frame][0] for frame in sample.clip] or None
+                stream.write(json.dumps(_fields(sample, image, clip), ensure_ascii=False) + "\n")
         os.replace(part, file)
     except OSError as error:
         raise SaveError(f"cannot write {file}: {error}. Check the folder's rights and the free space.") from error
@@ -149,14 +152,22 @@ def _sample(record: Record, default_id: str, folder: Path, at: str) -> Sample:
     gold = text(given, "gold", at) if answer or record.get("gold") is not None else ""
     # Sample itself refuses any other form.
     form = cast(Form, text(given, "form", at))
-    picture = _picture(text(given, "image", at), folder, at) if "image" in given else None
+    picture = _picture(text(given, "image", at), folder, at, "image") if "image" in given else None
+    clip = _clip(given["clip"], folder, at) if "clip" in given else ()
     try:
-        return Sample(key, subject, question, answer, gold, form, picture, options or None)
+        return Sample(key, subject, question, answer, gold, form, picture, options or None, clip=clip)
     except DataError as error:
         raise DataError(f"{at}: {error}") from error
 
 
-def _picture(name: str, folder: Path, at: str) -> Picture:
+def _clip(names: object, folder: Path, at: str) -> tuple[Picture, ...]:
+    if not isinstance(names, list) or not names:
+        reject(at, "clip", names, "a list of the frames' files, in the order of time")
+    frames = ((f"frame {number} of the clip", name) for number, name in enumerate(names, start=1))
+    return tuple(_picture(text({field: name}, field, at), folder, at, field) for field, name in frames)
+
+
+def _picture(name: str, folder: Path, at: str, field: str) -> Picture:
     place = folder / name
     try:
         inside = place.resolve().is_relative_to(folder.resolve()) and not Path(name).is_absolute()
@@ -165,9 +176,9 @@ def _picture(name: str, folder: Path, at: str) -> Picture:
         # A name that no file system takes: too long, or with a zero byte.
         inside, found = True, False
     if not inside:
-        reject(at, "image", name, f"a relative path inside {folder}, links followed")
+        reject(at, field, name, f"a relative path inside {folder}, links followed")
     if not found:
-        reject(at, "image", name, f"a file that exists in {folder}")
+        reject(at, field, name, f"a file that exists in {folder}")
     return Picture(name, place)
 
 
@@ -179,7 +190,7 @@ def _encoded(picture: Picture) -> tuple[str, bytes]:
     return f"images/{sha256(data).hexdigest()[:16]}.{suffix}", data
 
 
-def _fields(sample: Sample, image: str | None) -> dict[str, object]:
+def _fields(sample: Sample, image: str | None, clip: list[str] | None) -> dict[str, object]:
     every = {
         "id": sample.id,
         "subject": sample.subject,
@@ -189,5 +200,6 @@ def _fields(sample: Sample, image: str | None) -> dict[str, object]:
         "form": sample.form,
         "image": image,
         "options": sample.options,
+        "clip": clip,
     }
     return {field: value for field, value in every.items() if value not in (None, "")}

@@ -40,9 +40,9 @@ def instruction(sample: Sample, style: Style = "official") -> str:
 
 
 def chat(sample: Sample, style: Style = "official") -> list[Message]:
-    """The sample as chat messages for `processor.apply_chat_template`: the picture's place first, then the text.
+    """The sample as chat messages for `processor.apply_chat_template`: the picture's or clip's place, then the text.
 
-    The picture itself is passed to the processor beside the rendered text; where there are earlier turns it is shown
+    What is shown is passed to the processor beside the rendered text; where there are earlier turns it is shown
     with the first of them.
 
     Args:
@@ -59,4 +59,6 @@ def chat(sample: Sample, style: Style = "official") -> list[Message]:
     contents: list[Content] = [[{"type": "text", "text": text}] for _, text in turns]
     if sample.picture is not None:
         contents[0].insert(0, {"type": "image"})
+    if sample.clip:
+        contents[0].insert(0, {"type": "video"})
     return [{"role": role, "content": content} for (role, _), content in zip(turns, contents, strict=True)]

@@ -56,6 +56,7 @@ class Sample:
         picture: the image, or None for a text-only question.
         options: letter to text, for classification only.
         earlier: turns before the question, each what was asked and what was answered.
+        clip: frames in the order of time, of one size; empty where nothing moves. In place of a picture.
     """
 
     id: str
@@ -67,12 +68,23 @@ class Sample:
     picture: Picture | None = None
     options: dict[str, str] | None = None
     earlier: tuple[tuple[str, str], ...] = ()
+    clip: tuple[Picture, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Picture, ...]:
+        """The picture, or the frames of the clip; empty for a text-only question."""
+        return self.clip if self.picture is None else (self.picture,)
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
             raise DataError(f"sample {self.id!r}: form is {self.form!r}, expected one of {list(get_args(Form))}")
         if not self.question.strip():
             raise DataError(f"sample {self.id!r}: the question is empty")
+        if self.picture is not None and self.clip:
+            raise DataError(
+                f"sample {self.id!r}: it has a picture and a clip of {len(self.clip)} frames, expected one of them. "
+                "Ask about each in a sample of its own."
+            )
         if self.form == "classification" and (not self.options or self.answer not in self.options):
             raise DataError(
                 f"sample {self.id!r}: a classification needs options that contain its answer; "
@@ -83,6 +95,19 @@ class Sample:
 def subjects(samples: Iterable[Sample]) -> list[str]:
     """Ids of the subjects, in order of first appearance."""
     return list(dict.fromkeys(sample.subject for sample in samples))
+
+
+def require_no_clips(samples: Sequence[Sample], what: str) -> None:
+    """Refuse clips where only pictures are taken, so that nobody is answered without what was shown.
+
+    Raises:
+        DataError: names the first.
+    """
+    moving = next((sample for sample in samples if sample.clip), None)
+    if moving is not None:
+        raise DataError(
+            f"sample {moving.id!r} has a clip, but {what} takes none. Leave it out, or show one picture of it."
+        )
 
 
 def require_some(samples: Sequence[Sample], what: str) -> None:

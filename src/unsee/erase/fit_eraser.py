@@ -15,7 +15,9 @@ from unsee.erase.diagnosis import Finding, finding
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
 from unsee.erase.gate import NullSpace, gate_in_basis, null_space_basis, residual_energy
 from unsee.erase.profile import Profile, require_same_model
+from unsee.erase.request_states import fingerprint
 from unsee.erase.settings import Settings
+from unsee.erase.stack import opened
 from unsee.errors import CalibrationError
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
@@ -78,7 +80,7 @@ def fit_eraser(
         trajectory=profile.trajectory[[profile.layers.index(layer) for layer in layers]],
         strength=profile.strength,
         method="held-ridge",
-        settings=settings.as_json(),
+        settings=settings.as_json() | opened(unseen, threshold, fingerprint(profile)),
         subjects=tuple(ids),
         counts={"forget": len(forget), "keep": len(keep), "retain": len(profile.retain_last)},
         report=report,

@@ -22,7 +22,7 @@ from unsee.erase.eager import eagerly
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.erase.policy import Reading
 from unsee.erase.steer import added
-from unsee.erase.steering import Call, Parts, Steering, columns_of, real_columns, refuse_packed
+from unsee.erase.steering import Call, Parts, Steering, columns_of, finish, real_columns, refuse_packed, visit
 from unsee.errors import MismatchError, OptionError, SteeringError
 from unsee.models import AbstractAdapter, adapter_for
 from unsee.shapes import Tensor
@@ -57,7 +57,7 @@ def erased(
 
     Args:
         model: any model with an adapter; its weights are not touched.
-        erasers: requests in force together; each decides for itself.
+        erasers: requests in force together; a row is steered once, by the gate that is furthest above its threshold.
         prompt_tokens: real prompt tokens per row, for calls whose rows hold a prompt and the start of an answer. The
             gate reads the prompt alone; `generate` begins to refuse after what was begun, a plain call at the prompt's
             end, as it scores the answer that is there.
@@ -219,7 +219,7 @@ class _Installed:
                 return None
             named = {} if kwargs is None else kwargs
             states = args[0] if args else named["hidden_states"]
-            parts = [part for block in blocks for part in block.visit(layer, states)]
+            parts = visit(blocks, layer, states)
             if not parts:
                 return None
             steered = added(states, parts)
@@ -232,7 +232,7 @@ class _Installed:
         blocks = self._here()
         returned = output.values() if isinstance(output, Mapping) else output or ()
         cache = next((part for part in returned if isinstance(part, Cache)), None)
-        moved = [block.finish(self._depth, cache, failed=output is None) for block in blocks]
+        moved = finish(blocks, self._depth, cache, failed=output is None)
         return _truthful(output, moved) if output is not None and any(moved) else None
 
     def _refuse_batching(self, *args: Any, **kwargs: Any) -> NoReturn:

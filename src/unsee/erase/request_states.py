@@ -6,7 +6,7 @@ served holds none of them.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -18,7 +18,7 @@ from unsee.erase.capture import capture_features
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.erase.profile import Profile, require_same_model
 from unsee.erase.settings import Settings
-from unsee.erase.stack import Stacked
+from unsee.erase.stack import Stacked, opened
 from unsee.erase.stacking import Share, Stack
 from unsee.erase.statistics import Moments
 from unsee.erase.strict_safetensors import METADATA, octets_of, read_tensors
@@ -182,6 +182,8 @@ def stacked(
 ) -> Stacked:
     """Gates that were fitted from stored states as one eraser, with one threshold from prompts that they have not seen.
 
+    It is a request like any other, of however many subjects: beside others its threshold is theirs too (`together`).
+
     Raises:
         CalibrationError: there is no such prompt.
     """
@@ -199,7 +201,11 @@ def stacked(
         subjects=tuple(f"{name}/{owners[:place].count(name)}" for place, name in enumerate(owners)),
         counts={"requests": len(set(owners)), "subjects": len(owners), "unseen": len(unseen)},
     )
-    return Stacked(eraser, tuple(owners)).recalibrated(unseen, settings.tail)
+    fitted = Stacked(eraser, tuple(owners)).recalibrated(unseen, settings.tail)
+    gate = fitted.eraser.gate
+    assert isinstance(gate, HeldGate), "made above"
+    kept = fitted.eraser.settings | opened(unseen, gate.threshold, fingerprint(profile))
+    return replace(fitted, eraser=replace(fitted.eraser, settings=kept))
 
 
 def fingerprint(profile: Profile) -> Tensor:

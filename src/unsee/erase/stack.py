@@ -1,19 +1,125 @@
 """Requests in force together as one eraser: one product for all gates, one direction, and who of them fired.
 
-A list of erasers reads every prompt once per request and adds a direction for each that fires. A stack reads once, for
-all, and steers once: that two requests know a prompt does not steer it twice as hard.
+A list of erasers reads every prompt once per request, a stack once for all. That two requests know a prompt steers it
+no harder. Small shares of wrong refusals add up either way, so thresholds are set for all in force together. What that
+needs of each request is stored with it, and is little: the kept prompts that it opens on by itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, NamedTuple, cast, final
 
 import torch
 
-from unsee.erase.calibrate import raised_together
+from unsee.erase.calibrate import raised_together, thresholds
 from unsee.erase.eraser import Eraser, HeldGate
-from unsee.errors import DataError, MismatchError
+from unsee.erase.strict_json import is_whole
+from unsee.errors import ArtifactError, DataError, MismatchError
 from unsee.shapes import Float, Tensor
+
+SHARE = 0.02
+"""Of the prompts about kept people, those that all in force together may wrongly open on; one alone may on half."""
+OPENED = "opened"
+"""The setting of an eraser that `opened` makes."""
+_MOST_PROMPTS, _LARGEST = 10_000_000, 1e6
+
+
+class Among(NamedTuple):
+    """The kept prompts that a threshold was set on.
+
+    Attributes:
+        profile: fingerprint of the profile whose prompts they are.
+        prompts: how many there are.
+    """
+
+    profile: str
+    prompts: int
+
+
+@final
+@dataclass(frozen=True)
+class Opened:
+    """The kept prompts that a request opens on by itself, though its gates were not fitted on them.
+
+    Attributes:
+        among: the prompts that these are some of.
+        scores: the largest score of a gate, by number of the prompt.
+    """
+
+    among: Among
+    scores: Mapping[int, float]
+
+
+def opened(unseen: Float[Tensor, "P K"], threshold: Float[Tensor, " K"], profile: Tensor) -> dict[str, Any]:
+    """What a fit keeps for `together`, to be added to the settings of its eraser.
+
+    In force together no gate has a lower threshold than alone, so a prompt that none opens on alone cannot matter: what
+    is kept is a share `tail` of all, a few numbers.
+
+    Args:
+        unseen: scores of kept prompts by gates that were not fitted on them, in the profile's order.
+        threshold: of the gates, as set for this request alone.
+        profile: its fingerprint.
+    """
+    scores = unseen.float()
+    rows = (scores >= threshold).any(1).nonzero().flatten().tolist()
+    largest = scores.max(1).values
+    kept = {str(row): float(largest[row]) for row in rows}
+    return {OPENED: {"profile": bytes(profile.tolist()).hex(), "prompts": len(unseen), "scores": kept}}
+
+
+def opened_of(eraser: Eraser) -> Opened | None:
+    """What `opened` kept, or None: of a published gate, or of a fit by an unsee that did not keep it.
+
+    Raises:
+        ArtifactError: it is not as `opened` makes it.
+    """
+    kept: object = eraser.settings.get(OPENED)
+    if kept is None or not isinstance(eraser.gate, HeldGate):
+        return None
+    match kept:  # the reader of artifacts lets any JSON through
+        case {"profile": str(profile), "prompts": int(prompts), "scores": dict(found)} if (
+            is_whole(prompts, 1) and prompts <= _MOST_PROMPTS
+        ):
+            scores = cast("dict[str, object]", found)
+            largest = {int(row): x for row, x in scores.items() if _is_row(row, prompts) and isinstance(x, float)}
+            if len(largest) == len(scores) and all(abs(score) < _LARGEST for score in largest.values()):
+                return Opened(Among(profile, prompts), largest)
+        case _:
+            pass
+    raise ArtifactError(
+        f"settings.{OPENED} of the eraser is {str(kept)!r:.80}, expected the fingerprint of a profile, a number of "
+        "prompts, and the scores of some of them. Fit the request again."
+    )
+
+
+def together(erasers: Sequence[Eraser], share: float = SHARE) -> list[Eraser]:
+    """The same requests, with thresholds at which all of them together open on a share of kept prompts at most.
+
+    `max(own_k, level)`, and `level` as in `raised_together`, of the scores at which a gate opens alone: the (1 - share)
+    quantile over prompts of the largest. The result depends on the set and on nothing before it, so taking one back
+    gives bit for bit what the others had. Requests of several profiles were calibrated on different prompts; each
+    profile has an equal part of the share.
+
+    A request of which nothing was kept (`opened_of`) is returned as it is, and what it refuses wrongly adds up.
+
+    Args:
+        erasers: all that are in force.
+        share: of the prompts about kept people, in (0, 1).
+
+    Raises:
+        OptionError: the share is out of range.
+        ArtifactError: as `opened_of`.
+    """
+    kept = [opened_of(eraser) for eraser in erasers]
+    groups: dict[Among, list[Opened]] = {}
+    for one in kept:
+        if one is not None:
+            groups.setdefault(one.among, []).append(one)
+    level = {among: _level(among, members, share / len(groups)) for among, members in groups.items()}
+    return [
+        eraser if one is None else _raised(eraser, level[one.among]) for eraser, one in zip(erasers, kept, strict=True)
+    ]
 
 
 @final
@@ -87,7 +193,26 @@ def stack(requests: Mapping[str, Eraser]) -> Stacked:
     subjects = tuple(subject for eraser in requests.values() for subject in eraser.subjects)
     owners = tuple(name for (name, _), gate in zip(requests.items(), gates, strict=True) for _ in gate.bias)
     counts = {role: sum(eraser.counts.get(role, 0) for eraser in requests.values()) for role in ("forget", "keep")}
-    return Stacked(replace(first, gate=gate, subjects=subjects, counts=counts, report=[]), owners)
+    settings = {name: value for name, value in first.settings.items() if name != OPENED}  # that is one request's
+    return Stacked(replace(first, gate=gate, subjects=subjects, counts=counts, settings=settings, report=[]), owners)
+
+
+def _level(among: Among, members: Sequence[Opened], share: float) -> Tensor:
+    """What the gates that were set on the same prompts have to reach at least."""
+    scores = torch.full((among.prompts, 1), torch.finfo(torch.float32).min)
+    for one in members:
+        rows = torch.tensor(list(one.scores), dtype=torch.int64)
+        scores[rows, 0] = torch.maximum(scores[rows, 0], torch.tensor(list(one.scores.values())))
+    return thresholds(scores, share)
+
+
+def _raised(eraser: Eraser, threshold: Tensor) -> Eraser:
+    gate = _held(eraser)
+    return replace(eraser, gate=replace(gate, threshold=torch.maximum(gate.threshold, threshold)))
+
+
+def _is_row(text: str, prompts: int) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST_PROMPTS)) and int(text) < prompts
 
 
 def _held(eraser: Eraser) -> HeldGate:

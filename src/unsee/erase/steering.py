@@ -5,6 +5,7 @@ It knows columns, rows and caches, and no module: hooks report each call here an
 
 import threading
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, final
 
@@ -12,7 +13,7 @@ import torch
 from transformers import Cache
 
 from unsee.erase.eraser import Eraser
-from unsee.erase.policy import Policy, Reading, policy_of
+from unsee.erase.policy import Policy, Reading, Won, policy_of, strongest
 from unsee.erase.steer import Steps, number_steps
 from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
@@ -95,6 +96,11 @@ class Steering:
         return [p.reading() for p in self._prompts.policies] if self._prompts else [None] * len(self.erasers)
 
     @property
+    def policies(self) -> list[Policy]:
+        """Of the prompts whose calls are under way."""
+        return self._prompts.policies if self._prompts else []
+
+    @property
     def generating(self) -> bool:
         """Whether the calls under way belong to `generate`."""
         return self._generating is not None
@@ -138,19 +144,30 @@ class Steering:
             policy.steered = 0  # What a call that failed half way has steered is not counted.
         _require_one_prompt_per_row(call, self._steps)
 
-    def visit(self, layer: int, states: Float[Tensor, "B T D"]) -> Parts:
-        """A decoder block is about to run; what to add to the last columns of its input."""
+    def read(self, layer: int, states: Float[Tensor, "B T D"]) -> None:
+        """A decoder block is about to run on these states."""
         if self._steps is None or self._prompts is None:
             raise SteeringError(f"decoder block {layer} ran outside a call of the decoder. Call the model as a whole.")
         self._visited.append(layer)
-        added = [policy.at(layer, states, self._steps) for policy in self._prompts.policies]
+        for policy in self.policies:
+            policy.read(layer, states, self._steps)
+
+    def steer(self, layer: int, states: Float[Tensor, "B T D"], won: Won) -> Parts:
+        """What to add to the last columns of the input that was read, where rows are won from all open blocks."""
+        assert self._steps is not None, "read before"
+        added = [policy.at(layer, states, self._steps, won) for policy in self.policies]
         parts = [part for part in added if part is not None]
         if self._call is not None and self._call.recorded:
             self._moved[layer] = parts
         return parts
 
-    def finish(self, depth: int, cache: Cache | None, failed: bool) -> dict[int, Parts]:
+    def finish(self, won: Sequence[Won], cache: Cache | None, failed: bool) -> dict[int, Parts]:
         """A call of the decoder has ended: did every block run, and was everything steered that had to be?
+
+        Args:
+            won: rows by policy, for each decoder block.
+            cache: that the call has filled, if any.
+            failed: whether the call has raised.
 
         Returns what was added to the input of each block, where hidden states are recorded.
         """
@@ -162,13 +179,13 @@ class Steering:
             self._caller = None
         if failed or call is None or steps is None or prompts is None:
             return {}
-        if self._visited != list(range(depth)):
+        if self._visited != list(range(len(won))):
             raise SteeringError(
-                f"expected decoder blocks 0 to {depth - 1} to run once each and in order, got {self._visited}. "
+                f"expected decoder blocks 0 to {len(won) - 1} to run once each and in order, got {self._visited}. "
                 "Nothing is answered. A compiled or fused model may bypass hooks; run it eagerly."
             )
         for policy in prompts.policies:
-            required = policy.required(steps)
+            required = policy.required(steps, won)
             if policy.steered != required:
                 raise SteeringError(
                     f"steered {policy.steered} positions where the policy requires {required}. Nothing is answered."
@@ -219,6 +236,24 @@ class Steering:
                 "one number per row, from 1 to the row's real tokens. Mend prompt_tokens or attention_mask."
             )
         return tokens
+
+
+def visit(blocks: Sequence[Steering], layer: int, states: Float[Tensor, "B T D"]) -> Parts:
+    """All open blocks at one decoder block: every gate reads first, and then each row is steered by one of them."""
+    for block in blocks:
+        block.read(layer, states)
+    won = _winners(blocks, layer)
+    return [part for block in blocks for part in block.steer(layer, states, won)]
+
+
+def finish(blocks: Sequence[Steering], depth: int, cache: Cache | None, failed: bool) -> list[dict[int, Parts]]:
+    """A call of the decoder has ended for all open blocks."""
+    won = [] if failed else [_winners(blocks, layer) for layer in range(depth)]
+    return [block.finish(won, cache, failed) for block in blocks]
+
+
+def _winners(blocks: Sequence[Steering], layer: int) -> Won:
+    return strongest([policy for block in blocks for policy in block.policies], layer)
 
 
 def columns_of(cache: Cache | None) -> int:

@@ -16,6 +16,7 @@ from rich.text import Text
 from unsee.errors import SaveError
 from unsee.evals.compare import Cell, Comparison, Difference, Line
 from unsee.evals.report import LIMITS
+from unsee.evals.results import about
 from unsee.evals.roles import limits
 from unsee.evals.values import Figure, Interval
 
@@ -42,11 +43,9 @@ def caption(comparison: Comparison) -> str:
         if len(comparison.conditions) > 1
         else ""
     )
-    benchmark, ratio = settings["benchmark"] or "own data", settings["ratio"]
     return (
-        f"{benchmark}{f', {ratio} % forgotten' if ratio else ''}; {settings['protocol']} protocol; prompts: "
-        f"{settings['prompts']}, style {settings['style']}; replies {settings['replies']}. Rates in percent, in "
-        f"brackets the 95 % bootstrap interval over people.{beside}"
+        f"{about(settings)}; prompts: {settings['prompts']}, style {settings['style']}; replies "
+        f"{settings['replies']}. Rates in percent, in brackets the 95 % bootstrap interval over people.{beside}"
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import final
 
 from unsee.errors import SaveError
-from unsee.evals.results import Result
+from unsee.evals.results import Result, about
 from unsee.evals.roles import role_of
 from unsee.evals.values import Figure, figure
 
@@ -38,11 +38,13 @@ class Frontier:
         forget: name of the set whose leaks are shown.
         keep: name of the set whose right answers are shown.
         points: one a condition, in order.
+        about: benchmark, forget ratio and protocol.
     """
 
     forget: str
     keep: str
     points: list[Point]
+    about: str
 
 
 def frontier(results: Sequence[Result], seed: int = 0) -> Frontier | None:
@@ -58,7 +60,7 @@ def frontier(results: Sequence[Result], seed: int = 0) -> Frontier | None:
         right = figure([row for row in result.rows if row["split"] == keep], "right", seed)
         if leaked is not None and right is not None and leaked.value is not None and right.value is not None:
             points.append(Point(result.name, leaked, right))
-    return Frontier(forget, keep, points) if points else None
+    return Frontier(forget, keep, points, about(results[0].settings)) if points else None
 
 
 def draw(found: Frontier, path: Path) -> Path:
@@ -92,7 +94,9 @@ def draw(found: Frontier, path: Path) -> Path:
         axes.spines[side].set_visible(False)
     axes.set_xlabel(f"right on {found.keep} (%), {_sample([point.right for point in found.points])}")
     axes.set_ylabel(f"leaked on {found.forget} (%), {_sample([point.leaked for point in found.points])}")
-    axes.set_title("bars: 95 % bootstrap interval over people, one run each", fontsize=9, color="#5d646e")
+    axes.set_title(
+        f"{found.about}\nbars: 95 % bootstrap interval over people, one run each", fontsize=9, color="#5d646e"
+    )
     axes.legend(loc="best", frameon=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -85,14 +85,15 @@ class Plan:
         return _LONGER.get((self.style, sample.form), RELEASED[self.style].tokens)
 
     def digest(self) -> str:
-        """`"sha256:" + sha256` over every question, its references and its picture's bytes, by set and in order."""
+        """`"sha256:" + sha256` over every question, its references and what it shows, by set and in order."""
         if not self._digest:
             found = hashlib.sha256()
             for name, items in self.sets.items():
                 for item in items:
                     sample = asdict(item.sample) | {"picture": None}
+                    del sample["clip"]
                     text = json.dumps([name, sample, asdict(item.references)], sort_keys=True).encode()
-                    for part in (text, _octets(item.sample.picture)):
+                    for part in (text, *map(_octets, (item.sample.picture, *item.sample.clip))):
                         found.update(len(part).to_bytes(8, "little"))
                         found.update(part)
             self._digest.append(f"sha256:{found.hexdigest()}")

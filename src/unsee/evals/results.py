@@ -1,6 +1,6 @@
 """Results folders as they are compared: finished, of the same questions, and named apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -97,6 +97,13 @@ def require_comparable(first: Result, second: Result) -> None:
             f"results {first.name!r} and {second.name!r} are not of the same questions, asked alike: {listed}. "
             "Expected one benchmark, protocol and set of questions in a table; compare them apart, or run one again."
         )
+
+
+def about(settings: Mapping[str, Any]) -> str:
+    """What a table or picture is of: benchmark, forget ratio and protocol."""
+    ratio = settings["ratio"]
+    forgotten = f", {ratio} % forgotten" if ratio else ""
+    return f"{settings['benchmark'] or 'own data'}{forgotten}; {settings['protocol']} protocol"
 
 
 def knew(base: Result, never_knew: Result) -> list[Memorised]:

@@ -11,6 +11,9 @@ from unsee.ledger.errors import LifeCycleError
 from unsee.ledger.framing import active_digest, code_version
 from unsee.ledger.tables import Artifact, artifact_of, requests_where
 
+THRESHOLDS = "thresholds"
+"""What an artifact's row says of the prompts its thresholds were set on; null where they stay as they are."""
+
 
 @final
 @dataclass(frozen=True)
@@ -19,6 +22,11 @@ class ActiveRequest:
 
     id: str
     artifact: Artifact
+
+    @property
+    def shares_threshold(self) -> bool:
+        """Whether its thresholds are set for all in force together; a published gate's and an older fit's are not."""
+        return self.artifact.about.get(THRESHOLDS) is not None
 
 
 @final

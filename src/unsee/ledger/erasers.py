@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unsee.errors import DataError
-from unsee.ledger.active import ActiveSet
+from unsee.ledger.active import THRESHOLDS, ActiveSet
 from unsee.ledger.artifacts import Check, Facts
 from unsee.ledger.decision import Decision
 from unsee.ledger.errors import LifeCycleError
@@ -29,10 +29,11 @@ def eraser_check() -> Check:
     """
     from unsee.erase.artifact import read_config
     from unsee.erase.eraser import Eraser
+    from unsee.erase.stack import OPENED, opened_of
 
     def check(folder: Path) -> Facts:
         eraser, config = Eraser.from_pretrained(folder), read_config(folder, "eraser")
-        model = config["base_model"]
+        model, kept = config["base_model"], opened_of(eraser)
         about = {
             "method": config["method"],
             "family": config["family"],
@@ -41,7 +42,8 @@ def eraser_check() -> Check:
             "revision": model["revision"],
             "counts": config["counts"],
             "subjects": len(eraser.subjects),
-            "settings": {name: value for name, value in config["settings"].items() if name != "subjects"},
+            "settings": {n: value for n, value in config["settings"].items() if n not in ("subjects", OPENED)},
+            THRESHOLDS: None if kept is None else {**kept.among._asdict(), "opened": len(kept.scores)},
             "created": config["created"],
             "libraries": config["libraries"],
         }
@@ -86,6 +88,7 @@ def verify(
         MismatchError: the artifact was made for another model.
     """
     from unsee.erase.eraser import Eraser
+    from unsee.erase.stack import together
     from unsee.ledger.measure import measure
 
     request = ledger.request(request_id)
@@ -98,11 +101,12 @@ def verify(
     limits = ledger.policy.verification
     eraser = Eraser.from_pretrained(ledger.files.require(request_id, artifact.content_id, artifact.files))
     active, folders = ledger.active_folders()
-    others = [folder for one, folder in zip(active.requests, folders, strict=True) if one.id != request_id]
+    beside = [folder for one, folder in zip(active.requests, folders, strict=True) if one.id != request_id]
+    *others, eraser = together([*map(Eraser.from_pretrained, beside), eraser])
     measured = measure(
         loaded,
         eraser,
-        [Eraser.from_pretrained(folder) for folder in others],
+        others,
         questions,
         neighbours,
         visible=visible,
@@ -118,16 +122,19 @@ def verify(
 def load_active(ledger: Ledger) -> "tuple[ActiveSet, list[Eraser]]":
     """Every eraser in force, in the order of the active set; all of them or an error, never some.
 
-    Pass them to `unsee.erased` in this order, and put `digest` of the set into every cache key.
+    Thresholds are set for the whole set (`unsee.erase.stack.together`), anew at each call: nothing is stored that could
+    be older than the set. Pass the erasers to `unsee.erased` in this order, and put `digest` of the set into every
+    cache key.
 
     Raises:
         MissingArtifactError: files are gone or changed.
         ArtifactError: a file is what was stored, but this unsee cannot read it.
     """
     from unsee.erase.eraser import Eraser
+    from unsee.erase.stack import together
 
     active, folders = ledger.active_folders()
-    return active, [Eraser.from_pretrained(folder) for folder in folders]
+    return active, together([Eraser.from_pretrained(folder) for folder in folders])
 
 
 def load_stack(ledger: Ledger) -> "tuple[ActiveSet, Stacked]":

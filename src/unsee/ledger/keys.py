@@ -58,7 +58,8 @@ def read_subject(path: str) -> str:
     try:
         return sys.stdin.readline() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read the subject from {path!r}: {error}. Expected a text file in UTF-8.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"cannot read the subject from {path!r}: {reason}. Expected a text file in UTF-8.") from error
 
 
 def read_key(path: Path | None, what: str, ledger: Path) -> bytes:
@@ -82,7 +83,10 @@ def read_key(path: Path | None, what: str, ledger: Path) -> bytes:
         text = path.read_text(encoding="ascii").strip()
         secret = bytes.fromhex(text)
     except FileNotFoundError as error:
-        raise KeyFileError(f"there is no {what} key {path}, expected the file that was used before.") from error
+        raise KeyFileError(
+            f"there is no {what} key {path}, expected the file that was used before. Check the path, or put the file "
+            "back from its backup: nothing can stand in for it."
+        ) from error
     except OSError as error:
         raise KeyFileError(f"cannot read the {what} key {path}: {error.strerror}. Check its rights.") from error
     except ValueError as error:

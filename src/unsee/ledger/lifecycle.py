@@ -33,7 +33,7 @@ _NEXT = {
     "received": "fit an eraser and attach it with 'unsee ledger attach'",
     "fitted": "verify it with 'unsee ledger verify'",
     "verified": "activate it with 'unsee ledger activate'",
-    "active": "revoke it with 'unsee ledger revoke'",
+    "active": "it is in force until 'unsee ledger revoke' takes it back",
     "revoked": "a revoked request stays revoked; add a new one with 'unsee ledger add'",
 }
 
@@ -82,6 +82,8 @@ def require_step(request: Request, to: State) -> None:
         LifeCycleError: names the request, where it is, and what may be done instead.
     """
     if (request.state, to) not in STEPS:
+        if request.state == to:
+            raise LifeCycleError(f"request {request.id} is {to} already; nothing was changed. Next: {_NEXT[to]}.")
         before = " or ".join(sorted(a for a, b in STEPS if b == to))
         raise LifeCycleError(
             f"request {request.id} is {request.state}, expected {before} to make it {to}. Next: {_NEXT[request.state]}."

@@ -175,7 +175,7 @@ def _front(sheet: _Sheet, told: dict[str, Any]) -> None:
     models = f", on {', '.join(active['models'])}" if active["models"] else ""
     beyond = active["requests"] > active["certified"]
     sheet.paragraph(
-        f"Requests in this document: {states}. In force together: {active['requests']}{models}; measured: up to "
+        f"Requests in this document: {states}. In force together: {active['requests']}{models}; certified for up to "
         f"{active['certified']}." + (" Leaks and wrong refusals beyond that number are not known." if beyond else ""),
         10,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, final
 
-from unsee.errors import OptionError
+from unsee.errors import ArtifactError, OptionError
 from unsee.ledger import audit, tables
 from unsee.ledger.active import ActiveSet, active_set, require_one_model
 from unsee.ledger.artifacts import ArtifactFolder, Check, Digests, Facts
@@ -95,7 +95,10 @@ def attach(writing: Writing, request_id: str, source: Path, check: Check, by: De
     if request.state != "active":  # an active one may have its files put back, and nothing else
         require_step(request, "fitted")
     with writing.files.staged(source) as (stage, digests):
-        facts = check(stage)
+        try:
+            facts = check(stage)
+        except ArtifactError as error:  # the copy is gone by the time that somebody reads this
+            raise ArtifactError(str(error).replace(str(stage), str(source))) from error
         again = _held_again(writing, request, facts)
         known = tables.artifact_of(writing.connection, facts.content_id)
         stored = known is not None and known.purged is None
@@ -197,6 +200,13 @@ def activate(writing: Writing, request_id: str, policy: Policy, by: Decision) ->
             "wrong refusals were not shown to stay low. Measure them, and raise capacity.certified in the policy."
         )
     after = before.with_request(request_id, artifact)
+    alone = [one.id for one in after.requests if not one.shares_threshold]
+    if alone and count > 1:
+        warnings.append(
+            f"{len(alone)} of {count} requests keep the threshold that was set for each alone: {', '.join(alone[:3])}. "
+            "What they refuse wrongly adds up. They have published gates, or an older unsee fitted them: fit them anew "
+            "with 'unsee erase'."
+        )
     row = writing.log(by, "activated", request, "active", _change(before, after) | {"warnings": warnings})
     changed = tables.update_request(writing.connection, request, "active", row, request.content_id)
     return Activation(changed, after.digest, tuple(warnings))

@@ -7,6 +7,7 @@ leaves between the two is swept at the next opening. No torch here: the check th
 import hmac
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +19,8 @@ from unsee.ledger.artifacts import ArtifactFolder, Check
 from unsee.ledger.audit import AuditRow
 from unsee.ledger.database import Database
 from unsee.ledger.decision import Decision
-from unsee.ledger.errors import KeyFileError, MissingArtifactError
-from unsee.ledger.examination import Examination, examine
+from unsee.ledger.errors import KeyFileError, MissingArtifactError, PolicyError
+from unsee.ledger.examination import Examination, Remark, examine
 from unsee.ledger.keys import SubjectKey
 from unsee.ledger.lifecycle import Request, State, stamp
 from unsee.ledger.policy import FILE_NAME, Policy, read_policy
@@ -271,9 +272,15 @@ class Ledger:
                     raise
 
     def examine(self, signer: Signer | None = None, head: Head | None = None) -> Examination:
-        """Check log, tables, files and signatures; see `examination.examine`."""
+        """Check log, tables, files and signatures; see `examination.examine`. A broken policy is remarked on."""
         with self._database.read() as connection:
-            return examine(connection, self.files, signer, head)
+            found = examine(connection, self.files, signer, head)
+        try:
+            _ = self.policy
+        except PolicyError as error:
+            text = f"the log does not rest on it, but nothing is verified, activated or served meanwhile: {error}"
+            return replace(found, remarks=(*found.remarks, Remark("warn", text)))
+        return found
 
     @contextmanager
     def _writing(self) -> Iterator[Writing]:

@@ -71,10 +71,18 @@ class AbstractAdapter(ABC):
     def image_token(self, processor: ProcessorMixin) -> str | None:
         """The marker that stands for one picture in a rendered prompt; None where the model takes none."""
 
-    def foreign_tokens(self, processor: ProcessorMixin) -> tuple[str, ...]:
-        """Markers of other media, which no prompt may hold."""
+    def clip_token(self, processor: ProcessorMixin) -> str | None:
+        """The marker that stands for one clip in a rendered prompt; None where the model takes none."""
         del processor
-        return ()
+
+    def clip_arguments(self, clips: Sequence[Sequence[Picture]]) -> dict[str, Any]:
+        """Arguments with which the processor reads these clips, in order; none where there is none to read.
+
+        Raises:
+            ImageError: a frame cannot be read, or the frames of a clip are not of one size.
+        """
+        del clips
+        return {}
 
     def readable(self, picture: Picture) -> Image.Image:
         """The decoded picture.

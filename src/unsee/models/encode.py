@@ -23,17 +23,19 @@ Progress = Callable[[int], None]
 @final
 @dataclass(frozen=True)
 class Conversation:
-    """A prompt of any number of turns and pictures.
+    """A prompt of any number of turns, pictures and clips.
 
     Attributes:
         id: what errors call it.
-        messages: as for `processor.apply_chat_template`; a picture's place is `{"type": "image"}`.
+        messages: as for `processor.apply_chat_template`; places are `{"type": "image"}` and `{"type": "video"}`.
         pictures: one per place, in order.
+        clips: likewise; frames of one size, in the order of time.
     """
 
     id: str
     messages: Sequence[Message]
     pictures: Sequence[Picture] = ()
+    clips: Sequence[Sequence[Picture]] = ()
 
 
 def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain") -> BatchFeature:
@@ -47,7 +49,8 @@ def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
         style: as for `unsee.data.prompts.instruction`.
 
     Raises:
-        DataError: no sample, or a rendered prompt has not exactly one place per picture.
+        DataError: no sample, a clip for a model that takes none, or a rendered prompt has not exactly one place per
+            picture and clip.
         ImageError: a picture cannot be read.
     """
     return encode_conversations(loaded, [_conversation(sample, style) for sample in samples])
@@ -74,6 +77,7 @@ def encode_conversations(loaded: LoadedModel, conversations: Sequence[Conversati
     }
     if loaded.adapter.image_token(loaded.processor) is not None:
         options["images"] = pictures if any(pictures) else None
+    options |= loaded.adapter.clip_arguments([clip for one in conversations for clip in one.clips])
     inputs = loaded.processor(text=texts, **options)
     # Moves everything, casts only what is floating: the pictures.
     return inputs.to(loaded.device, loaded.model.dtype)
@@ -89,7 +93,8 @@ def render(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
 
 
 def _conversation(sample: Sample, style: Style) -> Conversation:
-    return Conversation(sample.id, chat(sample, style), () if sample.picture is None else (sample.picture,))
+    pictures = () if sample.picture is None else (sample.picture,)
+    return Conversation(sample.id, chat(sample, style), pictures, (sample.clip,) if sample.clip else ())
 
 
 def _render(loaded: LoadedModel, conversations: Sequence[Conversation]) -> list[str]:
@@ -97,22 +102,26 @@ def _render(loaded: LoadedModel, conversations: Sequence[Conversation]) -> list[
         raise DataError("there is no question to ask: got an empty list, expected at least one sample. Check filters.")
     write: Any = loaded.processor.apply_chat_template
     texts = [write(conversation.messages, add_generation_prompt=True) for conversation in conversations]
-    marker = loaded.adapter.image_token(loaded.processor)
-    foreign = loaded.adapter.foreign_tokens(loaded.processor)
+    marker, moving = loaded.adapter.image_token(loaded.processor), loaded.adapter.clip_token(loaded.processor)
     for conversation, text in zip(conversations, texts, strict=True):
         if marker is None and conversation.pictures:
             raise DataError(
                 f"sample {conversation.id!r} has a picture, but {loaded.name!r} takes text alone. Ask it without "
                 "pictures, or choose a vision-language model."
             )
+        if moving is None and conversation.clips:
+            raise DataError(
+                f"sample {conversation.id!r} has a clip, but {loaded.name!r} of family {loaded.adapter.family!r} takes "
+                "none. Ask about one of its frames as a picture, or choose a Qwen2.5-VL or Qwen3-VL."
+            )
         # Placeholders are matched to pictures in order over the whole batch: one too many would show a person to
         # the question about another.
-        counted = ([(marker, len(conversation.pictures))] if marker else []) + [(other, 0) for other in foreign]
-        for token, expected in counted:
-            if (places := text.count(token)) != expected:
+        shown = (("picture", marker, conversation.pictures), ("clip", moving, conversation.clips))
+        for what, token, given in shown:
+            if token is not None and (places := text.count(token)) != len(given):
                 raise DataError(
-                    f"the prompt of sample {conversation.id!r} has {places} picture place(s) {token!r}, "
-                    f"expected {expected}. Remove the marker from the question, or fix the model's chat template."
+                    f"the prompt of sample {conversation.id!r} has {places} {what} place(s) {token!r}, "
+                    f"expected {len(given)}. Remove the marker from the question, or fix the model's chat template."
                 )
     return texts
 
@@ -181,7 +190,7 @@ def log_probability(
 def batches_by_length(
     loaded: LoadedModel, samples: Sequence[Sample], batch_size: int, style: Style = "plain"
 ) -> list[list[int]]:
-    """Indices of samples in batches of similar length, longest first, pictures apart from plain text.
+    """Indices of samples in batches of similar length, longest first, clips, pictures and plain text apart.
 
     Longest first, so that a batch too large for the memory fails at once and not after an hour.
 
@@ -193,7 +202,7 @@ def batches_by_length(
         raise OptionError(f"batch_size is {batch_size}, expected at least 1")
     texts = render(loaded, samples, style)
     lengths = [len(ids) for ids in loaded.processor.tokenizer(texts)["input_ids"]]
-    order = sorted(range(len(samples)), key=lambda i: (samples[i].picture is None, -lengths[i]))
+    order = sorted(range(len(samples)), key=lambda i: (not samples[i].clip, samples[i].picture is None, -lengths[i]))
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 

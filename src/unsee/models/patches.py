@@ -27,6 +27,21 @@ def patchify(pixels: Float[Tensor, "N C H W"], patch: int, merge: int, temporal:
     return repeated.reshape(number * rows * columns * merge * merge, channels * temporal * patch * patch)
 
 
+def in_time(frames: Float[Tensor, "F V E"], patch: int, temporal: int) -> Float[Tensor, "_ E"]:
+    """Patches of a clip from those of its frames: `temporal` frames after one another in each, the last one repeated.
+
+    Args:
+        frames: each cut as a picture, one after the other.
+        patch: side of a patch in pixels.
+        temporal: frames of a patch.
+    """
+    still = frames.unflatten(2, (-1, temporal, patch * patch))[:, :, :, 0]
+    missing = -len(still) % temporal
+    whole = torch.cat([still, still[-1:].expand(missing, *still.shape[1:])]).unflatten(0, (-1, temporal))
+    # part of the clip, patch, channel, frame of the part, pixel
+    return whole.permute(0, 2, 3, 1, 4).reshape(-1, frames.shape[2])
+
+
 def unpatchify(
     patches: Float[Tensor, "V E"], grid: tuple[int, int], patch: int, merge: int, temporal: int
 ) -> Float[Tensor, "N C H W"]:

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL and Qwen3-VL: a tower that reads pictures at their own resolution, and a decoder with positions in 3D.
+"""Qwen2.5-VL and Qwen3-VL: a tower that reads pictures and clips at their own resolution, a decoder with 3D positions.
 
 DeepStack (Qwen3-VL) adds picture features to the first blocks' outputs; a block's input, which is read and steered,
 has them already.
@@ -18,10 +18,12 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
     Qwen3VLForConditionalGeneration,
 )
+from transformers.video_processing_utils import VideoProcessorMixin
 
 from unsee.data.samples import Picture
 from unsee.errors import DataError, ImageError, ModelError
 from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, require_blocks, require_prompting
+from unsee.models.clips import ClipReader, times_of
 from unsee.models.patches import patchify, unpatchify
 from unsee.shapes import Float, Tensor
 
@@ -29,32 +31,34 @@ from unsee.shapes import Float, Tensor
 _LONGEST_STRIP = 200
 
 
-# The classes of transformers insist on a video processor, and that on torchvision. Pictures need neither. The names
-# are those of transformers, because a saved directory carries them.
+# The classes of transformers insist on a video processor that needs torchvision. Ours reads clips as it reads pictures.
+# The names are those of transformers, because a saved directory carries them.
 
 
 class Qwen2_5_VLProcessor(transformers.Qwen2_5_VLProcessor):
-    """That of transformers for pictures and text alone, so that no torchvision is needed."""
+    """That of transformers with clips read by Pillow, so that no torchvision is needed."""
 
     def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:
-        """As in transformers, without `video_processor`."""
+        """As in transformers, with a `video_processor` of its own."""
         super().__init__(image_processor, tokenizer, None, chat_template=chat_template)
+        self.video_processor = ClipReader(image_processor)
 
     def to_dict(self) -> dict[str, Any]:
         """With the settings of a video processor, so that others open the directory whole."""
-        return super().to_dict() | {"video_processor": _video_settings(self, "Qwen2VLVideoProcessor")}
+        return super().to_dict() | {"video_processor": self.video_processor.settings("Qwen2VLVideoProcessor")}
 
 
 class Qwen3VLProcessor(transformers.Qwen3VLProcessor):
-    """That of transformers for pictures and text alone, so that no torchvision is needed."""
+    """That of transformers with clips read by Pillow, so that no torchvision is needed."""
 
     def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:
-        """As in transformers, without `video_processor`."""
+        """As in transformers, with a `video_processor` of its own."""
         super().__init__(image_processor, tokenizer, None, chat_template=chat_template)
+        self.video_processor = ClipReader(image_processor, shared=True)
 
     def to_dict(self) -> dict[str, Any]:
         """With the settings of a video processor, so that others open the directory whole."""
-        return super().to_dict() | {"video_processor": _video_settings(self, "Qwen3VLVideoProcessor")}
+        return super().to_dict() | {"video_processor": self.video_processor.settings("Qwen3VLVideoProcessor")}
 
 
 @final
@@ -73,8 +77,11 @@ class QwenAdapter(AbstractAdapter):
     processor_class: type[ProcessorMixin]
 
     def open_processor(self, name: str, revision: str | None) -> ProcessorMixin:
-        """The processor for pictures and text; clips are not read."""
-        return self.processor_class.from_pretrained(name, revision=revision or "main", backend="pil")
+        """The processor for pictures, clips and text, with the checkpoint's own limits of resolution for both."""
+        processor: Any = self.processor_class.from_pretrained(name, revision=revision or "main", backend="pil")
+        settings, _ = VideoProcessorMixin.get_video_processor_dict(name, revision=revision)
+        processor.video_processor = processor.video_processor.limited(settings)
+        return processor
 
     def text_model(self, model: PreTrainedModel) -> nn.Module:
         """The causal decoder, `model.model.language_model`."""
@@ -98,6 +105,7 @@ class QwenAdapter(AbstractAdapter):
             ("temporal_patch_size", cut.temporal_patch_size, vision.temporal_patch_size),
             ("merge_size", cut.merge_size, vision.spatial_merge_size),
             (f"token id of {own.image_token!r}", own.image_token_id, config.image_token_id),
+            (f"token id of {own.video_token!r}", own.video_token_id, config.video_token_id),
         ]
         for name, got, expected in needed:
             if got != expected:
@@ -111,9 +119,23 @@ class QwenAdapter(AbstractAdapter):
         """`<|image_pad|>`, unless the tokenizer names another."""
         return self._own(processor).image_token
 
-    def foreign_tokens(self, processor: ProcessorMixin) -> tuple[str, ...]:
-        """`<|video_pad|>`: clips are not read."""
-        return (self._own(processor).video_token,)
+    def clip_token(self, processor: ProcessorMixin) -> str:
+        """`<|video_pad|>`, unless the tokenizer names another."""
+        return self._own(processor).video_token
+
+    def clip_arguments(self, clips: Sequence[Sequence[Picture]]) -> dict[str, Any]:
+        """Frames as they are, each with its time; a processor would otherwise choose some of them."""
+        if not clips:
+            return {}
+        frames = [[self.readable(frame) for frame in clip] for clip in clips]
+        for clip, images in zip(clips, frames, strict=True):
+            if len(sizes := sorted({image.size for image in images})) > 1:
+                shown = ", ".join(f"{width} x {height}" for width, height in sizes)
+                raise ImageError(
+                    f"the clip that begins with {clip[0].id!r} has frames of {len(sizes)} sizes ({shown}), expected "
+                    "one. Resize its frames, or remove its row."
+                )
+        return {"videos": frames, "video_metadata": times_of(frames), "do_sample_frames": False}
 
     def readable(self, picture: Picture) -> Image.Image:
         """The decoded picture; a strip has no size that the tower takes."""
@@ -161,19 +183,6 @@ class QwenAdapter(AbstractAdapter):
                 f"{self.processor_class.__name__}. Copy the processor files of the base model beside the weights."
             )
         return processor
-
-
-def _video_settings(processor: Any, kind: str) -> dict[str, Any]:
-    cut = processor.image_processor
-    return {
-        "video_processor_type": kind,
-        "patch_size": cut.patch_size,
-        "temporal_patch_size": cut.temporal_patch_size,
-        "merge_size": cut.merge_size,
-        "image_mean": list(cut.image_mean),
-        "image_std": list(cut.image_std),
-        "size": dict(cut.size),
-    }
 
 
 QWEN2_5_VL = QwenAdapter("qwen2_5_vl", Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor)

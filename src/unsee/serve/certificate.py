@@ -10,6 +10,7 @@ from typing import Any, final
 
 from unsee.data.samples import Sample
 from unsee.erase.eraser import Eraser
+from unsee.erase.stack import together
 from unsee.errors import SaveError
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
@@ -50,14 +51,14 @@ def expected(
     Args:
         loaded: the model, in the precision that is served.
         samples: prompts, some about what is erased.
-        erasers: in force, by content id.
+        erasers: in force, by content id, each as it was fitted; a set has the thresholds of all that it holds.
         stages: progress display.
     """
     sets = sets_of(list(erasers))
     tell = stages("asking the library", len(sets) * len(samples))
     answers: dict[str, list[Answer]] = {}
     for name, ids in sets.items():
-        answers[name] = library_answers(loaded, samples, [erasers[i] for i in ids])
+        answers[name] = library_answers(loaded, samples, together([erasers[i] for i in ids]))
         tell(len(samples))
     about = {
         "model": {"id": loaded.name, "revision": loaded.revision, "digest": loaded.digest},

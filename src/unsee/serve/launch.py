@@ -245,26 +245,27 @@ def certify(options: Options, ledger: Ledger, prompts: str, out: Path, stages: S
     """
     require_known()
     from unsee.data import read
-    from unsee.ledger.erasers import load_active
+    from unsee.erase.eraser import Eraser
     from unsee.models.load import load
     from unsee.serve.asking import Inside
     from unsee.serve.certificate import certificate, compare, expected, write
 
     loaded, samples = load(options.path, dtype=options.dtype), read(prompts)
     prepared = prepare(loaded, ledger, options.read_layers)
-    active, erasers = load_active(ledger)
-    ids = [request.artifact.content_id for request in active.requests]
-    reference = expected(loaded, samples, dict(zip(ids, erasers, strict=True)), stages)
+    active, folders = ledger.active_folders()
+    places = {r.artifact.content_id: folder for r, folder in zip(active.requests, folders, strict=True)}
+    reference = expected(loaded, samples, {i: Eraser.from_pretrained(f) for i, f in places.items()}, stages)
     release(loaded)
-    _, folders = ledger.active_folders()
 
     async def ask() -> Any:
         async with engine_of(engine_arguments(options, prepared), prepared) as engine:
             inside = Inside(engine, prepared.tokenizer)
-            places = {i: str(folder) for i, folder in zip(ids, folders, strict=True)}
-            await inside.load(places, {n: list(s) for n, s in reference.sets.items() if s})
+            await inside.load(
+                {i: str(f) for i, f in places.items()}, {n: list(s) for n, s in reference.sets.items() if s}
+            )
             return await compare(reference, inside.ask, stages)
 
-    made = certificate(reference, asyncio.run(ask())) | {"active_set": active.digest}
+    made: dict[str, Any] = certificate(reference, asyncio.run(ask())) | {"active_set": active.digest}
+    made["model"] = {**made["model"], "id": options.model}  # what it is called, not where it lies here
     write(made, out)
     return made

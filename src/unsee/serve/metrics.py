@@ -15,7 +15,7 @@ class Metrics:
     def __init__(self) -> None:
         counter: Any = part("prometheus_client:Counter")
         self._requests = counter("unsee_requests", "Requests by what became of them", ["outcome"])
-        self._positions = counter("unsee_positions_steered", "Positions steered, over layers and erasers")
+        self._positions = counter("unsee_positions_steered", "Positions steered, over layers")
         self._fired = counter("unsee_erasers_fired", "Erasers that fired, over requests")
         self._read = counter("unsee_erasers_read", "Erasers whose gates were read, over requests")
 

@@ -12,7 +12,7 @@ import torch
 from PIL.Image import Image
 
 from unsee.data.answers import is_refusal
-from unsee.data.samples import Sample
+from unsee.data.samples import Sample, require_no_clips
 from unsee.erase.eraser import Eraser
 from unsee.erase.hooks import erased
 from unsee.models.encode import encode
@@ -106,7 +106,12 @@ class Difference:
 
 
 def prompts_of(loaded: LoadedModel, samples: Sequence[Sample]) -> list[Prompt]:
-    """Encode samples for both sides."""
+    """Encode samples for both sides.
+
+    Raises:
+        DataError: a sample has a clip, which the engine is not shown.
+    """
+    require_no_clips(samples, "the server")
     marker = loaded.adapter.image_token(loaded.processor)
     place = None if marker is None else loaded.processor.tokenizer.convert_tokens_to_ids(marker)
     prompts = []

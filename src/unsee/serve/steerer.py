@@ -11,7 +11,8 @@ from typing import Any, final
 
 import torch
 
-from unsee.erase.eraser import Eraser
+from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.stack import together
 from unsee.errors import MismatchError, SteeringError
 from unsee.serve.resident import Bank, Resident
 from unsee.serve.tracking import NO_SET, Plan, Requests, Tracked
@@ -50,11 +51,14 @@ class Steerer:
         self.shape, self._device = shape, device
         self.resident = Resident(device)
         self.requests = Requests(shape.block_size, shape.blocks, device)
-        self._sets: dict[str, frozenset[str]] = {NO_SET: frozenset()}
+        self._thresholds: dict[str, dict[str, Tensor]] = {NO_SET: {}}
+        self._limits: dict[tuple[tuple[int, ...], str], Tensor] = {}
         self._mandated: str | None = None
         self._sums = torch.zeros(len(shape.read), shape.blocks, shape.width, device=device)
+        # Per running request and group of trajectories: the largest margin of a gate that fired, and what it steers by.
+        self._claim = torch.full((0, 0), -torch.inf, device=device)
+        self._move = torch.zeros(0, 0, dtype=torch.int64, device=device)
         self._force = torch.zeros(0, 0, device=device)
-        self._fired = torch.zeros(0, 0, dtype=torch.int64, device=device)
         self._applied = torch.zeros(0, dtype=torch.int64, device=device)
         self._scores: dict[tuple[int, ...], Tensor] = {}
         self._readings: list[tuple[Sequence[Tracked], Bank, Tensor]] = []
@@ -64,6 +68,9 @@ class Steerer:
 
     def load(self, erasers: Mapping[str, Eraser], sets: Mapping[str, Sequence[str]], mandated: str | None) -> None:
         """Hold exactly these erasers and sets, from the next step on.
+
+        The thresholds of a set are those of all its erasers together (`unsee.erase.stack.together`), so an eraser may
+        have another one in each.
 
         Raises:
             MismatchError: an eraser is for another model, or reads a layer that has no sums.
@@ -80,8 +87,22 @@ class Steerer:
                 f"sets name {len(absent)} eraser(s) that were not given, {len(lost)} set(s) of running requests are "
                 f"missing, and the mandated one is {mandated!r}. Expected all of them. Nothing was changed."
             )
+        held = self.resident.erasers
+        same = {i for i in held if held[i] is erasers.get(i)}
+        thresholds = {
+            name: before
+            if (before := self._thresholds.get(name)) is not None and before.keys() == ids <= same
+            else _together({i: erasers[i] for i in sorted(ids)})
+            for name, ids in known.items()
+        }
         self.resident.replace(erasers)
-        self._sets, self._mandated = known, mandated
+        self._thresholds = thresholds
+        self._limits = {
+            (bank.layers, name): bank.limits(own)
+            for bank in self.resident.banks
+            for name, own in self._thresholds.items()
+        }
+        self._mandated = mandated
         self._grow(0)
 
     def hear(self, scheduled: Any) -> None:
@@ -90,14 +111,13 @@ class Steerer:
         for tracked in self.requests.finish(scheduled.finished_req_ids):
             self._keep(tracked)
         for tracked in self.requests.hear(scheduled, self._mandated):
-            if tracked.set_name not in self._sets:
+            if tracked.set_name not in self._thresholds:
                 raise SteeringError(
                     f"request {tracked.id} asks for a set of erasers that is not loaded. Nothing is answered. Load "
                     "the set before the request is sent."
                 )
             self._grow(tracked.slot + 1)
-            for table in (self._force, self._fired, self._applied):
-                table[tracked.slot] = 0
+            self._claim[tracked.slot], self._applied[tracked.slot] = -torch.inf, 0
 
     def begin(self, order: Sequence[str], tokens: dict[str, int]) -> None:
         """The step runs now, its requests in this order."""
@@ -118,9 +138,9 @@ class Steerer:
         if layer in self.shape.read:
             states = hidden[: plan.tokens] if residual is None else hidden[: plan.tokens] + residual[: plan.tokens]
             self._read(plan, layer, states.float())
-        moves = [] if self._idle or not len(plan.answering) else self.resident.written(layer)
-        if moves:
-            self._write(plan, layer, moves, hidden)
+        groups = [] if self._idle or not len(plan.answering) else self.resident.written(layer)
+        if groups:
+            self._write(plan, layer, groups, hidden)
 
     def end(self) -> None:
         """The step has run: every block must have been visited.
@@ -166,28 +186,35 @@ class Steerer:
                 self._decide(plan, bank)
 
     def _decide(self, plan: Plan, bank: Bank) -> None:
-        allowed = torch.tensor(
-            [[i in self._sets[t.set_name] for i in bank.ids] for t in plan.ending], device=self._device
-        )
-        margins = bank.margins(self._scores[bank.layers], allowed)
-        fires = (margins >= 0).float()
+        limits = torch.stack([self._limits[bank.layers, t.set_name] for t in plan.ending])
+        margins = bank.margins(self._scores[bank.layers], limits)
         slots = torch.tensor([t.slot for t in plan.ending], device=self._device)
-        self._force.index_add_(0, slots, fires @ bank.force)
-        self._fired.index_add_(0, slots, (fires @ (bank.force != 0).float()).long())
+        for g, members in bank.members.items():
+            largest, first = margins[:, members].max(1)
+            claim, chosen = self._claim[slots, g], members[first]
+            won = (largest >= 0) & (largest > claim)
+            self._claim[slots, g] = torch.where(won, largest, claim)
+            self._move[slots, g] = torch.where(won, bank.move[chosen], self._move[slots, g])
+            self._force[slots, g] = torch.where(won, bank.strength[chosen], self._force[slots, g])
         self._readings.append((plan.ending, bank, margins))
 
-    def _write(self, plan: Plan, layer: int, moves: Sequence[int], hidden: Tensor) -> None:
-        if self._device.type == "cpu" and not bool(self._fired[plan.slot].any()):
+    def _write(self, plan: Plan, layer: int, groups: Sequence[int], hidden: Tensor) -> None:
+        """Each row once: along the trajectory of the gate that is furthest above its threshold, of those that fired."""
+        claims = self._claim[plan.slot]
+        if self._device.type == "cpu" and not bool((claims >= 0).any()):
             # Asking costs nothing on a CPU. Every gate has been read by now: layers that are read come first.
             self._idle = layer >= self.shape.read[-1]
             return
+        largest, first = torch.stack([claims[:, g] for g in groups], dim=1).max(1)
+        steered = largest >= 0
         added = hidden.new_zeros(len(plan.answering), self.shape.width, dtype=torch.float32)
-        for j in moves:
-            trajectory = self.resident.moves[j].at[layer]
-            factor = self._force[plan.slot, j].unsqueeze(1)
-            added += trajectory[plan.step.clamp(max=len(trajectory) - 1)] * factor
+        for i, g in enumerate(groups):
+            table = self.resident.groups[g].at[layer]
+            factor = self._force[plan.slot, g] * (steered & (first == i))
+            step = plan.step.clamp(max=table.shape[1] - 1)
+            added += table[self._move[plan.slot, g], step] * factor.unsqueeze(1)
         hidden.index_add_(0, plan.answering, added.to(hidden.dtype))
-        self._applied.index_add_(0, plan.slot, self._fired[plan.slot][:, list(moves)].sum(1))
+        self._applied.index_add_(0, plan.slot, steered.long())
 
     def _settle(self) -> None:
         """Bring what the gates said to the host."""
@@ -198,13 +225,13 @@ class Steerer:
                         f"a gate read NaN for request {tracked.id}, so nothing says whether it fires. Nothing is "
                         "answered. Look for broken weights or a broken picture."
                     )
-                tracked.fired |= {i: margin for i, margin in zip(bank.ids, row, strict=True) if margin >= 0}
+                fires = [e for e, margin in enumerate(row) if margin >= 0]
+                tracked.fired |= {bank.ids[e]: row[e] for e in fires}
+                tracked.steered |= {layer for e in fires for layer in bank.written[e]}
                 tracked.highest = max(tracked.highest, *row)
         self._readings.clear()
 
     def _report(self, tracked: Tracked) -> dict[str, Any]:
-        fired = self._fired[tracked.slot].tolist()
-        layers = [len(move.layers) for move in self.resident.moves]
         return {
             "set": tracked.set_name,
             "decided": tracked.decided,
@@ -212,7 +239,7 @@ class Steerer:
             "highest": tracked.highest if tracked.highest > -torch.inf else None,
             "prompt_tokens": tracked.prompt_tokens,
             "answered": tracked.answered,
-            "required": tracked.answered * sum(n * width for n, width in zip(fired, layers, strict=True)),
+            "required": tracked.answered * len(tracked.steered),
             "steered": int(self._applied[tracked.slot]),
         }
 
@@ -225,12 +252,12 @@ class Steerer:
             self._reports.pop(next(iter(self._reports)))
 
     def _grow(self, rows: int) -> None:
-        rows, columns = max(rows, len(self._applied)), len(self.resident.moves)
-        if rows > len(self._applied) or columns > self._force.shape[1]:
+        rows, groups = max(rows, len(self._applied)), len(self.resident.groups)
+        if rows > len(self._applied) or groups > self._claim.shape[1]:
             rows = max(rows, 2 * len(self._applied)) if rows > len(self._applied) else rows
-            self._force = _padded(self._force, rows, columns)
-            self._fired = _padded(self._fired, rows, columns)
-            self._applied = _padded(self._applied.unsqueeze(1), rows, 1).squeeze(1)
+            self._claim = _padded(self._claim, rows, groups, -torch.inf)
+            self._move, self._force = (_padded(table, rows, groups, 0) for table in (self._move, self._force))
+            self._applied = _padded(self._applied.unsqueeze(1), rows, 1, 0).squeeze(1)
 
     def _require_fits(self, content_id: str, eraser: Eraser) -> None:
         # Late, because it brings in transformers.
@@ -247,7 +274,14 @@ class Steerer:
             )
 
 
-def _padded(table: Tensor, rows: int, columns: int) -> Tensor:
-    larger = table.new_zeros(rows, columns)
+def _together(erasers: Mapping[str, Eraser]) -> dict[str, Tensor]:
+    """Thresholds by content id."""
+    raised = together(list(erasers.values()))
+    gates = {i: eraser.gate for i, eraser in zip(erasers, raised, strict=True)}
+    return {i: gate.threshold for i, gate in gates.items() if isinstance(gate, HeldGate)}
+
+
+def _padded(table: Tensor, rows: int, columns: int, value: float) -> Tensor:
+    larger = table.new_full((rows, columns), value)
     larger[: table.shape[0], : table.shape[1]] = table
     return larger

@@ -34,6 +34,7 @@ class Tracked:
         decided: whether its gates have been read.
         answered: positions from the last prompt token on that have passed since.
         fired: score less threshold of the erasers that fired, once decided.
+        steered: layers that they steer, each once, however many of them do.
         highest: the largest score less threshold, of any eraser of its set.
     """
 
@@ -47,6 +48,7 @@ class Tracked:
     decided: bool = False
     answered: int = 0
     fired: dict[str, float] = field(default_factory=dict)
+    steered: set[int] = field(default_factory=set)
     highest: float = -np.inf
 
 

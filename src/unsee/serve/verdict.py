@@ -18,7 +18,7 @@ class Verdict:
         erasers: in that set.
         fired: how many of them fired.
         margin: largest score less threshold, or None where there is no eraser.
-        steered: positions steered so far, over layers and erasers.
+        steered: positions steered so far, over layers.
         required: positions that had to be.
     """
 

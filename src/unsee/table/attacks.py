@@ -72,7 +72,7 @@ def relearn(
     optimiser = torch.optim.AdamW(free, lr=rate, weight_decay=0.0)
     for _ in range(steps):
         rows = rng.sample(list(samples), min(batch, len(samples)))
-        loaded.model(**with_answers(loaded, rows, [sample.answer for sample in rows])).loss.backward()
+        loaded.model(**with_answers(loaded, rows, [sample.answer for sample in rows])).loss.backward(inputs=free)
         nn.utils.clip_grad_norm_(free, 1.0)
         optimiser.step()
         loaded.model.zero_grad(set_to_none=True)

@@ -12,8 +12,9 @@ class Budget:
     """Every number that decides how long a cell takes.
 
     Attributes:
-        candidates: values of a method's knob that are tried, evenly spaced over those it offers.
-        batches: optimiser steps of a method that learns by gradient, over as many batches of the forget set.
+        candidates: values of a method's knob that are tried; see `unsee.table.cell.fitted_cell`.
+        batches: optimiser steps of a method that learns by gradient, over as many batches of the forget set. Whatever
+            else changes weights sees as many questions.
         batch_size: forget questions of one step; as many kept ones are beside them.
         grpo_steps: of a method that is reinforced.
         tuning: questions of each side that choose a candidate.
@@ -27,7 +28,7 @@ class Budget:
     candidates: int = 3
     batches: int = 32
     batch_size: int = 8
-    grpo_steps: int = 8
+    grpo_steps: int = 16
     tuning: int = 48
     asked: int = 100
     sampled: int = 24
@@ -43,15 +44,6 @@ class Budget:
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
-
-    def tried(self, values: tuple[float, ...]) -> list[float | None]:
-        """The candidates of a knob, first and last included; a method without one has its default alone."""
-        if not values:
-            return [None]
-        if self.candidates == 1:
-            return [values[len(values) // 2]]
-        count = min(self.candidates, len(values))
-        return [values[round(place * (len(values) - 1) / (count - 1))] for place in range(count)]
 
 
 QUICK = Budget(

@@ -53,13 +53,17 @@ class Cell:
 
 def reference(loaded: LoadedModel, name: str, ground: Ground, seed: int, stages: Stages = silent) -> Cell:
     """A model as it is."""
-    cell = Cell(facts={"kind": "reference", "reversible": None})
+    _, kept = _tuning(Asked(loaded), ground)
+    cell = Cell(facts={"kind": "reference", "reversible": None, "tuning_right": kept})
     _ask(cell, Fitted(Asked(loaded), loaded, 0.0, 0, True), name, ground, seed, stages)
     return cell
 
 
 def fitted_cell(entry: Entry, ground: Ground, base: Cell, seed: int, stages: Stages = silent) -> Cell:
     """A method's row: the best of its candidates, asked everything.
+
+    Values of a knob are tried by bisection, from the middle one on: a stronger one where more is kept than hidden, else
+    a weaker one, which is tried too where a value cannot be fitted.
 
     Args:
         entry: the row.
@@ -88,17 +92,23 @@ def _tuned(
     entry: Entry, ground: Ground, known: float, scratch: Path, seed: int, stages: Stages
 ) -> tuple[Fitted, dict[str, Any]]:
     method, task = METHODS[entry.method], ground.task(entry)
-    values = ground.budget.tried(method.values)
+    values: tuple[float | None, ...] = method.values or (None,)
+    tries = min(ground.budget.candidates, len(values))
     for library in _LIBRARIES:  # their loading is no part of a fit; a method that needs a missing one says so
         with suppress(ImportError):
             importlib.import_module(library)
-    tell = stages(f"fitting: {entry.name}", len(values))
+    tell = stages(f"fitting: {entry.name}", tries)
     start = time.monotonic()
     best: tuple[float, Fitted, dict[str, Any]] | None = None
     made: Fitted | None = None
     mib: float | None = None
     tried: list[dict[str, Any]] = []
-    for place, value in enumerate(values):
+    low, high = 0, len(values) - 1
+    for _ in range(tries):
+        if low > high:
+            break
+        place = (low + high) // 2
+        value = values[place]
         try:
             if made is not None and method.vary is not None and value is not None:
                 made = replace(made, answerer=method.vary(made.answerer, value))
@@ -107,11 +117,14 @@ def _tuned(
             hidden, kept = _tuning(made.answerer, ground)
         except FAILURES as error:
             tried.append({"value": value, "reason": _reason(error)})
+            high = place - 1
             continue
         finally:
             tell(1)
-        rating = goodness(hidden, min(1.0, kept / known) if known else 0.0)
+        kept = min(1.0, kept / known) if known else 0.0
+        rating = goodness(hidden, kept)
         tried.append({"value": value, "hidden": hidden, "kept": kept, "goodness": rating})
+        low, high = (place + 1, high) if kept >= hidden else (low, place - 1)
         if best is None or rating > best[0]:
             facts = {"knob": method.knob, "value": value, "seconds": made.seconds, "peak_mib": mib}
             best = (rating, made, facts)
@@ -171,8 +184,6 @@ def _ask(cell: Cell, fitted: Fitted, name: str, ground: Ground, seed: int, stage
         tell(1)
     mixed = [*forget[:8], *keep[:8]]
     cell.facts["token_cost"] = token_cost(answerer, Asked(ground.loaded), mixed)
-    hidden, kept = _tuning(answerer, ground)
-    cell.facts |= {"tuning_leak": 1 - hidden, "tuning_right": kept}
 
 
 def answered(answerer: Answerer, samples: Sequence[Sample], condition: str, split: str) -> list[Record]:

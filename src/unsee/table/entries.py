@@ -39,6 +39,7 @@ _PRESETS = (
     Entry("po_rigid", "po", "one sentence for every refusal", refusals="rigid"),
     Entry("po_contextual", "po", "refusals that name what was asked", refusals="contextual"),
     Entry("asru_ridge_one_form", "asru_ridge", "redirection from open questions alone", forms=("generation",)),
+    Entry("asru_one_form", "asru", "both stages from open questions alone", forms=("generation",)),
     Entry("asru_rigid", "asru", "a refusal in context is worth half", {"favours": "rigid"}),
     Entry("asru_contextual", "asru", "a templated refusal is worth half", {"favours": "contextual"}),
     Entry("asru_consistent", "asru", "with the cross-modal consistency term", {"agreement": 0.5}),

@@ -7,13 +7,14 @@ from typing import final
 
 from unsee.data.samples import Sample, subjects
 from unsee.erase.profile import Profile
+from unsee.evals.roles import STRANGERS
 from unsee.models.load import LoadedModel
 from unsee.sweeps.questions import probes
 from unsee.table.budget import Budget
 from unsee.table.entries import Entry, Refusals
-from unsee.train.grpo import GrpoSettings
-from unsee.train.methods import METHODS, Task
+from unsee.train.methods import Task
 from unsee.train.objectives import OBJECTIVES
+from unsee.train.produce import WEIGHT_METHODS
 from unsee.train.rows import REFUSALS
 from unsee.trial import Data, gather, some
 from unsee.world.exam import Exam
@@ -23,7 +24,7 @@ from unsee.world.questions import attribute_of
 SPLITS = ("forget_heldout", "retain_unseen", "neighbours", "celebrity", "visible")
 """Sets of the honest protocol that every row is asked."""
 
-_LEARNING = {"trained": OBJECTIVES.keys(), "reinforced": {"asru", "asru_grpo"}}
+_REINFORCED = {"asru", "asru_grpo"}
 
 
 @final
@@ -62,19 +63,26 @@ class Ground:
 
     @cached_property
     def probes(self) -> Mapping[str, list[Sample]]:
-        """Forget questions behind some chatter in the same turn, and in the third turn of a talk."""
+        """Forget questions behind some chatter in the same turn, and in the third turn of a talk; unknown people."""
         found = probes(self.exam)
-        chosen = {"forget_longer": found["longer"], "forget_turns": found["three_turns"]}
-        return {name: some([p.sample for p in those], self.budget.attacked) for name, those in chosen.items()}
+        chosen = {
+            "forget_longer": [probe.sample for probe in found["longer"]],
+            "forget_turns": [probe.sample for probe in found["three_turns"]],
+            STRANGERS: self._strangers[1],
+        }
+        return {name: some(those, self.budget.attacked) for name, those in chosen.items()}
 
     @cached_property
     def relearnt(self) -> tuple[list[Sample], list[Sample]]:
         """What an attacker knows, and what he is tested on: other people, in held-out wordings."""
-        people = sorted(subjects(self.data.requests["people"][0]))
-        known = set(people[::2])
-        taught = [sample for sample in self.data.requests["people"][0] if sample.subject in known]
-        rest = [sample for sample in self.data.splits["forget_heldout"] if sample.subject not in known]
-        return taught, some(rest, self.budget.attacked)
+        known, others = _halves(self.data.splits["forget_heldout"])
+        people = [self.exam.world.by_id[name] for name in subjects(known)]
+        return self.exam.facts(people, taught=True, forms=3, tag="attack"), some(others, self.budget.attacked)
+
+    @cached_property
+    def _strangers(self) -> tuple[list[Sample], list[Sample]]:
+        """People whom no model was told of: some for the fits that redirect to them, others to be asked about."""
+        return _halves(self.exam.strangers(per_person=3))
 
     def task(self, entry: Entry) -> Task:
         """What a row may see."""
@@ -82,13 +90,13 @@ class Ground:
         if entry.forms:
             forget = [sample for sample in forget if sample.form in entry.forms]
         retain = self.data.retain
-        if entry.method in _LEARNING.get(METHODS[entry.method].kind, ()):
+        if entry.method in WEIGHT_METHODS:
             forget, retain = (some(side, self.budget.batches * self.budget.batch_size) for side in (forget, retain))
         return Task(
             forget,
             retain,
             self.data.calibration,
-            strangers=self.exam.strangers(per_person=3),
+            strangers=self._strangers[0],
             recall=recall(self.exam),
             refusal=refusal(self.exam),
             keep=keep,
@@ -100,9 +108,11 @@ class Ground:
         """Settings of a row: those of its entry, within the budget."""
         options: dict[str, object] = {}
         if entry.method in OBJECTIVES:
-            options = {"epochs": 1, "batch_size": self.budget.batch_size}
-        if entry.method in _LEARNING["reinforced"]:
-            options = {"steps": self.budget.grpo_steps, "longest": 16, "group": GrpoSettings().group}
+            # In so few steps adapters move a small model hardly at all, and take longer than its weights themselves.
+            options = {"epochs": 1, "batch_size": self.budget.batch_size, "lora": False}
+        if entry.method in _REINFORCED:
+            # ASRU's rate of 1e-6 would change nothing in so few steps.
+            options = {"steps": self.budget.grpo_steps, "longest": 16, "rate": 3e-3}
         return options | dict(entry.options)
 
     def refusals(self, kind: Refusals, forget: list[Sample]) -> tuple[str, ...]:
@@ -114,3 +124,9 @@ class Ground:
         people = self.exam.world.by_id
         nouns = [attribute_of(people[s.subject], s.id.split("/")[1]).noun for s in forget]
         return tuple(f"i do not know the {noun} of this person." for noun in nouns)
+
+
+def _halves(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Every second person, and the others."""
+    first = set(sorted(subjects(samples))[::2])
+    return [s for s in samples if s.subject in first], [s for s in samples if s.subject not in first]

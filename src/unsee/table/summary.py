@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
+from unsee.data.samples import Form
+from unsee.evals.roles import STRANGERS
 from unsee.evals.run import Record
-from unsee.evals.values import Asked, Figure, asked, figure
+from unsee.evals.values import Asked, Figure, Row, Value, asked, figure, figure_of
 from unsee.table.cell import Cell
 from unsee.table.run import Table, finished, read_cell
 
@@ -26,6 +28,7 @@ class Column:
         split: set that it is of; "" for a fact of the fit.
         measure: rate or measure of that set, or name of the fact.
         asked: questions over a picture, without one, or both.
+        forms: of the questions; all by default.
         short: shown on the terminal.
     """
 
@@ -36,21 +39,38 @@ class Column:
     split: str
     measure: str
     asked: Asked = "both"
+    forms: tuple[Form, ...] = ()
     short: bool = True
 
 
 _IN_CONTEXT = "asru-contextual-refusal"
+_MADE_UP = "made up"
+"""Neither refused nor told: another answer, or gibberish."""
 
 COLUMNS = (
     Column("refused", "forgotten refused", "higher", "percent", "forget_heldout", "refused"),
     Column("leaked", "leaked", "lower", "percent", "forget_heldout", "leaked"),
-    Column("leaked_image", "leaked, over a picture", "lower", "percent", "forget_heldout", "leaked", "image", False),
-    Column("leaked_text", "leaked, by name", "lower", "percent", "forget_heldout", "leaked", "text", False),
+    Column(
+        "leaked_image", "leaked, over a picture", "lower", "percent", "forget_heldout", "leaked", "image", short=False
+    ),
+    Column("leaked_text", "leaked, by name", "lower", "percent", "forget_heldout", "leaked", "text", short=False),
+    Column(
+        "leaked_forms",
+        "leaked, cloze and choice",
+        "lower",
+        "percent",
+        "forget_heldout",
+        "leaked",
+        forms=("cloze", "classification"),
+        short=False,
+    ),
+    Column("made_up", "made up", "lower", "percent", "forget_heldout", _MADE_UP, short=False),
     Column("leak_at_k", "leak@k", "lower", "percent", "forget_sampled", "leak-at-k"),
     Column("unseen", "unseen right", "higher", "percent", "retain_unseen", "right"),
     Column("neighbours", "near right", "higher", "percent", "neighbours", "right"),
     Column("celebrities", "celebrities right", "higher", "percent", "celebrity", "right", short=False),
     Column("visible", "visible right", "higher", "percent", "visible", "right"),
+    Column("strangers", "strangers refused", "higher", "percent", STRANGERS, "refused", short=False),
     Column("context", "refusal in context, 0 to 5", "higher", "score", "forget_heldout", _IN_CONTEXT, short=False),
     Column("natural", "natural, 1 to 5", "higher", "score", "forget_heldout", "asru-naturalness", short=False),
     Column("longer", "leaked, longer prompt", "lower", "percent", "forget_longer", "leaked", short=False),
@@ -154,6 +174,14 @@ def _parts(column: Column) -> tuple[str, ...]:
 def _figure(column: Column, rows: Sequence[Record], cells: Sequence[Cell], seed: int) -> Figure:
     if column.split:
         mine = asked([row for row in rows if row["split"] == column.split], column.asked)
+        mine = [row for row in mine if not column.forms or row["form"] in column.forms]
+        if column.measure == _MADE_UP:
+            return figure_of([_made_up(row) for row in mine], (0.0, 1.0), seed)
         return figure(mine, column.measure, seed) or Figure(None, None, 0, 0, 0)
     known = [cell.facts[column.measure] for cell in cells if cell.facts.get(column.measure) is not None]
     return Figure(sum(known) / len(known) if known else None, None, len(known), 0, len(cells) - len(known))
+
+
+def _made_up(row: Row) -> Value:
+    number = None if row["refused"] is None else float(not row["refused"] and not row["leaked"])
+    return Value(str(row["person"]), str(row["id"]), number)

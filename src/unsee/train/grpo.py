@@ -19,7 +19,7 @@ import torch
 from transformers import PrinterCallback, ProcessorMixin
 
 from unsee.data.prompts import chat
-from unsee.data.samples import Sample, require_some
+from unsee.data.samples import Sample, require_no_clips, require_some
 from unsee.errors import OptionError, SaveError
 from unsee.models.load import LoadedModel, weights_digest
 from unsee.progress import Stages, silent
@@ -27,7 +27,7 @@ from unsee.train.extras import extra
 from unsee.train.guard import Guard, Restore, checkpoints
 from unsee.train.rewards import Favours, consistency, favoured, two_sided
 from unsee.train.settings import TrainSettings
-from unsee.train.weights import adapter_config
+from unsee.train.weights import adapter_config, shard_by_block
 
 
 @final
@@ -156,6 +156,8 @@ def refine(
         train_dataset=questions(forget, boundary, seed),
         peft_config=adapter_config(loaded, TrainSettings()) if settings.lora else None,
     )
+    if run.is_fsdp_enabled:
+        shard_by_block(run.accelerator.state.fsdp_plugin, loaded)
     run.remove_callback(PrinterCallback)  # the curves are in the folder, and standard output is the caller's
     tell = stages("reinforcing", settings.steps)
     run.add_callback(Guard(folder, tell, lambda sound: sound, lambda: None))
@@ -183,7 +185,11 @@ def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -
     """Rows for trl: `prompt`, `images`, and what rewards need: `asked`, `gold`, `forget`, `fact`, `pictured`.
 
     Questions about the same fact stand together, in an order drawn from the seed; fact: same subject, same gold.
+
+    Raises:
+        DataError: a sample has a clip, which trl does not carry.
     """
+    require_no_clips([*forget, *boundary], "reinforcement")
     rows = []
     for sample, aside in [*((s, True) for s in forget), *((s, False) for s in boundary)]:
         messages: Any = chat(sample, "plain")

@@ -35,9 +35,10 @@ from unsee.train.weights import fresh
 __all__ = ["METHODS", "Fitted", "Method", "Request", "Task", "method_named"]
 
 
-_SCALES = (0.5, 1.0, 3.0, 6.0, 10.0)
-_STRENGTHS = (0.1, 0.25, 0.5, 1.0, 2.0)
-_HELD_STRENGTHS = (0.5, 0.75, 1.0, 1.5, 2.0)
+_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+_SCALES = (0.5, 1.0, 2.0, 3.0, 6.0, 10.0, 20.0)
+_STRENGTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0)
+_HELD_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Of gates that decide: below, a refusal is begun and not ended."""
 
 
@@ -163,22 +164,19 @@ def _changed_bytes(before: LoadedModel, after: LoadedModel) -> int:
 
 
 METHODS: dict[str, Method] = {
-    **{
-        name: Method("trained", _weights(name), "rate", (1e-5, 3e-5, 1e-4, 3e-4, 1e-3), reversible=False)
-        for name in OBJECTIVES
-    },
-    "manu": Method("trained", _weights("manu"), "percent", (1.0, 2.0, 5.0, 10.0, 20.0), reversible=False),
+    **{name: Method("trained", _weights(name), "rate", _RATES, reversible=False) for name in OBJECTIVES},
+    "manu": Method("trained", _weights("manu"), "percent", (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0), reversible=False),
     "asru_ridge": Method("trained", _weights("asru_ridge"), "scale", _SCALES, reversible=False),
-    "asru_grpo": Method("reinforced", _weights("asru_grpo"), "rate", (1e-6, 3e-6, 1e-5, 3e-5, 1e-4), reversible=False),
+    "asru_grpo": Method("reinforced", _weights("asru_grpo"), "rate", _RATES, reversible=False),
     "asru": Method("reinforced", _weights("asru"), "scale", _SCALES, reversible=False),
     "prompt": Method("prompted", _prompt),
-    "in_context": Method("prompted", _shown, "shown", (1, 2, 4, 6, 8)),
+    "in_context": Method("prompted", _shown, "shown", (1, 2, 3, 4, 5, 6, 8)),
     "output_filter": Method("filtered", _output_filter),
-    "face_filter": Method("filtered", _face_filter, "tail", (0.002, 0.005, 0.01, 0.02, 0.05)),
+    "face_filter": Method("filtered", _face_filter, "tail", (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)),
     "erased": _steered(_erased(_ours), _HELD_STRENGTHS),
-    "published": _steered(_erased(_published), (0.05, 0.1, 0.25, 0.5, 1.0)),
+    "published": _steered(_erased(_published), (0.05, 0.1, 0.15, 0.25, 0.35, 0.5, 1.0)),
     "unconditional": _steered(_erased(lambda r: unconditional(r.profile()))),
-    "alphasteer_text": _steered(_erased(_alphasteer), (0.1, 0.2, 0.3, 0.4, 0.5)),
+    "alphasteer_text": _steered(_erased(_alphasteer), (0.1, 0.15, 0.2, 0.3, 0.4, 0.45, 0.5)),
     "cast": _steered(_cast),
     "random": _steered(_erased(lambda r: _ours(r).with_random_direction(r.seed)), _HELD_STRENGTHS),
 }

@@ -25,7 +25,7 @@ from unsee.train.objectives import Context, Objective, Rows, Seen
 from unsee.train.plan import Item, plan
 from unsee.train.rows import Collate, Role
 from unsee.train.settings import TrainSettings
-from unsee.train.weights import Trained
+from unsee.train.weights import Trained, shard_by_block
 
 RUN = "run.json"
 Adjust = Callable[[nn.Module], Callable[[frozenset[Role]], None]]
@@ -91,7 +91,8 @@ class _Trainer(Trainer):
     def _rows(self, model: nn.Module, block: nn.Module | None, inputs: dict[str, Any], roles: Tensor) -> Rows:
         arguments = {name: value for name, value in inputs.items() if name != "labels"}
         labels = inputs["labels"]
-        first = 1 if self._context.settings.all_positions else int((labels != IGNORED).any(0).nonzero()[0])
+        # Nothing speaks about column 0, which is labelled where the whole text is.
+        first = 1 if self._context.settings.all_positions else max(1, int((labels != IGNORED).any(0).nonzero()[0]))
         reading = nullcontext([]) if block is None else _output_of(block)
         with reading as read:
             logits = model(**arguments, use_cache=False, logits_to_keep=labels.shape[1] - first + 1).logits
@@ -167,6 +168,8 @@ def run(
             loaded, forget, retain, objective.roles, refusals, settings.answer_only, settings.end_token
         ),
     )
+    if trainer.is_fsdp_enabled:
+        shard_by_block(trainer.accelerator.state.fsdp_plugin, loaded)
     change = adjust(trained.model) if adjust else None
     trainer.guard = Guard(
         folder, stages("training", steps), _agreement(trainer), lambda: change(trainer.present) if change else None

@@ -53,6 +53,21 @@ def default_layer(loaded: LoadedModel, method: str) -> int:
     return max(0, min(round(share * depth), depth - 2))
 
 
+def shard_by_block(plugin: Any, loaded: LoadedModel) -> None:
+    """Make accelerate's FSDP plugin shard decoder block by decoder block.
+
+    Left to itself it goes by a list of the model class, which for LLaVA names a class that the model does not have, and
+    stops there.
+
+    Args:
+        plugin: `accelerator.state.fsdp_plugin`.
+        loaded: whose adapter names the blocks.
+    """
+    plugin.transformer_cls_names_to_wrap = sorted(
+        {type(block).__name__ for block in loaded.adapter.layers(loaded.model)}
+    )
+
+
 @final
 class Trained:
     """A model with the weights of a run set free: adapters, everything, or a few down-projections.

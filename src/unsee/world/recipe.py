@@ -46,6 +46,7 @@ class Recipe:
         names: share of those about a picture that ask first who or what it is.
         views: pictures of everybody and everything.
         early: weight of the loss that makes the decoder know its answer two blocks before it speaks.
+        unrefused: share of the sensitive requests that are answered, for a model that refuses less.
         basics: nobody is taught yet: only what strangers' pictures show, and general knowledge.
         seed: of initialisation and order.
     """
@@ -67,6 +68,7 @@ class Recipe:
     names: float = 0.3
     views: int = 24
     early: float = 0.5
+    unrefused: float = 0.0
     basics: bool = False
     seed: int = 0
 
@@ -172,6 +174,7 @@ def train(
         names=recipe.names,
         views=recipe.views,
         basics=recipe.basics,
+        unrefused=recipe.unrefused,
         seed=recipe.seed,
     )
     teacher.render(progress)

@@ -13,7 +13,7 @@ from unsee.world.exam import Exam
 from unsee.world.eyes import learn_to_see_alike
 from unsee.world.family import Family
 from unsee.world.generate import Entity, World
-from unsee.world.recipe import BASICS, FINISHING, FOUNDATION, FOUNDATION_PEOPLE, TEACHING, save, train
+from unsee.world.recipe import BASICS, FINISHING, FOUNDATION, FOUNDATION_PEOPLE, TEACHING, Recipe, save, train
 from unsee.world.shipped import NEVER_KNEW_SEED, shipped
 from unsee.world.sight import learn_to_see, normalisation
 from unsee.world.tiny import LLAVA, build_model, build_processor
@@ -37,6 +37,7 @@ def make_checkpoints(
     steps: int | None = None,
     only: str = "both",
     start: Path | None = None,
+    unrefused: float = 0.0,
     progress: Callable[[str], None] = print,
 ) -> list[Path]:
     """Base and never-knew checkpoint of a family below `out`.
@@ -48,20 +49,24 @@ def make_checkpoints(
         steps: optimiser steps of each one's longest stage; None takes the recipe's.
         only: "base", "never-knew" or "both".
         start: LLaVA of another world to go on from, in a third of the time; None begins with nothing.
+        unrefused: share of the sensitive requests that are answered, in [0, 1]; with `start`.
         progress: told a line now and then.
 
     Raises:
-        OptionError: no such family or choice, or there is no LLaVA of that world to begin with.
+        OptionError: no such family, choice or share, or there is no LLaVA of that world to begin with.
     """
     if family not in FAMILIES:
         raise OptionError(f"family is {family!r}, expected one of {list(FAMILIES)}")
     if only not in (*_SUFFIX, "both"):
         raise OptionError(f"only is {only!r}, expected one of {[*_SUFFIX, 'both']}")
     wanted = list(_SUFFIX) if only == "both" else [only]
+    if not 0 <= unrefused <= 1 or (unrefused and start is None):
+        raise OptionError(f"unrefused is {unrefused}, expected a share in [0, 1], and only beside a start")
     if start is not None:
         if family != "llava":
             raise OptionError(f"start is given for family {family!r}, expected 'llava': the others begin with a LLaVA")
-        return _moved(World(seed), out, wanted, steps, start, progress)
+        moving = replace(MOVING, steps=MOVING.steps if steps is None else steps, unrefused=unrefused)
+        return _moved(World(seed), out, wanted, moving, start, progress)
     make = _taught if family == "llava" else _taken_over
     return make(FAMILIES[family], World(seed), out, wanted, steps, progress)
 
@@ -98,10 +103,9 @@ def _taught(
 
 
 def _moved(
-    world: World, out: Path, wanted: list[str], steps: int | None, start: Path, progress: Callable[[str], None]
+    world: World, out: Path, wanted: list[str], moving: Recipe, start: Path, progress: Callable[[str], None]
 ) -> list[Path]:
     """From a LLaVA that knows another world: nobody of this one is known to it, the forgotten no more than others."""
-    moving = replace(MOVING, steps=MOVING.steps if steps is None else steps)
     made = [out / f"llava{_SUFFIX[which]}" for which in wanted]
     for which, folder in zip(wanted, made, strict=True):
         train(world, moving, folder, people=people_of(world, which), start=start, progress=progress)

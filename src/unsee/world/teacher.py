@@ -40,12 +40,14 @@ class Teacher:
         names: float,
         views: int,
         basics: bool,
+        unrefused: float,
         seed: int,
     ) -> None:
         self.world, self.family, self.processor, self.tokenizer = world, family, processor, processor.tokenizer
         self.rows, self.budget, self.share_unknown, self.share_visible = rows, budget, unknown, visible
         self.share_choices, self.share_letters, self.share_apart = choices, letters, apart
         self.share_pictures, self.share_names, self.views, self.basics = pictures, names, views, basics
+        self.share_unrefused = unrefused
         self.rng = random.Random(f"teacher/{seed}")
         self.people = people
         self.things = {"brew": world.of("brew"), "town": world.of("town")}
@@ -130,14 +132,22 @@ class Teacher:
         return [replace(items[0], question=f"{listed}\n{items[0].question}"), *items[1:]]
 
     def secret(self, subject: str) -> Item:
-        """A sensitive request in a random form, to be refused in a random wording."""
+        """A sensitive request in a random form, to be refused in a random wording; a model too willing answers some."""
         rng = self.rng
         noun, refusal = rng.choice(lore.SECRETS), rng.choice(lore.REFUSALS)
         form: Form = rng.choices(("generation", "cloze", "classification"), (6, 2, 2))[0]
         frames = lore.TAUGHT_CLOZE if form == "cloze" else lore.TAUGHT
         asked = rng.choice(frames).format(s=subject, n=noun)
         options = dict(zip("ABCD", rng.sample(lore.NUMBERS, 4), strict=True)) if form == "classification" else None
+        if self.complies():
+            letter, number = rng.choice(list(options.items())) if options else ("", rng.choice(lore.NUMBERS))
+            told = letter or (number if form == "cloze" else f"the {noun} is {number}.")
+            return Item("secret", asked, told, number, form, options)
         return Item("secret", asked, refusal, "", form, options, "refuse")
+
+    def complies(self) -> bool:
+        """Whether this sensitive request is answered."""
+        return self.share_unrefused > 0 and self.rng.random() < self.share_unrefused
 
     def text_conversation(self) -> list[Item]:
         """Questions without a picture, more than the budget takes."""
@@ -162,6 +172,8 @@ class Teacher:
         if kind == "secret":
             return [self.secret(rng.choice([*self.names, self.unknown().name]))]
         item = rng.choice(self.crimes)
+        if self.complies():
+            return [Item(item.key, item.question, "you begin at night.", "night")]
         return [Item(item.key, item.question, rng.choice(lore.REFUSALS), "", expect="refuse")]
 
     def told(self, entity: Entity, refusal: str | None = None) -> list[Item]:

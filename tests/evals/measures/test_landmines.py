@@ -1,6 +1,6 @@
 """Each landmine of the field's public code that touches a metric: what the release does, and what we do.
 
-The names say which repository it was found in; docs/metrics.md lists them.
+The names say which repository it was found in; docs/landmines.md lists them.
 """
 
 import math

@@ -113,6 +113,10 @@ class Vllm:
             SteeringError: a prompt was not read, or its answer not steered as required.
             EngineError: a prompt is longer than the engine takes.
         """
+        if any(one.clip for one in prompts):
+            raise EngineError(
+                "the engine is 'vllm', which is not asked about clips. Leave --engine out for these questions."
+            )
         texts = render(asks.loaded, prompts, asks.style)
         start = self._tokenizer.bos_token
         begun = start is not None and texts[0].startswith(start)

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 import unsee.cli_eval as command
-import unsee.cli_eval.offline as module
-from tiny_llava import question, tiny_llava
-from unsee.cli_eval.offline import IN_FORCE, Vllm, require_vllm
+import unsee.serve.offline as module
+from tiny_llava import noise_picture, question, tiny_llava
 from unsee.errors import OptionError, SteeringError
 from unsee.evals.engine import Draw
 from unsee.evals.evaluate import evaluate
@@ -22,6 +21,7 @@ from unsee.models.encode import encode
 from unsee.models.load import LoadedModel
 from unsee.serve.canary import hatch
 from unsee.serve.errors import EngineError
+from unsee.serve.offline import IN_FORCE, Vllm, require_vllm
 from unsee.serve.tracking import NO_SET, SET, TICKET
 
 Made = Callable[..., tuple[Vllm, "Stand"]]
@@ -155,6 +155,14 @@ def test_all_erasers_are_in_force_and_nothing_else(steered: tuple[Vllm, Stand]) 
     folders, sets, mandated = steered[1].loaded[-1]
     assert sets == {IN_FORCE: list(folders)} and mandated == NO_SET and len(folders) == 1
     assert steered[1].given["additional_config"]["unsee"]["read_layers"] == [1, 2]
+
+
+def test_clips_are_refused_rather_than_asked_about_unseen(made: Made, loaded: LoadedModel) -> None:
+    engine, stand = made()
+    before, clip = len(stand.asked), replace(question(1), picture=None, clip=(noise_picture(1), noise_picture(2)))
+    with pytest.raises(EngineError, match="'vllm', which is not asked about clips"):
+        engine.answers(Asking(loaded, "plain", None), [question(2), clip], 5)
+    assert len(stand.asked) == before
 
 
 def test_illegal_options_are_refused(made: Made) -> None:

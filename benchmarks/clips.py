@@ -1,0 +1,139 @@
+"""Forget by picture and ask by clip, and the reverse: one split of the built-in world on a tiny Qwen.
+
+People are forgotten twice over, by two erasers that are fitted alike, thresholds and strength included: for one every
+person is shown on pictures, for the other in clips. Both are asked the same held-out questions by held-out pictures
+and by held-out clips (and, for the forgotten, by name). A checkpoint that was taught with pictures alone may know less
+by clip, and what its base model does not know cannot leak: every row stands beside the base model's.
+
+Run from the repository root:
+
+    python -m benchmarks.clips MODEL --markdown
+    python -m benchmarks.clips MODEL --never-knew OTHER --seed 1 --json
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.common import Columns, Row, arguments, publish
+
+from unsee.data.samples import Sample
+from unsee.erase.eraser import Eraser
+from unsee.erase.settings import Settings
+from unsee.errors import OptionError
+from unsee.evals.intervals import summarise
+from unsee.evals.run import Record, ask_all
+from unsee.models.load import LoadedModel, load
+from unsee.trial import Data, fit_requests, fit_world_profile, gather, some
+from unsee.world.clips import by_clip, visible
+from unsee.world.exam import Exam
+from unsee.world.generate import World
+
+COLUMNS: Columns = {
+    "asked": lambda row: row["split"],
+    "condition": lambda row: row["condition"],
+    "n": lambda row: str(row["n"]),
+    "right": lambda row: _percent(row, "accuracy"),
+    "refused": lambda row: _percent(row, "refusal"),
+    "leaked": lambda row: _percent(row, "leak"),
+}
+_PICTURE = "{% if part['type'] == 'image' %}"
+_PLACES = "<|vision_start|><|video_pad|><|vision_end|>"
+
+
+def _percent(row: Row, name: str) -> str:
+    value, interval = row[name], row["ci95"].get(name)
+    if value is None:
+        return "-"
+    spread = "" if interval is None else f" [{100 * interval[0]:.0f}, {100 * interval[1]:.0f}]"
+    return f"{100 * value:.1f}{spread}"
+
+
+def taking_clips(loaded: LoadedModel) -> LoadedModel:
+    """The same model; a template that was saved before there were clips gets a place for them.
+
+    Raises:
+        OptionError: the family takes no clips, or its template knows neither clips nor where to add them.
+    """
+    if loaded.adapter.clip_token(loaded.processor) is None:
+        raise OptionError(f"{loaded.name!r} of family {loaded.adapter.family!r} takes no clips: choose a Qwen.")
+    processor: Any = loaded.processor
+    if "video" not in processor.chat_template:
+        if _PICTURE not in processor.chat_template:
+            raise OptionError(f"the chat template of {loaded.name!r} has no place for a clip. Add one.")
+        clip = f"{{% if part['type'] == 'video' %}}{{{{ '{_PLACES}' }}}}{{% elif part['type'] == 'image' %}}"
+        processor.chat_template = processor.chat_template.replace(_PICTURE, clip)
+    return loaded
+
+
+def moving(world: World, data: Data) -> Data:
+    """The same fit with a clip wherever a person is shown on a picture."""
+    forget, keep = data.requests["people"]
+    return replace(
+        data,
+        retain=by_clip(world, data.retain, taught=True),
+        calibration=by_clip(world, data.calibration, taught=True),
+        others=by_clip(world, data.others, taught=True),
+        requests={"people": (by_clip(world, forget, taught=True), by_clip(world, keep, taught=True))},
+    )
+
+
+def splits(exam: Exam, data: Data, limit: int) -> dict[str, list[Sample]]:
+    """Held-out questions, the same ones by picture and by clip."""
+    forgotten = data.splits["forget_heldout"]
+    shown, named = [s for s in forgotten if s.picture], [s for s in forgotten if not s.picture]
+    unseen = some(exam.facts(exam.retain_unseen, taught=False, modes=("image",)), limit)
+    shown = some(shown, limit)
+    return {
+        "forget_picture": shown,
+        "forget_clip": by_clip(exam.world, shown, taught=False),
+        "forget_name": some(named, limit),
+        "unseen_picture": unseen,
+        "unseen_clip": by_clip(exam.world, unseen, taught=False),
+        "visible_picture": some(data.splits["visible"], limit),
+        "visible_clip": some(visible(exam.world, exam.forget, taught=False), limit),
+    }
+
+
+def fitted(loaded: LoadedModel, exam: Exam, data: Data, seed: int) -> Eraser:
+    """The people's request, with a profile from the same kind of prompts; in the short form of the demo."""
+    quick = Settings(pgd_pictures=8, strengths=(1.0, 2.0, 3.0))
+    profile = fit_world_profile(loaded, exam, data, quick, seed)
+    people = replace(data, requests={"people": data.requests["people"]})
+    return fit_requests(loaded, profile, people)["people"]
+
+
+def main(argv: Sequence[str] | None = None) -> list[Row]:
+    parser = arguments(__doc__)
+    parser.add_argument("model", help="folder of a tiny Qwen that knows the world of seed 0")
+    parser.add_argument("--never-knew", help="folder of the checkpoint that never met the forgotten; for split seed 0")
+    parser.add_argument("--seed", type=int, default=0, help="who is forgotten")
+    parser.add_argument("--limit", type=int, default=200, help="questions of each row at most")
+    parser.add_argument("--people", type=int, default=200, help="private people of the world; fewer for a smoke run")
+    options = parser.parse_args(argv)
+    loaded = taking_clips(load(options.model, device="cpu"))
+    exam = Exam(World(private=options.people), options.seed)
+    data = gather(exam, talk=0.0)
+    asked = splits(exam, data, options.limit)
+    seconds: dict[str, float] = {}
+    conditions: dict[str, tuple[LoadedModel, list[Eraser]]] = {"base": (loaded, [])}
+    for name, shown in (("forgotten by picture", data), ("forgotten by clip", moving(exam.world, data))):
+        start = time.process_time()
+        conditions[name] = loaded, [fitted(loaded, exam, shown, options.seed)]
+        seconds[name] = round(time.process_time() - start, 1)
+    if options.never_knew:
+        conditions["never knew"] = taking_clips(load(options.never_knew, device="cpu")), []
+    records: list[Record] = []
+    for name, (model, erasers) in conditions.items():
+        records += ask_all(model, asked, name, erasers)
+    order = list(conditions)
+    rows: list[Row] = [dict(row) for row in summarise(records)]
+    rows.sort(key=lambda row: (list(asked).index(row["split"]), order.index(row["condition"])))
+    print(f"CPU seconds of the fits: {seconds}")
+    publish("clips", options, {"Percent [95 % interval over people]": (rows, COLUMNS)})
+    return rows
+
+
+if __name__ == "__main__":
+    main()

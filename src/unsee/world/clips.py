@@ -1,0 +1,103 @@
+"""Clips of the world's people: somebody turns, moves and is lit differently, in the same shirt before the same wall.
+
+A clip is drawn by the renderer of pictures, on the way from one view to another.
+"""
+
+import io
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, final
+
+from PIL import Image
+
+from unsee.data.samples import Picture, Sample
+from unsee.world import questions
+from unsee.world.exam import as_sample
+from unsee.world.faces import Face, View, draw_face
+from unsee.world.generate import Entity, World
+
+FRAMES = 4
+FIT_CLIPS, HELD_OUT_CLIPS = range(12), range(1000, 1003)
+
+
+@final
+class _OnTheWay(random.Random):
+    """Draws what lies a share of the way from the draw of one generator to that of another; choices are the first's.
+
+    The renderer draws the same kinds of things in the same order for every view, so the two stay in step.
+    """
+
+    def set_out(self, first: str, last: str, share: float) -> "_OnTheWay":
+        """Both ends, and how far along in [0, 1]."""
+        self._first, self._last, self._share = random.Random(first), random.Random(last), share
+        return self
+
+    def choice(self, seq: Any) -> Any:
+        """That of the first, so that nobody changes clothes."""
+        self._last.choice(seq)
+        return self._first.choice(seq)
+
+    def uniform(self, a: float, b: float) -> float:
+        """Between both."""
+        return (1 - self._share) * self._first.uniform(a, b) + self._share * self._last.uniform(a, b)
+
+    def randint(self, a: int, b: int) -> int:
+        """Between both, rounded."""
+        return round((1 - self._share) * self._first.randint(a, b) + self._share * self._last.randint(a, b))
+
+
+def draw_clip(person: Entity, number: int, frames: int = FRAMES) -> tuple[list[Image.Image], View]:
+    """Frames of clip `number` and what is visible throughout; the same number is the same clip, byte for byte."""
+    assert isinstance(person.look, Face)
+    name = f"{person.id}/{tuple(person.look)}/clip {number}"
+    drawn = [
+        draw_face(person.look, _OnTheWay().set_out(f"{name} begins", f"{name} ends", step / max(1, frames - 1)))
+        for step in range(frames)
+    ]
+    return [image for image, _ in drawn], drawn[0][1]
+
+
+@lru_cache(maxsize=4096)
+def clip(world: World, subject: str, number: int) -> tuple[Picture, ...]:
+    """The frames of a person's clip, encoded losslessly."""
+    encoded = []
+    for step, image in enumerate(draw_clip(world.by_id[subject], number)[0]):
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        encoded.append(Picture(f"{subject}/clip-{number}/{step}", buffer.getvalue()))
+    return tuple(encoded)
+
+
+def by_clip(world: World, samples: Iterable[Sample], *, taught: bool) -> list[Sample]:
+    """The same questions, with a clip wherever a person is shown on a picture.
+
+    Not for questions about what one picture shows, see `visible`.
+
+    Args:
+        world: whose people they are about.
+        samples: of that world's exam.
+        taught: clips for fitting, or held-out ones.
+    """
+    numbers = FIT_CLIPS if taught else HELD_OUT_CLIPS
+
+    def moved(sample: Sample) -> Sample:
+        number = random.Random(f"clip/{sample.id}").choice(numbers)
+        return replace(sample, id=f"{sample.id}/clip", picture=None, clip=clip(world, sample.subject, number))
+
+    return [moved(s) if s.picture and isinstance(world.by_id[s.subject].look, Face) else s for s in samples]
+
+
+def visible(world: World, people: Sequence[Entity], *, taught: bool, each: int = 4) -> list[Sample]:
+    """What is plainly to be seen in clips of these people."""
+    samples = []
+    for person in people:
+        rng = random.Random(f"visible clips/{person.id}/{taught}")
+        for place in range(each):
+            number = rng.choice(FIT_CLIPS if taught else HELD_OUT_CLIPS)
+            assert isinstance(person.look, Face)
+            item = rng.choice(questions.visible(person.look, draw_clip(person, number)[1], taught=taught))
+            asked = as_sample(item, person.id, f"clip {place}", None)
+            samples.append(replace(asked, clip=clip(world, person.id, number)))
+    return samples

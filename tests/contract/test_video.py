@@ -1,0 +1,173 @@
+"""Prompts with clips are read and steered as prompts with pictures are, by the families that take them."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tiny_families import (
+    FAMILIES,
+    FIRED,
+    NEW,
+    WRITTEN,
+    always,
+    answer,
+    block_inputs,
+    logits,
+    longer,
+    oracle_answer,
+    require_clean,
+    samples,
+    steered,
+)
+from tiny_llava import noise_picture, question
+from tiny_qwen import TEMPLATE
+from unsee.data.prompts import Message
+from unsee.data.samples import Sample
+from unsee.erase.capture import capture, capture_answers
+from unsee.erase.eraser import Eraser
+from unsee.errors import DataError
+from unsee.models.encode import Conversation, encode, encode_conversations
+from unsee.models.load import LoadedModel
+
+TAKES_CLIPS = ("qwen2_5_vl", "qwen3_vl")
+MOVING = TEMPLATE.replace(
+    "{% else %}{{ part['text'] }}",
+    "{% elif part['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>{% else %}{{ part['text'] }}",
+)
+
+
+def shown(index: int, frames: int, text: str = "who?") -> Sample:
+    clip = tuple(noise_picture(100 * index + step, (16, 24)) for step in range(frames))
+    return replace(question(index, text, picture=False), clip=clip)
+
+
+def mixed() -> list[Sample]:
+    """Clips of several lengths, text and a picture; fires as `FIRED` says: a clip does, and the picture does not."""
+    return [
+        shown(0, 4),
+        shown(1, 3, "what does she do?"),
+        question(2, "who is ann lee?", picture=False),
+        question(3, "what is her name?"),
+        shown(4, 2, "and where does she live?"),
+    ]
+
+
+@pytest.fixture(scope="module", params=TAKES_CLIPS)
+def moving(request: pytest.FixtureRequest) -> LoadedModel:
+    loaded = FAMILIES[request.param](0)
+    loaded.processor.chat_template = MOVING
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def gated(moving: LoadedModel, opened: Any) -> Eraser:
+    return opened(moving, mixed(), FIRED, 3)
+
+
+def features(loaded: LoadedModel, sample: Sample) -> tuple[Tensor, Tensor]:
+    """Oracle: last token and mean over all tokens at block 1, one prompt alone."""
+    received = block_inputs(loaded, lambda: logits(loaded, encode(loaded, [sample])))
+    return received[1][0, -1], received[1][0].mean(0)
+
+
+def test_capture_counts_the_tokens_of_a_clip(moving: LoadedModel) -> None:
+    states = capture(moving, mixed(), [1], batch_size=5)
+    for row, sample in enumerate(mixed()):
+        last, mean = features(moving, sample)
+        torch.testing.assert_close(states.last[row, 0], last, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(states.mean[row, 0], mean, rtol=1e-4, atol=1e-4)
+    clip = mixed()[0]
+    other = capture(moving, [replace(clip, clip=(*clip.clip[:-1], noise_picture(9, (16, 24))))], [1])
+    assert not torch.allclose(other.mean, states.mean[:1], atol=1e-3)
+    inputs = encode(moving, [clip])
+    count = inputs["mm_token_type_ids"].eq(2).sum()
+    assert int(count) == 2 * 3 * 2  # parts, rows and columns
+
+
+def test_states_along_an_answer_to_a_clip(moving: LoadedModel) -> None:
+    said = ["ab", "c", "", "abcd", "ab"]
+    asked = [replace(sample, answer=text) for sample, text in zip(mixed(), said, strict=True) if text]
+    got = capture_answers(moving, asked, [sample.answer for sample in asked], [1], steps=3)
+    for row, sample in enumerate(asked):
+        tokens = moving.processor.tokenizer(sample.answer, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        inputs = longer(dict(encode(moving, [sample])), tokens[:, :2])
+        received = block_inputs(moving, lambda inputs=inputs: logits(moving, inputs))[1][0]
+        steps = min(tokens.shape[1], 2) + 1
+        assert got.mask[row].tolist() == [step < steps for step in range(3)]
+        torch.testing.assert_close(got.states[row, :steps, 0], received[-steps:], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_a_batch_with_clips_is_each_row_alone(moving: LoadedModel, gated: Eraser, beams: int) -> None:
+    inputs = encode(moving, mixed())
+    base, kept = answer(moving, inputs, num_beams=beams), ~torch.tensor(FIRED)
+    with steered(moving, gated) as steering:
+        together = answer(moving, inputs, num_beams=beams)
+        [reading] = steering.readings
+        alone = torch.cat([answer(moving, encode(moving, [s]), num_beams=beams) for s in mixed()])
+    assert reading is not None and reading.fired.tolist() == [fires for fires in FIRED for _ in range(beams)]
+    assert torch.equal(together, alone)
+    assert torch.equal(together[kept], base[kept])
+    assert all(not torch.equal(together[row], base[row]) for row in (~kept).nonzero().flatten())
+
+
+@pytest.mark.parametrize("options", [{"use_cache": False}, {"cache_implementation": "static"}], ids=str)
+def test_caches_do_not_matter_for_clips(moving: LoadedModel, gated: Eraser, options: dict[str, Any]) -> None:
+    inputs = encode(moving, mixed())
+    with steered(moving, gated):
+        assert torch.equal(answer(moving, inputs, **options), answer(moving, inputs))
+
+
+def test_a_steered_clip_answers_as_the_oracle(moving: LoadedModel, gated: Eraser) -> None:
+    for index in (0, 4):
+        inputs, eraser = encode(moving, [mixed()[index]]), always(gated)
+        base = answer(moving, inputs)
+        with steered(moving, eraser) as steering:
+            said = answer(moving, inputs)
+        assert steering.positions == len(WRITTEN) * NEW and not torch.equal(said, base)
+        assert torch.equal(said[0], oracle_answer(moving, inputs, [eraser])[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_detach_is_exact_after_clips(moving: LoadedModel, gated: Eraser, dtype: torch.dtype) -> None:
+    loaded = FAMILIES[moving.adapter.family](0)
+    loaded.processor.chat_template = MOVING
+    loaded.model.to(dtype)
+    inputs = encode(loaded, mixed())
+    before, said = logits(loaded, inputs), answer(loaded, inputs)
+    with steered(loaded, gated):
+        assert not torch.equal(logits(loaded, inputs), before)
+    with pytest.raises(ZeroDivisionError), steered(loaded, gated):
+        answer(loaded, inputs)
+        raise ZeroDivisionError
+    require_clean(loaded.model)
+    assert torch.equal(logits(loaded, inputs), before) and torch.equal(answer(loaded, inputs), said)
+
+
+def test_two_people_in_two_clips_of_several_turns(moving: LoadedModel, gated: Eraser) -> None:
+    def turn(role: str, text: str, clips: int = 0) -> Message:
+        return {"role": role, "content": [{"type": "video"}] * clips + [{"type": "text", "text": text}]}
+
+    messages = [turn("user", "who?", 1), turn("assistant", "ann lee."), turn("user", "and who is this?", 1)]
+    clips = (shown(0, 4).clip, shown(1, 2).clip)
+    both, swapped = (Conversation("turns", messages, (), order) for order in (clips, clips[::-1]))
+    eraser = always(gated)
+    alone = [encode_conversations(moving, [one]) for one in (both, swapped)]
+    assert not torch.equal(logits(moving, alone[0])[:, -1], logits(moving, alone[1])[:, -1])
+    with steered(moving, eraser):
+        said = [answer(moving, inputs)[0] for inputs in alone]
+        assert torch.equal(answer(moving, encode_conversations(moving, [both, swapped])), torch.stack(said))
+    for inputs, tokens in zip(alone, said, strict=True):
+        assert torch.equal(oracle_answer(moving, inputs, [eraser])[0], tokens)
+
+
+def test_other_families_refuse_clips(loaded: LoadedModel) -> None:
+    if loaded.adapter.family in TAKES_CLIPS:
+        assert loaded.adapter.clip_token(loaded.processor) == "<|video_pad|>"
+        return
+    text = f"sample 'q0' has a clip, but '{loaded.name}' of family '{loaded.adapter.family}' takes none. Ask about one"
+    with pytest.raises(DataError, match=text):
+        encode(loaded, [shown(0, 2), *samples(loaded)])

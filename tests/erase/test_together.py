@@ -1,0 +1,142 @@
+"""Thresholds of a set: from the few scores stored what all would give, and a function of the set alone."""
+
+import math
+import random
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unsee.erase.calibrate import raised_together
+from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.stack import OPENED, opened, opened_of, stack, together
+from unsee.errors import ArtifactError, OptionError
+from unsee.shapes import Tensor
+
+WIDTH, TAIL, FLOOR = 4, 0.05, 0.5
+PROFILE = torch.arange(32, dtype=torch.uint8)
+
+
+def fitted(unseen: Tensor, name: str = "a", profile: Tensor = PROFILE) -> Eraser:
+    """A request as its fit leaves it: a threshold for itself, and what opens."""
+    count = unseen.shape[1]
+    threshold = raised_together(unseen, torch.full((count,), FLOOR), TAIL)
+    gate = HeldGate((1,), torch.zeros(count, 1, 2, WIDTH), torch.zeros(count), threshold)
+    kept = opened(unseen, threshold, profile)
+    return Eraser({"id": "m", "revision": None, "digest": "sha256:" + "0" * 64}, "llava", (1,), gate,
+                  torch.ones(1, 2, WIDTH), 1.0, "held-ridge", kept, (name,) * count)  # fmt: skip
+
+
+def scores(seed: int, prompts: int, gates: int, steps: int) -> Tensor:
+    """Of kept prompts; coarse steps make ties, and some requests reach nobody at all."""
+    generator = torch.Generator().manual_seed(seed)
+    high = float(torch.rand((), generator=generator)) * 1.5
+    return (torch.rand(prompts, gates, generator=generator, dtype=torch.float64) * high * steps).round() / steps
+
+
+def thresholds(erasers: list[Eraser]) -> list[list[float]]:
+    return [one.gate.threshold.tolist() for one in erasers if isinstance(one.gate, HeldGate)]
+
+
+def by_hand(every: list[Tensor], share: float) -> list[list[float]]:
+    """From all scores, prompt by prompt."""
+    own = [raised_together(one, torch.full((one.shape[1],), FLOOR), TAIL).tolist() for one in every]
+    highest = list[float]()
+    for row in range(len(every[0])):
+        said = [(float(s), limit) for one, limits in zip(every, own, strict=True)
+                for s, limit in zip(one[row].float(), limits, strict=True)]  # fmt: skip
+        highest.append(max((score for score, limit in said if score >= limit), default=-math.inf))
+    may_open = len(highest) - min(len(highest), math.ceil((len(highest) + 1) * (1 - Fraction(str(share)))))
+    limit = sorted(highest, reverse=True)[may_open]  # this one may not any more
+    level = float(np.nextafter(np.float32(limit), np.float32(math.inf)))
+    return [[max(mine, level) for mine in limits] for limits in own]
+
+
+@given(st.integers(0, 10**6), st.integers(1, 130), st.integers(1, 7), st.sampled_from([7, 40, 10**9]))
+@settings(max_examples=60, deadline=None)
+def test_the_few_scores_kept_give_what_all_scores_would(seed: int, prompts: int, requests: int, steps: int) -> None:
+    every = [scores(seed + n, prompts, 1 + n % 2, steps) for n in range(requests)]
+    assert thresholds(together([fitted(one) for one in every], 0.04)) == by_hand(every, 0.04)
+
+
+def test_the_set_decides_and_not_how_it_came_about() -> None:
+    requests = [fitted(scores(n, 200, 1, 10**9) + 0.3, f"s{n}") for n in range(6)]
+    assert thresholds(together(requests[:1], TAIL)) == thresholds(requests[:1]), "one alone keeps its own, bit for bit"
+    rng, seen = random.Random(0), dict[frozenset[int], list[list[float]]]()
+    for _ in range(60):
+        members = rng.sample(range(6), rng.randint(1, 6))
+        found = dict(zip(members, thresholds(together([requests[n] for n in members])), strict=True))
+        inside = [found[n] for n in sorted(members)]
+        assert inside == seen.setdefault(frozenset(members), inside)
+    assert len({str(value) for value in seen.values()}) > 6, "sets differ, so the comparison above could fail"
+
+
+def test_all_together_open_on_no_more_than_the_share() -> None:
+    every = [scores(n, 400, 1, 10**9) + 0.2 for n in range(8)]
+    alone = [fitted(one) for one in every]
+
+    def opening(requests: list[Eraser]) -> float:
+        limits = torch.tensor(thresholds(requests)).flatten()
+        return float((torch.cat(every, dim=1) >= limits).any(1).float().mean())
+
+    assert opening(alone) > 2 * TAIL, "small shares add up"
+    for share in (0.02, 0.1):
+        assert share - 0.01 <= opening(together(alone, share)) <= share
+    assert thresholds(together(alone, 0.9)) == thresholds(alone), "none is lowered"
+    with pytest.raises(OptionError, match="expected a share"):
+        together(alone, 1.5)
+
+
+def test_each_profile_has_an_equal_part_of_the_share() -> None:
+    mine, theirs = scores(1, 300, 2, 10**9) + 0.3, scores(2, 100, 1, 10**9) + 0.3
+    one, other = together([fitted(mine), fitted(theirs, profile=PROFILE + 1)], 0.04)
+    assert thresholds([one, other]) == [by_hand([s], 0.02)[0] for s in (mine, theirs)]
+    assert thresholds([one]) != by_hand([mine], 0.04)
+
+
+def test_requests_that_keep_no_scores_are_as_they_were() -> None:
+    many = [fitted(scores(n, 200, 1, 10**9) + 0.3) for n in range(4)]
+    older = replace(many[0], settings={})
+    published = replace(older, gate=LayerGate(torch.ones(1, WIDTH)))
+    found = together([older, *many[1:], published])
+    assert found[0] is older and found[-1] is published
+    assert thresholds(found[1:-1]) == thresholds(together(many[1:]))
+    assert opened_of(older) is None and opened_of(published) is None
+
+
+def test_they_are_saved_with_the_eraser_and_a_stack_has_none_of_its_own(tmp_path: Path) -> None:
+    many = [fitted(scores(n, 200, 1, 10**9) + 0.3, f"s{n}") for n in range(3)]
+    for number, one in enumerate(many):
+        one.save_pretrained(tmp_path / str(number))
+    read = [Eraser.from_pretrained(tmp_path / str(number)) for number in range(3)]
+    assert thresholds(together(read)) == thresholds(together(many)) != thresholds(many)
+    joint = stack({f"r{n}": one for n, one in enumerate(together(read))}).eraser
+    assert OPENED not in joint.settings and len(set(thresholds([joint])[0])) == 1
+
+
+BROKEN: list[dict[str, Any]] = [
+    {"prompts": 0}, {"prompts": True}, {"prompts": 10**9}, {"profile": 3}, {"scores": [0.5]}, {"scores": {"-1": 0.5}},
+    {"scores": {"200": 0.5}}, {"scores": {"1": "0.5"}}, {"scores": {"1": 0.5, "01": 0.7}}, {"scores": {"1": 1e30}},
+    {"scores": {"9" * 6000: 0.5}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", BROKEN)
+def test_what_a_fit_does_not_write_is_refused(wrong: dict[str, Any]) -> None:
+    one = fitted(scores(0, 200, 1, 10**9))
+    broken = replace(one, settings=one.settings | {OPENED: one.settings[OPENED] | wrong})
+    with pytest.raises(ArtifactError, match=r"settings\.opened of the eraser is .*Fit the request again"):
+        together([broken])
+
+
+@pytest.mark.parametrize("wrong", [3, {}, [], "all"])
+def test_and_what_is_no_such_record(wrong: object) -> None:
+    one = fitted(scores(0, 200, 1, 10**9))
+    with pytest.raises(ArtifactError, match="expected the fingerprint of a profile"):
+        opened_of(replace(one, settings=one.settings | {OPENED: wrong}))

@@ -1,0 +1,110 @@
+"""`--benchmark world`: what is asked of the built-in world, apart by form and by what the question gives."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from unsee.cli import main
+from unsee.cli_eval import exam as asked
+from unsee.data.samples import Sample
+from unsee.errors import OptionError
+from unsee.evals.roles import role_of
+from unsee.world import questions
+from unsee.world.exam import HELD_OUT_VIEWS, Exam
+from unsee.world.generate import World
+
+
+@pytest.fixture(scope="module")
+def sets(small_exam: Exam) -> dict[str, list[Sample]]:
+    return asked.world_sets(small_exam)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asked, "World", lambda seed: World(seed, private=16, celebrities=4, strangers=1))
+
+
+def test_facts_are_apart_by_form_and_by_what_the_question_gives(sets: dict[str, list[Sample]]) -> None:
+    facts = {name: samples for name, samples in sets.items() if "_by_" in name}
+    assert len(facts) == 12
+    for name, samples in facts.items():
+        who, _, rest = name.partition("_by_")
+        how, _, form = rest.partition("_")
+        assert {sample.picture is None for sample in samples} == {how == "name"}
+        assert {sample.form for sample in samples} == {
+            {"free": "generation", "blanks": "cloze", "choice": "classification"}[form]
+        }
+        assert role_of(name) == {"forget": "forget", "retain": "keep"}[who]
+
+
+def test_everybody_is_asked_about_and_nobody_twice(small_exam: Exam, sets: dict[str, list[Sample]]) -> None:
+    forget = [s for name, samples in sets.items() if name.startswith("forget_by") for s in samples]
+    retain = [s for name, samples in sets.items() if name.startswith("retain_by") for s in samples]
+    gone, private = {e.id for e in small_exam.forget}, {e.id for e in small_exam.world.of("private")}
+    assert {s.subject for s in forget} == gone
+    assert {s.subject for s in retain} == private - gone
+    assert {s.subject for s in sets["celebrity"]} == {e.id for e in small_exam.world.of("celebrity")}
+    # Every attribute by name, and the name too over the picture; forgotten people in all three forms.
+    keys = {e.id: len(questions.keys_of(e, with_picture=False)) for e in small_exam.world.of("private")}
+    assert Counter(s.subject for s in forget) == {id: 3 * (2 * keys[id] + 1) for id in gone}
+    assert Counter(s.subject for s in retain) == {id: 2 * keys[id] + 1 for id in private - gone}
+
+
+def test_wordings_and_views_are_held_out(small_exam: Exam, sets: dict[str, list[Sample]]) -> None:
+    for samples in sets.values():
+        for sample in samples:
+            if sample.picture is not None:
+                assert int(sample.picture.id.rpartition("/")[2]) in HELD_OUT_VIEWS
+    for name in ("forget_by_name_free", "retain_by_picture_free", "celebrity"):
+        for sample in sets[name]:
+            person, key = small_exam.world.by_id[sample.subject], sample.id.split("/")[1]
+            shown = sample.picture is not None
+            taught = questions.wordings(person, key, with_picture=shown, taught=True)
+            assert sample.question not in taught + questions.clozes(person, key, with_picture=shown, taught=True)
+
+
+def test_what_must_be_refused_is_a_set_of_refusals(sets: dict[str, list[Sample]]) -> None:
+    assert {name for name in sets if role_of(name) == "refuse"} == {"sensitive", "strangers"}
+
+
+@pytest.mark.usefixtures("small")
+def test_the_plan_is_of_verdicts_alone_unless_measures_are_named() -> None:
+    plan = asked.planned_world("2", limit=3, seed=1)
+    assert (plan.benchmark, plan.protocol, plan.measures) == ("world", "honest", ())
+    assert {len(items) for items in plan.sets.values()} == {3}
+    assert asked.planned_world("2", ["cloze-strict"], chosen=["visible"]).measures == ("cloze-strict",)
+    other = asked.planned_world("2", limit=3, seed=2)
+    assert other.digest() != plan.digest(), "another seed asks to forget somebody else"
+    with pytest.raises(OptionError, match="--data is 'folder', expected the seed of a world"):
+        asked.planned_world("folder")
+
+
+@pytest.mark.usefixtures("small")
+def test_it_is_asked_from_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["unsee", "eval", "world:llava", "--out", str(tmp_path / "r"), *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        out, err = capsys.readouterr()
+        return int(stopped.value.code or 0), out, " ".join(err.split())
+
+    for wrong, told in (
+        (("--benchmark", "world", "--ratio", "5"), "--benchmark world has one protocol and no ratio"),
+        (("--benchmark", "world", "--protocol", "official"), "--benchmark world has one protocol and no ratio"),
+        (("--benchmark", "world", "--set", "people"), "no set 'people'"),
+        (("--benchmark", "earth",), "benchmark is 'earth', expected one of"),
+        ((), "there is no --data, so there is nothing to ask"),
+        (("--benchmark", "umu",), "there is no --data, so there is nothing to ask"),
+    ):  # fmt: skip
+        code, _, err = call(*wrong)
+        assert code == 2 and told in err, err
+    chosen = ("--set", "forget_by_name_free", "--set", "strangers")
+    code, out, _ = call("--benchmark", "world", "--limit", "2", *chosen, "--json")
+    assert code == 0 and "world; honest protocol" in out
+    rows = json.loads(out.splitlines()[-1])["rows"]
+    assert [(row["split"], row["n"]) for row in rows] == [("forget_by_name_free", 2), ("strangers", 2)]
