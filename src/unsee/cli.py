@@ -277,8 +277,9 @@ def show(
 def _erasers(paths: list[Path] | None, loaded: "LoadedModel") -> "list[Eraser]":
     from unsee.erase.eraser import Eraser
     from unsee.erase.profile import require_same_model
+    from unsee.erase.stack import together
 
     erasers = [Eraser.from_pretrained(path) for path in paths or ()]
     for eraser in erasers:
         require_same_model(eraser.model, loaded, "eraser")
-    return erasers
+    return together(erasers)

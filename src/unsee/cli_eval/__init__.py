@@ -141,6 +141,7 @@ def _run(
     from unsee.erase.artifact import read_config
     from unsee.erase.eraser import Eraser
     from unsee.erase.profile import require_same_model
+    from unsee.erase.stack import together
     from unsee.evals.compare import compare as compared
     from unsee.evals.compare_tables import console_table
     from unsee.evals.evaluate import evaluate
@@ -164,7 +165,7 @@ def _run(
             plan,
             out,
             name or ("erased" if erasers else "base"),
-            erasers=erasers,
+            erasers=together(erasers),
             eraser_ids=ids,
             judge=judging,
             judge_name=judge_name,

@@ -140,7 +140,7 @@ def load_active(ledger: Ledger) -> "tuple[ActiveSet, list[Eraser]]":
 def load_stack(ledger: Ledger) -> "tuple[ActiveSet, Stacked]":
     """Everything in force as one eraser: prompts are read once, however many requests there are.
 
-    Where several requests fire on one prompt, it is steered once; a list of erasers steers it once for each.
+    Where several requests fire on one prompt, it is steered once, as by a list of erasers.
 
     Raises:
         DataError: nothing is in force.
