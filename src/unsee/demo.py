@@ -30,7 +30,7 @@ from unsee.world.exam import Exam
 from unsee.world.generate import World
 from unsee.world.shipped import NEVER_KNEW_SEED, require_shipped, shipped
 
-MOST_ASKED = 150
+MOST_ASKED = 120
 """Questions of one split."""
 LAMBDAS = {"erased": (0.25, 0.5, 1.0, 2.0), "published": (0.05, 0.1, 0.25, 0.5)}
 
@@ -65,13 +65,13 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
     data = gather(exam, talk=0.25, wordings=1)
     data = replace(data, splits={name: some(asked, MOST_ASKED) for name, asked in data.splits.items()})
     lap("load and draw")
-    quick = Settings(pgd_pictures=8, trajectory_prompts=64, strengths=(1.0, 2.0, 3.0))
+    quick = Settings(pgd_pictures=6, trajectory_prompts=64, strengths=(1.0, 3.0))
     profile = fit_world_profile(loaded, exam, data, quick, seed, stages)
     lap("profile, once per model")
     erasers = fit_requests(loaded, profile, data, stages=stages)
     lap("three erasure requests")
     preset = RELEASED_LLAVA if family == "llava" else RELEASED_QWEN
-    published = fit_published(loaded, profile, spread(data.requests["people"][0], 1500), preset=preset, stages=stages)
+    published = fit_published(loaded, profile, spread(data.requests["people"][0], 600), preset=preset, stages=stages)
     lap("the published gate")
     in_force = list(erasers.values())
     conditions: dict[str, tuple[LoadedModel, Sequence[Eraser]]] = {

@@ -12,4 +12,6 @@ if [[ ! -e $VENV/.installed || constraints-vllm.txt -nt $VENV/.installed ]]; the
     touch "$VENV/.installed"
 fi
 export HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=1 VLLM_NO_USAGE_STATS=1 VLLM_CPU_OMP_THREADS_BIND=nobind
-exec "$VENV/bin/python" -m pytest -o filterwarnings=default tests/serve tests/evals/test_vllm_rows.py "$@"
+# Two processes: an engine of the first that is collected late takes the process groups of the second with it.
+"$VENV/bin/python" -m pytest -o filterwarnings=default tests/serve "$@"
+"$VENV/bin/python" -m pytest -o filterwarnings=default tests/evals/test_vllm_rows.py "$@"
