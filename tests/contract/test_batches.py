@@ -1,11 +1,11 @@
 """A row of a batch is that row alone: other rows, pads and pictures of other prompts never reach it."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from tiny_families import (
     FIRED,
@@ -22,7 +22,7 @@ from tiny_families import (
 from tiny_llava import noise_picture
 from unsee.data.prompts import Message
 from unsee.erase.eraser import Eraser, HeldGate
-from unsee.errors import DataError
+from unsee.errors import DataError, SteeringError
 from unsee.models.encode import Conversation, encode, encode_conversations
 from unsee.models.load import LoadedModel
 
@@ -81,22 +81,27 @@ def test_pads_never_enter_a_gate(loaded: LoadedModel, either: Eraser) -> None:
     pads = ~inputs["attention_mask"].bool()
     assert pads.any()
 
-    def poison(value: float) -> Callable[..., Any]:
-        return lambda _, args: (args[0].masked_fill(pads[..., None], value), *args[1:])
-
-    margins = []
-    for value in (0.0, 1e3, float("nan")):
-        handle = loaded.adapter.layers(loaded.model)[0].register_forward_pre_hook(poison(value))
-        with steered(loaded, either) as steering:
-            logits(loaded, inputs)
-        handle.remove()
+    def margins_with(value: float) -> Tensor:
+        """What the gate reads where pads hold this value."""
+        handle = loaded.adapter.layers(loaded.model)[0].register_forward_pre_hook(
+            lambda _, args: (args[0].masked_fill(pads[..., None], value), *args[1:])
+        )
+        try:
+            with steered(loaded, either) as steering:
+                logits(loaded, inputs)
+        finally:
+            handle.remove()
         reading = steering.readings[0]
         assert reading is not None
-        margins.append(reading.margins)
-    assert torch.equal(margins[0], margins[1])
+        return reading.margins
+
+    margins = margins_with(0.0)
+    assert torch.equal(margins, margins_with(1e3))
     if isinstance(either.gate, HeldGate):  # It reads first what was poisoned; attention then spreads NaN on its own.
         alone = [oracle_features(loaded, sample) for sample in asked]
-        torch.testing.assert_close(margins[0], either.gate.margins(torch.stack(alone)), rtol=0, atol=1e-4)
+        torch.testing.assert_close(margins, either.gate.margins(torch.stack(alone)), rtol=0, atol=1e-4)
+        with pytest.raises(SteeringError, match="a gate read NaN, so nothing says whether it fires"):
+            margins_with(float("nan"))
 
 
 def test_right_padding_is_left_padding(loaded: LoadedModel, either: Eraser) -> None:

@@ -15,7 +15,7 @@ from unsee.erase.settings import Settings
 from unsee.models.encode import encode
 from unsee.models.load import LoadedModel
 from unsee.shapes import Tensor
-from unsee.sweeps.on_direction import along, spread_over, steered_before, whole
+from unsee.sweeps.on_direction import WEAK, along, spread_over, steered_before, whole
 from unsee.sweeps.on_gate import read_at, without
 from unsee.sweeps.trying import Trial, fitted, held
 from unsee.trial import Data
@@ -154,7 +154,8 @@ def test_a_direction_is_the_difference_of_means_at_the_default_length(trial: Tri
     first, default = eraser.trajectory[:, 0], trial.eraser.trajectory[:, 0]
     assert torch.allclose(first.norm(dim=1), default.norm(dim=1))
     assert torch.allclose(torch.cosine_similarity(first.double(), raw, dim=1), torch.ones(len(first)).double())
-    assert torch.equal(eraser.trajectory[:, 1:], trial.eraser.trajectory[:, 1:])
+    later = whole(trial.eraser.trajectory, trial.eraser.strength)[:, 1:]
+    assert torch.allclose(eraser.trajectory[:, 1:], later) and eraser.strength == WEAK
 
 
 def test_the_prompt_before_its_last_token_is_steered_and_nothing_is_left_behind(trial: Trial) -> None:

@@ -1,7 +1,8 @@
 """Presets about what is added: the direction, the pictures and prompts behind it, how hard, and at which tokens.
 
 A direction is the first step of the trajectory; the later steps do not depend on it. Variants are given the length of
-the default one at each layer, so that only where they point differs, and lambda need not be calibrated again.
+the default one at each layer, so that only where they point differs, and lambda need not be calibrated again. They are
+compared at a lambda too small to refuse everybody with: at the calibrated one all of them do.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +22,8 @@ from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Tensor
 from unsee.sweeps.trying import Respond, Trial
 
+WEAK = 0.25
+"""Lambda at which directions are told apart; the papers' own."""
 Listed = Iterable[tuple[str, Callable[[], Respond]]]
 
 
@@ -32,7 +35,7 @@ def unconditional(trial: Trial) -> Listed:
 
 
 def direction(trial: Trial) -> Listed:
-    """Text, image or multimodal direction, with and without adversarial pictures."""
+    """Text, image or multimodal direction, with and without adversarial pictures, at a lambda of 0.25."""
     recall, refusal = trial.contrast
     clean, told = _parted(recall)
     clean = spread(clean, trial.settings.pgd_pictures)
@@ -41,11 +44,12 @@ def direction(trial: Trial) -> Listed:
     yield "text", lambda: trial.steered(along(trial, told, refused))
     yield "image: adversarial, clean", lambda: trial.steered(along(trial, moved(trial), clean))
     yield "multimodal, clean", lambda: trial.steered(along(trial, [*clean, *told], refusal))
-    yield "multimodal, adversarial (default)", lambda: trial.steered(trial.eraser)
+    yield "multimodal, adversarial", lambda: trial.steered(at(trial.eraser, WEAK))
+    yield "the same at the calibrated lambda (default)", lambda: trial.steered(trial.eraser)
 
 
 def epsilon(trial: Trial) -> Listed:
-    """Radius of PGD's ball at the default steps, then number and size of steps at the default radius."""
+    """Radius of PGD's ball, then number and size of its steps at the default radius, at a lambda of 0.25."""
     recall, refusal = trial.contrast
     clean, told = _parted(recall)
     clean = spread(clean, trial.settings.pgd_pictures)
@@ -63,12 +67,11 @@ def strength(trial: Trial) -> Listed:
     eraser = trial.eraser
     for value in (0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0):
         mark = " (chosen)" if value == eraser.strength else ""
-        longer = replace(eraser, trajectory=no_longer(whole(eraser.trajectory, eraser.strength), value), strength=value)
-        yield f"{value:g}{mark}", lambda e=longer: trial.steered(e)
+        yield f"{value:g}{mark}", lambda v=value: trial.steered(at(eraser, v))
 
 
 def pairs(trial: Trial) -> Listed:
-    """How many D+ and D- prompts the direction is made of; the papers use 17 of each."""
+    """How many D+ and D- prompts make the direction (the papers: 17 of each), at a lambda of 0.25."""
     recall, refusal = trial.contrast
     mixed = spread_over(moved(trial), _parted(recall)[1])
     for count in (2, 4, 8, 17, 40, 80):
@@ -119,14 +122,20 @@ def moved(
 
 
 def along(trial: Trial, recall: Sequence[Sample], refusal: Sequence[Sample]) -> Eraser:
-    """The default eraser along the direction between these prompts, as long as the default one at each layer."""
+    """The default eraser, weak, along the direction between these prompts, as long as the default at each layer."""
     eraser, size = trial.eraser, trial.settings.batch_size
     above, below = (
         capture(trial.loaded, prompts, eraser.layers, size, pool=("last",)).last for prompts in (refusal, recall)
     )
     found, first = erasure_direction(above, below).float(), eraser.trajectory[:, 0]
     found = found * (first.norm(dim=1) / found.norm(dim=1)).unsqueeze(1)
-    return replace(eraser, trajectory=torch.cat([found.unsqueeze(1), eraser.trajectory[:, 1:]], dim=1))
+    return at(replace(eraser, trajectory=torch.cat([found.unsqueeze(1), eraser.trajectory[:, 1:]], dim=1)), WEAK)
+
+
+def at(eraser: Eraser, strength: float) -> Eraser:
+    """The same at another lambda, its later steps as far as before."""
+    trajectory = no_longer(whole(eraser.trajectory, eraser.strength), strength)
+    return replace(eraser, trajectory=trajectory, strength=strength)
 
 
 def whole(trajectory: Float[Tensor, "L S D"], strength: float) -> Float[Tensor, "L S D"]:
