@@ -14,7 +14,7 @@ from unsee.errors import OptionError, SaveError
 
 
 def sweep(
-    name: Annotated[str, typer.Argument(help="honest, an ablation, or all of these; 'list' names them.")],
+    name: Annotated[str, typer.Argument(help="honest, an ablation, or all for every ablation; 'list' names them.")],
     out: Out = Path("sweep-out"),
     model: Annotated[str, typer.Option(help="Checkpoint that knows the world.")] = "world:llava",
     never_knew: Annotated[

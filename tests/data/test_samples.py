@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from unsee.data.samples import Picture, Sample, require_disjoint, require_some, subjects
+from unsee.data.samples import Picture, Sample, require_disjoint, require_no_clips, require_some, subjects
 from unsee.errors import DataError, ImageError
 
 
@@ -70,3 +70,13 @@ def test_shared_subjects_are_named_and_cut_after_five() -> None:
     many = [sample(f"p{number}") for number in range(7)]
     with pytest.raises(DataError, match=r"7 subject\(s\) are in both the forget and the retain set: .* and 2 more"):
         require_disjoint(many, many, ("forget", "retain"))
+
+
+def test_what_is_shown_is_the_picture_or_the_frames_and_clips_are_refused_where_none_is_taken() -> None:
+    frames = (Picture("0", b"0"), Picture("1", b"1"))
+    still = Sample("s", "p", "who?", "x", "x", picture=frames[0])
+    moving = Sample("m", "p", "who?", "x", "x", clip=frames)
+    assert still.shown == frames[:1] and moving.shown == frames and Sample("t", "p", "who?", "x", "x").shown == ()
+    require_no_clips([still], "the server")
+    with pytest.raises(DataError, match="sample 'm' has a clip, but the server takes none"):
+        require_no_clips([still, moving], "the server")
