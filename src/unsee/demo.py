@@ -99,7 +99,7 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
             "seconds": {name: round(value, 1) for name, value in seconds.items()},
             "total_seconds": round(time.monotonic() - start, 1),
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            "eraser_bytes": _bytes(erasers["people"]),
+            "eraser_bytes": erasers["people"].stored_bytes,
         },
         "environment": library_versions()
         | {"threads": torch.get_num_threads(), "model": loaded.name.rsplit("/", 1)[-1]},
@@ -181,12 +181,6 @@ def _gate_scores(loaded: LoadedModel, profile: Profile, eraser: Eraser, data: Da
 def _share(margins: torch.Tensor, samples: list[Sample], subject: str) -> float:
     mine = torch.tensor([sample.subject == subject for sample in samples])
     return float((margins[mine] >= 0).float().mean())
-
-
-def _bytes(eraser: Eraser) -> int:
-    gate = eraser.gate
-    assert isinstance(gate, HeldGate)
-    return 4 * (gate.weight.numel() + gate.bias.numel() + gate.threshold.numel() + eraser.trajectory.numel())
 
 
 def _write(

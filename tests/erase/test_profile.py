@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from unsee.data.samples import Sample
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
@@ -25,7 +26,7 @@ def a_profile() -> Profile:
         family="llava",
         layers=(1, 2, 3),
         read=(1, 2),
-        trajectory=torch.randn(3, 4, 8, generator=generator),
+        trajectory=torch.randn(3, 4, 8, generator=generator).half(),
         retain_last=torch.randn(5, 3, 8, generator=generator).half(),
         retain_mean=torch.randn(5, 2, 8, generator=generator).half(),
         calibration=torch.randn(6, 2, 2, 8, generator=generator).half(),
@@ -82,6 +83,8 @@ def test_an_eraser_comes_back_as_it_was(tmp_path: Path, held: bool) -> None:
     )
     content = eraser.save_pretrained(tmp_path)
     again = Eraser.from_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "erasure.safetensors")
+    assert eraser.stored_bytes == sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     assert type(again.gate) is type(gate)
     assert torch.equal(again.gate.weight, gate.weight)
     assert (again.subjects, again.strength, again.layers) == (("a", "b"), 0.5, (2, 3))
@@ -118,3 +121,10 @@ def test_settings_refuse_what_makes_no_sense() -> None:
     ):
         with pytest.raises(OptionError, match="expected"):
             Settings.from_json(wrong)
+
+
+def test_a_trajectory_beyond_half_precision_is_not_saved(tmp_path: Path) -> None:
+    eraser = Eraser(MODEL, "llava", (2,), LayerGate(torch.ones(1, 8)), torch.full((1, 1, 8), 1e5), 0.5, "m")
+    with pytest.raises(ArtifactError, match="'trajectory' has 8 of 8 values NaN or infinite"):
+        eraser.save_pretrained(tmp_path)
+    assert not any(tmp_path.iterdir())

@@ -73,7 +73,8 @@ class Eraser:
         family: as the adapters name it.
         layers: decoder layers whose input is steered, ascending.
         gate: when to steer.
-        trajectory: what is added per layer and answer step, in units of the residual stream. One step: prefill only.
+        trajectory: what is added per layer and answer step, in units of the residual stream; saved in half precision.
+            One step: prefill only.
         strength: lambda, the factor of the trajectory.
         method: name for tables and cards.
         settings: every setting of the fit.
@@ -115,6 +116,11 @@ class Eraser:
                 "before it has decided. Fit it again with layers from the last one read on."
             )
 
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the tensors as they are saved; config and card come on top."""
+        return sum(tensor.nbytes for tensor in self._tensors().values())
+
     def with_strength(self, strength: float) -> "Eraser":
         """The same request at another lambda."""
         return replace(self, strength=strength)
@@ -130,13 +136,7 @@ class Eraser:
         Raises:
             SaveError: the files could not be written; what was there is intact.
         """
-        tensors = {"trajectory": self.trajectory.float()}
-        if isinstance(self.gate, HeldGate):
-            gate = self.gate
-            tensors |= {"gate.weight": gate.weight, "gate.bias": gate.bias, "gate.threshold": gate.threshold}
-        else:
-            tensors["gate.weight"] = self.gate.weight
-        return save_artifact(directory, "eraser", self._config(), tensors, self.card())
+        return save_artifact(directory, "eraser", self._config(), self._tensors(), self.card())
 
     @staticmethod
     def from_pretrained(directory: str | Path) -> "Eraser":
@@ -191,6 +191,13 @@ class Eraser:
         ]
         return "\n".join([*head, *lines, ""])
 
+    def _tensors(self) -> dict[str, Tensor]:
+        """What is saved, by name."""
+        gate, trajectory = self.gate, {"trajectory": self.trajectory.half()}
+        if isinstance(gate, LayerGate):
+            return trajectory | {"gate.weight": gate.weight}
+        return trajectory | {"gate.weight": gate.weight, "gate.bias": gate.bias, "gate.threshold": gate.threshold}
+
     def _config(self) -> dict[str, Any]:
         gate = self.gate
         held = {
@@ -213,10 +220,13 @@ class Eraser:
         }
 
 
-_FULL = torch.float32
-_PER_LAYER: Mapping[str, TensorSpec] = {"trajectory": (_FULL, ("L", "S", "D")), "gate.weight": (_FULL, ("L", "D"))}
+_HALF, _FULL = torch.float16, torch.float32
+_PER_LAYER: Mapping[str, TensorSpec] = {
+    "trajectory": (_HALF, ("L", "S", "D")),
+    "gate.weight": (_FULL, ("L", "D")),
+}
 _HELD: Mapping[str, TensorSpec] = {
-    "trajectory": (_FULL, ("L", "S", "D")),
+    "trajectory": (_HALF, ("L", "S", "D")),
     "gate.weight": (_FULL, ("K", "R", 2, "D")),
     "gate.bias": (_FULL, ("K",)),
     "gate.threshold": (_FULL, ("K",)),

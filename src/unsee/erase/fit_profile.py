@@ -18,6 +18,7 @@ from unsee.erase.diagnosis import Finding, finding
 from unsee.erase.direction import erasure_direction, separation
 from unsee.erase.profile import Profile, identity, subject_digest
 from unsee.erase.settings import Settings
+from unsee.erase.statistics import require_finite
 from unsee.erase.strength import no_longer, strength_finding, try_strengths
 from unsee.errors import DirectionError
 from unsee.models.encode import generate
@@ -83,7 +84,7 @@ def fit_profile(
         family=loaded.adapter.family,
         layers=layers,
         read=read,
-        trajectory=trajectories[words[0]],
+        trajectory=_kept(trajectories[words[0]]),
         retain_last=states.last.half(),
         retain_mean=states.mean[:, places].half(),
         calibration=features.half(),
@@ -109,7 +110,7 @@ def fit_profile(
     report.append(strength_finding(best, settings))
     return replace(
         profile,
-        trajectory=no_longer(trajectories[best.words], best.strength),
+        trajectory=_kept(no_longer(trajectories[best.words], best.strength)),
         strength=best.strength,
         curves=profile.curves | {"strengths": [t.as_json() for t in trials]},
     )
@@ -274,3 +275,10 @@ def _trajectories(
         steps = [direction, *(refused[step] - recalled[step] for step in range(1, length))]
         trajectories[words] = torch.stack(steps, dim=1).float()
     return trajectories
+
+
+def _kept(trajectory: Float[Tensor, "L S D"]) -> Float[Tensor, "L S D"]:
+    """In half precision: to round by 2^-11 turns no direction, and the trajectory is most of an eraser's bytes."""
+    half = trajectory.half()
+    require_finite(half, "refusal trajectories in half precision")
+    return half

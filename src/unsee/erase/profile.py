@@ -107,9 +107,9 @@ class Profile:
         Raises:
             ArtifactError: names the file and field at fault.
         """
-        half, full = torch.float16, torch.float32
+        half = torch.float16
         specs: Mapping[str, TensorSpec] = {
-            "trajectory": (full, ("L", "S", "D")),
+            "trajectory": (half, ("L", "S", "D")),
             "retain_last": (half, ("N", "L", "D")),
             "retain_mean": (half, ("N", "R", "D")),
             "calibration": (half, ("M", "R", 2, "D")),
@@ -164,7 +164,7 @@ class Profile:
 
     def _tensors(self) -> dict[str, Tensor]:
         return {
-            "trajectory": self.trajectory.float(),
+            "trajectory": self.trajectory.half(),
             "retain_last": self.retain_last.half(),
             "retain_mean": self.retain_mean.half(),
             "calibration": self.calibration.half(),

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit_eraser import fit_eraser, fit_published
 from unsee.erase.gate import RELEASED_LLAVA, RELEASED_QWEN
 from unsee.models.load import LoadedModel
@@ -102,7 +102,7 @@ def _erased(fit: Callable[[Request], Eraser]) -> Fit:
     def make(request: Request) -> tuple[Answerer, LoadedModel, int]:
         eraser = fit(request)
         eraser = eraser if request.value is None else eraser.with_strength(request.value)
-        return Asked(request.loaded, (eraser,)), request.loaded, _eraser_bytes(eraser)
+        return Asked(request.loaded, (eraser,)), request.loaded, eraser.stored_bytes
 
     return make
 
@@ -143,14 +143,8 @@ def _cast(request: Request) -> tuple[Answerer, LoadedModel, int]:
         request.loaded, request.profile(), request.task.forget, request.task.retain, stages=request.stages
     )
     eraser = unconditional(request.profile(), request.value)
-    stored = 4 * (condition.vector.numel() + condition.centre.numel() + eraser.trajectory.numel())
+    stored = condition.vector.nbytes + condition.centre.nbytes + eraser.trajectory.nbytes
     return Routed(request.loaded, condition, eraser), request.loaded, stored
-
-
-def _eraser_bytes(eraser: Eraser) -> int:
-    gate = eraser.gate
-    own = gate.weight.numel() + (2 * len(gate.bias) if isinstance(gate, HeldGate) else 0)
-    return 4 * (own + eraser.trajectory.numel())
 
 
 def _changed_bytes(before: LoadedModel, after: LoadedModel) -> int:
