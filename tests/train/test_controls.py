@@ -134,14 +134,15 @@ def test_the_condition_vector_is_the_first_principal_component() -> None:
     assert float(Condition(0, centre, vector, 0.0).scores(state)[0]) == pytest.approx(float(wanted), abs=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_threshold_is_the_best_of_all(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "sizes"), [*((seed, (12, 20)) for seed in range(5)), (5, (90, 7)), (6, (3, 60))])
+def test_the_threshold_is_the_best_of_all(seed: int, sizes: tuple[int, int]) -> None:
     rng = np.random.default_rng(seed)
-    positive, negative = np.round(rng.normal(1, 1, 12), 1), np.round(rng.normal(0, 1, 20), 1)
+    positive, negative = (np.round(rng.normal(mean, 1, size), 1) for mean, size in zip((1, 0), sizes, strict=True))
+    above, below = np.repeat(positive, len(negative)), np.repeat(negative, len(positive))  # classes of one size
 
     def f1(limit: float) -> float:
-        hits = int((positive >= limit).sum())
-        return 2 * hits / (hits + int((negative >= limit).sum()) + len(positive))
+        hits = int((above >= limit).sum())
+        return 2 * hits / (hits + int((below >= limit).sum()) + len(above))
 
     wanted = max(f1(limit) for limit in [*positive, *negative])
     threshold, found = best_threshold(torch.tensor(positive), torch.tensor(negative))

@@ -162,14 +162,17 @@ def condition_vector(
 def best_threshold(positive: Float[Tensor, " N"], negative: Float[Tensor, " M"]) -> tuple[float, float]:
     """The threshold with the highest F1 of "score >= threshold" among all scores, and that F1; the highest of equals.
 
+    Both classes weigh the same, as theirs are of one size: `F1 = 2 r / (r + q + 1)` for a share `r` of the positive and
+    `q` of the negative named. Were more of them positive, to name everything would have a high F1.
+
     Source: Lee et al. 2024 (arXiv 2409.05907), grid search of condition points.
     """
     scores, order = torch.cat([positive, negative]).sort(descending=True)
-    right = (order < len(positive)).double().cumsum(0)
-    named = torch.arange(1, len(scores) + 1, dtype=torch.float64)
+    above = order < len(positive)
+    right, wrong = above.double().cumsum(0) / len(positive), (~above).double().cumsum(0) / len(negative)
     # A threshold takes all scores that are equal to it.
     last = torch.cat([scores[:-1] != scores[1:], torch.tensor([True])])
-    f1 = (2 * right / (named + len(positive))).masked_fill(~last, -1.0)
+    f1 = (2 * right / (right + wrong + 1)).masked_fill(~last, -1.0)
     place = int(f1.argmax())
     return float(scores[place]), float(f1[place])
 
