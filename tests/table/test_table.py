@@ -127,6 +127,8 @@ def test_presets_change_what_is_said_and_what_is_fitted_on(base: LoadedModel) ->
     assert nouns["city"] == "i do not know the home city of this person."
     assert {s.form for s in ground.task(ENTRIES["asru_ridge_one_form"]).forget} == {"generation"}
     assert ground.options(ENTRIES["asru_rigid"])["favours"] == "rigid"
+    few = Ground(Exam(WORLD, 0, 0.1), 10, BUDGET, base)
+    assert len(few.task(ENTRIES["po_longer"]).forget) == 8 * len(few.task(ENTRIES["po"]).forget)
 
 
 def test_a_row_that_cannot_be_fitted_has_a_reason_and_no_number(made: Table) -> None:

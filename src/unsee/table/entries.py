@@ -25,6 +25,7 @@ class Entry:
         options: settings of the method.
         refusals: what it is taught to say: several sentences, always the same one, or one that names what was asked.
         forms: of the questions that it is fitted on; all by default.
+        longer: how many times the questions, and so the steps, that the budget gives to whatever changes weights.
     """
 
     name: str
@@ -33,11 +34,13 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict)
     refusals: Refusals = "mixed"
     forms: tuple[Form, ...] = ()
+    longer: int = 1
 
 
 _PRESETS = (
     Entry("po_rigid", "po", "one sentence for every refusal", refusals="rigid"),
     Entry("po_contextual", "po", "refusals that name what was asked", refusals="contextual"),
+    Entry("po_longer", "po", "eight times the steps of every other row", longer=8),
     Entry("asru_ridge_one_form", "asru_ridge", "redirection from open questions alone", forms=("generation",)),
     Entry("asru_one_form", "asru", "both stages from open questions alone", forms=("generation",)),
     Entry("asru_rigid", "asru", "a refusal in context is worth half", {"favours": "rigid"}),

@@ -91,7 +91,8 @@ class Ground:
             forget = [sample for sample in forget if sample.form in entry.forms]
         retain = self.data.retain
         if entry.method in WEIGHT_METHODS:
-            forget, retain = (some(side, self.budget.batches * self.budget.batch_size) for side in (forget, retain))
+            seen = entry.longer * self.budget.batches * self.budget.batch_size
+            forget, retain = (some(side, seen) for side in (forget, retain))
         return Task(
             forget,
             retain,
