@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageColor
 from typer.testing import CliRunner
 
 from tiny_llava import tiny_llava
@@ -21,7 +23,7 @@ from unsee.table.cell import Cell, goodness
 from unsee.table.cost import token_cost, with_peak
 from unsee.table.entries import ENTRIES, Entry, chosen
 from unsee.table.ground import Ground
-from unsee.table.picture import _apart, draw
+from unsee.table.picture import COLOURS, _apart, draw
 from unsee.table.render import console_table, printed, to_csv, to_html, to_latex, write_tables
 from unsee.table.run import Table, finished, read_cell, run
 from unsee.table.summary import COLUMNS, caption, line, lines
@@ -220,6 +222,16 @@ def test_splits_are_pooled_and_their_people_kept_apart() -> None:
     assert made.figures["seconds"].value == 3.0
     assert made.figures["unseen"].value is None
     assert made.chosen == "rate 0.0001, rate 0.001"
+
+
+def test_kinds_keep_their_colours_in_the_picture(made: Table, tmp_path: Path) -> None:
+    kinds = [*COLOURS]
+    rows = [replace(lines(made)[0], name=kind, kind=kind) for kind in 4 * kinds]
+    with Image.open(draw(rows, 10, tmp_path / "table.png")) as picture:
+        found = picture.convert("RGB").getcolors(1 << 20) or []
+    for kind in kinds:
+        wanted = ImageColor.getrgb(COLOURS[kind])
+        assert min(math.dist(wanted, colour) for _, colour in found) < 20, kind
 
 
 def test_every_form_holds_the_same_figures(made: Table, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from unsee.errors import SaveError
 from unsee.evals.values import Figure
 from unsee.table.summary import Line
 
-_COLOURS = {
+COLOURS = {
     "reference": "#1c1f24",
     "prompted": "#8a6d1f",
     "filtered": "#7a4f9a",
@@ -47,7 +47,7 @@ def draw(lines: Sequence[Line], percent: int, path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A few flat colours: a third of the size, which stays in a repository's history for good.
-        Image.open(drawn).convert("RGB").quantize(64).save(path, optimize=True)
+        Image.open(drawn).convert("RGB").quantize(64, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
     except OSError as error:
         raise SaveError(f"cannot write {str(path)!r}: {error}. Choose another folder with --out.") from error
     return path
@@ -57,7 +57,7 @@ def _scatter(axes: Any, lines: Sequence[Line]) -> None:
     heights = _apart([100 * (_value(line, "leaked") or 0) for line in lines], 100 / max(24, len(lines)))
     for line, height in zip(lines, heights, strict=True):
         x, y = line.figures["unseen"], line.figures["leaked"]
-        colour = _COLOURS[line.kind]
+        colour = COLOURS[line.kind]
         axes.errorbar(
             [100 * (x.value or 0)], [100 * (y.value or 0)], xerr=_bars(x), yerr=_bars(y), fmt="o", markersize=4.5,
             color=colour, elinewidth=0.7, alpha=0.9, clip_on=False, zorder=3,
@@ -71,7 +71,7 @@ def _scatter(axes: Any, lines: Sequence[Line]) -> None:
     axes.set_xlabel(f"unseen kept people right (%), n = {_n(lines, 'unseen')}")
     axes.set_ylabel(f"forgotten people leaked (%), held-out wordings, n = {_n(lines, 'leaked')}")
     _plain(axes)
-    for kind, colour in _COLOURS.items():
+    for kind, colour in COLOURS.items():
         if any(line.kind == kind for line in lines):
             axes.plot([], [], "o", color=colour, markersize=4.5, label=kind)
     axes.legend(loc="upper left", fontsize=8, frameon=False)
@@ -88,8 +88,8 @@ def _attacks(axes: Any, lines: Sequence[Line]) -> None:
         axes.plot([min(found), max(found)], [place, place], color=_GRID, linewidth=2, zorder=1)
         for name, (mark, _) in marks.items():
             if (value := _value(line, name)) is not None:
-                filled = _COLOURS[line.kind] if name == "leaked" else "white"
-                axes.plot([100 * value], [place], mark, color=_COLOURS[line.kind], mfc=filled, markersize=5, zorder=3)
+                filled = COLOURS[line.kind] if name == "leaked" else "white"
+                axes.plot([100 * value], [place], mark, color=COLOURS[line.kind], mfc=filled, markersize=5, zorder=3)
     for mark, label in marks.values():
         axes.plot([], [], mark, color="#5d646e", mfc="#5d646e" if label == "as fitted" else "white", label=label)
     axes.set_yticks(range(len(ordered)), [line.name for line in ordered], fontsize=7.5)
