@@ -1,12 +1,18 @@
 """Compiled, offloaded and quantised models are steered as the plain one is, and come back as they were."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from accelerate import cpu_offload, disk_offload
+from bitsandbytes.nn.modules import Linear8bitLt
 from torch import nn
+from torchao.quantization import Int8WeightOnlyConfig, quantize_
+from torchao.utils import TorchAOBaseTensor
+from transformers import PreTrainedModel
 
 from tiny_families import (
     FAMILIES,
@@ -86,9 +92,35 @@ def test_weights_split_over_memory_and_disk(loaded: LoadedModel, either: Eraser,
     assert hooks(split.model) == 0 and torch.equal(logits(split, inputs), logits(loaded, inputs))
 
 
-def test_eight_bit_weights(loaded: LoadedModel, held: Eraser) -> None:
+def by_torch(model: nn.Module) -> nn.Module:
     """Activations share one scale over the batch, so rows do reach each other, with or without steering."""
-    small = replace(loaded, model=torch.ao.quantization.quantize_dynamic(loaded.model, {nn.Linear}, dtype=torch.qint8))
+    return torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+
+
+def by_torchao(model: nn.Module) -> nn.Module:
+    """Weights alone."""
+    small = copy.deepcopy(model)
+    quantize_(small, Int8WeightOnlyConfig())
+    return small
+
+
+def by_bitsandbytes(model: nn.Module) -> nn.Module:
+    """LLM.int8, in every block of the decoder."""
+    small = copy.deepcopy(model)
+    for name, old in [*small.named_modules()]:
+        if isinstance(old, nn.Linear) and "_proj" in name and "layers" in name:
+            new = Linear8bitLt(old.in_features, old.out_features, old.bias is not None, has_fp16_weights=False)
+            new.load_state_dict(old.state_dict())
+            small.set_submodule(name, new.to("cpu"))
+    assert any(isinstance(module, Linear8bitLt) for module in small.modules())
+    return small
+
+
+@pytest.mark.parametrize("quantised", [by_torch, by_torchao, by_bitsandbytes])
+def test_eight_bit_weights(
+    loaded: LoadedModel, held: Eraser, quantised: Callable[[nn.Module], PreTrainedModel]
+) -> None:
+    small = replace(loaded, model=quantised(loaded.model))
     inputs = encode(small, samples(small))
     before = logits(small, inputs)
     assert not torch.equal(before, logits(loaded, inputs))
@@ -97,4 +129,20 @@ def test_eight_bit_weights(loaded: LoadedModel, held: Eraser) -> None:
         assert answer(small, inputs).shape == (len(before), NEW)
     with steered(small, never(held)):
         assert torch.equal(logits(small, inputs), before)
+    assert torch.equal(logits(small, inputs), before)
+
+
+def test_eight_bit_weights_are_steered_as_their_values_are(loaded: LoadedModel, either: Eraser) -> None:
+    small = replace(loaded, model=by_torchao(loaded.model))
+    plain, rounded = copy.deepcopy(loaded.model), dict(small.model.named_parameters())
+    with torch.no_grad():
+        for name, parameter in plain.named_parameters():
+            stored = rounded[name]
+            parameter.copy_(stored.dequantize() if isinstance(stored, TorchAOBaseTensor) else stored)
+    inputs = encode(loaded, samples(loaded))
+    before = logits(small, inputs)
+    with steered(replace(loaded, model=plain), either):
+        expected = logits(replace(loaded, model=plain), inputs)
+    with steered(small, either):
+        torch.testing.assert_close(logits(small, inputs), expected, rtol=1e-4, atol=1e-4)
     assert torch.equal(logits(small, inputs), before)
