@@ -7,14 +7,13 @@ by clip, and what its base model does not know cannot leak: every row stands bes
 
 Run from the repository root:
 
-    python -m benchmarks.clips MODEL --markdown
-    python -m benchmarks.clips MODEL --never-knew OTHER --seed 1 --json
+    python -m benchmarks.clips world:qwen2_5_vl --never-knew world:qwen2_5_vl-never-knew --markdown
+    python -m benchmarks.clips FOLDER --seed 1 --json
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from benchmarks.common import Columns, Row, arguments, publish
 
@@ -24,11 +23,12 @@ from unsee.erase.settings import Settings
 from unsee.errors import OptionError
 from unsee.evals.intervals import summarise
 from unsee.evals.run import Record, ask_all
-from unsee.models.load import LoadedModel, load
+from unsee.models.load import LoadedModel
 from unsee.trial import Data, fit_requests, fit_world_profile, gather, some
 from unsee.world.clips import by_clip, visible
 from unsee.world.exam import Exam
 from unsee.world.generate import World
+from unsee.world.shipped import load_named
 
 COLUMNS: Columns = {
     "asked": lambda row: row["split"],
@@ -38,8 +38,6 @@ COLUMNS: Columns = {
     "refused": lambda row: _percent(row, "refusal"),
     "leaked": lambda row: _percent(row, "leak"),
 }
-_PICTURE = "{% if part['type'] == 'image' %}"
-_PLACES = "<|vision_start|><|video_pad|><|vision_end|>"
 
 
 def _percent(row: Row, name: str) -> str:
@@ -51,19 +49,13 @@ def _percent(row: Row, name: str) -> str:
 
 
 def taking_clips(loaded: LoadedModel) -> LoadedModel:
-    """The same model; a template that was saved before there were clips gets a place for them.
+    """The same model.
 
     Raises:
-        OptionError: the family takes no clips, or its template knows neither clips nor where to add them.
+        OptionError: its family takes no clips.
     """
     if loaded.adapter.clip_token(loaded.processor) is None:
         raise OptionError(f"{loaded.name!r} of family {loaded.adapter.family!r} takes no clips: choose a Qwen.")
-    processor: Any = loaded.processor
-    if "video" not in processor.chat_template:
-        if _PICTURE not in processor.chat_template:
-            raise OptionError(f"the chat template of {loaded.name!r} has no place for a clip. Add one.")
-        clip = f"{{% if part['type'] == 'video' %}}{{{{ '{_PLACES}' }}}}{{% elif part['type'] == 'image' %}}"
-        processor.chat_template = processor.chat_template.replace(_PICTURE, clip)
     return loaded
 
 
@@ -106,15 +98,15 @@ def fitted(loaded: LoadedModel, exam: Exam, data: Data, seed: int) -> Eraser:
 
 def main(argv: Sequence[str] | None = None) -> list[Row]:
     parser = arguments(__doc__)
-    parser.add_argument("model", help="folder of a tiny Qwen that knows the world of seed 0")
-    parser.add_argument("--never-knew", help="folder of the checkpoint that never met the forgotten; for split seed 0")
+    parser.add_argument("model", help="a tiny Qwen that knows the world of seed 0")
+    parser.add_argument("--never-knew", help="the checkpoint that never met the forgotten; for split seed 0")
     parser.add_argument("--seed", type=int, default=0, help="who is forgotten")
     parser.add_argument("--limit", type=int, default=200, help="questions of each row at most")
     parser.add_argument("--people", type=int, default=200, help="private people of the world; fewer for a smoke run")
     options = parser.parse_args(argv)
-    loaded = taking_clips(load(options.model, device="cpu"))
+    loaded = taking_clips(load_named(options.model))
     exam = Exam(World(private=options.people), options.seed)
-    data = gather(exam, talk=0.0)
+    data = gather(exam, talk=0.0, wordings=1)
     asked = splits(exam, data, options.limit)
     seconds: dict[str, float] = {}
     conditions: dict[str, tuple[LoadedModel, list[Eraser]]] = {"base": (loaded, [])}
@@ -123,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
         conditions[name] = loaded, [fitted(loaded, exam, shown, options.seed)]
         seconds[name] = round(time.process_time() - start, 1)
     if options.never_knew:
-        conditions["never knew"] = taking_clips(load(options.never_knew, device="cpu")), []
+        conditions["never knew"] = taking_clips(load_named(options.never_knew)), []
     records: list[Record] = []
     for name, (model, erasers) in conditions.items():
         records += ask_all(model, asked, name, erasers)
