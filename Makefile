@@ -13,6 +13,7 @@ test: $(VENV)/.tested
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright --project pyproject.toml
+	PYTHONPATH=$(VENV)/eight-bit $(BIN)/python -m pytest tests/contract/test_deployment.py -k eight_bit
 	$(BIN)/python -m pytest
 
 # vLLM has an environment of its own: it is large and pins other versions.
@@ -30,6 +31,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(PIP) --editable ".[test,train]"
+	$(PIP) --no-deps --target $(VENV)/eight-bit torchao bitsandbytes
 	touch $@
 
 clean:

@@ -1,4 +1,8 @@
-"""Compiled, offloaded and quantised models are steered as the plain one is, and come back as they were."""
+"""Compiled, offloaded and quantised models are steered as the plain one is, and come back as they were.
+
+torchao and bitsandbytes are installed beside the other libraries, not among them (see the Makefile): transformers
+imports what it finds, and they are slow and noisy to import.
+"""
 
 import copy
 from collections.abc import Callable
@@ -8,10 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import cpu_offload, disk_offload
-from bitsandbytes.nn.modules import Linear8bitLt
 from torch import nn
-from torchao.quantization import Int8WeightOnlyConfig, quantize_
-from torchao.utils import TorchAOBaseTensor
 from transformers import PreTrainedModel
 
 from tiny_families import (
@@ -99,20 +100,20 @@ def by_torch(model: nn.Module) -> nn.Module:
 
 def by_torchao(model: nn.Module) -> nn.Module:
     """Weights alone."""
-    small = copy.deepcopy(model)
-    quantize_(small, Int8WeightOnlyConfig())
+    torchao, small = pytest.importorskip("torchao.quantization"), copy.deepcopy(model)
+    torchao.quantize_(small, torchao.Int8WeightOnlyConfig())
     return small
 
 
 def by_bitsandbytes(model: nn.Module) -> nn.Module:
     """LLM.int8, in every block of the decoder."""
-    small = copy.deepcopy(model)
+    eight, small = pytest.importorskip("bitsandbytes.nn").Linear8bitLt, copy.deepcopy(model)
     for name, old in [*small.named_modules()]:
         if isinstance(old, nn.Linear) and "_proj" in name and "layers" in name:
-            new = Linear8bitLt(old.in_features, old.out_features, old.bias is not None, has_fp16_weights=False)
+            new = eight(old.in_features, old.out_features, old.bias is not None, has_fp16_weights=False)
             new.load_state_dict(old.state_dict())
             small.set_submodule(name, new.to("cpu"))
-    assert any(isinstance(module, Linear8bitLt) for module in small.modules())
+    assert any(isinstance(module, eight) for module in small.modules())
     return small
 
 
@@ -138,7 +139,7 @@ def test_eight_bit_weights_are_steered_as_their_values_are(loaded: LoadedModel, 
     with torch.no_grad():
         for name, parameter in plain.named_parameters():
             stored = rounded[name]
-            parameter.copy_(stored.dequantize() if isinstance(stored, TorchAOBaseTensor) else stored)
+            parameter.copy_(stored.dequantize() if "torchao" in type(stored).__module__ else stored)
     inputs = encode(loaded, samples(loaded))
     before = logits(small, inputs)
     with steered(replace(loaded, model=plain), either):
