@@ -96,7 +96,7 @@ def _attacks(axes: Any, lines: Sequence[Line]) -> None:
     axes.set(xlim=(-2, 102), ylim=(-0.7, len(ordered) - 0.3))
     axes.set_xlabel(f"forgotten people leaked (%), n = {', '.join(_n(lines, name) for name in marks)}")
     _plain(axes)
-    axes.legend(loc="upper right", fontsize=8)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8, frameon=False)  # hides no point
 
 
 def _apart(heights: Sequence[float], gap: float) -> list[float]:

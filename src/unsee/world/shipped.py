@@ -9,7 +9,7 @@ from unsee.errors import ModelError, OptionError
 if TYPE_CHECKING:
     from unsee.models.load import LoadedModel
 
-FAMILIES = ("llava",)
+FAMILIES = ("llava", "qwen2_5_vl", "qwen3_vl")
 NEVER_KNEW_RATIO, NEVER_KNEW_SEED = 0.1, 0
 """Split for which the never-knew checkpoint was made; at others its row is left out."""
 
