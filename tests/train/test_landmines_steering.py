@@ -108,7 +108,7 @@ def test_landmine_mllmeraser_direction_and_states_are_off_by_one(deep: LoadedMod
         states = [block_inputs(deep, sample) for sample in samples]
         return torch.stack([torch.stack([h[layer + shift][-1] for layer in range(1, DEPTH)]) for h in states]).mean(0)
 
-    found = profile.trajectory[:, 0]
+    found = profile.trajectory[:, 0].float()
     at_input, at_output = (mean(REFUSAL, shift) - mean(RECALL, shift) for shift in (0, 1))
     torch.testing.assert_close(found, at_input, rtol=1e-3, atol=1e-4)
     assert float((found - at_output).norm() / at_output.norm()) > 0.1
@@ -138,5 +138,8 @@ def test_landmine_mllmeraser_sign_place_and_strength(deep: LoadedModel, profile:
         value = float(plain[1][-1] @ eraser.gate.weight[0])
         assert value > 0
         torch.testing.assert_close(
-            steered[1] - plain[1], (0.25 * value * eraser.trajectory[0, 0]).expand_as(plain[1]), rtol=1e-3, atol=1e-4
+            steered[1] - plain[1],
+            (0.25 * value * eraser.trajectory[0, 0].float()).expand_as(plain[1]),
+            rtol=1e-3,
+            atol=1e-4,
         )
