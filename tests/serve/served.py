@@ -44,7 +44,7 @@ def eraser_for(
     depth = len(loaded.adapter.layers(loaded.model))
     written = tuple(range(READ[-1], depth))
     size = on[:, -1, 0].square().mean().sqrt()
-    drawn = torch.randn(len(written), 5, on.shape[-1], generator=torch.Generator().manual_seed(seed)) * size
+    drawn = (size * torch.randn(len(written), 5, on.shape[-1], generator=torch.Generator().manual_seed(seed))).half()
     gate = HeldGate(READ, weight.float().view(1, *on.shape[1:]), torch.zeros(1), threshold.float().view(1))
     return Eraser(identity(loaded), "llava", written, gate, drawn, strength, "held-ridge", subjects=(f"s{seed}",))
 

@@ -67,11 +67,13 @@ def hatch(loaded: LoadedModel, read: tuple[int, ...], written: tuple[int, ...], 
     weight = apart / apart.square().sum()
     scores = [float((weight * features).sum()) for features in (on, off)]
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(len(written), STEPS, on.shape[-1], generator=generator)
     size = on[:, 0].square().mean().sqrt()
+    drawn = (
+        size * torch.randn(len(written), STEPS, on.shape[-1], generator=generator)
+    ).half()  # as the engine reads it
     gate = HeldGate(read, weight.unsqueeze(0), torch.zeros(1), torch.tensor([sum(scores) / 2]))
     model: Any = {"id": loaded.name, "revision": loaded.revision, "digest": loaded.digest}
-    eraser = Eraser(model, loaded.adapter.family, written, gate, drawn * size, STRENGTH, "canary", subjects=("canary",))
+    eraser = Eraser(model, loaded.adapter.family, written, gate, drawn, STRENGTH, "canary", subjects=("canary",))
     plain, steered = library_answers(loaded, samples, ()), library_answers(loaded, samples, (eraser,))
     if plain[0].tokens == steered[0].tokens or plain[1] != _without_margin(steered[1]):
         raise CanaryError(
