@@ -68,9 +68,8 @@ def hatch(loaded: LoadedModel, read: tuple[int, ...], written: tuple[int, ...], 
     scores = [float((weight * features).sum()) for features in (on, off)]
     generator = torch.Generator().manual_seed(seed)
     size = on[:, 0].square().mean().sqrt()
-    drawn = (
-        size * torch.randn(len(written), STEPS, on.shape[-1], generator=generator)
-    ).half()  # as the engine reads it
+    drawn = size * torch.randn(len(written), STEPS, on.shape[-1], generator=generator)
+    drawn = drawn.half()  # which is what the engine reads of a saved eraser
     gate = HeldGate(read, weight.unsqueeze(0), torch.zeros(1), torch.tensor([sum(scores) / 2]))
     model: Any = {"id": loaded.name, "revision": loaded.revision, "digest": loaded.digest}
     eraser = Eraser(model, loaded.adapter.family, written, gate, drawn, STRENGTH, "canary", subjects=("canary",))
