@@ -19,7 +19,7 @@ EXAM = Exam(WORLD)
 def share(folder: Path, split: str, mode: str, field: str, count: int = 48) -> float:
     """Of held-out questions about a split's people, asked by name or by picture."""
     people = (EXAM.forget if split == "forget" else EXAM.retain_unseen)[:16]  # drawing is what takes long
-    samples = some(EXAM.facts(people, taught=False, modes=(mode,)), count)  # type: ignore[arg-type]
+    samples = some(EXAM.facts(people, taught=False, modes=(mode,)), count)
     records = ask_all(load(folder, device="cpu"), {split: samples}, "base", batch_size=48)
     return sum(bool(record[field]) for record in records) / len(records)
 
