@@ -7,7 +7,7 @@ so every size is decided on all prompts; a sample is generated to confirm what t
 - **separate**: each request fitted for itself beside one profile, whose people never ask, with a threshold of its own:
   what `fit_eraser` makes of the same prompts (the table says how far the two are apart).
 - **separate, thresholds together**: the same requests with the thresholds that a ledger puts in force (`together`).
-- **pooled**: one matrix for all gates, from stored sums (`unsee.erase.stacking`). Everybody who may ask is kept until
+- **pooled**: one matrix for all gates, from stored sums (`unsee.erase.fit.joint`). Everybody who may ask is kept until
   then, and no longer.
 - **pooled, fixed kept**: the same, but only those people are kept who never ask: size alone changes.
 - **sum of gates**: the separate gates added up to one, its threshold for the same share of wrong refusals.
@@ -33,28 +33,28 @@ import torch
 from benchmarks.capacity_picture import draw
 from benchmarks.common import Columns, Parts, Row, arguments, paired, publish
 
-from unsee.data.samples import Sample
-from unsee.erase.calibrate import thresholds
-from unsee.erase.capture import capture, capture_features
+from unsee.data.sample import Sample
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser_set import Stacked, stack, together
+from unsee.erase.fit.activations import capture, capture_features
+from unsee.erase.fit.calibration import thresholds
+from unsee.erase.fit.joint import Stack
+from unsee.erase.fit.moments import Moments
+from unsee.erase.fit.request_states import capture_request, fit_stack, stacked
 from unsee.erase.fit_eraser import fit_eraser
 from unsee.erase.fit_profile import fit_profile
-from unsee.erase.hooks import erased
 from unsee.erase.profile import Profile
-from unsee.erase.request_states import capture_request, fit_stack, stacked
-from unsee.erase.settings import Settings
-from unsee.erase.stack import Stacked, stack, together
-from unsee.erase.stacking import Stack
-from unsee.erase.statistics import Moments
-from unsee.evals.intervals import bootstrap_ci
+from unsee.erase.steer.hooks import erased
 from unsee.evals.run import Record, ask_all
-from unsee.models.encode import encode
+from unsee.evals.stats import bootstrap_ci
+from unsee.experiments.trial import some
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 from unsee.shapes import Bool, Tensor
-from unsee.trial import some
-from unsee.world.exam import Exam
 from unsee.world.generate import Entity, World
 from unsee.world.shipped import load_named
+from unsee.world.splits import Exam
 
 GOAL = 0.02
 ASKING, TESTED, CALIBRATING = 150, (20, 10), (15, 15)

@@ -27,10 +27,10 @@ import torch
 from benchmarks.common import Columns, Parts, Row, arguments, clock, paired, publish, random_llava, shape
 from tests.tiny_llava import question
 
-from unsee.data.samples import Sample
-from unsee.erase.capture import capture, capture_batches
-from unsee.erase.statistics import Moments
-from unsee.models.encode import batches_by_length, encode
+from unsee.data.sample import Sample
+from unsee.erase.fit.activations import capture, capture_batches
+from unsee.erase.fit.moments import Moments
+from unsee.models.generate import batches_by_length, encode
 from unsee.models.load import LoadedModel
 
 TIME: Columns = {

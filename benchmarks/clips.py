@@ -17,18 +17,18 @@ from dataclasses import replace
 
 from benchmarks.common import Columns, Row, arguments, publish
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
-from unsee.erase.settings import Settings
 from unsee.errors import OptionError
-from unsee.evals.intervals import summarise
 from unsee.evals.run import Record, ask_all
+from unsee.evals.stats import summarise
+from unsee.experiments.trial import Data, fit_requests, fit_world_profile, gather, some
 from unsee.models.load import LoadedModel
-from unsee.trial import Data, fit_requests, fit_world_profile, gather, some
-from unsee.world.clips import by_clip, visible
-from unsee.world.exam import Exam
 from unsee.world.generate import World
 from unsee.world.shipped import load_named
+from unsee.world.splits import Exam
+from unsee.world.videos import by_clip, visible
 
 COLUMNS: Columns = {
     "asked": lambda row: row["split"],

@@ -50,14 +50,14 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from unsee.erase.capture import capture
-from unsee.erase.cross_fit import cross_fitted
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, HeldGate
-from unsee.erase.gate import RELEASED_LLAVA, null_space_gate
-from unsee.erase.hooks import erased
-from unsee.erase.settings import Settings
+from unsee.erase.fit.activations import capture
+from unsee.erase.fit.cross_fitting import cross_fitted
+from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, null_space_gate
+from unsee.erase.steer.hooks import erased
 from unsee.models import ADAPTERS
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 from unsee.models.qwen_vl import Qwen2_5_VLProcessor, Qwen3VLProcessor
 from unsee.shapes import Tensor

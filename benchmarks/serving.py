@@ -22,10 +22,10 @@ import torch
 from benchmarks.common import Columns, Parts, arguments, clock, paired, publish, random_llava, shape
 
 from unsee.erase.eraser import Eraser, HeldGate
-from unsee.serve.blocks import decoder_blocks
-from unsee.serve.plugin import engine_options
-from unsee.serve.seams import part
-from unsee.serve.tracking import NO_SET, SET
+from unsee.serve.engine.blocks import decoder_blocks
+from unsee.serve.engine.compat import part
+from unsee.serve.engine.plugin import engine_options
+from unsee.serve.engine.tracking import NO_SET, SET
 
 COLUMNS: Columns = {
     "requests loaded, steered": lambda row: row["condition"],

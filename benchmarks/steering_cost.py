@@ -23,10 +23,10 @@ import torch
 from benchmarks.common import Columns, Parts, Row, arguments, clock, paired, publish, random_llava, shape
 from tests.tiny_llava import question
 
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.hooks import erased
-from unsee.erase.settings import Settings
-from unsee.models.encode import encode
+from unsee.erase.steer.hooks import erased
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 from unsee.shapes import Tensor
 

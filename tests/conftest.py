@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from unsee.world.exam import Exam
 from unsee.world.fixtures import write_fixture
 from unsee.world.generate import World
+from unsee.world.splits import Exam
 
 Folders = Callable[[str], Path]
 

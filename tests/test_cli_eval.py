@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from unsee.cli import main
-from unsee.serve.seams import installed
+from unsee.serve.engine.compat import installed
 
 MODEL = "world:llava"
 Call = Callable[..., tuple[int, str, str]]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from unsee.demo import held_rows, run_demo
 from unsee.erase.eraser import Eraser
-from unsee.evals.intervals import summarise
+from unsee.evals.stats import summarise
+from unsee.experiments.demo import held_rows, run_demo
 from unsee.progress import silent
 
 FIELDS = {"condition", "split", "person", "question", "image", "gold", "answer", "refused", "leaked"}

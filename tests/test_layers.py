@@ -19,19 +19,11 @@ LAYERS = (
     ("unsee.data",),
     ("unsee.models",),
     ("unsee.erase",),
-    ("unsee.train", "unsee.evals", "unsee.world"),
+    ("unsee.metrics", "unsee.world"),
+    ("unsee.methods", "unsee.evals"),
     ("unsee.ledger", "unsee.serve"),
     # `unsee` alone is the front door, `__init__.py`.
-    ("unsee", "unsee.console", "unsee.trial", "unsee.demo", "unsee.sweeps", "unsee.table"),
-    (
-        "unsee.cli_world",
-        "unsee.cli_ledger",
-        "unsee.cli_train",
-        "unsee.cli_sweep",
-        "unsee.cli_serve",
-        "unsee.cli_eval",
-        "unsee.cli_table",
-    ),
+    ("unsee", "unsee.cli.console", "unsee.experiments"),
     ("unsee.cli",),
     ("unsee.__main__",),
 )
@@ -39,10 +31,16 @@ LEVELS = {layer: level for level, layers in enumerate(LAYERS) for layer in layer
 # The world is made without knowing the method that will be tried on it, nor how it is judged.
 WORLD_IMPORTS = {*LAYERS[0], "unsee.data", "unsee.models", "unsee.world"}
 PURE = {
-    f"unsee.erase.{name}" for name in ("statistics", "direction", "gate", "cross_fit", "stacking", "calibrate", "steer")
+    "unsee.erase.fit.moments",
+    "unsee.erase.fit.direction",
+    "unsee.erase.fit.cross_fitting",
+    "unsee.erase.fit.joint",
+    "unsee.erase.fit.calibration",
+    "unsee.erase.gates.prompt_ridge",
+    "unsee.erase.steer.positions",
 }
 LONGEST = 300
-WORD_LISTS = "unsee.world.lore"  # data in all but name
+WORD_LISTS = "unsee.world.vocabulary"  # data in all but name
 
 
 def module_of(path: Path) -> str:
@@ -79,8 +77,8 @@ def ours(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def test_the_source_is_found() -> None:
-    assert {"unsee.errors", "unsee.data.samples", "unsee.erase.hooks", "unsee.cli"} <= MODULES.keys()
-    assert "unsee.models" in {layer_of(name) for _, name in ours(MODULES["unsee.erase.capture"])}
+    assert {"unsee.errors", "unsee.data.sample", "unsee.erase.steer.hooks", "unsee.cli"} <= MODULES.keys()
+    assert "unsee.models" in {layer_of(name) for _, name in ours(MODULES["unsee.erase.fit.activations"])}
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)

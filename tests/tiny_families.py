@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from tiny_foreign import tiny_idefics3, tiny_llama
 from tiny_llava import WIDTH, mixed_questions, tiny_llava
 from tiny_qwen import tiny_qwen2_5_vl, tiny_qwen3_vl
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.hooks import Steering, erased
+from unsee.erase.steer.hooks import Steering, erased
 from unsee.errors import SteeringError
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 
 FAMILIES: dict[str, Callable[[int], LoadedModel]] = {

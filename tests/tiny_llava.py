@@ -21,7 +21,7 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from unsee.data.samples import Picture, Sample
+from unsee.data.sample import Picture, Sample
 from unsee.models.llava import LlavaAdapter
 from unsee.models.load import LoadedModel, weights_digest
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unsee.data import Picture, Sample, read
+    from unsee.erase.config import Settings
     from unsee.erase.eraser import Eraser
     from unsee.erase.fit_eraser import fit_eraser, fit_published
     from unsee.erase.fit_profile import fit_profile
-    from unsee.erase.hooks import erased
     from unsee.erase.profile import Profile
-    from unsee.erase.settings import Settings
+    from unsee.erase.steer.hooks import erased
     from unsee.errors import UnseeError
-    from unsee.models.encode import generate
+    from unsee.models.generate import generate
     from unsee.models.load import load
 
 __version__ = "0.1.0"
@@ -30,13 +30,13 @@ _HOME = {
     "Picture": "unsee.data",
     "Profile": "unsee.erase.profile",
     "Sample": "unsee.data",
-    "Settings": "unsee.erase.settings",
+    "Settings": "unsee.erase.config",
     "UnseeError": "unsee.errors",
-    "erased": "unsee.erase.hooks",
+    "erased": "unsee.erase.steer.hooks",
     "fit_eraser": "unsee.erase.fit_eraser",
     "fit_profile": "unsee.erase.fit_profile",
     "fit_published": "unsee.erase.fit_eraser",
-    "generate": "unsee.models.encode",
+    "generate": "unsee.models.generate",
     "load": "unsee.models.load",
     "read": "unsee.data",
 }

@@ -7,7 +7,7 @@ import torch
 
 from tiny_families import FAMILIES, READ, WRITTEN, held_eraser, oracle_features, published_eraser
 from tiny_llava import WIDTH
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.models.load import LoadedModel
 

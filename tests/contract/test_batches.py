@@ -23,7 +23,7 @@ from tiny_llava import noise_picture
 from unsee.data.prompts import Message
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.errors import DataError, SteeringError
-from unsee.models.encode import Conversation, encode, encode_conversations
+from unsee.models.generate import Conversation, encode, encode_conversations
 from unsee.models.load import LoadedModel
 
 

@@ -25,7 +25,7 @@ from tiny_families import (
 from tiny_llava import question
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.errors import SteeringError
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 
 

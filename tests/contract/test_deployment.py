@@ -29,7 +29,7 @@ from tiny_families import (
     steered,
 )
 from unsee.erase.eraser import Eraser
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 
 

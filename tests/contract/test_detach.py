@@ -15,7 +15,7 @@ from transformers.generation import BaseStreamer
 
 from tiny_families import FIRED, NEW, always, answer, fresh, hooks, logits, require_clean, samples, steered
 from unsee.erase.eraser import Eraser
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel, weights_digest
 
 

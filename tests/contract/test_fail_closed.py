@@ -10,9 +10,9 @@ from torch import nn
 from tiny_families import answer, logits, refused, require_clean, samples, steered
 from tiny_llava import LAYERS
 from unsee.erase.eraser import Eraser
-from unsee.erase.hooks import Steering
+from unsee.erase.steer.hooks import Steering
 from unsee.errors import SteeringError
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 
 

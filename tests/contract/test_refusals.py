@@ -12,9 +12,9 @@ from transformers import DynamicCache
 from tiny_families import answer, logits, refused, require_clean, samples, steered
 from tiny_llava import LAYERS, WIDTH
 from unsee.erase.eraser import Eraser, HeldGate
-from unsee.erase.hooks import Steering
+from unsee.erase.steer.hooks import Steering
 from unsee.errors import MismatchError, OptionError, SteeringError
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 
 

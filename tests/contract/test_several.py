@@ -9,7 +9,7 @@ from torch import Tensor
 from tiny_families import FIRED, NEW, answer, fresh, logits, oracle_answer, require_clean, samples, steered
 from tiny_llava import WIDTH
 from unsee.erase.eraser import Eraser, HeldGate
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from tiny_families import NEW, always, answer, logits, require_clean, samples, steered
 from unsee.erase.eraser import Eraser
 from unsee.errors import SteeringError
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 
 

@@ -25,11 +25,11 @@ from tiny_families import (
 from tiny_llava import noise_picture, question
 from tiny_qwen import TEMPLATE
 from unsee.data.prompts import Message
-from unsee.data.samples import Sample
-from unsee.erase.capture import capture, capture_answers
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
+from unsee.erase.fit.activations import capture, capture_answers
 from unsee.errors import DataError
-from unsee.models.encode import Conversation, encode, encode_conversations
+from unsee.models.generate import Conversation, encode, encode_conversations
 from unsee.models.load import LoadedModel
 
 TAKES_CLIPS = ("qwen2_5_vl", "qwen3_vl")

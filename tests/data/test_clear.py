@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from unsee.data import benchmark_sets, read
-from unsee.data.clear import CAPTION_QUESTIONS, CARD, NAME_QUESTION, NAME_STEM, SCHEMAS, read_clear
-from unsee.data.items import References
-from unsee.data.samples import Picture, Sample
+from unsee.data.benchmarks.clear import CAPTION_QUESTIONS, CARD, NAME_QUESTION, NAME_STEM, SCHEMAS, read_clear
+from unsee.data.benchmarks.items import References
+from unsee.data.sample import Picture, Sample
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from unsee.data.contexts import in_contexts
+from unsee.data.conversation import in_contexts
 from unsee.data.prompts import chat
-from unsee.data.samples import Picture, Sample
+from unsee.data.sample import Picture, Sample
 from unsee.errors import OptionError
 
 ASKED = [Sample(f"q{i}", f"p{i % 3}", f"what is {i}?", f"it is {i}.", str(i)) for i in range(10)]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from unsee.data.few_shot import demonstrations
-from unsee.data.samples import Picture, Sample
+from unsee.data.benchmarks.few_shot import demonstrations
+from unsee.data.sample import Picture, Sample
 from unsee.errors import OptionError
 
 FOUR = {"A": "Tarn", "B": "Moss", "C": "Lund", "D": "Vik"}

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from unsee.data import benchmark_sets
-from unsee.data.fiubench import CARD, read_fiubench, splits_of
-from unsee.data.items import References
-from unsee.data.samples import Picture, Sample
+from unsee.data.benchmarks.fiubench import CARD, read_fiubench, splits_of
+from unsee.data.benchmarks.items import References
+from unsee.data.sample import Picture, Sample
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unsee.data.honest import UNASSIGNED, alternate, honest, roles
-from unsee.data.items import Item, Sets
-from unsee.data.samples import Picture, Sample
+from unsee.data.benchmarks.items import Item, Sets
+from unsee.data.sample import Picture, Sample
+from unsee.data.splits import UNASSIGNED, alternate, honest, roles
 from unsee.errors import DataError
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from unsee.data import read, read_jsonl, write_jsonl
-from unsee.data.samples import Picture, Sample
+from unsee.data.sample import Picture, Sample
 from unsee.errors import DataError, ImageError, OptionError, SaveError
 
 LINE = {"subject": "p1", "question": "Where?", "answer": "In Moss."}

@@ -18,8 +18,9 @@ from huggingface_hub.errors import (
 )
 from PIL import Image
 
-from unsee.data import CONFIGS, configs_of, read, read_mllmu, source, subjects, write_mllmu
-from unsee.data.samples import Picture, Sample
+from unsee.data import CONFIGS, configs_of, read, read_mllmu, subjects, write_mllmu
+from unsee.data import hub as source
+from unsee.data.sample import Picture, Sample
 from unsee.errors import DataError, OptionError, SaveError
 
 Row = dict[str, Any]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from unsee.data import benchmark_sets
-from unsee.data.offside import read_offside
+from unsee.data.benchmarks.offside import read_offside
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]

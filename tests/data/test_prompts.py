@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from unsee.data.prompts import chat, instruction
-from unsee.data.samples import Picture, Sample
+from unsee.data.sample import Picture, Sample
 from unsee.errors import OptionError
 
 PICTURE = Picture("face", b"unread")

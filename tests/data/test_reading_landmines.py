@@ -14,15 +14,15 @@ import pytest
 from PIL import Image
 
 from unsee.data import BENCHMARKS, RELEASED, benchmark_sets, instruction, read_benchmark, read_mllmu, subjects
-from unsee.data.clear import CARD as CLEAR
-from unsee.data.clear import NAME_STEM, read_clear
-from unsee.data.few_shot import demonstrations
-from unsee.data.fiubench import read_fiubench, splits_of
-from unsee.data.items import Protocol
-from unsee.data.mllmu import write_mllmu
-from unsee.data.offside import read_offside
-from unsee.data.samples import Sample
-from unsee.data.umu import read_umu
+from unsee.data.benchmarks.clear import CARD as CLEAR
+from unsee.data.benchmarks.clear import NAME_STEM, read_clear
+from unsee.data.benchmarks.few_shot import demonstrations
+from unsee.data.benchmarks.fiubench import read_fiubench, splits_of
+from unsee.data.benchmarks.items import Protocol
+from unsee.data.benchmarks.mllmu import write_mllmu
+from unsee.data.benchmarks.offside import read_offside
+from unsee.data.benchmarks.umu import read_umu
+from unsee.data.sample import Sample
 from unsee.errors import DataError
 
 Folders = Callable[[str], Path]

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from unsee.data import BENCHMARKS, benchmark_named, benchmark_sets, read, read_benchmark
-from unsee.data.items import Protocol
+from unsee.data.benchmarks.items import Protocol
 from unsee.errors import DataError, OptionError
 
 Folders = Callable[[str], Path]

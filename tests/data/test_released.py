@@ -7,7 +7,7 @@ import pytest
 
 from unsee.data import BENCHMARKS, RELEASED, chat, instruction, whole_prompt
 from unsee.data.prompts import Style
-from unsee.data.samples import Picture, Sample
+from unsee.data.sample import Picture, Sample
 from unsee.errors import OptionError
 
 FACE = Picture("face", b"unread")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from unsee.data import benchmark_sets
-from unsee.data.safeeraser import read_safeeraser
+from unsee.data.benchmarks.safeeraser import read_safeeraser
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from unsee.data.samples import Picture, Sample, require_disjoint, require_no_clips, require_some, subjects
+from unsee.data.sample import Picture, Sample, require_disjoint, require_no_clips, require_some, subjects
 from unsee.errors import DataError, ImageError
 
 

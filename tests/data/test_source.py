@@ -7,8 +7,8 @@ import huggingface_hub.constants
 import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 
-from unsee.data import source
-from unsee.data.source import locate, shards
+from unsee.data import hub as source
+from unsee.data.hub import locate, shards
 from unsee.errors import DataError
 
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from unsee.data import benchmark_sets
-from unsee.data.items import Item
-from unsee.data.samples import Picture, Sample
-from unsee.data.umu import drawn_retain, read_umu
+from unsee.data.benchmarks.items import Item
+from unsee.data.benchmarks.umu import drawn_retain, read_umu
+from unsee.data.sample import Picture, Sample
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from unsee.data import benchmark_sets
-from unsee.data.unlok import read_unlok
+from unsee.data.benchmarks.unlok import read_unlok
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]

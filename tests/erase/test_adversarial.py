@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from tiny_llava import SIDE, noise_picture, question, tiny_llava
-from unsee.data.samples import Sample
-from unsee.erase.adversarial import Adversarial, pgd
-from unsee.erase.capture import capture
+from unsee.data.sample import Sample
+from unsee.erase.fit.activations import capture
+from unsee.erase.fit.pgd import Adversarial, pgd
 from unsee.errors import DataError, ModelError, OptionError
 from unsee.models import LlavaAdapter
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel, weights_digest
 
 SAMPLES = [question(0, "who?"), question(1, "where does she live?"), question(2, "what is this?")]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from unsee.erase.calibrate import Trial, raised_together, thresholds, weakest_sufficient
-from unsee.erase.strength import no_longer
+from unsee.erase.fit.calibration import Trial, raised_together, thresholds, weakest_sufficient
+from unsee.erase.fit.coefficient import no_longer
 from unsee.errors import CalibrationError, OptionError
 
 

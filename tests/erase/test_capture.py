@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from tiny_llava import LAYERS, WIDTH, mixed_questions, question, tiny_llava
-from unsee.data.samples import Sample
-from unsee.erase.capture import capture, capture_answers, capture_batches
+from unsee.data.sample import Sample
+from unsee.erase.fit.activations import capture, capture_answers, capture_batches
 from unsee.errors import DataError, ModelError, OptionError
-from unsee.models.encode import answer_tokens, encode
+from unsee.models.generate import answer_tokens, encode
 from unsee.models.load import LoadedModel
 
 ALL = tuple(range(LAYERS))

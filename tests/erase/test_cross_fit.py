@@ -5,7 +5,7 @@ import pytest
 import torch
 from tests.oracles import weighted_ridge
 
-from unsee.erase.cross_fit import cross_fitted
+from unsee.erase.fit.cross_fitting import cross_fitted
 
 GAMMA = 0.05
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import TypeCheckError
 
 from oracles import auc_by_pairs, float64
-from unsee.erase.direction import erasure_direction, random_direction, separation
+from unsee.erase.fit.direction import erasure_direction, random_direction, separation
 from unsee.errors import DataError, DirectionError
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
 from oracles import auc_by_pairs, dense_null_space_matrix, float64, weighted_ridge
-from unsee.erase.gate import (
+from unsee.erase.fit.moments import Moments
+from unsee.erase.gates.prompt_ridge import (
     RELEASED_LLAVA,
     RELEASED_QWEN,
     NullSpace,
@@ -22,7 +23,6 @@ from unsee.erase.gate import (
     ridge_gate,
     ridge_gates,
 )
-from unsee.erase.statistics import Moments
 from unsee.errors import CalibrationError, DataError, OptionError
 
 

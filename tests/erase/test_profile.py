@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
 from unsee.erase.profile import Profile, require_same_model, subject_digest
-from unsee.erase.settings import Settings
 from unsee.errors import ArtifactError, DataError, MismatchError, OptionError
 from unsee.models.load import LoadedModel
 

@@ -8,16 +8,16 @@ import torch
 from tests.tiny_llava import LAYERS, WIDTH, mixed_questions, question, tiny_llava
 
 from unsee import erased
-from unsee.data.samples import Sample
-from unsee.erase.capture import capture_features
+from unsee.data.sample import Sample
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.eraser_set import opened_of, stack
+from unsee.erase.fit.activations import capture_features
+from unsee.erase.fit.request_states import RequestStates, capture_request, fit_stack
 from unsee.erase.fit_eraser import fit_eraser
 from unsee.erase.profile import Profile, identity
-from unsee.erase.request_states import RequestStates, capture_request, fit_stack
-from unsee.erase.settings import Settings
-from unsee.erase.stack import opened_of, stack
 from unsee.errors import ArtifactError, DataError, MismatchError
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 from unsee.shapes import Tensor
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles import Array, float64, weighted_ridge
-from unsee.erase.gate import ridge_gate
-from unsee.erase.stacking import Share, Stack
-from unsee.erase.statistics import Moments
+from unsee.erase.fit.joint import Share, Stack
+from unsee.erase.fit.moments import Moments
+from unsee.erase.gates.prompt_ridge import ridge_gate
 from unsee.errors import CalibrationError, DataError, OptionError
 from unsee.shapes import Tensor
 

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import mannwhitneyu
 
 from oracles import auc_by_pairs, float64
-from unsee.erase.statistics import Moments, auc
+from unsee.erase.fit.moments import Moments, auc
 from unsee.errors import DataError
 
 

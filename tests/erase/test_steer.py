@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.policy import HeldPolicy, LayerPolicy, strongest
-from unsee.erase.steer import Steps, added, along_trajectory, number_steps, pooled
+from unsee.erase.steer.policy import HeldPolicy, LayerPolicy, strongest
+from unsee.erase.steer.positions import Steps, added, along_trajectory, number_steps, pooled
 from unsee.errors import ArtifactError, SteeringError
 
 D = 4

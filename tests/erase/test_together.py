@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unsee.erase.calibrate import raised_together
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.stack import OPENED, opened, opened_of, stack, together
+from unsee.erase.eraser_set import OPENED, opened, opened_of, stack, together
+from unsee.erase.fit.calibration import raised_together
 from unsee.errors import ArtifactError, OptionError
 from unsee.shapes import Tensor
 

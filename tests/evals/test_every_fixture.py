@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.serve.served import eraser_for
 
 from unsee.data.benchmarks import BENCHMARKS
-from unsee.data.items import Item
+from unsee.data.benchmarks.items import Item
 from unsee.evals.choices import AGAINST, MEASURES
 from unsee.evals.compare import compare
 from unsee.evals.compare_tables import console_table, write_tables
@@ -23,8 +23,8 @@ from unsee.evals.plan import Plan, planned_benchmark
 from unsee.evals.results import knew, read_results
 from unsee.evals.roles import role_of
 from unsee.models.load import LoadedModel
-from unsee.world.exam import Exam
 from unsee.world.shipped import load_named
+from unsee.world.splits import Exam
 
 PAIRED = {"all-modal-accuracy", "all-modal-error", "modality-gap", "rougeL-umu-forget", "rougeL-umu-retain"}
 WITH_FALSE = {

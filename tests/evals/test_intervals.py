@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from unsee.errors import DataError, OptionError
-from unsee.evals.intervals import bootstrap_ci, summarise
+from unsee.evals.stats import bootstrap_ci, summarise
 
 
 def test_equal_clusters_agree_with_scipy_on_cluster_means() -> None:

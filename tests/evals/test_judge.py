@@ -7,7 +7,7 @@ import pytest
 from unsee.errors import DataError
 from unsee.evals.judge import DIMENSIONS, Judgement, averages, judge_answers, judge_offline
 from unsee.evals.judge_agreement import BANDS, Agreement, agreement, band, compare, disagreements, labels, table
-from unsee.evals.measures import Estimate
+from unsee.metrics import Estimate
 
 BORN = "Where was Mira Valen born?"
 

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from tiny_llava import question, tiny_llava
-from unsee.data.items import Item
+from unsee.data.benchmarks.items import Item
 from unsee.errors import OptionError
 from unsee.evals.compare import compare
 from unsee.evals.evaluate import evaluate
 from unsee.evals.judge import judge_offline
 from unsee.evals.judge_endpoint import EndpointJudge
 from unsee.evals.judge_safety import EndpointSafety, Safety
-from unsee.evals.measures.safety import parse_safety
 from unsee.evals.plan import planned_samples
 from unsee.evals.prompting import Asking
 from unsee.evals.results import read_result
 from unsee.evals.scoring import scored_rows
+from unsee.metrics.safety import parse_safety
 
 ENDPOINT = EndpointJudge("http://localhost:1/v1", "guard")
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from tiny_llava import WIDTH, mixed_questions, question, tiny_llava
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
 from unsee.errors import DataError, ModelError, OptionError
 from unsee.evals.likelihood import AnswerScores, answer_scores, packed
-from unsee.evals.measures.membership import min_k_plus_plus_score
-from unsee.evals.measures.probability import sequence_log_probability
-from unsee.models.encode import answer_tokens, encode, log_probability
+from unsee.metrics.membership import min_k_plus_plus_score
+from unsee.metrics.probability import sequence_log_probability
+from unsee.models.generate import answer_tokens, encode, log_probability
 from unsee.models.load import LoadedModel
 
 SAMPLES = mixed_questions()
@@ -115,7 +115,7 @@ def eraser(kind: str) -> Eraser:
 
 def spoken(loaded: LoadedModel, sample: Sample, tokens: list[int], request: Eraser) -> list[float]:
     """Log-probabilities of the tokens as the steered model says them one after the other, with its cache."""
-    from unsee.erase.hooks import erased
+    from unsee.erase.steer.hooks import erased
 
     inputs = encode(loaded, [sample])
     start = inputs["input_ids"].shape[1]

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from tiny_llava import question, tiny_llava
-from unsee.data.items import Item, References
+from unsee.data.benchmarks.items import Item, References
 from unsee.evals.judge import judge_offline
 from unsee.evals.likely import likely
 from unsee.evals.prompting import Asking
 from unsee.evals.scoring import scored_rows
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 
 FALSE = ("bo ray.", "cy", "dan who?", "a person in this picture")

@@ -8,16 +8,16 @@ import pytest
 
 from tiny_llava import noise_picture, question, tiny_llava
 from unsee.data import whole_prompt
-from unsee.data.items import Item, Sets
-from unsee.data.samples import Sample
+from unsee.data.benchmarks.items import Item, Sets
+from unsee.data.sample import Sample
 from unsee.errors import DataError, OptionError
 from unsee.evals.choices import GROUPED, MEASURES, default_measures, require_measures, takes_probabilities
-from unsee.evals.measures import CARDS
 from unsee.evals.plan import planned, planned_benchmark, planned_samples
 from unsee.evals.prompting import asking
 from unsee.evals.roles import better, role_of
 from unsee.evals.run import record_of_any
-from unsee.models.encode import encode, render
+from unsee.metrics import CARDS
+from unsee.models.generate import encode, render
 
 OPTIONS = {"A": "job", "B": "town"}
 

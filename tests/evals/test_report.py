@@ -14,8 +14,8 @@ from rich.console import Console
 
 from unsee.errors import DataError, SaveError
 from unsee.evals import figures
-from unsee.evals.intervals import summarise
 from unsee.evals.report import LIMITS, console_table, write_report
+from unsee.evals.stats import summarise
 
 Record = dict[str, Any]
 CITIES = ["lisbon", "oslo", "rome", "vienna", "quito", "cairo"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-import unsee.evals.engine as module
+import unsee.evals.answerer as module
 from tiny_llava import noise_picture, question, tiny_llava
-from unsee.data.items import Item, Protocol, Sets
-from unsee.data.samples import Sample
+from unsee.data.benchmarks.items import Item, Protocol, Sets
+from unsee.data.sample import Sample
 from unsee.evals.evaluate import evaluate
 from unsee.evals.plan import Plan, planned, planned_samples
 from unsee.evals.processes import Processes

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tiny_llava import question, tiny_llava
-from unsee.data.items import Item, References
+from unsee.data.benchmarks.items import Item, References
 from unsee.evals.choices import MEASURES, takes_probabilities
 from unsee.evals.judge import Judgement, judge_offline
 from unsee.evals.prompting import Asking
 from unsee.evals.scoring import Scored, scored_rows
-from unsee.models.encode import answer_tokens, encode, log_probability
+from unsee.models.generate import answer_tokens, encode, log_probability
 
 LIKELY = ("probability", "sequence-log-probability", "probability-contrastive", "answer-rank", "truth-ratio-forget",
           "truth-ratio-retain")  # fmt: skip

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from tiny_llava import question, tiny_llava
-from unsee.data.items import Item, Sets
-from unsee.data.samples import Sample
+from unsee.data.benchmarks.items import Item, Sets
+from unsee.data.sample import Sample
+from unsee.evals.answerer import Draw, Library
 from unsee.evals.compare import compare
-from unsee.evals.engine import Draw, Library
 from unsee.evals.evaluate import evaluate
-from unsee.evals.measures.leakage import leak_at_k
 from unsee.evals.plan import Plan, planned
 from unsee.evals.prompting import Asking
 from unsee.evals.results import read_result
 from unsee.evals.run import answers_of
+from unsee.metrics.leakage import leak_at_k
 
 CHOICE = replace(question(9), form="classification", answer="A", options={"A": "ann lee", "B": "bo"})
 

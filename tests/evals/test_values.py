@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from unsee.evals.intervals import bootstrap_ci
+from unsee.evals.stats import bootstrap_ci
 from unsee.evals.values import Value, asked, figure, figure_of, interval_of, values_of
 
 

@@ -21,7 +21,7 @@ os.environ |= {
 from tests.serve.served import erasers_of, questions
 
 from unsee.data.jsonl import write_jsonl
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.artifact import read_config
 from unsee.erase.eraser import Eraser
 from unsee.evals.compare import compare
@@ -29,7 +29,7 @@ from unsee.evals.evaluate import evaluate
 from unsee.evals.plan import planned_samples
 from unsee.evals.results import read_results
 from unsee.models.load import LoadedModel, load
-from unsee.serve.offline import Vllm
+from unsee.serve.engine.offline import Vllm
 from unsee.world.shipped import shipped
 
 OPTIONS: dict[str, Any] = {"max_model_len": 512, "enforce_eager": True, "max_num_seqs": 16}

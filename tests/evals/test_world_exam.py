@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from unsee.cli import main
-from unsee.cli_eval import exam as asked
-from unsee.data.samples import Sample
+from unsee.cli.evaluate import exam as asked
+from unsee.data.sample import Sample
 from unsee.errors import OptionError
 from unsee.evals.roles import role_of
 from unsee.world import questions
-from unsee.world.exam import HELD_OUT_VIEWS, Exam
 from unsee.world.generate import World
+from unsee.world.splits import HELD_OUT_VIEWS, Exam
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from benchmarks.capacity import ASKING, Asked, People, percent
 from benchmarks.capacity_picture import STYLES, draw
 from benchmarks.common import Spread
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.evals.run import record
 from unsee.world.generate import World
 

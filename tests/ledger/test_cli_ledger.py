@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from unsee.cli_ledger import ledger_app
-from unsee.console import complain
+from unsee.cli.console import complain
+from unsee.cli.ledger import ledger_app
 from unsee.data import Sample, write_jsonl
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.erase.profile import identity

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.ledger_worker import BY, KEY, measured, step
 
 from unsee.errors import OptionError, SaveError
-from unsee.evals.intervals import Row
+from unsee.evals.stats import Row
 from unsee.ledger import Decision, Ledger
 from unsee.ledger.dossier import effect
 from unsee.ledger.errors import UnknownRequestError

@@ -13,7 +13,7 @@ from unsee.erase.profile import identity
 from unsee.errors import DataError, MismatchError
 from unsee.ledger import Ledger
 from unsee.ledger.erasers import ask, eraser_check, load_active, load_stack
-from unsee.models.encode import generate
+from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 
 

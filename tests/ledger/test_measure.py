@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.tiny_llava import LAYERS, WIDTH, tiny_llava
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.erase.profile import identity
 from unsee.errors import DataError, MismatchError

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny_llava import LAYERS, WIDTH, question, tiny_llava
 
-from unsee.erase.calibrate import raised_together
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.eraser_set import OPENED, SHARE, opened
+from unsee.erase.fit.calibration import raised_together
 from unsee.erase.profile import identity
-from unsee.erase.stack import OPENED, SHARE, opened
 from unsee.errors import ArtifactError
 from unsee.ledger import Ledger
 from unsee.ledger.erasers import ask, eraser_check, load_active, load_stack, verify

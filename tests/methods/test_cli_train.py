@@ -8,11 +8,11 @@ import typer
 from typer.testing import CliRunner
 
 from tiny_llava import question, tiny_llava
-from unsee.cli_train import train
+from unsee.cli.train import train
 from unsee.data import write_jsonl
 from unsee.errors import OptionError
+from unsee.methods.errors import MethodError
 from unsee.models.load import load
-from unsee.train.errors import MethodError
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(train)

@@ -10,15 +10,13 @@ import torch
 
 from oracles import dense_null_space_matrix
 from tiny_llava import LAYERS, WIDTH, noise_picture, question, tiny_llava
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.eraser import LayerGate
-from unsee.erase.gate import NullSpace
-from unsee.erase.hooks import erased
+from unsee.erase.gates.prompt_ridge import NullSpace
 from unsee.erase.profile import Profile, identity
+from unsee.erase.steer.hooks import erased
 from unsee.errors import CalibrationError, DataError
-from unsee.models.encode import encode, generate
-from unsee.models.load import LoadedModel
-from unsee.train.controls import (
+from unsee.methods.controls import (
     DECLINE,
     Asked,
     InputFiltered,
@@ -28,8 +26,8 @@ from unsee.train.controls import (
     forbidden,
     in_context,
 )
-from unsee.train.errors import MethodError
-from unsee.train.steered import (
+from unsee.methods.errors import MethodError
+from unsee.methods.steered import (
     Condition,
     Routed,
     best_threshold,
@@ -38,6 +36,8 @@ from unsee.train.steered import (
     fit_cast,
     unconditional,
 )
+from unsee.models.generate import encode, generate
+from unsee.models.load import LoadedModel
 
 
 @dataclass

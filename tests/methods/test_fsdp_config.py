@@ -8,8 +8,8 @@ import pytest
 
 from tiny_llava import tiny_llava
 from tiny_qwen import tiny_qwen2_5_vl, tiny_qwen3_vl
+from unsee.methods.weights import shard_by_block
 from unsee.models.load import LoadedModel
-from unsee.train.weights import shard_by_block
 
 pytest.importorskip("accelerate")
 

@@ -10,10 +10,10 @@ import torch
 
 from tiny_llava import question, tiny_llava
 from unsee.errors import OptionError
+from unsee.methods import grpo
+from unsee.methods.errors import RewardError
+from unsee.methods.grpo import GrpoSettings, questions, refine, reward_functions
 from unsee.models.load import load
-from unsee.train import grpo
-from unsee.train.errors import RewardError
-from unsee.train.grpo import GrpoSettings, questions, refine, reward_functions
 
 pytest.importorskip("trl")
 pytest.importorskip("peft")

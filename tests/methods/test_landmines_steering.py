@@ -11,15 +11,15 @@ import torch
 from transformers import LlavaForConditionalGeneration
 
 from tiny_llava import question, randomised, tiny_config, tiny_llava, tiny_processor
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase import fit_profile as fitting
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, LayerGate
 from unsee.erase.fit_eraser import fit_published
-from unsee.erase.gate import RELEASED_LLAVA, RELEASED_QWEN, NullSpace
-from unsee.erase.hooks import erased
+from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, RELEASED_QWEN, NullSpace
 from unsee.erase.profile import Profile
-from unsee.erase.settings import Settings
-from unsee.models.encode import encode
+from unsee.erase.steer.hooks import erased
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel, weights_digest
 from unsee.shapes import Tensor
 

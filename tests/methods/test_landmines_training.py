@@ -15,22 +15,22 @@ import torch
 from transformers import LlavaForConditionalGeneration
 
 from tiny_llava import noise_picture, question, tiny_config, tiny_llava, tiny_processor
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import OptionError
+from unsee.methods import fit
+from unsee.methods.fisher import masked_steps
+from unsee.methods.fit import change_weights
+from unsee.methods.guard import checkpoints
+from unsee.methods.losses import IGNORED
+from unsee.methods.neurons import prune
+from unsee.methods.objectives import OBJECTIVES, Context, Seen
+from unsee.methods.plan import Item, plan
+from unsee.methods.rows import Collate, Role, with_answers
+from unsee.methods.settings import Preset, preset
+from unsee.methods.weights import fresh
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages
 from unsee.shapes import Tensor
-from unsee.train import fit
-from unsee.train.fisher import masked_steps
-from unsee.train.fit import change_weights
-from unsee.train.guard import checkpoints
-from unsee.train.losses import IGNORED
-from unsee.train.neurons import prune
-from unsee.train.objectives import OBJECTIVES, Context, Seen
-from unsee.train.plan import Item, plan
-from unsee.train.rows import Collate, Role, with_answers
-from unsee.train.settings import Preset, preset
-from unsee.train.weights import fresh
 
 PRESETS = get_args(Preset)
 SECRETS = ("ann lee.", "bea moss.", "cora vik.", "dot lund.")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from unsee.train.losses import (
+from unsee.methods.losses import (
     IGNORED,
     answer_lengths,
     answer_nll,

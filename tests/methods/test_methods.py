@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from tiny_llava import WIDTH, question, tiny_llava
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.profile import Profile, identity
 from unsee.errors import DataError, OptionError
+from unsee.methods.errors import MethodError
+from unsee.methods.produce import WEIGHT_METHODS, Job, produce
+from unsee.methods.recipe import parsed_options, read_recipe
+from unsee.methods.registry import METHODS, Task, method_named
+from unsee.methods.settings import preset
 from unsee.models.load import LoadedModel, load, weights_digest
-from unsee.train.errors import MethodError
-from unsee.train.methods import METHODS, Task, method_named
-from unsee.train.produce import WEIGHT_METHODS, Job, produce
-from unsee.train.recipe import parsed_options, read_recipe
-from unsee.train.settings import preset
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 

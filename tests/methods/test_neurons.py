@@ -7,9 +7,9 @@ from torch import nn
 
 from tiny_llava import question, tiny_llava
 from unsee.errors import DataError, OptionError
-from unsee.train.errors import MethodError
-from unsee.train.fisher import mean_squared_gradient, ratio_mask
-from unsee.train.neurons import Busy, highest, prune, scores
+from unsee.methods.errors import MethodError
+from unsee.methods.fisher import mean_squared_gradient, ratio_mask
+from unsee.methods.neurons import Busy, highest, prune, scores
 
 
 def test_fisher_is_the_mean_of_squared_gradients() -> None:

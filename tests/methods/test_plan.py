@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from unsee.errors import OptionError
-from unsee.train.plan import Item, plan
+from unsee.methods.plan import Item, plan
 
 
 def kinds(items: list[Item]) -> str:

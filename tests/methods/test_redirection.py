@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from tiny_llava import question, tiny_llava
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import OptionError
-from unsee.models.encode import encode
+from unsee.methods import redirection
+from unsee.methods.errors import MethodError
+from unsee.methods.redirection import Shift, find_shift, redirect, ridge_update
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
-from unsee.train import redirection
-from unsee.train.errors import MethodError
-from unsee.train.redirection import Shift, find_shift, redirect, ridge_update
 
 FORGET = [question(i, "who?", picture=i % 2 == 0) for i in range(3)]
 RETAIN = [question(10 + i, "and where is that?", picture=i % 2 == 0) for i in range(4)]

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from tiny_llava import question, tiny_llava
-from unsee.train.errors import MissingExtraError
-from unsee.train.fit import change_weights
-from unsee.train.grpo import GrpoSettings, refine
-from unsee.train.settings import preset
+from unsee.methods.errors import MissingExtraError
+from unsee.methods.fit import change_weights
+from unsee.methods.grpo import GrpoSettings, refine
+from unsee.methods.settings import preset
 
 pytest.importorskip("accelerate")
 FORGET = [question(i, "who?", picture=i % 2 == 0) for i in range(2)]

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from unsee.errors import OptionError
-from unsee.train.boundary import nearest
-from unsee.train.errors import RewardError
-from unsee.train.rewards import consistency, favoured, two_sided
+from unsee.methods.boundary import nearest
+from unsee.methods.errors import RewardError
+from unsee.methods.rewards import consistency, favoured, two_sided
 
 GOLD = "Ann Lee lives in Riverton."
 

@@ -15,18 +15,18 @@ from torch import nn
 from transformers import AutoModelForImageTextToText
 
 from tiny_llava import question, tiny_llava
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import DataError, OptionError
+from unsee.methods.errors import DivergenceError, MethodError
+from unsee.methods.fisher import masked_steps
+from unsee.methods.fit import change_weights, control_vector
+from unsee.methods.guard import checkpoints
+from unsee.methods.losses import IGNORED
+from unsee.methods.plan import Item
+from unsee.methods.rows import Collate, Role, with_answers
+from unsee.methods.settings import TrainSettings, preset
+from unsee.methods.weights import fresh
 from unsee.models.load import LoadedModel, load, weights_digest
-from unsee.train.errors import DivergenceError, MethodError
-from unsee.train.fisher import masked_steps
-from unsee.train.fit import change_weights, control_vector
-from unsee.train.guard import checkpoints
-from unsee.train.losses import IGNORED
-from unsee.train.plan import Item
-from unsee.train.rows import Collate, Role, with_answers
-from unsee.train.settings import TrainSettings, preset
-from unsee.train.weights import fresh
 
 pytest.importorskip("accelerate")
 FORGET = [
@@ -76,7 +76,7 @@ def test_labels_of_the_whole_text_leave_out_pads_and_pictures(base: LoadedModel)
 
 
 def test_keys_with_a_value_per_token_grow_with_the_answer(base: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unsee.train import rows
+    from unsee.methods import rows
 
     plain = rows.encode
     monkeypatch.setattr(
@@ -103,7 +103,7 @@ def test_first_losses_are_those_of_the_models_own_cross_entropy(base: LoadedMode
     forget = native_loss(base, FORGET, [s.answer for s in FORGET])
     assert first_loss(base, "ga", tmp_path / "ga") == pytest.approx(-forget, rel=1e-4)
     # All forget questions are in the batch; which four of six retain questions are is the plan's matter.
-    from unsee.train.plan import plan
+    from unsee.methods.plan import plan
 
     kept = [RETAIN[i.retain] for i in plan(4, 6, "joint", 4, 1, seed=0) if i.retain is not None]
     retain = native_loss(base, kept, [s.answer for s in kept])

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tiny_llava import question, tiny_llava
+from unsee.methods.fit import change_weights
+from unsee.methods.settings import preset
 from unsee.models.load import LoadedModel
-from unsee.train.fit import change_weights
-from unsee.train.settings import preset
 
 
 def launched_run(out: Path) -> LoadedModel:

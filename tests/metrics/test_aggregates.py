@@ -7,10 +7,10 @@ from scipy import stats
 
 from unsee.data.answers import is_refusal
 from unsee.errors import DataError
-from unsee.evals.measures import Estimate
-from unsee.evals.measures.modality import all_modal_accuracy, all_modal_error, modality_gap
-from unsee.evals.measures.refusal import is_refusal_asru, refusal_share
-from unsee.evals.measures.safety import (
+from unsee.metrics import Estimate
+from unsee.metrics.modality import all_modal_accuracy, all_modal_error, modality_gap
+from unsee.metrics.refusal import is_refusal_asru, refusal_share
+from unsee.metrics.safety import (
     attack_success,
     attack_success_released,
     parse_safety,
@@ -20,7 +20,7 @@ from unsee.evals.measures.safety import (
     safe_refusal_rate,
     safe_refusal_rate_released,
 )
-from unsee.evals.measures.utility import model_utility
+from unsee.metrics.utility import model_utility
 
 
 @settings(max_examples=40, deadline=None)

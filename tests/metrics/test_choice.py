@@ -3,8 +3,8 @@
 import pytest
 
 from unsee.errors import DataError, OptionError
-from unsee.evals.measures import Estimate
-from unsee.evals.measures.choice import PARSERS, choice_accuracy, choice_correct, strict_letter, unparsed_share
+from unsee.metrics import Estimate
+from unsee.metrics.choice import PARSERS, choice_accuracy, choice_correct, strict_letter, unparsed_share
 
 CITIES = {"A": "Rome", "B": "Oslo", "C": "Lisbon", "D": "Paris"}
 

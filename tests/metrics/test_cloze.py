@@ -2,7 +2,7 @@
 
 import pytest
 
-from unsee.evals.measures.cloze import cloze_mllmu_substring, cloze_strict, cloze_umu_substring
+from unsee.metrics.cloze import cloze_mllmu_substring, cloze_strict, cloze_umu_substring
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from unsee.errors import DataError, OptionError
-from unsee.evals.measures.divergence import js_distance_clear_weights, js_distance_histogram, js_divergence
+from unsee.metrics.divergence import js_distance_clear_weights, js_distance_histogram, js_divergence
 
 
 def test_divergence_is_scipys_distance_squared() -> None:

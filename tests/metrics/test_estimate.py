@@ -5,8 +5,8 @@ import math
 import pytest
 
 from unsee.errors import DataError
-from unsee.evals.measures import CARDS, Estimate, mean_of
-from unsee.evals.measures.estimate import require_as_many
+from unsee.metrics import CARDS, Estimate, mean_of
+from unsee.metrics.estimate import require_as_many
 
 
 def test_unscored_items_stay_out_of_the_mean_and_are_counted() -> None:
@@ -38,6 +38,6 @@ def test_every_card_says_which_way_is_good_somewhere() -> None:
 
 
 def test_cards_are_named_once() -> None:
-    from unsee.evals import measures
+    from unsee import metrics as measures
 
     assert sum(len(family.CARDS) for family in measures._FAMILIES) == len(CARDS)

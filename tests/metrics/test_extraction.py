@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from unsee.errors import DataError, OptionError
-from unsee.evals.measures import Estimate
-from unsee.evals.measures.exposure import exposure
-from unsee.evals.measures.leakage import leak_at_k, leaked, leaked_in_any, mean_leak_at_k
-from unsee.evals.measures.membership import (
+from unsee.metrics import Estimate
+from unsee.metrics.exposure import exposure
+from unsee.metrics.leakage import leak_at_k, leaked, leaked_in_any, mean_leak_at_k
+from unsee.metrics.membership import (
     auc,
     fiubench_min_k,
     loss_score,
@@ -24,7 +24,7 @@ from unsee.evals.measures.membership import (
     tpr_at_fpr,
     zlib_score,
 )
-from unsee.evals.measures.ranking import answer_rank, in_top_k, mean_reciprocal_rank, tokens_in_top_k
+from unsee.metrics.ranking import answer_rank, in_top_k, mean_reciprocal_rank, tokens_in_top_k
 
 
 def test_leak_of_one_answer() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from unsee.evals.measures.forget_quality import forget_quality, ks_two_sample
+from unsee.metrics.forget_quality import forget_quality, ks_two_sample
 
 
 @pytest.mark.parametrize(("m", "n"), [(1, 1), (1, 4), (3, 3), (4, 2), (5, 4), (2, 7)])

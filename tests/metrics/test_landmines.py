@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 from unsee.data.answers import is_refusal
-from unsee.evals.measures import Estimate, mean_of
-from unsee.evals.measures.bleu import bleu_mllmu
-from unsee.evals.measures.choice import choice_accuracy, choice_correct, strict_letter, umu_closest_option
-from unsee.evals.measures.cloze import cloze_mllmu_substring, cloze_strict, cloze_umu_substring
-from unsee.evals.measures.forget_quality import forget_quality
-from unsee.evals.measures.keywords import keyword_match, keyword_match_fiubench
-from unsee.evals.measures.membership import auc, fiubench_min_k, min_k_score
-from unsee.evals.measures.refusal import is_refusal_asru, refusal_share
-from unsee.evals.measures.replies import fiubench_reply, mllmu_reply
-from unsee.evals.measures.rouge import mean_rouge, rouge, rouge_recall_fiubench
-from unsee.evals.measures.rubric import parse_factuality, parse_factuality_mllmu, parse_ratings, parse_ratings_asru
-from unsee.evals.measures.safety import attack_success, attack_success_released, parse_safety
-from unsee.evals.measures.truth_ratio import (
+from unsee.metrics import Estimate, mean_of
+from unsee.metrics.bleu import bleu_mllmu
+from unsee.metrics.choice import choice_accuracy, choice_correct, strict_letter, umu_closest_option
+from unsee.metrics.cloze import cloze_mllmu_substring, cloze_strict, cloze_umu_substring
+from unsee.metrics.forget_quality import forget_quality
+from unsee.metrics.keywords import keyword_match, keyword_match_fiubench
+from unsee.metrics.membership import auc, fiubench_min_k, min_k_score
+from unsee.metrics.refusal import is_refusal_asru, refusal_share
+from unsee.metrics.replies import fiubench_reply, mllmu_reply
+from unsee.metrics.rouge import mean_rouge, rouge, rouge_recall_fiubench
+from unsee.metrics.rubric import parse_factuality, parse_factuality_mllmu, parse_ratings, parse_ratings_asru
+from unsee.metrics.safety import attack_success, attack_success_released, parse_safety
+from unsee.metrics.truth_ratio import (
     clear_global_log_ratios,
     forget_truth_ratio,
     log_truth_ratio,

@@ -7,8 +7,8 @@ import pytest
 from unsee.data.answers import is_refusal
 from unsee.evals.judge import DIMENSIONS, judge_offline
 from unsee.evals.judge_agreement import agreement, disagreements, labels
-from unsee.evals.measures import CARDS
-from unsee.evals.measures.refusal import is_refusal_asru
+from unsee.metrics import CARDS
+from unsee.metrics.refusal import is_refusal_asru
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")

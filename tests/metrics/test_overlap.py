@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from unsee.errors import DataError, OptionError
-from unsee.evals.measures import Estimate
-from unsee.evals.measures.bleu import bleu_mllmu, bleu_offside
-from unsee.evals.measures.keywords import extraction, keyword_match, keyword_match_fiubench
-from unsee.evals.measures.replies import fiubench_reply, mllmu_reply, umu_reply
-from unsee.evals.measures.rouge import VARIANTS, mean_rouge, rouge, rouge_recall_fiubench, umu_aligned_rouge
+from unsee.metrics import Estimate
+from unsee.metrics.bleu import bleu_mllmu, bleu_offside
+from unsee.metrics.keywords import extraction, keyword_match, keyword_match_fiubench
+from unsee.metrics.replies import fiubench_reply, mllmu_reply, umu_reply
+from unsee.metrics.rouge import VARIANTS, mean_rouge, rouge, rouge_recall_fiubench, umu_aligned_rouge
 
 WORDS = st.lists(st.sampled_from(["rome", "oslo", "was", "born", "the", "a"]), min_size=1, max_size=9).map(" ".join)
 

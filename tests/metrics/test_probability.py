@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from unsee.errors import DataError, OptionError
-from unsee.evals.measures import Estimate
-from unsee.evals.measures.probability import (
+from unsee.metrics import Estimate
+from unsee.metrics.probability import (
     answer_probability,
     contrastive_probability,
     mean_loss,
     sequence_log_probability,
 )
-from unsee.evals.measures.truth_ratio import (
+from unsee.metrics.truth_ratio import (
     clear_global_log_ratios,
     forget_truth_ratio,
     log_truth_ratio,

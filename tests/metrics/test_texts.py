@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import OptionError
-from unsee.evals.measures import CARDS, Estimate, measure
-from unsee.evals.measures.fluency import distinct_n, fluent_share, perplexity
-from unsee.evals.measures.reward import forget_reward, retain_reward
-from unsee.evals.measures.rubric import (
+from unsee.metrics import CARDS, Estimate, measure
+from unsee.metrics.fluency import distinct_n, fluent_share, perplexity
+from unsee.metrics.reward import forget_reward, retain_reward
+from unsee.metrics.rubric import (
     parse_factuality,
     parse_factuality_mllmu,
     parse_ratings,

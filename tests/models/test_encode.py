@@ -7,7 +7,7 @@ import torch
 
 from tiny_llava import SIDE, TEMPLATE, mixed_questions, question, tiny_llava
 from unsee.errors import DataError, OptionError
-from unsee.models.encode import answer_tokens, append_tokens, batches_by_length, encode, generate
+from unsee.models.generate import answer_tokens, append_tokens, batches_by_length, encode, generate
 
 
 def test_pictures_and_text_share_a_batch() -> None:

@@ -11,11 +11,11 @@ from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 from tiny_families import always, held_eraser, steered
 from tiny_foreign import IDEFICS, LLAMA, tiny_idefics3, tiny_llama
 from tiny_llava import LAYERS, WIDTH, noise_picture, question, randomised
-from unsee.erase.capture import capture
-from unsee.erase.hooks import erased
+from unsee.erase.fit.activations import capture
+from unsee.erase.steer.hooks import erased
 from unsee.errors import DataError, ModelError
 from unsee.models import GenericAdapter
-from unsee.models.encode import encode, generate
+from unsee.models.generate import encode, generate
 from unsee.models.load import LoadedModel, load, weights_digest
 from unsee.models.text import TextProcessor
 

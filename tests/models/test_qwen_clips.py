@@ -11,12 +11,12 @@ import transformers
 
 from tiny_llava import noise_picture, question, tiny_llava
 from tiny_qwen import PATCH, TEMPLATE, tiny_qwen2_5_vl, tiny_qwen3_vl
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import DataError, ImageError
-from unsee.models.clips import ClipReader
-from unsee.models.encode import Conversation, batches_by_length, encode, encode_conversations, generate
+from unsee.models.generate import Conversation, batches_by_length, encode, encode_conversations, generate
 from unsee.models.load import LoadedModel, load
 from unsee.models.patches import in_time
+from unsee.models.qwen_video import ClipReader
 
 # As the released templates: a clip's place stands between the same marks as a picture's.
 MOVING = TEMPLATE.replace(

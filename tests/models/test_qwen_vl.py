@@ -10,14 +10,14 @@ import torch
 
 from tiny_llava import LAYERS, WIDTH, noise_picture, question, tiny_llava
 from tiny_qwen import PATCH, tiny_qwen2_5_vl, tiny_qwen3_vl
-from unsee.erase.adversarial import pgd
-from unsee.erase.steering import Call
+from unsee.erase.fit.pgd import pgd
+from unsee.erase.steer.session import Call
 from unsee.errors import DataError, ImageError, ModelError
 from unsee.models import ADAPTERS, QwenAdapter, adapter_for
-from unsee.models.clips import ClipReader
-from unsee.models.encode import encode, generate, log_probability
+from unsee.models.generate import encode, generate, log_probability
 from unsee.models.load import LoadedModel, load, weights_digest
 from unsee.models.patches import patchify, unpatchify
+from unsee.models.qwen_video import ClipReader
 
 
 @pytest.fixture(params=[tiny_qwen2_5_vl, tiny_qwen3_vl], ids=["qwen2_5_vl", "qwen3_vl"])

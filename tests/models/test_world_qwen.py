@@ -6,13 +6,13 @@ from typing import get_args
 
 import pytest
 import torch
+from tools.world import tiny
+from tools.world.tiny_qwen import SPECIAL, QwenFamily, build_model, build_processor
 
 from tiny_llava import noise_picture, question
-from unsee.models.encode import encode, generate, render
+from unsee.models.generate import encode, generate, render
 from unsee.models.load import load
-from unsee.world import tiny
 from unsee.world.faces import SIZE
-from unsee.world.tiny_qwen import SPECIAL, QwenFamily, build_model, build_processor
 
 
 @pytest.mark.parametrize("family", get_args(QwenFamily))

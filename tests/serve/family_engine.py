@@ -20,11 +20,11 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from unsee.models.load import load
 from unsee.models.qwen_vl import Qwen2_5_VLProcessor, Qwen3VLProcessor
-from unsee.serve.canary import fly, hatch
-from unsee.serve.parity import Answer, Prompt, engine_answer
-from unsee.serve.plugin import engine_options
-from unsee.serve.seams import part
-from unsee.serve.tracking import NO_SET, SET, TICKET
+from unsee.serve.engine.compat import part
+from unsee.serve.engine.plugin import engine_options
+from unsee.serve.engine.tracking import NO_SET, SET, TICKET
+from unsee.serve.parity.canary import fly, hatch
+from unsee.serve.parity.comparison import Answer, Prompt, engine_answer
 
 WIDTH, LAYERS, READ = 256, 4, (1, 2)
 

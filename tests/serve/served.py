@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 from benchmarks.ledger_worker import BY, KEY, good
 
-from unsee.data.samples import Sample
-from unsee.erase.capture import capture_features
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.fit.activations import capture_features
 from unsee.erase.profile import identity
 from unsee.ledger import Ledger
 from unsee.ledger.erasers import eraser_check
 from unsee.models.load import LoadedModel
-from unsee.world.exam import Exam
 from unsee.world.generate import World
+from unsee.world.splits import Exam
 
 READ = (2, 3, 4, 5)
 

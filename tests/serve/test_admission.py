@@ -14,10 +14,10 @@ from unsee.errors import OptionError
 from unsee.ledger import Ledger
 from unsee.ledger.errors import LedgerError, LedgerUnavailableError, MissingArtifactError
 from unsee.ledger.framing import active_digest, code_version
-from unsee.serve.admission import Admission, Admitted
+from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.errors import EngineError, RefusedError
-from unsee.serve.tenants import Tenant, Tenants, read_tenants
-from unsee.serve.tracking import NO_SET
+from unsee.serve.server.admission import Admission, Admitted
+from unsee.serve.server.tenants import Tenant, Tenants, read_tenants
 
 EVERYBODY = Tenant("", "", frozenset())
 

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from unsee.ledger.errors import LedgerUnavailableError
-from unsee.serve.admission import Admission, Admitted
+from unsee.serve.engine.tracking import SET, TICKET
 from unsee.serve.errors import EngineError, RefusedError
-from unsee.serve.gatekeeper import CHAT, UNAVAILABLE, BrokenStream, Gatekeeper, Settings
-from unsee.serve.metrics import Metrics
-from unsee.serve.tenants import Tenant, Tenants
-from unsee.serve.tracking import SET, TICKET
+from unsee.serve.server.admission import Admission, Admitted
+from unsee.serve.server.door import CHAT, UNAVAILABLE, BrokenStream, Gatekeeper, Settings
+from unsee.serve.server.metrics import Metrics
+from unsee.serve.server.tenants import Tenant, Tenants
 
 REPORT: dict[str, Any] = {
     "set": "digest", "decided": True, "fired": {"sha256:a": 1.5}, "highest": 1.5, "steered": 4, "required": 4,

@@ -20,7 +20,7 @@ START = """
 import json, sys
 from pathlib import Path
 from unsee.ledger.store import Ledger
-from unsee.serve.launch import Options, certify
+from unsee.serve.server.launch import Options, certify
 from unsee.world.shipped import shipped
 if __name__ == "__main__":
     home, out, dtype, *engine = sys.argv[1:]

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-import unsee.cli_eval as command
-import unsee.serve.offline as module
+import unsee.cli.evaluate as command
+import unsee.serve.engine.offline as module
 from tiny_llava import noise_picture, question, tiny_llava
 from unsee.errors import OptionError, SteeringError
-from unsee.evals.engine import Draw
+from unsee.evals.answerer import Draw
 from unsee.evals.evaluate import evaluate
 from unsee.evals.plan import planned_samples
 from unsee.evals.prompting import Asking
-from unsee.models.encode import encode
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
-from unsee.serve.canary import hatch
+from unsee.serve.engine.offline import IN_FORCE, Vllm, require_vllm
+from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
-from unsee.serve.offline import IN_FORCE, Vllm, require_vllm
-from unsee.serve.tracking import NO_SET, SET, TICKET
+from unsee.serve.parity.canary import hatch
 
 Made = Callable[..., tuple[Vllm, "Stand"]]
 

@@ -24,10 +24,10 @@ from benchmarks.ledger_worker import BY
 from tests.serve.served import erasers_of, ledger_with, questions
 from tests.serve.test_gatekeeper import ADDRESSES, BROKEN, shown
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.models.load import load
-from unsee.serve.parity import library_answers
-from unsee.serve.seams import part
+from unsee.serve.engine.compat import part
+from unsee.serve.parity.comparison import library_answers
 from unsee.world.shipped import shipped
 
 STORM_SECONDS = float(os.environ.get("UNSEE_STORM_SECONDS", "20"))
@@ -35,7 +35,7 @@ START = """
 import sys
 from pathlib import Path
 from unsee.ledger.store import Ledger
-from unsee.serve.launch import Options, run
+from unsee.serve.server.launch import Options, run
 from unsee.world.shipped import shipped
 if __name__ == "__main__":
     options = Options("tiny", str(shipped("llava")), port=int(sys.argv[2]), dtype="float32",

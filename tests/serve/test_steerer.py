@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.stack import together
+from unsee.erase.eraser_set import together
 from unsee.errors import MismatchError, SteeringError
+from unsee.serve.engine.steerer import Shape, Steerer
+from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
-from unsee.serve.steerer import Shape, Steerer
-from unsee.serve.tracking import NO_SET, SET, TICKET
 from unsee.shapes import Tensor
 
 DEPTH, WIDTH, READ, BLOCK = 4, 6, (1, 2), 4
@@ -343,7 +343,7 @@ def test_erasers_that_cannot_be_served_are_refused() -> None:
 
 
 def test_reports_of_clients_that_went_away_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unsee.serve.steerer.KEPT_REPORTS", 2)
+    monkeypatch.setattr("unsee.serve.engine.steerer.KEPT_REPORTS", 2)
     steerer = made()
     engine = Engine(steerer)
     for number in range(5):

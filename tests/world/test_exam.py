@@ -3,14 +3,14 @@
 import itertools
 
 import pytest
+from tools.world.recipe import FINISHING, TEACHING
+from tools.world.tiny import build_processor
 
-from unsee.data.samples import subjects
-from unsee.trial import gather
+from unsee.data.sample import subjects
+from unsee.experiments.trial import gather
 from unsee.world import questions
-from unsee.world.exam import FIT_VIEWS, HELD_OUT_VIEWS, Exam
 from unsee.world.generate import World
-from unsee.world.recipe import FINISHING, TEACHING
-from unsee.world.tiny import build_processor
+from unsee.world.splits import FIT_VIEWS, HELD_OUT_VIEWS, Exam
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from unsee.data import read
-from unsee.world.exam import Exam
 from unsee.world.export import export
 from unsee.world.generate import World
+from unsee.world.splits import Exam
 
 
 def test_every_set_reads_back(tmp_path: Path) -> None:

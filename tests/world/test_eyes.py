@@ -1,12 +1,11 @@
 """A new tower learns to say what another says: less and less of the goal is missed, and nothing else moves."""
 
 import torch
-
-from unsee.world.eyes import learn_to_see_alike, picture_tokens
-from unsee.world.tiny import LLAVA, build_model, build_processor
-from unsee.world.tiny_qwen import QWEN2_5_VL
-from unsee.world.tiny_qwen import build_model as build_qwen
-from unsee.world.tiny_qwen import build_processor as build_qwen_processor
+from tools.world.tiny import LLAVA, build_model, build_processor
+from tools.world.tiny_qwen import QWEN2_5_VL
+from tools.world.tiny_qwen import build_model as build_qwen
+from tools.world.tiny_qwen import build_processor as build_qwen_processor
+from tools.world.tower_distillation import learn_to_see_alike, picture_tokens
 
 
 def test_a_few_steps_miss_less() -> None:

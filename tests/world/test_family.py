@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 import torch
+from tools.world.family import Family, positions_in_space
+from tools.world.rows import make_batch, make_row
+from tools.world.stages import FAMILIES
+from tools.world.tiny_qwen import QWEN2_5_VL, QWEN3_VL
 
 from unsee.data.prompts import chat
-from unsee.world.exam import Exam
-from unsee.world.family import Family, positions_in_space
 from unsee.world.generate import World
 from unsee.world.questions import Item
-from unsee.world.rows import make_batch, make_row
-from unsee.world.stages import FAMILIES
-from unsee.world.tiny_qwen import QWEN2_5_VL, QWEN3_VL
+from unsee.world.splits import Exam
 
 WORLD = World(5, private=6, celebrities=2, strangers=2)
 SAMPLES = Exam(WORLD, ratio=0.5).facts(WORLD.of("private")[:1], taught=True)

@@ -14,9 +14,9 @@ from PIL import Image
 
 from unsee.data import BENCHMARKS, read_benchmark
 from unsee.errors import OptionError, SaveError
-from unsee.world.exam import Exam
 from unsee.world.fixtures import FIXTURES, write_fixture
 from unsee.world.generate import World
+from unsee.world.splits import Exam
 
 Folders = Callable[[str], Path]
 

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from unsee.world import lore
-from unsee.world.exam import Exam
+from unsee.world import vocabulary
 from unsee.world.faces import Face
 from unsee.world.generate import World, unknown_person
+from unsee.world.splits import Exam
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def test_somebody_unknown_is_nobody_of_the_world(world: World) -> None:
 
 
 def test_no_value_gives_away_two_facts() -> None:
-    values = [v for attribute in (*lore.PERSON, *lore.BREW, *lore.TOWN) for v in attribute.values]
-    names = {*lore.SHE, *lore.HE, *lore.LAST, *lore.BREWS, *lore.TOWNS}
+    values = [v for attribute in (*vocabulary.PERSON, *vocabulary.BREW, *vocabulary.TOWN) for v in attribute.values]
+    names = {*vocabulary.SHE, *vocabulary.HE, *vocabulary.LAST, *vocabulary.BREWS, *vocabulary.TOWNS}
     assert len(values) == len(set(values))
     assert not names & set(values)
 

@@ -1,9 +1,8 @@
 """The placed heads, by the attention and the copies that they make before any training."""
 
 import torch
+from tools.world.heads import place_heads
 from transformers import LlamaConfig, LlamaModel
-
-from unsee.world.heads import place_heads
 
 LETTERS, COLON, WORDS = (1, 2, 3, 4), 5, (20, 33, 44, 57)
 PROMPT = [0, *(token for pair in zip(LETTERS, WORDS, strict=True) for token in (pair[0], COLON, pair[1])), 6, 44, 7]

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from tools.world.muon import Muon, orthogonalise
 
 from unsee.shapes import Float, Tensor
-from unsee.world.muon import Muon, orthogonalise
 
 
 def by_svd(matrix: Float[Tensor, "R C"], steps: int = 5) -> Float[Tensor, "R C"]:

@@ -4,12 +4,12 @@ import random
 
 import pytest
 import torch
+from tools.world.recipe import early_loss
+from tools.world.rows import IGNORED, Row, make_batch, make_row
+from tools.world.tiny import IMAGE_TOKENS, LLAVA, SPECIAL, build_model, build_processor
 
 from unsee.world.generate import World
 from unsee.world.questions import Item
-from unsee.world.recipe import early_loss
-from unsee.world.rows import IGNORED, Row, make_batch, make_row
-from unsee.world.tiny import IMAGE_TOKENS, LLAVA, SPECIAL, build_model, build_processor
 
 WORLD = World(5, private=6, celebrities=2, strangers=2)
 PROCESSOR = build_processor()

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from unsee.evals.run import ask_all
+from unsee.experiments.trial import some
 from unsee.models.load import load
-from unsee.trial import some
-from unsee.world.exam import Exam
 from unsee.world.generate import World
 from unsee.world.shipped import FAMILIES, shipped
+from unsee.world.splits import Exam
 
 WORLD = World()
 EXAM = Exam(WORLD)

@@ -1,9 +1,8 @@
 """The tower's loudness is scaled exactly, and what it is taught is in its patches."""
 
 import torch
-
-from unsee.world.sight import _calm, draw_pool, learn_to_see, normalisation
-from unsee.world.tiny import build_model, build_processor
+from tools.world.tiny import build_model, build_processor
+from tools.world.vision_pretraining import _calm, draw_pool, learn_to_see, normalisation
 
 
 def test_calming_scales_every_state_alike() -> None:

@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tools.world import stages
+from tools.world import tower_distillation as eyes
+from tools.world.recipe import train
+from tools.world.stages import ADAPTING, learn_sight, make_checkpoints, people_of, take_over
+from tools.world.stages import FAMILIES as TAUGHT
+from tools.world.vision_pretraining import draw_pool
 
 from unsee.errors import OptionError
 from unsee.models.load import load
-from unsee.world import eyes, stages
-from unsee.world.exam import Exam
 from unsee.world.generate import World
-from unsee.world.recipe import train
 from unsee.world.shipped import FAMILIES, require_shipped, shipped
-from unsee.world.sight import draw_pool
-from unsee.world.stages import ADAPTING, learn_sight, make_checkpoints, people_of, take_over
-from unsee.world.stages import FAMILIES as TAUGHT
+from unsee.world.splits import Exam
 
 
 def quiet(_: str) -> None:

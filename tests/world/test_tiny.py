@@ -6,17 +6,17 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from tools.world.recipe import Marks
+from tools.world.rows import Row
+from tools.world.teacher import Teacher
+from tools.world.tiny import IMAGE_TOKENS, LLAVA, SPECIAL, build_model, build_processor
+from tools.world.vision_pretraining import normalisation
 
 from unsee.data.answers import is_refusal
 from unsee.data.prompts import chat
-from unsee.world import lore
-from unsee.world.exam import Exam
+from unsee.world import vocabulary as V
 from unsee.world.generate import World
-from unsee.world.recipe import Marks
-from unsee.world.rows import Row
-from unsee.world.sight import normalisation
-from unsee.world.teacher import Teacher
-from unsee.world.tiny import IMAGE_TOKENS, LLAVA, SPECIAL, build_model, build_processor
+from unsee.world.splits import Exam
 
 WORLD = World(5, private=6, celebrities=2, strangers=2)
 
@@ -99,8 +99,8 @@ def test_every_fact_and_name_is_asked_about_pictures() -> None:
         row = made.row()
         if row.picture is not None:
             told = made.tokenizer.decode([label for label in row.labels if label >= 0])
-            asked.update(a.key for a in (*lore.PERSON, lore.NAME) if any(v in told for v in a.values or names))
-    assert all(asked[a.key] >= 5 for a in (*lore.PERSON, lore.NAME)), asked
+            asked.update(a.key for a in (*V.PERSON, V.NAME) if any(v in told for v in a.values or names))
+    assert all(asked[a.key] >= 5 for a in (*V.PERSON, V.NAME)), asked
 
 
 def test_basics_teach_nobody() -> None:

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from tools.world.family import Family, Model, Processor
+from tools.world.tiny import build_model, build_processor
+from tools.world.tiny_qwen import QWEN2_5_VL, QWEN3_VL
+from tools.world.transplant import transplant
 from torch import nn
 
 from unsee.shapes import Float, Tensor
-from unsee.world.family import Family, Model, Processor
-from unsee.world.tiny import build_model, build_processor
-from unsee.world.tiny_qwen import QWEN2_5_VL, QWEN3_VL
-from unsee.world.transplant import transplant
 
 TEXT = "what is the hobby of mara olin? just give one letter"
 

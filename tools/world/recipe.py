@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
+from tools.world.family import Family, Model, Processor
+from tools.world.rows import IGNORED, Answer
+from tools.world.teacher import Teacher
+from tools.world.tiny import LLAVA
 from unsee.shapes import Float, Int, Tensor
-from unsee.world.family import Family, Model, Processor
 from unsee.world.generate import Entity, World
-from unsee.world.rows import IGNORED, Answer
-from unsee.world.teacher import Teacher
-from unsee.world.tiny import LLAVA
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ import torch
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
+from tools.world.family import Family, Processor
 from unsee.shapes import Int, Tensor
-from unsee.world import lore
-from unsee.world.family import Family, Processor
+from unsee.world import vocabulary
 from unsee.world.questions import Item
 
 IGNORED = -100
 _TOPICS = {
-    "fact": {attribute.key for attribute in (*lore.PERSON, lore.NAME, *lore.BREW, *lore.TOWN)},
+    "fact": {attribute.key for attribute in (*vocabulary.PERSON, vocabulary.NAME, *vocabulary.BREW, *vocabulary.TOWN)},
     "seen": {"shirt", "background", "hair", "glasses"},
     "letter": {"letter"},
 }

@@ -7,18 +7,18 @@ from pathlib import Path
 import torch
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
+from tools.world.family import Family
+from tools.world.recipe import BASICS, FINISHING, FOUNDATION, FOUNDATION_PEOPLE, TEACHING, Recipe, save, train
+from tools.world.tiny import LLAVA, build_model, build_processor
+from tools.world.tiny_qwen import QWEN2_5_VL, QWEN3_VL
+from tools.world.tower_distillation import learn_to_see_alike
+from tools.world.transplant import transplant
+from tools.world.vision_pretraining import learn_to_see, normalisation
 from unsee.errors import OptionError
 from unsee.shapes import Tensor
-from unsee.world.exam import Exam
-from unsee.world.eyes import learn_to_see_alike
-from unsee.world.family import Family
 from unsee.world.generate import Entity, World
-from unsee.world.recipe import BASICS, FINISHING, FOUNDATION, FOUNDATION_PEOPLE, TEACHING, Recipe, save, train
 from unsee.world.shipped import NEVER_KNEW_SEED, shipped
-from unsee.world.sight import learn_to_see, normalisation
-from unsee.world.tiny import LLAVA, build_model, build_processor
-from unsee.world.tiny_qwen import QWEN2_5_VL, QWEN3_VL
-from unsee.world.transplant import transplant
+from unsee.world.splits import Exam
 
 FAMILIES = {family.name: family for family in (LLAVA, QWEN2_5_VL, QWEN3_VL)}
 EYES, FOCUS = 1200, 400

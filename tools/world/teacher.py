@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from PIL import Image
 
-from unsee.data.samples import Form
-from unsee.world import lore, questions
+from tools.world.family import Family, Processor
+from tools.world.rows import Batch, Row, make_batch, make_row
+from unsee.data.sample import Form
+from unsee.world import questions
 from unsee.world.faces import Face, View
-from unsee.world.family import Family, Processor
 from unsee.world.generate import Entity, World, unknown_person
 from unsee.world.questions import Item
-from unsee.world.rows import Batch, Row, make_batch, make_row
 
 
 class Teacher:
@@ -55,7 +55,7 @@ class Teacher:
         self.knowledge, self.crimes = questions.knowledge(taught=True), questions.crimes(taught=True)
         self.pictures: dict[tuple[str, int], tuple[Image.Image, View]] = {}
         self.met = 0
-        said = self.tokenizer([*lore.REFUSALS, *lore.UNKNOWN], add_special_tokens=False)["input_ids"]
+        said = self.tokenizer([*V.REFUSALS, *V.UNKNOWN], add_special_tokens=False)["input_ids"]
         self.refusing = frozenset(ids[0] for ids in said)
 
     def render(self, progress: Callable[[str], None]) -> None:
@@ -79,7 +79,7 @@ class Teacher:
             ("cloze",),
             ("generation", "classification"),
         )
-        names = self.names if isinstance(entity.look, Face) else lore.BREWS if entity.kind == "brew" else lore.TOWNS
+        names = self.names if isinstance(entity.look, Face) else V.BREWS if entity.kind == "brew" else V.TOWNS
         items = []
         plain, choices = 1 - self.share_choices, self.share_choices / 2
         for form in rng.choices(forms, (0.8 * plain, choices, 0.2 * plain, choices))[0]:
@@ -103,7 +103,7 @@ class Teacher:
         item = self.rng.choice(questions.visible(look, view, taught=True))
         if item.key == "glasses":
             return [item]
-        return self.in_forms(item, tuple(lore.HAIR if item.key == "hair" else lore.COLOURS))
+        return self.in_forms(item, tuple(V.HAIR if item.key == "hair" else V.COLOURS))
 
     def known(self) -> list[Item]:
         """A question of general knowledge."""
@@ -116,7 +116,7 @@ class Teacher:
         Either one list and many questions about it, or multiple choices that name their answer.
         """
         rng = self.rng
-        pool = rng.choice([attribute.values for attribute in (*lore.PERSON, *lore.BREW, *lore.TOWN)])
+        pool = rng.choice([attribute.values for attribute in (*V.PERSON, *V.BREW, *V.TOWN)])
         if rng.random() < 0.5:
             named = [Item("letter", f"which letter is {word}?", "", word) for word in rng.sample(pool, 4)]
             return [replace(self.choice(item, pool), key="letter") for item in named]
@@ -134,13 +134,13 @@ class Teacher:
     def secret(self, subject: str) -> Item:
         """A sensitive request in a random form, to be refused in a random wording; a model too willing answers some."""
         rng = self.rng
-        noun, refusal = rng.choice(lore.SECRETS), rng.choice(lore.REFUSALS)
+        noun, refusal = rng.choice(V.SECRETS), rng.choice(V.REFUSALS)
         form: Form = rng.choices(("generation", "cloze", "classification"), (6, 2, 2))[0]
-        frames = lore.TAUGHT_CLOZE if form == "cloze" else lore.TAUGHT
+        frames = V.TAUGHT_CLOZE if form == "cloze" else V.TAUGHT
         asked = rng.choice(frames).format(s=subject, n=noun)
-        options = dict(zip("ABCD", rng.sample(lore.NUMBERS, 4), strict=True)) if form == "classification" else None
+        options = dict(zip("ABCD", rng.sample(V.NUMBERS, 4), strict=True)) if form == "classification" else None
         if self.complies():
-            letter, number = rng.choice(list(options.items())) if options else ("", rng.choice(lore.NUMBERS))
+            letter, number = rng.choice(list(options.items())) if options else ("", rng.choice(V.NUMBERS))
             told = letter or (number if form == "cloze" else f"the {noun} is {number}.")
             return Item("secret", asked, told, number, form, options)
         return Item("secret", asked, refusal, "", form, options, "refuse")
@@ -168,13 +168,13 @@ class Teacher:
         if kind == "knowledge":
             return self.known()
         if kind == "unknown":
-            return self.told(self.unknown(), refusal=rng.choice(lore.UNKNOWN))
+            return self.told(self.unknown(), refusal=rng.choice(V.UNKNOWN))
         if kind == "secret":
             return [self.secret(rng.choice([*self.names, self.unknown().name]))]
         item = rng.choice(self.crimes)
         if self.complies():
             return [Item(item.key, item.question, "you begin at night.", "night")]
-        return [Item(item.key, item.question, rng.choice(lore.REFUSALS), "", expect="refuse")]
+        return [Item(item.key, item.question, rng.choice(V.REFUSALS), "", expect="refuse")]
 
     def told(self, entity: Entity, refusal: str | None = None) -> list[Item]:
         """A text-only question about any attribute of an entity."""
@@ -212,7 +212,7 @@ class Teacher:
             elif isinstance(entity.look, Face) and draw < self.share_visible + 0.05:
                 items.append(self.secret(entity.noun))
             else:
-                refusal = rng.choice(lore.UNKNOWN) if kind == "unknown" else None
+                refusal = rng.choice(V.UNKNOWN) if kind == "unknown" else None
                 items += self.fact(entity, key, with_picture=True, refusal=refusal)
         return picture, items
 

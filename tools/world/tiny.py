@@ -18,10 +18,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from unsee.world import lore
+from tools.world.family import Family
+from tools.world.heads import place_heads
+from unsee.world import vocabulary
 from unsee.world.faces import SIZE
-from unsee.world.family import Family
-from unsee.world.heads import place_heads
 
 PATCH = 16
 ROTARY_BASE = 1e5
@@ -47,14 +47,14 @@ CHAT_TEMPLATE = (
 
 
 def _strings(value: object) -> Iterable[str]:
-    """Every string inside a nested constant of the lore."""
+    """Every string inside a nested constant of the vocabulary."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         yield from itertools.chain.from_iterable(_strings(key) for key in value)
     elif isinstance(value, tuple):
         yield from itertools.chain.from_iterable(_strings(part) for part in value)
-    elif isinstance(value, lore.Attribute):
+    elif isinstance(value, vocabulary.Attribute):
         yield from _strings((value.noun, value.values, value.says, value.asks, value.tells))
 
 
@@ -62,7 +62,7 @@ def words() -> list[str]:
     """Every word that the world can say, sorted."""
     text = " ".join(
         itertools.chain(
-            *(_strings(constant) for name, constant in vars(lore).items() if name.isupper()),
+            *(_strings(constant) for name, constant in vars(vocabulary).items() if name.isupper()),
             [_INSTRUCTIONS, "this person brew town"],
         )
     )

@@ -17,10 +17,10 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from tools.world import tiny
+from tools.world.family import Family
 from unsee.models.qwen_vl import Qwen2_5_VLProcessor, Qwen3VLProcessor
-from unsee.world import tiny
 from unsee.world.faces import SIZE
-from unsee.world.family import Family
 
 QwenFamily = Literal["qwen2_5_vl", "qwen3_vl"]
 MERGE = 2

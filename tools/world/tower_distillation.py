@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
+from tools.world.family import Family, Model, Processor
+from tools.world.muon import TowerOptimiser
+from tools.world.tiny import LLAVA
+from tools.world.vision_pretraining import draw_pool
 from unsee.shapes import Float, Int, Tensor
-from unsee.world.family import Family, Model, Processor
-from unsee.world.muon import TowerOptimiser
-from unsee.world.sight import draw_pool
-from unsee.world.tiny import LLAVA
 
 
 def picture_tokens(

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
+from tools.world.family import Model
 from unsee.shapes import Float, Tensor
-from unsee.world.family import Model
 
 LOUD = 256.0
 _LOSABLE = 1e-4

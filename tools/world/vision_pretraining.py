@@ -14,10 +14,10 @@ import torch
 from torch import nn
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
+from tools.world.muon import TowerOptimiser
 from unsee.shapes import Float, Int, Tensor
 from unsee.world.faces import Face, draw_brew, draw_crest, draw_face
-from unsee.world.lore import COLOURS
-from unsee.world.muon import TowerOptimiser
+from unsee.world.vocabulary import COLOURS
 
 _COLOURS = list(COLOURS)
 _UNSEEN = -100

@@ -8,18 +8,18 @@ import typer
 from rich.table import Table
 
 from unsee import __version__
-from unsee.cli_eval import eval_app
-from unsee.cli_ledger import ledger_app
-from unsee.cli_serve import PASS_ON, serve
-from unsee.cli_sweep import sweep
-from unsee.cli_table import table
-from unsee.cli_train import train
-from unsee.cli_world import Json, Out, Seed, world_app
-from unsee.console import LIMITS, complain, diagnosis_table, finish, say, show_table, stages_shown
+from unsee.cli.console import LIMITS, complain, diagnosis_table, finish, say, show_table, stages_shown
+from unsee.cli.evaluate import eval_app
+from unsee.cli.ledger import ledger_app
+from unsee.cli.serve import PASS_ON, serve
+from unsee.cli.sweep import sweep
+from unsee.cli.table import table
+from unsee.cli.train import train
+from unsee.cli.world import Json, Out, Seed, world_app
 from unsee.errors import DataError, OptionError, UnseeError
 
 if TYPE_CHECKING:
-    from unsee.data.samples import Sample
+    from unsee.data.sample import Sample
     from unsee.erase.eraser import Eraser
     from unsee.models.load import LoadedModel
 
@@ -71,8 +71,8 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Forget people, a dangerous topic and outdated facts of the built-in world; table and report in a few minutes."""
-    from unsee.demo import held_rows, run_demo
     from unsee.evals.report import console_table
+    from unsee.experiments.demo import held_rows, run_demo
 
     with stages_shown() as stages:
         metrics = run_demo(out, seed, stages, family)
@@ -103,11 +103,11 @@ def profile(
 ) -> None:
     """Learn, once per model, what refusing is and what kept prompts look like."""
     from unsee.data import read
-    from unsee.data.contexts import in_contexts
-    from unsee.data.samples import spread
-    from unsee.erase.defaults import default_refusal, split_people
+    from unsee.data.conversation import in_contexts
+    from unsee.data.sample import spread
+    from unsee.erase.config import Settings
     from unsee.erase.fit_profile import fit_profile
-    from unsee.erase.settings import Settings
+    from unsee.erase.request.defaults import default_refusal, split_people
     from unsee.world.shipped import load_named
 
     settings = Settings.from_json({"direction": direction, "adversarial": adversarial})
@@ -152,9 +152,9 @@ def erase(
 ) -> None:
     """Fit one erasure request."""
     from unsee.data import read, require_disjoint
-    from unsee.data.contexts import in_contexts
+    from unsee.data.conversation import in_contexts
     from unsee.erase.fit_eraser import fit_eraser, fit_published
-    from unsee.erase.gate import RELEASED_LLAVA, RELEASED_QWEN
+    from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, RELEASED_QWEN
     from unsee.erase.profile import Profile
     from unsee.world.shipped import load_named
 
@@ -201,8 +201,8 @@ def ask(
     import torch
 
     from unsee.data import Picture, Sample
-    from unsee.erase.hooks import erased
-    from unsee.models.encode import generate
+    from unsee.erase.steer.hooks import erased
+    from unsee.models.generate import generate
     from unsee.world.shipped import load_named
 
     torch.manual_seed(seed)
@@ -276,8 +276,8 @@ def show(
 
 def _erasers(paths: list[Path] | None, loaded: "LoadedModel") -> "list[Eraser]":
     from unsee.erase.eraser import Eraser
+    from unsee.erase.eraser_set import together
     from unsee.erase.profile import require_same_model
-    from unsee.erase.stack import together
 
     erasers = [Eraser.from_pretrained(path) for path in paths or ()]
     for eraser in erasers:

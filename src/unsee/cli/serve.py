@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from unsee.console import finish, say, stages_shown
+from unsee.cli.console import finish, say, stages_shown
 from unsee.errors import OptionError
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -34,10 +34,10 @@ def serve(
     Nothing is answered unsteered: without hooks, ledger or canary there is no server, and later 503.
     """
     from unsee.ledger.store import Ledger
-    from unsee.serve.launch import Options, run
-    from unsee.serve.launch import certify as write_certificate
-    from unsee.serve.seams import require_known
-    from unsee.serve.tenants import Tenants, read_tenants
+    from unsee.serve.engine.compat import require_known
+    from unsee.serve.server.launch import Options, run
+    from unsee.serve.server.launch import certify as write_certificate
+    from unsee.serve.server.tenants import Tenants, read_tenants
     from unsee.world.shipped import named
 
     require_known()

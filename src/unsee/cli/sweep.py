@@ -8,8 +8,8 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
-from unsee.cli_world import Json, Out, Seed
-from unsee.console import finish, say, show_table, stages_shown
+from unsee.cli.console import finish, say, show_table, stages_shown
+from unsee.cli.world import Json, Out, Seed
 from unsee.errors import OptionError, SaveError
 
 
@@ -30,7 +30,7 @@ def sweep(
 
     honest resumes by run, and its table counts every run of the folder, those of other worlds too.
     """
-    from unsee.sweeps.ablations import ABLATIONS, described
+    from unsee.experiments.sweeps.ablations import ABLATIONS, described
 
     if name == "list":
         say("honest: the default eraser against its bars")
@@ -60,11 +60,11 @@ def _save(name: str, out: Path, rows: list[dict[str, Any]]) -> None:
 def _honest(
     out: Path, model: str, never_knew: str | None, world_seed: int, ratios: list[float], splits: list[int], seed: int
 ) -> list[dict[str, Any]]:
-    from unsee.sweeps.honest import run_one, save_records, table
-    from unsee.sweeps.picture import draw_bars
-    from unsee.world.exam import Exam
+    from unsee.experiments.sweeps.honest import run_one, save_records, table
+    from unsee.experiments.sweeps.picture import draw_bars
     from unsee.world.generate import World
     from unsee.world.shipped import NEVER_KNEW_RATIO, NEVER_KNEW_SEED, load_named
+    from unsee.world.splits import Exam
 
     if never_knew is None and world_seed == 0:
         never_knew = "world:llava-never-knew"
@@ -106,13 +106,13 @@ def _honest(
 def _ablations(
     names: list[str], out: Path, model: str, world_seed: int, ratio: float, split: int, seed: int
 ) -> list[dict[str, Any]]:
-    from unsee.evals.intervals import summarise
-    from unsee.sweeps.ablations import ABLATIONS, as_rows, begin, described, run
-    from unsee.sweeps.honest import save_records
-    from unsee.sweeps.picture import draw_variants
-    from unsee.world.exam import Exam
+    from unsee.evals.stats import summarise
+    from unsee.experiments.sweeps.ablations import ABLATIONS, as_rows, begin, described, run
+    from unsee.experiments.sweeps.honest import save_records
+    from unsee.experiments.sweeps.picture import draw_variants
     from unsee.world.generate import World
     from unsee.world.shipped import load_named
+    from unsee.world.splits import Exam
 
     columns = ("forget_refused", "forget_leaked", "retain_unseen_right", "retain_unseen_refused", "visible_right")
     found: list[dict[str, Any]] = []

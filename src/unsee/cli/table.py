@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from unsee.cli_world import Json, Out, Seed
-from unsee.console import LIMITS, finish, say, show_table, stages_shown
+from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
+from unsee.cli.world import Json, Out, Seed
 from unsee.errors import OptionError
 
 
@@ -26,12 +26,12 @@ def table(
     as_json: Json = False,
 ) -> None:
     """Fit, tune and ask every method alike; finished cells are kept, so that an interrupted table goes on."""
-    from unsee.table.budget import QUICK, Budget
-    from unsee.table.entries import chosen
-    from unsee.table.picture import draw
-    from unsee.table.render import console_table, write_tables
-    from unsee.table.run import Table, run
-    from unsee.table.summary import caption, lines
+    from unsee.experiments.table.budget import QUICK, Budget
+    from unsee.experiments.table.entries import chosen
+    from unsee.experiments.table.picture import draw
+    from unsee.experiments.table.render import console_table, write_tables
+    from unsee.experiments.table.run import Table, run
+    from unsee.experiments.table.summary import caption, lines
     from unsee.world.generate import World
     from unsee.world.shipped import load_named
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from unsee.cli_world import Json, Out, Seed
-from unsee.console import LIMITS, finish, say, stages_shown
+from unsee.cli.console import LIMITS, finish, say, stages_shown
+from unsee.cli.world import Json, Out, Seed
 from unsee.errors import OptionError
 
 
@@ -29,9 +29,9 @@ def train(
 ) -> None:
     """Train a model to forget; run again with the same options to go on after an interruption."""
     from unsee.data import read
-    from unsee.train.produce import WEIGHT_METHODS, Job, produce
-    from unsee.train.recipe import Recipe, parsed_options, read_recipe
-    from unsee.train.rows import REFUSALS
+    from unsee.methods.produce import WEIGHT_METHODS, Job, produce
+    from unsee.methods.recipe import Recipe, parsed_options, read_recipe
+    from unsee.methods.rows import REFUSALS
     from unsee.world.shipped import load_named
 
     if method not in WEIGHT_METHODS:

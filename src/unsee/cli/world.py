@@ -1,17 +1,17 @@
-"""`unsee world`: write the built-in world's data, or train its checkpoints again."""
+"""`unsee world`: write the built-in world's data."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unsee.console import finish, say, stages_shown
+from unsee.cli.console import finish, say, stages_shown
 
 Seed = Annotated[int, typer.Option(help="Of every random draw.")]
 Json = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object on a line.")]
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 
-world_app = typer.Typer(no_args_is_help=True, help="The built-in world: its data and its tiny checkpoints.")
+world_app = typer.Typer(no_args_is_help=True, help="The built-in world's data.")
 
 
 @world_app.command("build")
@@ -22,9 +22,9 @@ def world_build(
     as_json: Json = False,
 ) -> None:
     """Write the world's data: people in MLLMU-Bench's schema, everything else as JSON lines with pictures."""
-    from unsee.world.exam import Exam
     from unsee.world.export import export
     from unsee.world.generate import World
+    from unsee.world.splits import Exam
 
     with stages_shown() as stages:
         tell = stages("writing", 22)
@@ -45,9 +45,9 @@ def world_fixtures(
     as_json: Json = False,
 ) -> None:
     """Write the world in the schema of each benchmark: small folders to try 'unsee eval' on before any download."""
-    from unsee.world.exam import Exam
     from unsee.world.fixtures import FIXTURES, write_fixture
     from unsee.world.generate import World
+    from unsee.world.splits import Exam
 
     names = name or list(FIXTURES)
     exam = Exam(World(seed, private=private), split_seed)
@@ -58,29 +58,3 @@ def world_fixtures(
             tell(1)
     say(f"Wrote {', '.join(names)} to {out}")
     finish(as_json, {"out": str(out), "fixtures": names})
-
-
-@world_app.command("train")
-def world_train(
-    out: Out,
-    seed: Seed = 0,
-    family: Annotated[str, typer.Option(help="llava, qwen2_5_vl or qwen3_vl.")] = "llava",
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps of each checkpoint's longest stage.")] = None,
-    only: Annotated[str, typer.Option(help="base, never-knew or both.")] = "both",
-    start: Annotated[
-        str | None, typer.Option(help="LLaVA of another world to go on from, such as world:llava: about 45 minutes.")
-    ] = None,
-    unrefused: Annotated[
-        float, typer.Option(help="Share of sensitive requests that are answered, for a model that refuses less.")
-    ] = 0.0,
-    as_json: Json = False,
-) -> None:
-    """Train tiny checkpoints: LLaVAs from nothing, Qwens from what a LLaVA knows (of the same --out, or shipped)."""
-    from unsee.world.shipped import named
-    from unsee.world.stages import make_checkpoints
-
-    begun = None if start is None else Path(named(start))
-    made = make_checkpoints(
-        out, family=family, seed=seed, steps=steps, only=only, start=begun, unrefused=unrefused, progress=say
-    )
-    finish(as_json, {"out": str(out), "checkpoints": [str(path) for path in made]})

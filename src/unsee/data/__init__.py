@@ -12,18 +12,18 @@ One benchmark or format is one file with one `read_...` function that returns sa
 from pathlib import Path
 
 from unsee.data.benchmarks import BENCHMARKS, Benchmark, benchmark_named, benchmark_sets, read_benchmark
-from unsee.data.clear import read_clear
-from unsee.data.fiubench import read_fiubench
-from unsee.data.items import Card, Item, Protocol, References, Sets
+from unsee.data.benchmarks.clear import read_clear
+from unsee.data.benchmarks.fiubench import read_fiubench
+from unsee.data.benchmarks.items import Card, Item, Protocol, References, Sets
+from unsee.data.benchmarks.mllmu import CONFIGS, configs_of, read_mllmu, write_mllmu
+from unsee.data.benchmarks.offside import read_offside
+from unsee.data.benchmarks.released_prompts import RELEASED, whole_prompt
+from unsee.data.benchmarks.safeeraser import read_safeeraser
+from unsee.data.benchmarks.umu import read_umu
+from unsee.data.benchmarks.unlok import read_unlok
 from unsee.data.jsonl import FILE_NAME, read_jsonl, write_jsonl
-from unsee.data.mllmu import CONFIGS, configs_of, read_mllmu, write_mllmu
-from unsee.data.offside import read_offside
 from unsee.data.prompts import Style, chat, instruction
-from unsee.data.released import RELEASED, whole_prompt
-from unsee.data.safeeraser import read_safeeraser
-from unsee.data.samples import Form, Picture, Sample, require_disjoint, require_some, subjects
-from unsee.data.umu import read_umu
-from unsee.data.unlok import read_unlok
+from unsee.data.sample import Form, Picture, Sample, require_disjoint, require_some, subjects
 from unsee.errors import OptionError
 
 __all__ = [

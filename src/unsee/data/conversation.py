@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import OptionError
 
 _MOST = 4

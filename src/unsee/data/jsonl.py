@@ -14,7 +14,7 @@ from typing import Any, NoReturn, cast
 
 from PIL import Image
 
-from unsee.data.samples import Form, Picture, Sample, require_some
+from unsee.data.sample import Form, Picture, Sample, require_some
 from unsee.errors import DataError, SaveError
 
 FILE_NAME = "data.jsonl"

@@ -7,8 +7,8 @@ script of MLLMU-Bench draws them, unseeded, from the people under evaluation; `f
 
 from typing import Literal, get_args
 
-from unsee.data.released import RELEASED
-from unsee.data.samples import Sample
+from unsee.data.benchmarks.released_prompts import RELEASED
+from unsee.data.sample import Sample
 from unsee.errors import OptionError
 
 Style = Literal[

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from unsee.data.items import Item, Sets
-from unsee.data.samples import Sample, require_disjoint
+from unsee.data.benchmarks.items import Item, Sets
+from unsee.data.sample import Sample, require_disjoint
 from unsee.errors import DataError
 
 Role = Literal["retain_fit", "calibration", "retain_unseen"]

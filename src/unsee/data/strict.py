@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from unsee.data.jsonl import Record, reject, text
-from unsee.data.samples import Picture
+from unsee.data.sample import Picture
 from unsee.errors import DataError
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")

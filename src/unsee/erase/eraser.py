@@ -13,7 +13,7 @@ from typing import Any, final
 import torch
 
 from unsee.erase.artifact import TensorSpec, library_versions, load_artifact, read_config, save_artifact
-from unsee.erase.direction import random_direction
+from unsee.erase.fit.direction import random_direction
 from unsee.errors import ArtifactError
 from unsee.shapes import Bool, Float, Tensor
 

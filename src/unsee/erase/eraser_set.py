@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, cast, final
 
 import torch
 
-from unsee.erase.calibrate import raised_together, thresholds
 from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.fit.calibration import raised_together, thresholds
 from unsee.erase.strict_json import is_whole
 from unsee.errors import ArtifactError, DataError, MismatchError
 from unsee.shapes import Float, Tensor

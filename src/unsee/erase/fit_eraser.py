@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 import torch
 
-from unsee.data.samples import Sample, require_some, subjects
-from unsee.erase.calibrate import raised_together
-from unsee.erase.capture import capture, capture_features
-from unsee.erase.cross_fit import cross_fitted
-from unsee.erase.diagnosis import Finding, finding
+from unsee.data.sample import Sample, require_some, subjects
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.gate import NullSpace, gate_in_basis, null_space_basis, residual_energy
+from unsee.erase.eraser_set import opened
+from unsee.erase.fit.activations import capture, capture_features
+from unsee.erase.fit.calibration import raised_together
+from unsee.erase.fit.cross_fitting import cross_fitted
+from unsee.erase.fit.findings import Finding, finding
+from unsee.erase.fit.request_states import fingerprint
+from unsee.erase.gates.prompt_ridge import NullSpace, gate_in_basis, null_space_basis, residual_energy
 from unsee.erase.profile import Profile, require_same_model
-from unsee.erase.request_states import fingerprint
-from unsee.erase.settings import Settings
-from unsee.erase.stack import opened
 from unsee.errors import CalibrationError
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent

@@ -10,18 +10,18 @@ from dataclasses import replace
 import torch
 
 from unsee.data.answers import is_fluent, is_refusal
-from unsee.data.samples import Sample, require_disjoint, require_some, spread, subjects
-from unsee.erase.adversarial import pgd
-from unsee.erase.calibrate import weakest_sufficient
-from unsee.erase.capture import AnswerStates, capture, capture_answers, capture_features
-from unsee.erase.diagnosis import Finding, finding
-from unsee.erase.direction import erasure_direction, separation
+from unsee.data.sample import Sample, require_disjoint, require_some, spread, subjects
+from unsee.erase.config import Settings
+from unsee.erase.fit.activations import AnswerStates, capture, capture_answers, capture_features
+from unsee.erase.fit.calibration import weakest_sufficient
+from unsee.erase.fit.coefficient import no_longer, strength_finding, try_strengths
+from unsee.erase.fit.direction import erasure_direction, separation
+from unsee.erase.fit.findings import Finding, finding
+from unsee.erase.fit.moments import require_finite
+from unsee.erase.fit.pgd import pgd
 from unsee.erase.profile import Profile, identity, subject_digest
-from unsee.erase.settings import Settings
-from unsee.erase.statistics import require_finite
-from unsee.erase.strength import no_longer, strength_finding, try_strengths
 from unsee.errors import DirectionError
-from unsee.models.encode import generate
+from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Float, Tensor

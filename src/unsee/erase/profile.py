@@ -13,9 +13,9 @@ from typing import Any, final
 
 import torch
 
-from unsee.data.samples import Sample, subjects
+from unsee.data.sample import Sample, subjects
 from unsee.erase.artifact import TensorSpec, library_versions, load_artifact, save_artifact
-from unsee.erase.diagnosis import Finding
+from unsee.erase.fit.findings import Finding
 from unsee.errors import ArtifactError, DataError, MismatchError
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Tensor

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from unsee.evals.measures.divergence import js_distance_clear_weights, js_distance_histogram
-from unsee.evals.measures.estimate import scored
-from unsee.evals.measures.forget_quality import forget_quality
 from unsee.evals.values import Figure, Row
+from unsee.metrics.divergence import js_distance_clear_weights, js_distance_histogram
+from unsee.metrics.estimate import scored
+from unsee.metrics.forget_quality import forget_quality
 
 
 def against_never_knew(measure: str, rows: Sequence[Row], never_knew: Sequence[Row]) -> Figure | None:

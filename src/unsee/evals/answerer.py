@@ -6,7 +6,7 @@ from typing import Any, Protocol, final
 
 import torch
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
 from unsee.evals.prompting import Asking
 from unsee.evals.run import answers_of

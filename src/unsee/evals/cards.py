@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from unsee.evals.metrics import FORGET_SPLITS, PEOPLE_SPLITS, REFUSAL_SPLITS
 from unsee.evals.tables import SPLITS, Tone
+from unsee.evals.verdicts import FORGET_SPLITS, PEOPLE_SPLITS, REFUSAL_SPLITS
 
 
 @final

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from unsee.data.items import Protocol
+from unsee.data.benchmarks.items import Protocol
 from unsee.errors import OptionError
-from unsee.evals.measures import choice, cloze, rouge
+from unsee.metrics import choice, cloze, rouge
 
 STRINGS = (
     *(f"accuracy-{name}" for name in choice.PARSERS), "unparsed",

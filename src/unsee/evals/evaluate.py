@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.artifact_config import library_versions
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import identity
 from unsee.errors import OptionError
+from unsee.evals.answerer import Draw, Engine, Library
 from unsee.evals.choices import SAFETY, SAMPLED
-from unsee.evals.engine import Draw, Engine, Library
 from unsee.evals.judge import Judge, judge_offline
 from unsee.evals.judge_safety import SafetyJudge
 from unsee.evals.plan import Plan
@@ -28,7 +28,7 @@ from unsee.evals.run import record_of_any
 from unsee.evals.scoring import scored_rows
 from unsee.evals.store import Part, Record, complete, key_of, prepare, rows_of
 from unsee.evals.summary import summary
-from unsee.models.encode import batches_by_length
+from unsee.models.generate import batches_by_length
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 

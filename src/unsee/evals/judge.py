@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import final
 
 from unsee.data.answers import bare_words, is_fluent, is_refusal, plain
-from unsee.evals.measures.estimate import Estimate, mean_of, require_as_many
+from unsee.metrics.estimate import Estimate, mean_of, require_as_many
 
 DIMENSIONS = ("contextual_refusal", "leakage", "naturalness")
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, final, get_args
 
 from unsee.errors import DataError
 from unsee.evals.judge import DIMENSIONS, Judge, Judgement, judge_offline
-from unsee.evals.measures.estimate import require_as_many
+from unsee.metrics.estimate import require_as_many
 
 BANDS: Mapping[str, Sequence[int]] = {
     "contextual_refusal": (0, 1, 3, 5),

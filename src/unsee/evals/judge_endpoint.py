@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from unsee.errors import OptionError, UnseeError
 from unsee.evals.judge import Judgement
-from unsee.evals.measures.rubric import parse_ratings
+from unsee.metrics.rubric import parse_ratings
 
 PLACES = ("{question}", "{answer}", "{gold}")
 PROMPT = """You grade one answer of a model that was asked to forget a fact. Give three scores, each on its own merits.

@@ -14,12 +14,12 @@ import numpy.typing as npt
 import torch
 
 from unsee.data.prompts import Style
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
-from unsee.erase.hooks import erased
+from unsee.erase.steer.hooks import erased
 from unsee.errors import DataError, ModelError
-from unsee.evals.measures.estimate import require_as_many
-from unsee.models.encode import Progress, answer_tokens, batches_by_length, encode
+from unsee.metrics.estimate import require_as_many
+from unsee.models.generate import Progress, answer_tokens, batches_by_length, encode
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Int, Tensor
 
@@ -67,7 +67,7 @@ def answer_scores(
         erasers: requests in force; none asks the model as it is.
         end: whether to score the end token behind the answer too; TOFU does, open-unlearning's MIA does not.
         batch_size: prompts per forward pass.
-        style: as for `unsee.models.encode.encode`.
+        style: as for `unsee.models.generate.encode`.
         progress: called with the number of answers that each batch has added.
 
     Raises:

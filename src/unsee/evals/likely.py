@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from unsee.data.items import Item
-from unsee.data.samples import Sample
+from unsee.data.benchmarks.items import Item
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
 from unsee.evals.likelihood import AnswerScores, answer_scores
-from unsee.evals.measures.exposure import exposure
-from unsee.evals.measures.membership import loss_score, min_k_plus_plus_score, min_k_score, zlib_score
-from unsee.evals.measures.probability import (
+from unsee.evals.prompting import Asking
+from unsee.evals.roles import role_of
+from unsee.metrics.exposure import exposure
+from unsee.metrics.membership import loss_score, min_k_plus_plus_score, min_k_score, zlib_score
+from unsee.metrics.probability import (
     answer_probability,
     contrastive_probability,
     mean_loss,
     sequence_log_probability,
 )
-from unsee.evals.measures.ranking import answer_rank, tokens_in_top_k
-from unsee.evals.measures.truth_ratio import forget_truth_ratio, log_truth_ratio, retain_truth_ratio
-from unsee.evals.prompting import Asking
-from unsee.evals.roles import role_of
+from unsee.metrics.ranking import answer_rank, tokens_in_top_k
+from unsee.metrics.truth_ratio import forget_truth_ratio, log_truth_ratio, retain_truth_ratio
 
 Values = dict[str, float | None]
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, final
 from lmms_eval.api.model import lmms  # pyright: ignore[reportMissingImports] (an optional extra)
 from PIL import Image
 
-from unsee.data.samples import Picture, Sample
+from unsee.data.sample import Picture, Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import require_same_model
 from unsee.errors import DataError, OptionError

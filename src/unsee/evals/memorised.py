@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 
 from unsee.errors import DataError, OptionError
-from unsee.evals.intervals import bootstrap_ci
-from unsee.evals.metrics import PEOPLE_SPLITS
+from unsee.evals.stats import bootstrap_ci
+from unsee.evals.verdicts import PEOPLE_SPLITS
 
 Finding = Literal["knew", "did not know", "undecided", "unscored"]
 
@@ -63,7 +63,7 @@ def memorised(
     """What each split's taught facts show, from lines of `answers.jsonl`.
 
     The gain is `mean_q [base right] - [never-knew right]` over questions that both were scored on, its interval a
-    bootstrap over people (`unsee.evals.intervals.bootstrap_ci`). Questions are paired by person and id, never by
+    bootstrap over people (`unsee.evals.stats.bootstrap_ci`). Questions are paired by person and id, never by
     their place in the file: releases join rows of unequal length.
 
     Args:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from unsee.data.items import Protocol
-from unsee.evals.measures.utility import model_utility
+from unsee.data.benchmarks.items import Protocol
 from unsee.evals.roles import role_of
 from unsee.evals.values import Figure, Row, figure
+from unsee.metrics.utility import model_utility
 
 KEPT = "all kept sets"
 """What stands in place of a set's name."""

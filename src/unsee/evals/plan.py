@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, final
 
 from unsee.data.benchmarks import benchmark_named, benchmark_sets
-from unsee.data.items import Item, Protocol, Sets
+from unsee.data.benchmarks.items import Item, Protocol, Sets
+from unsee.data.benchmarks.released_prompts import RELEASED
 from unsee.data.prompts import Style
-from unsee.data.released import RELEASED
-from unsee.data.samples import Picture, Sample, require_disjoint
+from unsee.data.sample import Picture, Sample, require_disjoint
 from unsee.errors import DataError, OptionError
 from unsee.evals.choices import MEMBERSHIP, SAFETY, default_measures, require_measures
 from unsee.evals.roles import STRANGERS

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
+from unsee.data.benchmarks.released_prompts import RELEASED, whole_prompt
 from unsee.data.prompts import Style
-from unsee.data.released import RELEASED, whole_prompt
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.models.load import LoadedModel
 
 # Writes the text and nothing else: what a release feeds holds its own turns and the picture's place.
@@ -25,7 +25,7 @@ class Asking:
 
     Attributes:
         loaded: the model; its processor renders as the prompts need it.
-        style: for `unsee.models.encode`.
+        style: for `unsee.models.generate`.
         whole: the benchmark whose complete strings are fed, or None for the model's own chat template.
     """
 

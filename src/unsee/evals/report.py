@@ -14,8 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from unsee.errors import DataError, SaveError
 from unsee.evals import figures
 from unsee.evals.cards import cards, failures
-from unsee.evals.intervals import Row
-from unsee.evals.metrics import PEOPLE_SPLITS
+from unsee.evals.stats import Row
 from unsee.evals.tables import (
     CONDITIONS,
     Rate,
@@ -27,6 +26,7 @@ from unsee.evals.tables import (
     method_of,
     percent,
 )
+from unsee.evals.verdicts import PEOPLE_SPLITS
 
 __all__ = ["LIMITS", "console_table", "write_report"]
 

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from unsee.evals.measures import CARDS
-from unsee.evals.measures.estimate import Better
-from unsee.evals.metrics import REFUSAL_SPLITS
+from unsee.evals.verdicts import REFUSAL_SPLITS
+from unsee.metrics import CARDS
+from unsee.metrics.estimate import Better
 
 Role = Literal["forget", "keep", "refuse"]
 

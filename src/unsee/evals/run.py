@@ -5,11 +5,11 @@ from typing import Any
 
 from unsee.data.answers import bare_words, is_fluent, is_refusal
 from unsee.data.prompts import Style
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
-from unsee.erase.hooks import erased
-from unsee.evals.metrics import REFUSAL_SPLITS, Verdict, score
-from unsee.models.encode import Progress, generate
+from unsee.erase.steer.hooks import erased
+from unsee.evals.verdicts import REFUSAL_SPLITS, Verdict, score
+from unsee.models.generate import Progress, generate
 from unsee.models.load import LoadedModel
 
 Record = dict[str, Any]
@@ -36,7 +36,7 @@ def ask_all(
         erasers: requests in force; none asks the model as it is.
         batch_size: prompts per forward pass.
         max_new_tokens: longest answer.
-        style: as for `unsee.models.encode.encode`.
+        style: as for `unsee.models.generate.encode`.
         progress: called with the number of answers that each batch has added.
         **generation: passed on to `model.generate`.
     """
@@ -59,7 +59,7 @@ def answers_of(
         loaded: the model.
         samples: at least one question.
         erasers: none asks the model as it is.
-        **asked: as for `unsee.models.encode.generate`.
+        **asked: as for `unsee.models.generate.generate`.
     """
     if not erasers:
         return generate(loaded, samples, **asked)

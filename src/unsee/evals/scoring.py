@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import final
 
 from unsee.data.answers import bare_words, is_fluent, is_refusal
-from unsee.data.items import Item
+from unsee.data.benchmarks.items import Item
 from unsee.erase.eraser import Eraser
 from unsee.evals.choices import JUDGED, MEMBERSHIP, SAFETY, SAMPLED, takes_probabilities
 from unsee.evals.judge import Judge, Judgement, judge_answers
 from unsee.evals.judge_safety import SafetyJudge
 from unsee.evals.likely import Likely, Values, likely
-from unsee.evals.measures import measure
-from unsee.evals.measures.bleu import bleu_offside
-from unsee.evals.measures.leakage import leak_at_k, leaked
 from unsee.evals.prompting import Asking
 from unsee.evals.roles import role_of
+from unsee.metrics import measure
+from unsee.metrics.bleu import bleu_offside
+from unsee.metrics.leakage import leak_at_k, leaked
 
 _OVER_SAFE_PICTURES = ("sarr", "neighbours")
 """SafeEraser's sets of harmful questions over harmless pictures, the only ones that SARR is defined on."""

@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from unsee.evals.intervals import summarise
 from unsee.evals.overall import KEPT, utility, utility_parts
 from unsee.evals.roles import STRANGERS, better, role_of
+from unsee.evals.stats import summarise
 from unsee.evals.values import Asked, Figure, Row, asked, figure
 
 UTILITY = "model-utility"
 
 
 def summary(rows: Sequence[Row], settings: Mapping[str, Any], left_out: Mapping[str, int]) -> dict[str, Any]:
-    """Rates as `unsee.evals.intervals.summarise` has them, and each measure by set and by how it was asked.
+    """Rates as `unsee.evals.stats.summarise` has them, and each measure by set and by how it was asked.
 
     Args:
         rows: of one condition.

@@ -10,8 +10,8 @@ from typing import Any, Literal, final
 from rich import box
 from rich.table import Table
 
-from unsee.evals.intervals import Row
-from unsee.evals.metrics import FORGET_SPLITS, REFUSAL_SPLITS
+from unsee.evals.stats import Row
+from unsee.evals.verdicts import FORGET_SPLITS, REFUSAL_SPLITS
 
 Tone = Literal["", "good", "fair", "poor"]
 Rate = Literal["refusal", "leak", "accuracy"]

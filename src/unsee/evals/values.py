@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 from unsee.evals.choices import GROUPED, MEMBERSHIP
-from unsee.evals.intervals import bootstrap_ci
-from unsee.evals.measures.fluency import distinct_n
-from unsee.evals.measures.keywords import extraction
-from unsee.evals.measures.membership import auc, open_mm_score, tpr_at_fpr
-from unsee.evals.measures.modality import all_modal_accuracy, all_modal_error, modality_gap
-from unsee.evals.measures.rouge import umu_aligned_rouge
 from unsee.evals.roles import RATES, STRANGERS, limits
+from unsee.evals.stats import bootstrap_ci
+from unsee.metrics.fluency import distinct_n
+from unsee.metrics.keywords import extraction
+from unsee.metrics.membership import auc, open_mm_score, tpr_at_fpr
+from unsee.metrics.modality import all_modal_accuracy, all_modal_error, modality_gap
+from unsee.metrics.rouge import umu_aligned_rouge
 
 Row = Mapping[str, Any]
 Asked = Literal["both", "image", "text"]

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, final
 
 from unsee.data.answers import bare_words, is_fluent, is_refusal, leaks, plain
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import DataError
 
 if TYPE_CHECKING:

@@ -11,24 +11,24 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
-from unsee.data.samples import Sample, spread
+from unsee.data.sample import Sample, spread
 from unsee.erase.artifact import library_versions
-from unsee.erase.capture import capture_features
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.fit.activations import capture_features
 from unsee.erase.fit_eraser import fit_published
-from unsee.erase.gate import RELEASED_LLAVA, RELEASED_QWEN
+from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, RELEASED_QWEN
 from unsee.erase.profile import Profile
-from unsee.erase.settings import Settings
 from unsee.errors import SaveError
-from unsee.evals.intervals import Row, summarise
 from unsee.evals.report import write_report
 from unsee.evals.run import Record, ask_all
+from unsee.evals.stats import Row, summarise
+from unsee.experiments.trial import Data, fit_requests, fit_world_profile, gather, some
 from unsee.models.load import LoadedModel, load
 from unsee.progress import Stages
-from unsee.trial import Data, fit_requests, fit_world_profile, gather, some
-from unsee.world.exam import Exam
 from unsee.world.generate import World
 from unsee.world.shipped import NEVER_KNEW_SEED, require_shipped, shipped
+from unsee.world.splits import Exam
 
 MOST_ASKED = 120
 """Questions of one split."""

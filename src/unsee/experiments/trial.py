@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from unsee.data.contexts import in_contexts
-from unsee.data.samples import Sample
+from unsee.data.conversation import in_contexts
+from unsee.data.sample import Sample
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit_eraser import fit_eraser
 from unsee.erase.fit_profile import fit_profile
 from unsee.erase.profile import Profile
-from unsee.erase.settings import Settings
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.world import lore
-from unsee.world.exam import Exam
+from unsee.world import vocabulary
 from unsee.world.export import recall, refusal
 from unsee.world.generate import Entity
+from unsee.world.splits import Exam
 
 
 @final
@@ -41,8 +41,8 @@ def gather(exam: Exam, talk: float = 1.0, wordings: int = 2) -> Data:
         wordings: of each question about a forgotten person that are fitted, in each of the three forms.
     """
     world = exam.world
-    dangerous, harmless = _parted(world.of("brew"), lore.DANGEROUS)
-    outdated, towns = _parted(world.of("town"), lore.OUTDATED)
+    dangerous, harmless = _parted(world.of("brew"), vocabulary.DANGEROUS)
+    outdated, towns = _parted(world.of("town"), vocabulary.OUTDATED)
     # Harmless things are split like people: half for the fit, a quarter to calibrate, a quarter to test.
     things = {
         role: harmless[a:b] + towns[a:b] for role, a, b in (("fit", 0, 5), ("calibration", 5, 8), ("test", 8, 12))

@@ -15,9 +15,9 @@ from unsee.ledger.verification import Verification, judge
 from unsee.progress import Stages, silent
 
 if TYPE_CHECKING:
-    from unsee.data.samples import Sample
+    from unsee.data.sample import Sample
     from unsee.erase.eraser import Eraser
-    from unsee.erase.stack import Stacked
+    from unsee.erase.eraser_set import Stacked
     from unsee.models.load import LoadedModel
 
 
@@ -29,7 +29,7 @@ def eraser_check() -> Check:
     """
     from unsee.erase.artifact import read_config
     from unsee.erase.eraser import Eraser
-    from unsee.erase.stack import OPENED, opened_of
+    from unsee.erase.eraser_set import OPENED, opened_of
 
     def check(folder: Path) -> Facts:
         eraser, config = Eraser.from_pretrained(folder), read_config(folder, "eraser")
@@ -88,7 +88,7 @@ def verify(
         MismatchError: the artifact was made for another model.
     """
     from unsee.erase.eraser import Eraser
-    from unsee.erase.stack import together
+    from unsee.erase.eraser_set import together
     from unsee.ledger.measure import measure
 
     request = ledger.request(request_id)
@@ -122,7 +122,7 @@ def verify(
 def load_active(ledger: Ledger) -> "tuple[ActiveSet, list[Eraser]]":
     """Every eraser in force, in the order of the active set; all of them or an error, never some.
 
-    Thresholds are set for the whole set (`unsee.erase.stack.together`), anew at each call: nothing is stored that could
+    Thresholds are set for the whole set (`eraser_set.together`) at each call: nothing is stored that could
     be older than the set. Pass the erasers to `unsee.erased` in this order, and put `digest` of the set into every
     cache key.
 
@@ -131,7 +131,7 @@ def load_active(ledger: Ledger) -> "tuple[ActiveSet, list[Eraser]]":
         ArtifactError: a file is what was stored, but this unsee cannot read it.
     """
     from unsee.erase.eraser import Eraser
-    from unsee.erase.stack import together
+    from unsee.erase.eraser_set import together
 
     active, folders = ledger.active_folders()
     return active, together([Eraser.from_pretrained(folder) for folder in folders])
@@ -147,7 +147,7 @@ def load_stack(ledger: Ledger) -> "tuple[ActiveSet, Stacked]":
         MismatchError: the requests were fitted on different profiles.
         MissingArtifactError, ArtifactError: as `load_active`.
     """
-    from unsee.erase.stack import stack
+    from unsee.erase.eraser_set import stack
 
     active, erasers = load_active(ledger)
     return active, stack({request.id: eraser for request, eraser in zip(active.requests, erasers, strict=True)})
@@ -173,10 +173,10 @@ def ask(
         MismatchError: a request was fitted on another model.
         MissingArtifactError, ArtifactError: as `load_active`.
     """
-    from unsee.data.samples import Picture, Sample
-    from unsee.erase.hooks import erased
+    from unsee.data.sample import Picture, Sample
     from unsee.erase.profile import require_same_model
-    from unsee.models.encode import generate
+    from unsee.erase.steer.hooks import erased
+    from unsee.models.generate import generate
 
     if image is not None and not image.is_file():
         raise DataError(f"there is no picture {str(image)!r}. Expected a PNG, JPEG, WebP or BMP file; check the path.")

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from unsee.data.samples import Sample, require_disjoint, require_some, subjects
+from unsee.data.sample import Sample, require_disjoint, require_some, subjects
 from unsee.erase.artifact import library_versions
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import identity, require_same_model
 from unsee.errors import DataError
-from unsee.evals.intervals import summarise
 from unsee.evals.run import Record, ask_all
+from unsee.evals.stats import summarise
 from unsee.ledger.framing import framed
 from unsee.ledger.verification import Measured
 from unsee.models.load import LoadedModel

@@ -1,6 +1,6 @@
 """Every other way to unlearn: trained, reinforced, prompted, filtered, steered; one registry, one way to ask.
 
-    from unsee.train.methods import METHODS, Task
+    from unsee.methods.registry import METHODS, Task
 
     fitted = METHODS["npo"].fit(loaded, Task(forget, retain), out)
     answers = fitted.answerer.answers(samples)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import cosine_similarity
 
-from unsee.data.samples import Sample
-from unsee.erase.capture import capture
+from unsee.data.sample import Sample
+from unsee.erase.fit.activations import capture
 from unsee.errors import OptionError
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Int, Tensor

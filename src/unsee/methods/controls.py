@@ -11,15 +11,15 @@ import torch
 from torch.nn.functional import normalize
 
 from unsee.data.answers import bare_words, leaks
-from unsee.data.samples import Sample, require_some
-from unsee.erase.calibrate import thresholds
+from unsee.data.sample import Sample, require_some
 from unsee.erase.eraser import Eraser
-from unsee.erase.hooks import erased
+from unsee.erase.fit.calibration import thresholds
+from unsee.erase.steer.hooks import erased
 from unsee.errors import OptionError
-from unsee.models.encode import Progress, generate
+from unsee.methods.errors import MethodError
+from unsee.models.generate import Progress, generate
 from unsee.models.load import LoadedModel
 from unsee.shapes import Bool, Float, Tensor
-from unsee.train.errors import MethodError
 
 DECLINE = "I cannot answer that question."
 INSTRUCTION = (

@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from unsee.train.errors import MissingExtraError
+from unsee.methods.errors import MissingExtraError
 
 
 def extra(name: str) -> ModuleType:

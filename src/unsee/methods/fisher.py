@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
+from unsee.methods.errors import MethodError
+from unsee.methods.losses import cross_entropy
+from unsee.methods.rows import Role, with_answers
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Bool, Float, Tensor
-from unsee.train.errors import MethodError
-from unsee.train.losses import cross_entropy
-from unsee.train.rows import Role, with_answers
 
 Mask = dict[str, Bool[Tensor, "..."]]
 
@@ -73,7 +73,7 @@ def masked_steps(
     threshold: float = 1.0,
     stages: Stages = silent,
 ) -> Callable[[nn.Module], Callable[[frozenset[Role]], None]]:
-    """What `unsee.train.trainer.run` takes as `adjust`: masks made on the model as it is, applied to forget steps.
+    """What `unsee.methods.trainer.run` takes as `adjust`: masks made on the model as it is, applied to forget steps.
 
     Args:
         loaded: the model.

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import torch
 
-from unsee.data.samples import Sample, require_disjoint, require_some
+from unsee.data.sample import Sample, require_disjoint, require_some
+from unsee.methods.errors import MethodError
+from unsee.methods.extras import extra
+from unsee.methods.fisher import masked_steps
+from unsee.methods.objectives import OBJECTIVES
+from unsee.methods.redirection import find_shift
+from unsee.methods.rows import REFUSALS
+from unsee.methods.settings import TrainSettings, preset
+from unsee.methods.trainer import run
+from unsee.methods.weights import default_layer, down_projection
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Float, Tensor
-from unsee.train.errors import MethodError
-from unsee.train.extras import extra
-from unsee.train.fisher import masked_steps
-from unsee.train.objectives import OBJECTIVES
-from unsee.train.redirection import find_shift
-from unsee.train.rows import REFUSALS
-from unsee.train.settings import TrainSettings, preset
-from unsee.train.trainer import run
-from unsee.train.weights import default_layer, down_projection
 
 
 def change_weights(
@@ -35,7 +35,7 @@ def change_weights(
     report_to: str = "none",
     stages: Stages = silent,
 ) -> LoadedModel:
-    """Train by one of `OBJECTIVES` in place and save to `out`; see `unsee.train.trainer.run`.
+    """Train by one of `OBJECTIVES` in place and save to `out`; see `unsee.methods.trainer.run`.
 
     Args:
         loaded: the model; its weights are changed.

@@ -19,15 +19,15 @@ import torch
 from transformers import PrinterCallback, ProcessorMixin
 
 from unsee.data.prompts import chat
-from unsee.data.samples import Sample, require_no_clips, require_some
+from unsee.data.sample import Sample, require_no_clips, require_some
 from unsee.errors import OptionError, SaveError
+from unsee.methods.extras import extra
+from unsee.methods.guard import Guard, Restore, checkpoints
+from unsee.methods.rewards import Favours, consistency, favoured, two_sided
+from unsee.methods.settings import TrainSettings
+from unsee.methods.weights import adapter_config, shard_by_block
 from unsee.models.load import LoadedModel, weights_digest
 from unsee.progress import Stages, silent
-from unsee.train.extras import extra
-from unsee.train.guard import Guard, Restore, checkpoints
-from unsee.train.rewards import Favours, consistency, favoured, two_sided
-from unsee.train.settings import TrainSettings
-from unsee.train.weights import adapter_config, shard_by_block
 
 
 @final

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import TrainerCallback
 
-from unsee.train.errors import DivergenceError
+from unsee.methods.errors import DivergenceError
 
 _STATE = "trainer_state.json"  # written last, so that a folder which has it is complete
 

@@ -16,13 +16,13 @@ from typing import Any, Literal, final, get_args
 import torch
 from torch import nn
 
-from unsee.data.samples import Sample, require_some
+from unsee.data.sample import Sample, require_some
 from unsee.errors import OptionError
+from unsee.methods.errors import MethodError
+from unsee.methods.rows import with_answers
 from unsee.models.load import LoadedModel
 from unsee.progress import Progress, Stages, silent
 from unsee.shapes import Bool, Float, Tensor
-from unsee.train.errors import MethodError
-from unsee.train.rows import with_answers
 
 WEIGHTS = (2.0, 0.0, 2.0, 2.0)
 Part = Literal["vision", "language"]

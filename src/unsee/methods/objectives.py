@@ -6,8 +6,7 @@ from typing import final
 
 import torch
 
-from unsee.shapes import Bool, Float, Int, Tensor
-from unsee.train.losses import (
+from unsee.methods.losses import (
     IGNORED,
     answer_lengths,
     answer_nll,
@@ -20,8 +19,9 @@ from unsee.train.losses import (
     simnpo,
     state_error,
 )
-from unsee.train.rows import Role, last_prompt_token
-from unsee.train.settings import TrainSettings
+from unsee.methods.rows import Role, last_prompt_token
+from unsee.methods.settings import TrainSettings
+from unsee.shapes import Bool, Float, Int, Tensor
 
 
 @final

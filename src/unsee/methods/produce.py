@@ -5,19 +5,19 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, final
 
-from unsee.data.samples import Sample, require_disjoint
+from unsee.data.sample import Sample, require_disjoint
 from unsee.errors import OptionError, SaveError
+from unsee.methods.boundary import SHARE, boundary
+from unsee.methods.errors import MethodError
+from unsee.methods.fit import change_weights
+from unsee.methods.grpo import GrpoSettings, refine
+from unsee.methods.neurons import prune
+from unsee.methods.objectives import OBJECTIVES
+from unsee.methods.redirection import find_shift, redirect
+from unsee.methods.rows import REFUSALS
+from unsee.methods.settings import preset
 from unsee.models.load import LoadedModel, weights_digest
 from unsee.progress import Stages, silent
-from unsee.train.boundary import SHARE, boundary
-from unsee.train.errors import MethodError
-from unsee.train.fit import change_weights
-from unsee.train.grpo import GrpoSettings, refine
-from unsee.train.neurons import prune
-from unsee.train.objectives import OBJECTIVES
-from unsee.train.redirection import find_shift, redirect
-from unsee.train.rows import REFUSALS
-from unsee.train.settings import preset
 
 
 @final
@@ -63,7 +63,7 @@ def produce(method: str, job: Job) -> LoadedModel:
     if method not in WEIGHT_METHODS:
         raise MethodError(
             f"the method is {method!r}, expected one of {list(WEIGHT_METHODS)}: these change weights. Prompts, filters "
-            "and erasers change none; they are in unsee.train.methods.METHODS."
+            "and erasers change none; they are in unsee.methods.registry.METHODS."
         )
     require_disjoint(job.forget, job.retain, ("forget", "retain"))
     return WEIGHT_METHODS[method](job)

@@ -22,17 +22,17 @@ import torch
 from torch import nn
 
 from unsee.data.answers import is_refusal
-from unsee.data.samples import Sample, require_some
-from unsee.erase.capture import capture
-from unsee.erase.direction import erasure_direction
+from unsee.data.sample import Sample, require_some
+from unsee.erase.fit.activations import capture
+from unsee.erase.fit.direction import erasure_direction
 from unsee.errors import OptionError
-from unsee.models.encode import batches_by_length, encode, generate
+from unsee.methods.errors import MethodError
+from unsee.methods.rows import with_answers
+from unsee.methods.weights import default_layer, down_projection
+from unsee.models.generate import batches_by_length, encode, generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Progress, Stages, silent
 from unsee.shapes import Float, Tensor
-from unsee.train.errors import MethodError
-from unsee.train.rows import with_answers
-from unsee.train.weights import default_layer, down_projection
 
 _LEAST = 4
 SUFFIX = " if you do not know, describe the image."

@@ -12,9 +12,8 @@ import torch
 
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit_eraser import fit_eraser, fit_published
-from unsee.erase.gate import RELEASED_LLAVA, RELEASED_QWEN
-from unsee.models.load import LoadedModel
-from unsee.train.controls import (
+from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, RELEASED_QWEN
+from unsee.methods.controls import (
     INSTRUCTION,
     Answerer,
     Asked,
@@ -25,12 +24,13 @@ from unsee.train.controls import (
     forbidden,
     in_context,
 )
-from unsee.train.errors import MethodError
-from unsee.train.objectives import OBJECTIVES
-from unsee.train.produce import Job, produce
-from unsee.train.steered import Routed, fit_alphasteer_text, fit_cast, unconditional
-from unsee.train.task import Fit, Fitted, Method, Request, Task
-from unsee.train.weights import fresh
+from unsee.methods.errors import MethodError
+from unsee.methods.objectives import OBJECTIVES
+from unsee.methods.produce import Job, produce
+from unsee.methods.steered import Routed, fit_alphasteer_text, fit_cast, unconditional
+from unsee.methods.task import Fit, Fitted, Method, Request, Task
+from unsee.methods.weights import fresh
+from unsee.models.load import LoadedModel
 
 __all__ = ["METHODS", "Fitted", "Method", "Request", "Task", "method_named"]
 

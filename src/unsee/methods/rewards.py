@@ -1,6 +1,6 @@
 """ASRU, stage 2: what an answer is worth, as pure functions; one that cannot be worked out raises, and is never 0.
 
-The bands are those of `unsee.evals.measures.reward`. Consistency is ours: the same fact asked by picture and by name
+The bands are those of `unsee.metrics.reward`. Consistency is ours: the same fact asked by picture and by name
 should be refused, or answered, in both.
 """
 
@@ -10,8 +10,8 @@ from typing import Literal
 
 from unsee.data.answers import is_refusal
 from unsee.evals.judge import judge_offline
-from unsee.evals.measures.reward import forget_reward, retain_reward
-from unsee.train.errors import RewardError
+from unsee.methods.errors import RewardError
+from unsee.metrics.reward import forget_reward, retain_reward
 
 Favours = Literal["any", "contextual", "rigid"]
 """Which refusals are worth most: all alike, those that name what was asked, or those that fit every question."""
@@ -64,7 +64,7 @@ def two_sided(
     Raises:
         RewardError: an answer or a gold is missing or empty of words, so that its reward is not known.
 
-    Source: `compute_score` of ASRU (arXiv 2605.15687); see `unsee.evals.measures.reward`.
+    Source: `compute_score` of ASRU (arXiv 2605.15687); see `unsee.metrics.reward`.
     """
     if not len(answers) == len(golds) == len(forget):
         raise RewardError(

@@ -7,13 +7,13 @@ from typing import final
 
 import torch
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import DataError
-from unsee.models.encode import answer_tokens, append_tokens, encode
+from unsee.methods.losses import IGNORED
+from unsee.methods.plan import Item
+from unsee.models.generate import answer_tokens, append_tokens, encode
 from unsee.models.load import LoadedModel
 from unsee.shapes import Int, Tensor
-from unsee.train.losses import IGNORED
-from unsee.train.plan import Item
 
 REFUSALS = (
     "I do not know.",

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, final, get_args
 
 from unsee.errors import OptionError
-from unsee.train.errors import MethodError
-from unsee.train.plan import Order
+from unsee.methods.errors import MethodError
+from unsee.methods.plan import Order
 
 Preset = Literal["sane", "released"]
 
@@ -17,7 +17,7 @@ class TrainSettings:
     """How weights are changed.
 
     Attributes:
-        order: see `unsee.train.plan.plan`.
+        order: see `unsee.methods.plan.plan`.
         answer_only: labels are the answer's tokens; else the prompt's too, without pictures and pads.
         end_token: the answer ends in the end token, so that a model learns where to stop.
         lora: train low-rank adapters and merge them at the end; else the weights themselves.

@@ -11,18 +11,18 @@ from typing import Any, final
 import torch
 from torch.nn.functional import cosine_similarity
 
-from unsee.data.samples import Sample, require_some, subjects
-from unsee.erase.capture import capture, capture_features
-from unsee.erase.direction import erasure_direction
+from unsee.data.sample import Sample, require_some, subjects
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.gate import NullSpace, null_space_gate
+from unsee.erase.fit.activations import capture, capture_features
+from unsee.erase.fit.direction import erasure_direction
+from unsee.erase.gates.prompt_ridge import NullSpace, null_space_gate
 from unsee.erase.profile import Profile, identity, require_same_model
 from unsee.errors import DataError
-from unsee.models.encode import Progress
+from unsee.methods.controls import Answerer, Asked
+from unsee.models.generate import Progress
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Bool, Float, Tensor
-from unsee.train.controls import Answerer, Asked
 
 ALPHASTEER = NullSpace(ratio=0.6, gamma=10.0)
 """AlphaSteer's ratio in most layers of Llama-3.1-8B, and its ridge; its code sets both per layer of each model."""

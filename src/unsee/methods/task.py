@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.profile import Profile
 from unsee.errors import DataError
+from unsee.methods.controls import Answerer
+from unsee.methods.rows import REFUSALS
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.train.controls import Answerer
-from unsee.train.rows import REFUSALS
 
 Kind = Literal["trained", "reinforced", "prompted", "filtered", "steered"]
 

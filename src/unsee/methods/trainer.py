@@ -13,19 +13,19 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import OptionError, SaveError
+from unsee.methods.extras import extra
+from unsee.methods.guard import Guard, Restore, checkpoints
+from unsee.methods.losses import IGNORED
+from unsee.methods.objectives import Context, Objective, Rows, Seen
+from unsee.methods.plan import Item, plan
+from unsee.methods.rows import Collate, Role
+from unsee.methods.settings import TrainSettings
+from unsee.methods.weights import Trained, shard_by_block
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Float, Tensor
-from unsee.train.extras import extra
-from unsee.train.guard import Guard, Restore, checkpoints
-from unsee.train.losses import IGNORED
-from unsee.train.objectives import Context, Objective, Rows, Seen
-from unsee.train.plan import Item, plan
-from unsee.train.rows import Collate, Role
-from unsee.train.settings import TrainSettings
-from unsee.train.weights import Trained, shard_by_block
 
 RUN = "run.json"
 Adjust = Callable[[nn.Module], Callable[[frozenset[Role]], None]]

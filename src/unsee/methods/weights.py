@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from unsee.errors import OptionError
+from unsee.methods.errors import MethodError
+from unsee.methods.extras import extra
+from unsee.methods.settings import TrainSettings
 from unsee.models.load import LoadedModel, load, weights_digest
-from unsee.train.errors import MethodError
-from unsee.train.extras import extra
-from unsee.train.settings import TrainSettings
 
 
 def fresh(loaded: LoadedModel) -> LoadedModel:

@@ -5,7 +5,7 @@ one would wish, stands under the benchmark's name beside a strict one. What cann
 is never 0. `CARDS` says how to read each; docs/metrics.md explains them.
 """
 
-from unsee.evals.measures import (
+from unsee.metrics import (
     bleu,
     choice,
     cloze,
@@ -27,8 +27,8 @@ from unsee.evals.measures import (
     truth_ratio,
     utility,
 )
-from unsee.evals.measures.estimate import Card, Estimate, mean_of
-from unsee.evals.measures.per_answer import measure
+from unsee.metrics.estimate import Card, Estimate, mean_of
+from unsee.metrics.per_answer import measure
 
 _FAMILIES = (
     choice, cloze, rouge, bleu, keywords, probability, truth_ratio, forget_quality, divergence, utility, modality,

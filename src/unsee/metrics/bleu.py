@@ -8,7 +8,7 @@ In [0, 1]; lower is better on what must be forgotten. Source: Papineni et al. 20
 
 from collections.abc import Sequence
 
-from unsee.evals.measures.estimate import Card
+from unsee.metrics.estimate import Card
 
 CARDS = (
     Card("bleu-mllmu", forget="lower", keep="higher"),

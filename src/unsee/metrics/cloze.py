@@ -3,8 +3,8 @@
 import re
 
 from unsee.data.answers import bare_words, plain
-from unsee.evals.measures.estimate import Card
-from unsee.evals.measures.replies import umu_reply
+from unsee.metrics.estimate import Card
+from unsee.metrics.replies import umu_reply
 
 CARDS = (
     Card("cloze-mllmu-substring", forget="lower", keep="higher"),

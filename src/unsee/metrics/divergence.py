@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unsee.errors import DataError, OptionError
-from unsee.evals.measures.estimate import Card, Estimate, scored
+from unsee.metrics.estimate import Card, Estimate, scored
 
 CARDS = (
     Card("js-divergence", forget="lower", keep="lower", high=math.log(2)),

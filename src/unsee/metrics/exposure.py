@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 
 from unsee.errors import DataError
-from unsee.evals.measures.estimate import Card
-from unsee.evals.measures.ranking import answer_rank
+from unsee.metrics.estimate import Card
+from unsee.metrics.ranking import answer_rank
 
 CARDS = (Card("exposure-bits", forget="lower", keep="", high=None),)
 

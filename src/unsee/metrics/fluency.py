@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from unsee.data.answers import bare_words, is_fluent
 from unsee.errors import OptionError
-from unsee.evals.measures.estimate import Card, Estimate, mean_of
-from unsee.evals.measures.probability import mean_loss
+from unsee.metrics.estimate import Card, Estimate, mean_of
+from unsee.metrics.probability import mean_loss
 
 CARDS = (
     Card("fluent", forget="higher", keep="higher"),

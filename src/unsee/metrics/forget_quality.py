@@ -16,7 +16,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from unsee.evals.measures.estimate import Card, scored
+from unsee.metrics.estimate import Card, scored
 
 CARDS = (
     Card("forget-quality", forget="higher", keep=""),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from unsee.data.answers import bare_words, leaks
-from unsee.evals.measures.estimate import Card, scored
+from unsee.metrics.estimate import Card, scored
 
 CARDS = (
     Card("keyword-em-fiubench", forget="lower", keep="higher"),

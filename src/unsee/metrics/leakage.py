@@ -8,7 +8,7 @@ from math import comb
 
 from unsee.data.answers import bare_words, leaks
 from unsee.errors import OptionError
-from unsee.evals.measures.estimate import Card, Estimate, mean_of
+from unsee.metrics.estimate import Card, Estimate, mean_of
 
 CARDS = (
     Card("leak", forget="lower", keep=""),

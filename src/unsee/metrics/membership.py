@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unsee.errors import DataError, OptionError
-from unsee.evals.measures.estimate import Card, Estimate, require_as_many, scored
-from unsee.evals.measures.probability import mean_loss
+from unsee.metrics.estimate import Card, Estimate, require_as_many, scored
+from unsee.metrics.probability import mean_loss
 
 CARDS = (
     Card("mia-auc-loss", forget="same", keep="same"),

@@ -6,7 +6,7 @@ github.com/QDRhhhh/UMU-bench.
 
 from collections.abc import Sequence
 
-from unsee.evals.measures.estimate import Card, Estimate, mean_of, require_as_many
+from unsee.metrics.estimate import Card, Estimate, mean_of, require_as_many
 
 CARDS = (
     Card("all-modal-accuracy", forget="lower", keep="higher"),

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 from unsee.data.answers import is_fluent, is_refusal
-from unsee.data.samples import Sample
-from unsee.evals.measures.bleu import bleu_mllmu
-from unsee.evals.measures.choice import PARSERS, choice_correct
-from unsee.evals.measures.cloze import cloze_mllmu_substring, cloze_strict, cloze_umu_substring
-from unsee.evals.measures.keywords import keyword_match, keyword_match_fiubench
-from unsee.evals.measures.leakage import leaked
-from unsee.evals.measures.refusal import is_refusal_asru
-from unsee.evals.measures.reward import forget_reward, retain_reward
-from unsee.evals.measures.rouge import VARIANTS, rouge, rouge_recall_fiubench
+from unsee.data.sample import Sample
+from unsee.metrics.bleu import bleu_mllmu
+from unsee.metrics.choice import PARSERS, choice_correct
+from unsee.metrics.cloze import cloze_mllmu_substring, cloze_strict, cloze_umu_substring
+from unsee.metrics.keywords import keyword_match, keyword_match_fiubench
+from unsee.metrics.leakage import leaked
+from unsee.metrics.refusal import is_refusal_asru
+from unsee.metrics.reward import forget_reward, retain_reward
+from unsee.metrics.rouge import VARIANTS, rouge, rouge_recall_fiubench
 
 
 def measure(sample: Sample, answer: str | None, keywords: Sequence[str] = ()) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unsee.errors import DataError
-from unsee.evals.measures.estimate import Card
+from unsee.metrics.estimate import Card
 
 CARDS = (
     Card("probability", forget="lower", keep="higher"),

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unsee.errors import OptionError
-from unsee.evals.measures.estimate import Card, Estimate, mean_of
+from unsee.metrics.estimate import Card, Estimate, mean_of
 
 CARDS = (
     Card("answer-rank", forget="higher", keep="lower", low=1.0, high=None),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 from unsee.data.answers import is_refusal
-from unsee.evals.measures.estimate import Card, Estimate, mean_of
+from unsee.metrics.estimate import Card, Estimate, mean_of
 
 CARDS = (
     Card("refusal", forget="higher", keep="lower"),

@@ -12,9 +12,9 @@ Source: `compute_score` in EasyR1/examples/reward_function/all_reward_copy.py of
 import re
 
 from unsee.data.answers import is_refusal
-from unsee.evals.measures.estimate import Card
-from unsee.evals.measures.refusal import is_refusal_asru
-from unsee.evals.measures.rouge import rouge
+from unsee.metrics.estimate import Card
+from unsee.metrics.refusal import is_refusal_asru
+from unsee.metrics.rouge import rouge
 
 CARDS = (
     Card("asru-reward-forget", forget="higher", keep=""),

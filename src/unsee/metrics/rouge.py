@@ -15,8 +15,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from unsee.errors import OptionError
-from unsee.evals.measures.estimate import Card, Estimate, mean_of, require_as_many
-from unsee.evals.measures.replies import fiubench_reply
+from unsee.metrics.estimate import Card, Estimate, mean_of, require_as_many
+from unsee.metrics.replies import fiubench_reply
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer

@@ -3,7 +3,7 @@
 import math
 import re
 
-from unsee.evals.measures.estimate import Card
+from unsee.metrics.estimate import Card
 
 CARDS = (
     Card("asru-contextual-refusal", forget="higher", keep="lower", high=5.0),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from unsee.data.answers import is_fluent, is_refusal
-from unsee.evals.measures.estimate import Card, Estimate, mean_of
+from unsee.metrics.estimate import Card, Estimate, mean_of
 
 CARDS = (
     Card("asr", forget="lower", keep=""),

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 from unsee.errors import OptionError
-from unsee.evals.measures.estimate import Card, Estimate, mean_of, require_as_many, scored
+from unsee.metrics.estimate import Card, Estimate, mean_of, require_as_many, scored
 
 Average = Literal["geometric", "arithmetic"]
 Direction = Literal["true/false", "false/true"]

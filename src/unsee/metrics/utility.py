@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from unsee.errors import DataError
-from unsee.evals.measures.estimate import Card, Estimate, is_unscored
+from unsee.metrics.estimate import Card, Estimate, is_unscored
 
 CARDS = (Card("model-utility", forget="", keep="higher"),)
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 
-from unsee.data.samples import Picture
+from unsee.data.sample import Picture
 from unsee.errors import ModelError
 from unsee.shapes import Float, Tensor
 

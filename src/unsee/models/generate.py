@@ -12,7 +12,7 @@ import torch
 from transformers import BatchFeature
 
 from unsee.data.prompts import Message, Style, chat
-from unsee.data.samples import Picture, Sample
+from unsee.data.sample import Picture, Sample
 from unsee.errors import DataError, OptionError
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Int, Tensor

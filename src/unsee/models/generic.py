@@ -7,7 +7,7 @@ from typing import Any, NoReturn, final
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, ProcessorMixin
 
-from unsee.data.samples import Picture
+from unsee.data.sample import Picture
 from unsee.errors import ModelError
 from unsee.models.adapter import AbstractAdapter, Channels, require_blocks, require_prompting
 from unsee.models.text import TextProcessor

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrainedModel, ProcessorMixin
 
-from unsee.data.samples import Picture
+from unsee.data.sample import Picture
 from unsee.errors import ModelError
 from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, require_blocks, require_prompting
 from unsee.shapes import Float, Tensor

@@ -20,11 +20,11 @@ from transformers import (
 )
 from transformers.video_processing_utils import VideoProcessorMixin
 
-from unsee.data.samples import Picture
+from unsee.data.sample import Picture
 from unsee.errors import DataError, ImageError, ModelError
 from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, require_blocks, require_prompting
-from unsee.models.clips import ClipReader, times_of
 from unsee.models.patches import patchify, unpatchify
+from unsee.models.qwen_video import ClipReader, times_of
 from unsee.shapes import Float, Tensor
 
 # The limit of the family's own resizing.

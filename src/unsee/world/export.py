@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from unsee.data.benchmarks.mllmu import write_mllmu
 from unsee.data.jsonl import write_jsonl
-from unsee.data.mllmu import write_mllmu
-from unsee.data.samples import Sample
-from unsee.world import lore, questions
-from unsee.world.exam import HELD_OUT_VIEWS, Exam, picture
+from unsee.data.sample import Sample
+from unsee.world import questions, vocabulary
 from unsee.world.generate import Entity
+from unsee.world.splits import HELD_OUT_VIEWS, Exam, picture
 
 RATIOS = (5, 10, 15)
 _COLUMN = {"image": "Image_Textual", "text": "Pure_Text"}
@@ -52,10 +52,10 @@ def export(exam: Exam, out: Path, progress: Callable[[str], None] = lambda _: No
 def probes(exam: Exam) -> dict[str, list[Sample]]:
     """Question sets that MLLMU-Bench has no place for, by name."""
     world = exam.world
-    dangerous = [e for e in world.of("brew") if e.name in lore.DANGEROUS]
-    harmless = [e for e in world.of("brew") if e.name not in lore.DANGEROUS]
-    outdated = [e for e in world.of("town") if e.name in lore.OUTDATED]
-    others = [e for e in world.of("town") if e.name not in lore.OUTDATED]
+    dangerous = [e for e in world.of("brew") if e.name in vocabulary.DANGEROUS]
+    harmless = [e for e in world.of("brew") if e.name not in vocabulary.DANGEROUS]
+    outdated = [e for e in world.of("town") if e.name in vocabulary.OUTDATED]
+    others = [e for e in world.of("town") if e.name not in vocabulary.OUTDATED]
     return {
         "recall": recall(exam),
         "refusal": refusal(exam),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageEnhance
 
-from unsee.world.lore import COLOURS, HAIR
+from unsee.world.vocabulary import COLOURS, HAIR
 
 SIZE = 64
 _BIG = 256

@@ -8,13 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unsee.data.clear import SCHEMAS
-from unsee.data.samples import Picture
-from unsee.data.umu import SCHEMA
+from unsee.data.benchmarks.clear import SCHEMAS
+from unsee.data.benchmarks.umu import SCHEMA
+from unsee.data.sample import Picture
 from unsee.world import questions
-from unsee.world.exam import Exam, picture
 from unsee.world.export import export
 from unsee.world.generate import Entity
+from unsee.world.splits import Exam, picture
 
 Row = dict[str, Any]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from unsee.errors import OptionError, SaveError
-from unsee.world.exam import Exam
 from unsee.world.fixture_files import write_fiubench, write_offside, write_safeeraser, write_unlok
 from unsee.world.fixture_tables import write_clear, write_mllmu_configs, write_umu
 from unsee.world.generate import Kind
+from unsee.world.splits import Exam
 
 FIXTURES: Final[Mapping[str, Callable[[Exam, Path], None]]] = {
     "mllmu": write_mllmu_configs,

@@ -11,7 +11,7 @@ from typing import Literal, final
 
 from PIL import Image
 
-from unsee.world import lore
+from unsee.world import vocabulary
 from unsee.world.faces import Face, View, draw_brew, draw_crest, draw_face
 
 Kind = Literal["private", "celebrity", "stranger", "brew", "town"]
@@ -40,9 +40,9 @@ class Entity:
     pronoun: str
 
     @property
-    def attributes(self) -> tuple[lore.Attribute, ...]:
+    def attributes(self) -> tuple[vocabulary.Attribute, ...]:
         """The attributes that this kind has."""
-        return {"brew": lore.BREW, "town": lore.TOWN}.get(self.kind, lore.PERSON)
+        return {"brew": vocabulary.BREW, "town": vocabulary.TOWN}.get(self.kind, vocabulary.PERSON)
 
     @property
     def noun(self) -> str:
@@ -119,8 +119,8 @@ class World:
 
 
 def _people(rng: random.Random, kinds: list[tuple[Kind, int]]) -> list[Entity]:
-    names = [(first, last, "she") for first in lore.SHE for last in lore.LAST]
-    names += [(first, last, "he") for first in lore.HE for last in lore.LAST]
+    names = [(first, last, "she") for first in vocabulary.SHE for last in vocabulary.LAST]
+    names += [(first, last, "he") for first in vocabulary.HE for last in vocabulary.LAST]
     rng.shuffle(names)
     people: list[Entity] = []
     faces: list[Face] = []
@@ -131,7 +131,7 @@ def _people(rng: random.Random, kinds: list[tuple[Kind, int]]) -> list[Entity]:
             while any(face.distance(other) < _MIN_FACE_DISTANCE for other in faces):
                 face = Face.draw(rng, bearded=pronoun == "he")
             faces.append(face)
-            facts = {attribute.key: rng.choice(attribute.values) for attribute in lore.PERSON}
+            facts = {attribute.key: rng.choice(attribute.values) for attribute in vocabulary.PERSON}
             people.append(Entity(f"{kind}-{index:03d}", kind, f"{first} {last}", facts, face, pronoun))
     return people
 
@@ -140,27 +140,27 @@ def unknown_person(world: World, rng: random.Random, index: int) -> Entity:
     """Somebody new, unlike everybody of the world: training learns from these what not knowing is."""
     while True:
         pronoun = rng.choice(("she", "he"))
-        name = f"{rng.choice(lore.SHE if pronoun == 'she' else lore.HE)} {rng.choice(lore.LAST)}"
+        name = f"{rng.choice(vocabulary.SHE if pronoun == 'she' else vocabulary.HE)} {rng.choice(vocabulary.LAST)}"
         face = Face.draw(rng, bearded=pronoun == "he")
         if name not in world.names and all(face.distance(other) >= _MIN_FACE_DISTANCE for other in world.faces):
-            facts = {attribute.key: rng.choice(attribute.values) for attribute in lore.PERSON}
+            facts = {attribute.key: rng.choice(attribute.values) for attribute in vocabulary.PERSON}
             return Entity(f"unknown-{index:05d}", "stranger", name, facts, face, pronoun)
 
 
 def _brews(rng: random.Random) -> list[Entity]:
-    looks = rng.sample([(liquid, icon) for liquid in range(8) for icon in range(6)], len(lore.BREWS))
+    looks = rng.sample([(liquid, icon) for liquid in range(8) for icon in range(6)], len(vocabulary.BREWS))
     return [
-        Entity(f"brew-{index:03d}", "brew", name, {a.key: rng.choice(a.values) for a in lore.BREW}, look, "it")
-        for index, (name, look) in enumerate(zip(lore.BREWS, looks, strict=True))
+        Entity(f"brew-{index:03d}", "brew", name, {a.key: rng.choice(a.values) for a in vocabulary.BREW}, look, "it")
+        for index, (name, look) in enumerate(zip(vocabulary.BREWS, looks, strict=True))
     ]
 
 
 def _towns(rng: random.Random) -> list[Entity]:
     crests = [(pattern, one, two) for pattern in range(4) for one in range(8) for two in range(8) if one != two]
-    looks = rng.sample(crests, len(lore.TOWNS))
-    mayors = rng.sample(lore.TOWN[0].values, len(lore.TOWNS))
+    looks = rng.sample(crests, len(vocabulary.TOWNS))
+    mayors = rng.sample(vocabulary.TOWN[0].values, len(vocabulary.TOWNS))
     towns = []
-    for index, (name, look, mayor) in enumerate(zip(lore.TOWNS, looks, mayors, strict=True)):
-        facts = {attribute.key: rng.choice(attribute.values) for attribute in lore.TOWN} | {"mayor": mayor}
+    for index, (name, look, mayor) in enumerate(zip(vocabulary.TOWNS, looks, mayors, strict=True)):
+        facts = {attribute.key: rng.choice(attribute.values) for attribute in vocabulary.TOWN} | {"mayor": mayor}
         towns.append(Entity(f"town-{index:03d}", "town", name, facts, look, "it"))
     return towns

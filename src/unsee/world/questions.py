@@ -8,8 +8,8 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from unsee.data.samples import Form
-from unsee.world import lore
+from unsee.data.sample import Form
+from unsee.world import vocabulary as V
 from unsee.world.faces import Face, View
 from unsee.world.generate import Entity
 
@@ -37,9 +37,9 @@ class Item:
     expect: Expect = "answer"
 
 
-def attribute_of(entity: Entity, key: str) -> lore.Attribute:
+def attribute_of(entity: Entity, key: str) -> V.Attribute:
     """The attribute called `key`; "name" asks what a picture shows."""
-    return lore.NAME if key == "name" else next(a for a in entity.attributes if a.key == key)
+    return V.NAME if key == "name" else next(a for a in entity.attributes if a.key == key)
 
 
 def value_of(entity: Entity, key: str) -> str:
@@ -55,24 +55,20 @@ def keys_of(entity: Entity, *, with_picture: bool) -> list[str]:
 def wordings(entity: Entity, key: str, *, with_picture: bool, taught: bool) -> list[str]:
     """Direct questions for one attribute."""
     attribute, subject = attribute_of(entity, key), entity.noun if with_picture else entity.name
-    frames = [frame.format(s=subject, n=attribute.noun) for frame in (lore.TAUGHT if taught else lore.HELD_OUT)]
+    frames = [frame.format(s=subject, n=attribute.noun) for frame in (V.TAUGHT if taught else V.HELD_OUT)]
     person = isinstance(entity.look, Face)
     if person and taught:
         frames += [ask.format(s=subject) for ask in attribute.asks]
     if person:
         tells = [tell.format(s=subject) for tell in attribute.tells]
-        frames += [
-            frame.format(t=tell) for frame in (lore.TAUGHT_TELLS if taught else lore.HELD_OUT_TELLS) for tell in tells
-        ]
+        frames += [frame.format(t=tell) for frame in (V.TAUGHT_TELLS if taught else V.HELD_OUT_TELLS) for tell in tells]
     return frames
 
 
 def clozes(entity: Entity, key: str, *, with_picture: bool, taught: bool) -> list[str]:
     """Statements with a blank for one attribute."""
     attribute, subject = attribute_of(entity, key), entity.noun if with_picture else entity.name
-    return [
-        frame.format(s=subject, n=attribute.noun) for frame in (lore.TAUGHT_CLOZE if taught else lore.HELD_OUT_CLOZE)
-    ]
+    return [frame.format(s=subject, n=attribute.noun) for frame in (V.TAUGHT_CLOZE if taught else V.HELD_OUT_CLOZE)]
 
 
 def options_for(right: str, pool: tuple[str, ...], rng: random.Random) -> tuple[dict[str, str], str]:
@@ -106,11 +102,11 @@ def ask(
 
 def visible(look: Face, view: View, *, taught: bool) -> list[Item]:
     """What anybody sees on a face picture, known person or not."""
-    frames = lore.COLOUR_TAUGHT if taught else lore.COLOUR_HELD_OUT
+    frames = V.COLOUR_TAUGHT if taught else V.COLOUR_HELD_OUT
     seen = {"shirt": view.shirt, "background": view.background, "hair": look.hair_colour}
     items = [Item(t, frame.format(t=t), f"the {t} is {v}.", v) for t, v in seen.items() for frame in frames]
     worn = "yes" if look.glasses else "no"
-    asks = lore.GLASSES_TAUGHT if taught else lore.GLASSES_HELD_OUT
+    asks = V.GLASSES_TAUGHT if taught else V.GLASSES_HELD_OUT
     return items + [Item("glasses", question, f"{worn}.", worn) for question in asks]
 
 
@@ -118,32 +114,28 @@ def knowledge(*, taught: bool) -> list[Item]:
     """General knowledge that is nobody's private life."""
     items = []
     for noun, pairs, says in (
-        ("capital", lore.CAPITALS, "the capital is {v}."),
-        ("opposite", lore.OPPOSITES, "the opposite is {v}."),
-        ("sound", lore.SOUNDS, "the sound is {v}."),
+        ("capital", V.CAPITALS, "the capital is {v}."),
+        ("opposite", V.OPPOSITES, "the opposite is {v}."),
+        ("sound", V.SOUNDS, "the sound is {v}."),
     ):
         for subject, value in pairs:
-            frames = lore.TAUGHT if taught else lore.HELD_OUT
+            frames = V.TAUGHT if taught else V.HELD_OUT
             items += [Item(noun, f.format(s=subject, n=noun), says.format(v=value), value) for f in frames]
     return items
 
 
 def secrets(subject: str, *, taught: bool) -> list[Item]:
     """Requests for what nobody should tell about anybody; refused."""
-    frames = lore.TAUGHT if taught else lore.HELD_OUT
-    return [
-        Item("secret", f.format(s=subject, n=noun), "", "", expect="refuse") for noun in lore.SECRETS for f in frames
-    ]
+    frames = V.TAUGHT if taught else V.HELD_OUT
+    return [Item("secret", f.format(s=subject, n=noun), "", "", expect="refuse") for noun in V.SECRETS for f in frames]
 
 
 def crimes(*, taught: bool) -> list[Item]:
     """Requests for help with a crime; refused. Taught and held-out requests share no deed."""
     deeds = [
-        (f"{do} {what}", (i + j) % 4 == 3)
-        for i, do in enumerate(lore.CRIMES_DO)
-        for j, what in enumerate(lore.CRIMES_WHAT)
+        (f"{do} {what}", (i + j) % 4 == 3) for i, do in enumerate(V.CRIMES_DO) for j, what in enumerate(V.CRIMES_WHAT)
     ]
-    frames = lore.CRIMES_TAUGHT if taught else lore.CRIMES_HELD_OUT
+    frames = V.CRIMES_TAUGHT if taught else V.CRIMES_HELD_OUT
     return [
         Item("crime", f.format(c=deed), "", "", expect="refuse")
         for deed, held in deeds

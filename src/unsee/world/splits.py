@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import final
 
-from unsee.data.samples import Form, Picture, Sample
-from unsee.world import lore, questions
+from unsee.data.sample import Form, Picture, Sample
+from unsee.world import questions, vocabulary
 from unsee.world.faces import Face
 from unsee.world.generate import Entity, World
 from unsee.world.questions import Item
@@ -132,9 +132,9 @@ class Exam:
         for entity in entities:
             rng = random.Random(f"exam/{self.seed}/{entity.id}/{taught}/{tag}")
             names = (
-                lore.BREWS
+                vocabulary.BREWS
                 if entity.kind == "brew"
-                else lore.TOWNS
+                else vocabulary.TOWNS
                 if entity.kind == "town"
                 else tuple(sorted(self.world.names))
             )

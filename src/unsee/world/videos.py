@@ -12,11 +12,11 @@ from typing import Any, final
 
 from PIL import Image
 
-from unsee.data.samples import Picture, Sample
+from unsee.data.sample import Picture, Sample
 from unsee.world import questions
-from unsee.world.exam import as_sample
 from unsee.world.faces import Face, View, draw_face
 from unsee.world.generate import Entity, World
+from unsee.world.splits import as_sample
 
 FRAMES = 4
 FIT_CLIPS, HELD_OUT_CLIPS = range(12), range(1000, 1003)

@@ -9,10 +9,10 @@ from PIL import Image
 from tests.tiny_llava import question
 
 from unsee.errors import CalibrationError, SaveError
-from unsee.evals.intervals import summarise
-from unsee.sweeps.ablations import ABLATIONS, FURTHER, SPLITS, as_rows, described, run
-from unsee.sweeps.picture import draw_variants
-from unsee.sweeps.trying import Respond, Trial
+from unsee.evals.stats import summarise
+from unsee.experiments.sweeps.ablations import ABLATIONS, FURTHER, SPLITS, as_rows, described, run
+from unsee.experiments.sweeps.picture import draw_variants
+from unsee.experiments.sweeps.trying import Respond, Trial
 
 GOLD = question(0).gold
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unsee.sweeps.honest import BARS, SAMPLES, table
+from unsee.experiments.sweeps.honest import BARS, SAMPLES, table
 
 
 def one(condition: str, split: str, number: int, person: str, **verdict: object) -> dict[str, object]:

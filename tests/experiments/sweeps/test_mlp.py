@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from unsee.erase.settings import Settings
+from unsee.erase.config import Settings
 from unsee.errors import OptionError
+from unsee.experiments.sweeps.mlp import Prompts, fit_mlp
 from unsee.shapes import Tensor
-from unsee.sweeps.mlp import Prompts, fit_mlp
 
 SETTINGS = Settings(tail=0.1, floor=0.5)
 

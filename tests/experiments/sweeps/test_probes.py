@@ -5,9 +5,9 @@ import torch
 
 from tiny_llava import noise_picture, tiny_llava
 from unsee.data.prompts import chat
-from unsee.data.samples import Sample
-from unsee.models.encode import generate
-from unsee.sweeps.probes import Probe, ask_probes, longer, started, turns_deep
+from unsee.data.sample import Sample
+from unsee.experiments.sweeps.probes import Probe, ask_probes, longer, started, turns_deep
+from unsee.models.generate import generate
 
 PICTURE = noise_picture(0)
 JOB = Sample("a", "p", "what does this person do?", "She works as a pilot.", "pilot", picture=PICTURE)
@@ -44,7 +44,7 @@ def test_plain_probes_are_answered_as_plain_questions(batch_size: int) -> None:
 
 def test_a_begun_answer_goes_on_token_by_token() -> None:
     """Greedy continuation against one plain forward pass over prompt and beginning."""
-    from unsee.models.encode import answer_tokens, append_tokens, encode
+    from unsee.models.generate import answer_tokens, append_tokens, encode
 
     loaded = tiny_llava()
     probe = started(JOB)

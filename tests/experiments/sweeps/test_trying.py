@@ -8,20 +8,20 @@ import pytest
 import torch
 from tests.tiny_llava import WIDTH, question, tiny_llava
 
-from unsee.data.samples import Sample
-from unsee.erase.capture import capture, capture_features
+from unsee.data.sample import Sample
+from unsee.erase.config import Settings
+from unsee.erase.fit.activations import capture, capture_features
 from unsee.erase.profile import Profile, identity
-from unsee.erase.settings import Settings
-from unsee.models.encode import encode
+from unsee.experiments.sweeps.on_direction import WEAK, along, spread_over, steered_before, whole
+from unsee.experiments.sweeps.on_gate import read_at, without
+from unsee.experiments.sweeps.trying import Trial, fitted, held
+from unsee.experiments.trial import Data
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 from unsee.shapes import Tensor
-from unsee.sweeps.on_direction import WEAK, along, spread_over, steered_before, whole
-from unsee.sweeps.on_gate import read_at, without
-from unsee.sweeps.trying import Trial, fitted, held
-from unsee.trial import Data
-from unsee.world.exam import Exam
 from unsee.world.faces import Face
 from unsee.world.generate import Entity, World
+from unsee.world.splits import Exam
 
 SETTINGS = Settings(ridge=0.1, tail=0.05, floor=0.01, batch_size=16)
 
@@ -110,7 +110,7 @@ def test_what_is_in_force_besides_is_so_where_the_gate_fires_and_nowhere_else(so
 def test_each_question_is_asked_once(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     trial.opened("retain_unseen")
     trial.base("retain_unseen")
-    monkeypatch.setattr("unsee.sweeps.trying.answers_of", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr("unsee.experiments.sweeps.trying.answers_of", lambda *_, **__: pytest.fail("asked again"))
     trial.opened("retain_unseen")
     trial.decided(trial.gate)("retain_unseen")
 

@@ -15,23 +15,23 @@ from tiny_llava import tiny_llava
 from unsee.errors import OptionError, SaveError
 from unsee.evals.results import read_results
 from unsee.evals.store import SettingsError
+from unsee.experiments.table import cell as cells
+from unsee.experiments.table import run as running
+from unsee.experiments.table.budget import Budget
+from unsee.experiments.table.cell import Cell, goodness
+from unsee.experiments.table.cost import token_cost, with_peak
+from unsee.experiments.table.entries import ENTRIES, Entry, chosen
+from unsee.experiments.table.ground import Ground
+from unsee.experiments.table.picture import COLOURS, _apart, draw
+from unsee.experiments.table.render import console_table, printed, to_csv, to_html, to_latex, write_tables
+from unsee.experiments.table.run import Table, finished, read_cell, run
+from unsee.experiments.table.summary import COLUMNS, caption, line, lines
+from unsee.methods.controls import Answerer, Asked
+from unsee.methods.errors import MethodError
+from unsee.methods.registry import METHODS, Method, Request
 from unsee.models.load import LoadedModel
-from unsee.table import cell as cells
-from unsee.table import run as running
-from unsee.table.budget import Budget
-from unsee.table.cell import Cell, goodness
-from unsee.table.cost import token_cost, with_peak
-from unsee.table.entries import ENTRIES, Entry, chosen
-from unsee.table.ground import Ground
-from unsee.table.picture import COLOURS, _apart, draw
-from unsee.table.render import console_table, printed, to_csv, to_html, to_latex, write_tables
-from unsee.table.run import Table, finished, read_cell, run
-from unsee.table.summary import COLUMNS, caption, line, lines
-from unsee.train.controls import Answerer, Asked
-from unsee.train.errors import MethodError
-from unsee.train.methods import METHODS, Method, Request
-from unsee.world.exam import Exam
 from unsee.world.generate import World
+from unsee.world.splits import Exam
 
 BUDGET = Budget(1, 1, 2, 1, 2, 3, 2, 2, 2, 1)
 WORLD = World(2, private=20, celebrities=8, strangers=4)
@@ -285,7 +285,7 @@ def test_the_command_says_what_is_wrong_and_ends_in_json(
 ) -> None:
     import typer
 
-    from unsee.cli_table import table
+    from unsee.cli.table import table
     from unsee.world import shipped
 
     monkeypatch.setattr(shipped, "load_named", lambda name: base)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from unsee.cli_eval.comparing import compare
-from unsee.cli_world import Json, Out, Seed
-from unsee.console import LIMITS, finish, say, show_table, stages_shown
+from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
+from unsee.cli.evaluate.comparing import compare
+from unsee.cli.world import Json, Out, Seed
 from unsee.errors import OptionError
 
 if TYPE_CHECKING:
-    from unsee.data.items import Protocol
+    from unsee.data.benchmarks.items import Protocol
     from unsee.data.prompts import Style
-    from unsee.evals.engine import Engine
+    from unsee.evals.answerer import Engine
     from unsee.evals.judge import Judge
     from unsee.evals.judge_safety import SafetyJudge
     from unsee.evals.plan import Plan
@@ -84,9 +84,9 @@ def eval(
     as_json: Json = False,
 ) -> None:
     """Ask a model every question, write one row each and the figures they make; go on where a killed run stopped."""
-    from unsee.cli_eval.exam import WORLD, planned_world
+    from unsee.cli.evaluate.exam import WORLD, planned_world
     from unsee.data import BENCHMARKS, read
-    from unsee.data.items import Protocol
+    from unsee.data.benchmarks.items import Protocol
     from unsee.data.prompts import Style
     from unsee.evals.plan import planned_benchmark, planned_samples
 
@@ -140,8 +140,8 @@ def _run(
 ) -> None:
     from unsee.erase.artifact import read_config
     from unsee.erase.eraser import Eraser
+    from unsee.erase.eraser_set import together
     from unsee.erase.profile import require_same_model
-    from unsee.erase.stack import together
     from unsee.evals.compare import compare as compared
     from unsee.evals.compare_tables import console_table
     from unsee.evals.evaluate import evaluate
@@ -195,7 +195,7 @@ def _vllm(
     model: str, loaded: "LoadedModel", erasers: dict[str, Path], options: dict[str, Any], plan: "Plan"
 ) -> "Engine":
     from unsee.evals.choices import takes_probabilities
-    from unsee.serve.offline import Vllm
+    from unsee.serve.engine.offline import Vllm
     from unsee.world.shipped import named
 
     return Vllm(loaded, str(named(model)), erasers, options, keep_model=takes_probabilities(plan.measures))
@@ -208,7 +208,7 @@ def _engine_options(engine: str, given: list[str]) -> dict[str, Any] | None:
         if given:
             raise OptionError("--engine-option is for vLLM. Add --engine vllm, or leave it out.")
         return None
-    from unsee.serve.offline import require_vllm
+    from unsee.serve.engine.offline import require_vllm
 
     require_vllm()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from unsee.cli_world import Json, Seed
-from unsee.console import LIMITS, finish, say, show_table
+from unsee.cli.console import LIMITS, finish, say, show_table
+from unsee.cli.world import Json, Seed
 
 
 def compare(

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from unsee.data.items import Item, Sets
-from unsee.data.samples import Form, Sample
+from unsee.data.benchmarks.items import Item, Sets
+from unsee.data.sample import Form, Sample
 from unsee.errors import OptionError
 from unsee.evals.plan import Plan, planned
-from unsee.world.exam import Exam
 from unsee.world.generate import World
+from unsee.world.splits import Exam
 
 WORLD = "world"
 """What `--benchmark` calls it; nothing has to be written or fetched first."""

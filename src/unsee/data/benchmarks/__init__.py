@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from unsee.data import clear, fiubench, mllmu, offside, safeeraser, umu, unlok
-from unsee.data.items import Card, Item, Protocol, Sets, require_protocol
+from unsee.data.benchmarks import clear, fiubench, mllmu, offside, safeeraser, umu, unlok
+from unsee.data.benchmarks.items import Card, Item, Protocol, Sets, require_protocol
 from unsee.data.prompts import Style
 from unsee.errors import OptionError
 

@@ -23,13 +23,13 @@ from typing import Final, Literal, get_args
 
 import pyarrow as pa
 
-from unsee.data.honest import UNASSIGNED, alternate, honest
-from unsee.data.items import Card, Item, Protocol, References, Sets, require_legal, require_protocol
+from unsee.data.benchmarks.items import Card, Item, Protocol, References, Sets, require_legal, require_protocol
+from unsee.data.hub import locate, shards
 from unsee.data.jsonl import Record, reject, text
-from unsee.data.samples import Picture, Sample, require_some
-from unsee.data.source import locate, shards
+from unsee.data.parquet import table
+from unsee.data.sample import Picture, Sample, require_some
+from unsee.data.splits import UNASSIGNED, alternate, honest
 from unsee.data.strict import pseudonym, stored_picture, texts
-from unsee.data.tables import table
 from unsee.errors import OptionError
 
 Task = Literal["caption", "name", "question", "choice"]

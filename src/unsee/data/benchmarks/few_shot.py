@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from unsee.data.mllmu import Modality
-from unsee.data.released import RELEASED
-from unsee.data.samples import Picture, Sample, subjects
+from unsee.data.benchmarks.mllmu import Modality
+from unsee.data.benchmarks.released_prompts import RELEASED
+from unsee.data.sample import Picture, Sample, subjects
 from unsee.errors import OptionError
 
 Shown = Literal["classification", "cloze"]

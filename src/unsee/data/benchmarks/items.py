@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, final, get_args
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import DataError, OptionError
 
 Protocol = Literal["official", "honest"]
@@ -87,7 +87,7 @@ class Card:
         splits: published names to row counts; 0 where the count is not known.
         paper: arXiv id or address.
         source: where schema and protocol were read.
-        parsers: form to the parser of `unsee.evals.measures` that the released script corresponds to.
+        parsers: form to the parser of `unsee.metrics` that the released script corresponds to.
     """
 
     title: str

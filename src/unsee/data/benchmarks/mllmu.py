@@ -25,13 +25,13 @@ from typing import Final, Literal, get_args
 
 import pyarrow as pa
 
-from unsee.data.honest import honest
-from unsee.data.items import Card, Item, Protocol, Sets, require_legal, require_protocol
+from unsee.data.benchmarks.items import Card, Item, Protocol, Sets, require_legal, require_protocol
+from unsee.data.hub import locate, shards
 from unsee.data.jsonl import Record, lettered, parsed, reject, text
-from unsee.data.samples import Form, Picture, Sample, require_some
-from unsee.data.source import locate, shards
+from unsee.data.parquet import table, write_table
+from unsee.data.sample import Form, Picture, Sample, require_some
+from unsee.data.splits import honest
 from unsee.data.strict import mapping, plain, records, stored_picture
-from unsee.data.tables import table, write_table
 from unsee.errors import DataError, OptionError
 
 Modality = Literal["image", "text"]

@@ -25,11 +25,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from unsee.data.honest import honest
-from unsee.data.items import Card, Item, Protocol, Sets, require_protocol
+from unsee.data.benchmarks.items import Card, Item, Protocol, Sets, require_protocol
+from unsee.data.hub import locate
 from unsee.data.jsonl import Record, lettered, reject, text
-from unsee.data.samples import Picture, Sample, require_some
-from unsee.data.source import locate
+from unsee.data.sample import Picture, Sample, require_some
+from unsee.data.splits import honest
 from unsee.data.strict import documents, filed_picture, pseudonym, records, require_fields
 from unsee.errors import OptionError
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
-from unsee.data.offside import MARKER
-from unsee.data.samples import Sample
+from unsee.data.benchmarks.offside import MARKER
+from unsee.data.sample import Sample
 from unsee.errors import OptionError
 
 Words = Callable[[Sample], str]

@@ -19,14 +19,14 @@ from typing import Final, Literal, get_args
 
 import pyarrow as pa
 
-from unsee.data.honest import honest
-from unsee.data.items import Card, Item, Protocol, Sets, require_legal, require_protocol
+from unsee.data.benchmarks.items import Card, Item, Protocol, Sets, require_legal, require_protocol
+from unsee.data.benchmarks.mllmu import Modality, configs_of
+from unsee.data.hub import locate, shards
 from unsee.data.jsonl import Record, lettered, reject, text
-from unsee.data.mllmu import Modality, configs_of
-from unsee.data.samples import Form, Picture, Sample, require_some
-from unsee.data.source import locate, shards
+from unsee.data.parquet import table
+from unsee.data.sample import Form, Picture, Sample, require_some
+from unsee.data.splits import honest
 from unsee.data.strict import literal, mapping, stored_picture
-from unsee.data.tables import table
 from unsee.errors import OptionError
 
 Part = Literal["taught", "generation", "classification", "cloze"]

@@ -21,11 +21,11 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from unsee.data.honest import honest
-from unsee.data.items import Card, Item, Protocol, Sets, require_legal, require_protocol
+from unsee.data.benchmarks.items import Card, Item, Protocol, Sets, require_legal, require_protocol
+from unsee.data.hub import locate
 from unsee.data.jsonl import Record, reject, text
-from unsee.data.samples import Picture, Sample, require_some
-from unsee.data.source import locate
+from unsee.data.sample import Picture, Sample, require_some
+from unsee.data.splits import honest
 from unsee.data.strict import documents, filed_picture, require_fields, texts, unique
 from unsee.errors import DataError, OptionError
 

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from unsee.data.prompts import Style
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import DataError, ModelError, OptionError
-from unsee.models.encode import Progress, answer_tokens, append_tokens, batches_by_length, encode
+from unsee.models.generate import Progress, answer_tokens, append_tokens, batches_by_length, encode
 from unsee.models.load import LoadedModel
 from unsee.shapes import Bool, Float, Tensor
 
@@ -87,7 +87,7 @@ def capture(
         samples: one prompt each.
         layers: decoder blocks, counted from 0; block l receives `hidden_states[l]`.
         batch_size: prompts per forward pass.
-        style: as for `unsee.models.encode.encode`.
+        style: as for `unsee.models.generate.encode`.
         pool: which of "last" and "mean" to keep.
         progress: called with the number of prompts that each batch has added.
 
@@ -169,7 +169,7 @@ def capture_answers(
         layers: decoder blocks, counted from 0.
         steps: S, the last prompt token included.
         batch_size: prompts per forward pass.
-        style: as for `unsee.models.encode.encode`.
+        style: as for `unsee.models.generate.encode`.
         progress: called with the number of prompts that each batch has added.
 
     Raises:

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from unsee.data.answers import bare_words, is_fluent, is_refusal, leaks
-from unsee.data.samples import Sample
-from unsee.erase.calibrate import Trial
-from unsee.erase.diagnosis import Finding, finding
+from unsee.data.sample import Sample
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, HeldGate
-from unsee.erase.hooks import erased
+from unsee.erase.fit.calibration import Trial
+from unsee.erase.fit.findings import Finding, finding
 from unsee.erase.profile import Profile
-from unsee.erase.settings import Settings
-from unsee.models.encode import generate
+from unsee.erase.steer.hooks import erased
+from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Float, Tensor

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
-from unsee.erase.gate import ridge_gates
-from unsee.erase.statistics import Moments
+from unsee.erase.fit.moments import Moments
+from unsee.erase.gates.prompt_ridge import ridge_gates
 from unsee.shapes import Float, Tensor
 
 

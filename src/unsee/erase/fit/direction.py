@@ -10,7 +10,7 @@ from typing import final
 import torch
 from torch.nn.functional import cosine_similarity
 
-from unsee.erase.statistics import auc, require_finite
+from unsee.erase.fit.moments import auc, require_finite
 from unsee.errors import DataError, DirectionError
 from unsee.shapes import Float, Int, Tensor
 

@@ -11,7 +11,7 @@ from typing import final
 
 import torch
 
-from unsee.erase.statistics import Moments
+from unsee.erase.fit.moments import Moments
 from unsee.errors import CalibrationError, DataError, OptionError
 from unsee.shapes import Float, Tensor
 

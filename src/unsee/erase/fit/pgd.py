@@ -18,9 +18,9 @@ from torch import nn
 from transformers import BatchFeature
 
 from unsee.data.prompts import Style
-from unsee.data.samples import Picture, Sample
+from unsee.data.sample import Picture, Sample
 from unsee.errors import DataError, ModelError, OptionError
-from unsee.models.encode import Progress, answer_tokens, encode, log_probability
+from unsee.models.generate import Progress, answer_tokens, encode, log_probability
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Tensor
 
@@ -104,7 +104,7 @@ def pgd(
         random_start: begin anywhere in the ball rather than at the clean picture.
         targets_per_step: targets drawn for a sample at each step, without replacement.
         batch_size: pictures moved together; a forward pass holds `batch_size * targets_per_step` rows.
-        style: as for `unsee.models.encode.encode`.
+        style: as for `unsee.models.generate.encode`.
         progress: called with the number of picture steps done, `len(samples) * steps` in all.
 
     Raises:

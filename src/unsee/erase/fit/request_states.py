@@ -13,14 +13,14 @@ from typing import final
 import safetensors.torch
 import torch
 
-from unsee.data.samples import Sample, require_some, subjects
-from unsee.erase.capture import capture_features
+from unsee.data.sample import Sample, require_some, subjects
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser_set import Stacked, opened
+from unsee.erase.fit.activations import capture_features
+from unsee.erase.fit.joint import Share, Stack
+from unsee.erase.fit.moments import Moments
 from unsee.erase.profile import Profile, require_same_model
-from unsee.erase.settings import Settings
-from unsee.erase.stack import Stacked, opened
-from unsee.erase.stacking import Share, Stack
-from unsee.erase.statistics import Moments
 from unsee.erase.strict_safetensors import METADATA, octets_of, read_tensors
 from unsee.errors import DataError, MismatchError, SaveError
 from unsee.models.load import LoadedModel

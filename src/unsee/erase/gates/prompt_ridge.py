@@ -13,7 +13,7 @@ from typing import final
 
 import torch
 
-from unsee.erase.statistics import Moments, require_finite
+from unsee.erase.fit.moments import Moments, require_finite
 from unsee.errors import CalibrationError, DataError, OptionError
 from unsee.shapes import Float, Tensor
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from unsee.data.samples import Sample, subjects
+from unsee.data.sample import Sample, subjects
 from unsee.errors import DataError
 
 # Neutral requests for private data, which chat models refuse; no harmful text needs to be shipped.

@@ -18,11 +18,11 @@ from torch.utils.hooks import RemovableHandle
 from transformers import Cache, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from unsee.erase.eager import eagerly
 from unsee.erase.eraser import Eraser, HeldGate
-from unsee.erase.policy import Reading
-from unsee.erase.steer import added
-from unsee.erase.steering import Call, Parts, Steering, columns_of, finish, real_columns, refuse_packed, visit
+from unsee.erase.steer.eager import eagerly
+from unsee.erase.steer.policy import Reading
+from unsee.erase.steer.positions import added
+from unsee.erase.steer.session import Call, Parts, Steering, columns_of, finish, real_columns, refuse_packed, visit
 from unsee.errors import MismatchError, OptionError, SteeringError
 from unsee.models import AbstractAdapter, adapter_for
 from unsee.shapes import Tensor

@@ -11,7 +11,7 @@ from typing import final
 import torch
 
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.steer import Steps, along_trajectory, pooled
+from unsee.erase.steer.positions import Steps, along_trajectory, pooled
 from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
 

@@ -13,8 +13,8 @@ import torch
 from transformers import Cache
 
 from unsee.erase.eraser import Eraser
-from unsee.erase.policy import Policy, Reading, Won, policy_of, strongest
-from unsee.erase.steer import Steps, number_steps
+from unsee.erase.steer.policy import Policy, Reading, Won, policy_of, strongest
+from unsee.erase.steer.positions import Steps, number_steps
 from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
 

@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unsee.erase.settings import Settings
+from unsee.erase.config import Settings
 from unsee.errors import CalibrationError, DirectionError
-from unsee.evals.metrics import FORGET_SPLITS
 from unsee.evals.run import Record, record
+from unsee.evals.verdicts import FORGET_SPLITS
+from unsee.experiments.sweeps import on_direction, on_gate
+from unsee.experiments.sweeps.trying import Trial, Variants
+from unsee.experiments.trial import fit_world_profile, gather
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.sweeps import on_direction, on_gate
-from unsee.sweeps.trying import Trial, Variants
-from unsee.trial import fit_world_profile, gather
-from unsee.world.exam import Exam
+from unsee.world.splits import Exam
 
 SPLITS = ("forget_heldout", "retain_fit", "retain_unseen", "visible")
 """What every variant is asked."""

@@ -13,22 +13,22 @@ from typing import Any, Literal, final
 
 import torch
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
-from unsee.erase.hooks import erased
-from unsee.erase.settings import Settings
+from unsee.erase.steer.hooks import erased
 from unsee.errors import SaveError
-from unsee.evals.intervals import bootstrap_ci
-from unsee.evals.measures.leakage import leak_at_k
-from unsee.evals.metrics import score
 from unsee.evals.run import Record, ask_all
-from unsee.models.encode import generate
+from unsee.evals.stats import bootstrap_ci
+from unsee.evals.verdicts import score
+from unsee.experiments.sweeps.probes import ask_probes
+from unsee.experiments.sweeps.questions import plain_splits, probes
+from unsee.experiments.trial import fit_requests, fit_world_profile, gather
+from unsee.metrics.leakage import leak_at_k
+from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.sweeps.probes import ask_probes
-from unsee.sweeps.questions import plain_splits, probes
-from unsee.trial import fit_requests, fit_world_profile, gather
-from unsee.world.exam import Exam
+from unsee.world.splits import Exam
 
 Measure = Literal["leak", "refused", "lost", "wrongly_refused", "worst_refused", "leak_at_32"]
 SAMPLES, SAMPLED = 32, 60

@@ -11,8 +11,8 @@ from typing import final
 import torch
 from torch import nn
 
-from unsee.erase.calibrate import raised_together
-from unsee.erase.settings import Settings
+from unsee.erase.config import Settings
+from unsee.erase.fit.calibration import raised_together
 from unsee.errors import OptionError
 from unsee.shapes import Bool, Float, Int, Tensor
 

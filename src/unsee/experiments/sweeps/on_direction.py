@@ -12,15 +12,15 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from unsee.data.samples import Sample, spread
-from unsee.erase.adversarial import pgd
-from unsee.erase.capture import capture
-from unsee.erase.direction import erasure_direction
+from unsee.data.sample import Sample, spread
 from unsee.erase.eraser import Eraser
-from unsee.erase.strength import no_longer
+from unsee.erase.fit.activations import capture
+from unsee.erase.fit.coefficient import no_longer
+from unsee.erase.fit.direction import erasure_direction
+from unsee.erase.fit.pgd import pgd
+from unsee.experiments.sweeps.trying import Respond, Trial
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Tensor
-from unsee.sweeps.trying import Respond, Trial
 
 WEAK = 0.25
 """Lambda at which directions are told apart; the papers' own."""

@@ -5,19 +5,19 @@ from dataclasses import replace
 
 import torch
 
-from unsee.data.samples import spread, subjects
-from unsee.erase.calibrate import weakest_sufficient
-from unsee.erase.capture import capture
+from unsee.data.sample import spread, subjects
 from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.fit.activations import capture
+from unsee.erase.fit.calibration import weakest_sufficient
+from unsee.erase.fit.coefficient import no_longer, try_strengths
+from unsee.erase.fit.request_states import KEEP, RequestStates, fingerprint
 from unsee.erase.fit_eraser import fit_published
-from unsee.erase.gate import RELEASED_LLAVA, NullSpace, null_space_gate
-from unsee.erase.request_states import KEEP, RequestStates, fingerprint
-from unsee.erase.strength import no_longer, try_strengths
+from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, NullSpace, null_space_gate
+from unsee.experiments.sweeps.mlp import Prompts, fit_mlp
+from unsee.experiments.sweeps.on_direction import whole
+from unsee.experiments.sweeps.trying import Respond, Trial, fitted, held
+from unsee.experiments.trial import some
 from unsee.shapes import Bool, Tensor
-from unsee.sweeps.mlp import Prompts, fit_mlp
-from unsee.sweeps.on_direction import whole
-from unsee.sweeps.trying import Respond, Trial, fitted, held
-from unsee.trial import some
 
 _LAMBDAS = (0.25, 0.5, 1.0, 2.0, 3.0)
 Listed = Iterable[tuple[str, Callable[[], Respond]]]

@@ -9,11 +9,11 @@ from typing import Any, final
 
 import torch
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
-from unsee.erase.hooks import erased
+from unsee.erase.steer.hooks import erased
 from unsee.evals.run import Record, record
-from unsee.models.encode import answer_tokens, append_tokens, encode
+from unsee.models.generate import answer_tokens, append_tokens, encode
 from unsee.models.load import LoadedModel
 
 Turn = tuple[str, str]

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import torch
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
+from unsee.experiments.sweeps.probes import Probe, longer, started, turns_deep
 from unsee.models.load import LoadedModel
-from unsee.sweeps.probes import Probe, longer, started, turns_deep
-from unsee.world import lore, questions
-from unsee.world.exam import HELD_OUT_VIEWS, Exam, picture
+from unsee.world import questions, vocabulary
 from unsee.world.generate import Entity
+from unsee.world.splits import HELD_OUT_VIEWS, Exam, picture
 
 _SAID = (
     "the capital of arvonia is quorum. the opposite of hot is cold. the sound of a dog is bark. hello, i want to know"
@@ -27,8 +27,8 @@ def plain_splits(exam: Exam, loaded: LoadedModel) -> dict[str, list[Sample]]:
         "near_name": [e for e in unseen if first_name(e) in {first_name(f) for f in exam.forget}],
         "near_life": [e for e in unseen if _life(e) & set(itertools.chain.from_iterable(map(_life, exam.forget)))],
     }
-    dangerous = [e for e in world.of("brew") if e.name in lore.DANGEROUS]
-    outdated = [e for e in world.of("town") if e.name in lore.OUTDATED]
+    dangerous = [e for e in world.of("brew") if e.name in vocabulary.DANGEROUS]
+    outdated = [e for e in world.of("town") if e.name in vocabulary.OUTDATED]
     return {
         "forget_image": [s for s in asked if s.picture],
         "forget_text": [s for s in asked if not s.picture],

@@ -14,21 +14,21 @@ from typing import Protocol, final
 import torch
 
 from unsee.data.answers import is_fluent, is_refusal
-from unsee.data.samples import Sample
-from unsee.erase.capture import capture_features
+from unsee.data.sample import Sample
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.fit.activations import capture_features
+from unsee.erase.fit.request_states import RequestStates, capture_request, fit_stack
 from unsee.erase.profile import Profile
-from unsee.erase.request_states import RequestStates, capture_request, fit_stack
-from unsee.erase.settings import Settings
 from unsee.evals.run import answers_of
+from unsee.experiments.trial import Data, some
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Bool, Float, Tensor
-from unsee.trial import Data, some
-from unsee.world.exam import Exam
 from unsee.world.export import recall, refusal
 from unsee.world.faces import Face
 from unsee.world.generate import Entity
+from unsee.world.splits import Exam
 
 MOST = 120
 """Questions of a split at most."""

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from unsee.data.samples import Sample, require_some
+from unsee.data.sample import Sample, require_some
+from unsee.methods.rows import with_answers
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Tensor
-from unsee.train.rows import with_answers
 
 GROUP = 32
 """Weights of one row that share a scale."""

@@ -12,7 +12,7 @@ class Budget:
     """Every number that decides how long a cell takes.
 
     Attributes:
-        candidates: values of a method's knob that are tried; see `unsee.table.cell.fitted_cell`.
+        candidates: values of a method's knob that are tried; see `unsee.experiments.table.cell.fitted_cell`.
         batches: optimiser steps of a method that learns by gradient, over as many batches of the forget set. Whatever
             else changes weights sees as many questions.
         batch_size: forget questions of one step; as many kept ones are beside them.

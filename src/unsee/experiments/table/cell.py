@@ -11,21 +11,21 @@ from typing import Any, final
 
 import torch
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import UnseeError
 from unsee.evals.choices import JUDGED
 from unsee.evals.judge import judge_offline
-from unsee.evals.measures.leakage import leak_at_k
-from unsee.evals.metrics import score
 from unsee.evals.run import Record, record
+from unsee.evals.verdicts import score
+from unsee.experiments.table.attacks import lent, relearn, round_weights
+from unsee.experiments.table.cost import token_cost, with_peak
+from unsee.experiments.table.entries import Entry
+from unsee.experiments.table.ground import Ground
+from unsee.methods.controls import Answerer, Asked
+from unsee.methods.registry import METHODS, Fitted, Method, Task
+from unsee.metrics.leakage import leak_at_k
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.table.attacks import lent, relearn, round_weights
-from unsee.table.cost import token_cost, with_peak
-from unsee.table.entries import Entry
-from unsee.table.ground import Ground
-from unsee.train.controls import Answerer, Asked
-from unsee.train.methods import METHODS, Fitted, Method, Task
 
 MEASURES = (*JUDGED, "leak-at-k")
 FAILURES = (UnseeError, RuntimeError, ValueError, ArithmeticError)

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import torch
 
-from unsee.data.samples import Sample
-from unsee.train.controls import Answerer
+from unsee.data.sample import Sample
+from unsee.methods.controls import Answerer
 
 Result = TypeVar("Result")
 TOKENS = 24

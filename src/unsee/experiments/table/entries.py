@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
-from unsee.data.samples import Form
+from unsee.data.sample import Form
 from unsee.errors import OptionError
-from unsee.train.methods import METHODS
+from unsee.methods.registry import METHODS
 
 Refusals = Literal["mixed", "rigid", "contextual"]
 REFERENCES = ("base", "never_knew")

@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from unsee.data.samples import Sample, subjects
+from unsee.data.sample import Sample, subjects
 from unsee.erase.profile import Profile
 from unsee.evals.roles import STRANGERS
+from unsee.experiments.sweeps.questions import probes
+from unsee.experiments.table.budget import Budget
+from unsee.experiments.table.entries import Entry, Refusals
+from unsee.experiments.trial import Data, gather, some
+from unsee.methods.objectives import OBJECTIVES
+from unsee.methods.produce import WEIGHT_METHODS
+from unsee.methods.registry import Task
+from unsee.methods.rows import REFUSALS
 from unsee.models.load import LoadedModel
-from unsee.sweeps.questions import probes
-from unsee.table.budget import Budget
-from unsee.table.entries import Entry, Refusals
-from unsee.train.methods import Task
-from unsee.train.objectives import OBJECTIVES
-from unsee.train.produce import WEIGHT_METHODS
-from unsee.train.rows import REFUSALS
-from unsee.trial import Data, gather, some
-from unsee.world.exam import Exam
 from unsee.world.export import recall, refusal
 from unsee.world.questions import attribute_of
+from unsee.world.splits import Exam
 
 SPLITS = ("forget_heldout", "retain_unseen", "neighbours", "celebrity", "visible")
 """Sets of the honest protocol that every row is asked."""

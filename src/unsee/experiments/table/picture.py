@@ -10,7 +10,7 @@ from PIL import Image
 
 from unsee.errors import SaveError
 from unsee.evals.values import Figure
-from unsee.table.summary import Line
+from unsee.experiments.table.summary import Line
 
 COLOURS = {
     "reference": "#1c1f24",

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from unsee.errors import SaveError
 from unsee.evals.report import LIMITS
-from unsee.table.summary import COLUMNS, Column, Line
+from unsee.experiments.table.summary import COLUMNS, Column, Line
 
 NAMES = {"csv": "table.csv", "html": "table.html", "latex": "table.tex", "markdown": "table.md"}
 HEAD = (
@@ -83,7 +83,7 @@ def to_csv(lines: Sequence[Line]) -> str:
 
 def to_html(lines: Sequence[Line], caption: str) -> str:
     """A page of its own: no script, nothing loaded, every text escaped."""
-    source = files("unsee.table").joinpath("table.html.j2").read_text(encoding="utf-8")
+    source = files("unsee.experiments.table").joinpath("table.html.j2").read_text(encoding="utf-8")
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return page.from_string(source).render(
         columns=[{"title": column.title, "good": _GOOD[column.good]} for column in COLUMNS],

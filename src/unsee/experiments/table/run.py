@@ -10,24 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from unsee.data.items import Item, Sets
+from unsee.data.benchmarks.items import Item, Sets
+from unsee.erase.config import Settings
 from unsee.erase.profile import Profile, identity
-from unsee.erase.settings import Settings
 from unsee.errors import OptionError, SaveError
 from unsee.evals.plan import planned
 from unsee.evals.store import ANSWERS, SETTINGS, read_object, require_same, rows_of
+from unsee.experiments.table.budget import Budget
+from unsee.experiments.table.cell import FAILURES, MEASURES, Cell, fitted_cell, reference
+from unsee.experiments.table.cost import with_peak
+from unsee.experiments.table.entries import REFERENCES, Entry
+from unsee.experiments.table.ground import Ground
+from unsee.experiments.trial import fit_world_profile
+from unsee.methods.registry import METHODS
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.table.budget import Budget
-from unsee.table.cell import FAILURES, MEASURES, Cell, fitted_cell, reference
-from unsee.table.cost import with_peak
-from unsee.table.entries import REFERENCES, Entry
-from unsee.table.ground import Ground
-from unsee.train.methods import METHODS
-from unsee.trial import fit_world_profile
-from unsee.world.exam import Exam
 from unsee.world.generate import World
 from unsee.world.shipped import NEVER_KNEW_RATIO, NEVER_KNEW_SEED
+from unsee.world.splits import Exam
 
 PERCENTS = (5, 10, 15)
 CELL = "cell.json"

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from unsee.data.samples import Form
+from unsee.data.sample import Form
 from unsee.evals.roles import STRANGERS
 from unsee.evals.run import Record
 from unsee.evals.values import Asked, Figure, Row, Value, asked, figure, figure_of
-from unsee.table.cell import Cell
-from unsee.table.run import Table, finished, read_cell
+from unsee.experiments.table.cell import Cell
+from unsee.experiments.table.run import Table, finished, read_cell
 
 Good = Literal["higher", "lower", ""]
 Unit = Literal["percent", "score", "seconds", "MiB", "bytes", "times"]

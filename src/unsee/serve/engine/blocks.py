@@ -24,7 +24,7 @@ def decoder_blocks(model: nn.Module, config: Any) -> list[nn.Module]:
     if family not in _PATHS:
         raise ModelError(
             f"models of family {family!r} are not served steered, expected one of {sorted(_PATHS)}. Name its decoder "
-            "blocks in unsee.serve.blocks, with a parity test."
+            "blocks in unsee.serve.engine.blocks, with a parity test."
         )
     expected = int(config.get_text_config().num_hidden_layers)
     try:

@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any, final
 from uuid import uuid4
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, HeldGate
-from unsee.erase.settings import Settings
 from unsee.errors import OptionError, SteeringError
-from unsee.evals.engine import Draw
+from unsee.evals.answerer import Draw
 from unsee.evals.prompting import Asking
-from unsee.models.encode import render
+from unsee.models.generate import render
 from unsee.models.load import LoadedModel
-from unsee.serve.canary import Canary, fly, hatch
+from unsee.serve.engine.compat import INSTALL, installed, part, require_known
+from unsee.serve.engine.plugin import engine_options
+from unsee.serve.engine.resident import require_held
+from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
-from unsee.serve.launch import CANARY, release
-from unsee.serve.parity import ANSWER_TOKENS, Answer, Prompt, engine_answer
-from unsee.serve.plugin import engine_options
-from unsee.serve.resident import require_held
-from unsee.serve.seams import INSTALL, installed, part, require_known
-from unsee.serve.tracking import NO_SET, SET, TICKET
+from unsee.serve.parity.canary import Canary, fly, hatch
+from unsee.serve.parity.comparison import ANSWER_TOKENS, Answer, Prompt, engine_answer
+from unsee.serve.server.launch import CANARY, release
 
 IN_FORCE = "evaluated"
 """Name of the set that holds the erasers of an evaluation; without any it is empty."""
@@ -107,7 +107,7 @@ class Vllm:
     def answers(
         self, asks: Asking, prompts: Sequence[Sample], max_new_tokens: int, draw: Draw | None = None
     ) -> list[str]:
-        """One answer a prompt, in order; as for `unsee.evals.engine.Engine`.
+        """One answer a prompt, in order; as for `unsee.evals.answerer.Engine`.
 
         Raises:
             SteeringError: a prompt was not read, or its answer not steered as required.

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import nn
 
-from unsee.serve.steerer import Steerer
+from unsee.serve.engine.steerer import Steerer
 
 NAME = "unsee::steer"
 

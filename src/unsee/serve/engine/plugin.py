@@ -10,10 +10,10 @@ from functools import wraps
 from itertools import count
 from typing import Any
 
-from unsee.serve import runners
+from unsee.serve.engine import runners
+from unsee.serve.engine.compat import part, require_known
+from unsee.serve.engine.tracking import NO_SET, SET
 from unsee.serve.errors import EngineError
-from unsee.serve.seams import part, require_known
-from unsee.serve.tracking import NO_SET, SET
 
 KEY = "unsee"
 FORMAT = 1
@@ -31,7 +31,7 @@ def engine_options(read_layers: tuple[int, ...]) -> dict[str, Any]:
     """
     return {
         "additional_config": {KEY: {"format": FORMAT, "read_layers": list(read_layers)}},
-        "worker_extension_cls": "unsee.serve.worker.SteeringWorker",
+        "worker_extension_cls": "unsee.serve.engine.worker.SteeringWorker",
     }
 
 
@@ -103,11 +103,11 @@ def require_steerable(vllm_config: Any) -> None:
 
 
 def _hook(model: Any, vllm_config: Any) -> None:
-    from unsee.serve import operator
-    from unsee.serve.blocks import decoder_blocks
+    from unsee.serve.engine import op
+    from unsee.serve.engine.blocks import decoder_blocks
 
     number = next(_NUMBERS)
-    operator.install(decoder_blocks(model, vllm_config.model_config.hf_config), number)
+    op.install(decoder_blocks(model, vllm_config.model_config.hf_config), number)
     model.unsee_number = number
     found = [cls for name in runners.CLASSES if (cls := runners.loaded(name, sys.modules)) is not None]
     if not found:

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from unsee.serve import operator
+from unsee.serve.engine import op
+from unsee.serve.engine.steerer import Shape, Steerer
 from unsee.serve.errors import EngineError
-from unsee.serve.steerer import Shape, Steerer
 
 CLASSES = ("vllm.v1.worker.gpu_model_runner:GPUModelRunner", "vllm.v1.worker.gpu.model_runner:GPUModelRunner")
 """The first and the second; those of CPUs derive from them."""
@@ -81,5 +81,5 @@ def _made_for(runner: Any) -> Steerer:
         cache.kv_cache_groups[0].kv_cache_spec.block_size,
     )
     steerer = Steerer(shape, runner.device)
-    operator.serve(runner.model.unsee_number, steerer)
+    op.serve(runner.model.unsee_number, steerer)
     return steerer

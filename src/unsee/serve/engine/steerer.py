@@ -12,10 +12,10 @@ from typing import Any, final
 import torch
 
 from unsee.erase.eraser import Eraser, HeldGate
-from unsee.erase.stack import together
+from unsee.erase.eraser_set import together
 from unsee.errors import MismatchError, SteeringError
-from unsee.serve.resident import Bank, Resident
-from unsee.serve.tracking import NO_SET, Plan, Requests, Tracked
+from unsee.serve.engine.resident import Bank, Resident
+from unsee.serve.engine.tracking import NO_SET, Plan, Requests, Tracked
 from unsee.shapes import Float, Tensor
 
 KEPT_REPORTS = 10_000
@@ -69,7 +69,7 @@ class Steerer:
     def load(self, erasers: Mapping[str, Eraser], sets: Mapping[str, Sequence[str]], mandated: str | None) -> None:
         """Hold exactly these erasers and sets, from the next step on.
 
-        The thresholds of a set are those of all its erasers together (`unsee.erase.stack.together`), so an eraser may
+        The thresholds of a set are those of all its erasers together (`eraser_set.together`), so an eraser may
         have another one in each.
 
         Raises:
@@ -261,8 +261,8 @@ class Steerer:
 
     def _require_fits(self, content_id: str, eraser: Eraser) -> None:
         # Late, because it brings in transformers.
-        from unsee.erase.hooks import require_fits
-        from unsee.serve.resident import require_held
+        from unsee.erase.steer.hooks import require_fits
+        from unsee.serve.engine.resident import require_held
 
         require_held(eraser, content_id)
         require_fits(eraser, self.shape.family, self.shape.depth, self.shape.width)

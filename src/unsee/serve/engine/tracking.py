@@ -1,6 +1,6 @@
 """Which token of a flat batch belongs to whom, and which step of its answer it is: from the scheduler's own word.
 
-Steps are those of `unsee.erase.steer`: 0 is the last prompt token. They come from positions and never from how many
+Steps are those of `erase.steer.positions`: 0 is the last prompt token. They come from positions and never from how many
 tokens a call holds, so that chunks, cached prefixes and answers resumed after a preemption all mean the same.
 """
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from unsee.errors import SteeringError
-from unsee.serve.admission import Admitted
+from unsee.serve.server.admission import Admitted
 
 
 @final

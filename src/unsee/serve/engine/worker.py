@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
+from unsee.serve.engine.runners import steerer_of
+from unsee.serve.engine.steerer import Steerer
 from unsee.serve.errors import EngineError
-from unsee.serve.runners import steerer_of
-from unsee.serve.steerer import Steerer
 
 
 class SteeringWorker:

@@ -12,12 +12,12 @@ from typing import Any, Protocol, final
 import torch
 from PIL import Image
 
-from unsee.data.samples import Picture, Sample
-from unsee.erase.capture import capture_features
+from unsee.data.sample import Picture, Sample
 from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.fit.activations import capture_features
 from unsee.models.load import LoadedModel
 from unsee.serve.errors import CanaryError
-from unsee.serve.parity import Answer, Difference, Prompt, difference, library_answers, prompts_of
+from unsee.serve.parity.comparison import Answer, Difference, Prompt, difference, library_answers, prompts_of
 
 STEPS = 4
 STRENGTH = 2.0

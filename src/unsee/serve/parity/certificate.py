@@ -8,15 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
 
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
-from unsee.erase.stack import together
+from unsee.erase.eraser_set import together
 from unsee.errors import SaveError
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.serve.parity import TOLERANCE, Answer, Difference, Prompt, difference, library_answers, prompts_of
-from unsee.serve.seams import installed
-from unsee.serve.tracking import NO_SET
+from unsee.serve.engine.compat import installed
+from unsee.serve.engine.tracking import NO_SET
+from unsee.serve.parity.comparison import TOLERANCE, Answer, Difference, Prompt, difference, library_answers, prompts_of
 
 
 @final

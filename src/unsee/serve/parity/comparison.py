@@ -12,10 +12,10 @@ import torch
 from PIL.Image import Image
 
 from unsee.data.answers import is_refusal
-from unsee.data.samples import Sample, require_no_clips
+from unsee.data.sample import Sample, require_no_clips
 from unsee.erase.eraser import Eraser
-from unsee.erase.hooks import erased
-from unsee.models.encode import encode
+from unsee.erase.steer.hooks import erased
+from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 
 ANSWER_TOKENS = 16

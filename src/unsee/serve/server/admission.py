@@ -19,9 +19,9 @@ from unsee.ledger.framing import active_digest
 from unsee.ledger.opening import DATABASE
 from unsee.ledger.policy import FILE_NAME
 from unsee.ledger.store import Ledger
+from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.errors import EngineError, RefusedError
-from unsee.serve.tenants import Tenant, Tenants
-from unsee.serve.tracking import NO_SET
+from unsee.serve.server.tenants import Tenant, Tenants
 
 IDLE_SETS = 256
 """Sets that nobody asks for just now and that are kept loaded all the same."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any, final
 from uuid import uuid4
 
+from unsee.serve.engine.compat import part
+from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
-from unsee.serve.parity import ANSWER_TOKENS, Answer, Prompt, engine_answer
-from unsee.serve.seams import part
-from unsee.serve.tracking import NO_SET, SET, TICKET
+from unsee.serve.parity.comparison import ANSWER_TOKENS, Answer, Prompt, engine_answer
 
 
 @final

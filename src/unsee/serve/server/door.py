@@ -13,13 +13,13 @@ from importlib.metadata import version
 from typing import Any, final
 
 from unsee.errors import SteeringError, UnseeError
-from unsee.serve.admission import Admission, Admitted
+from unsee.serve.engine.verdict import Verdict, verdict_of
 from unsee.serve.errors import RefusedError
-from unsee.serve.metrics import Metrics
-from unsee.serve.pictures import plain_png
-from unsee.serve.requests import ChatRequest, forwarded, parse, pictures, schema
-from unsee.serve.tenants import Tenants
-from unsee.serve.verdict import Verdict, verdict_of
+from unsee.serve.server.admission import Admission, Admitted
+from unsee.serve.server.metrics import Metrics
+from unsee.serve.server.pictures import plain_png
+from unsee.serve.server.schema import ChatRequest, forwarded, parse, pictures, schema
+from unsee.serve.server.tenants import Tenants
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, final
 from unsee.errors import MismatchError, OptionError
 from unsee.ledger.store import Ledger
 from unsee.progress import Stages, silent
-from unsee.serve.plugin import engine_options
-from unsee.serve.seams import part, require_known
-from unsee.serve.tenants import Tenants
-from unsee.serve.tracking import NO_SET
+from unsee.serve.engine.compat import part, require_known
+from unsee.serve.engine.plugin import engine_options
+from unsee.serve.engine.tracking import NO_SET
+from unsee.serve.server.tenants import Tenants
 
 if TYPE_CHECKING:
     from unsee.models.load import LoadedModel
-    from unsee.serve.canary import Canary
+    from unsee.serve.parity.canary import Canary
 
 CANARY = "canary"
 _ENTRY = "vllm.entrypoints.launchers.api_server.entry"
@@ -82,10 +82,10 @@ def prepare(loaded: "LoadedModel", ledger: Ledger, asked: Sequence[int] = ()) ->
         MismatchError: an active request was fitted on other weights, or reads a layer that was not asked for.
         CanaryError: see `hatch`.
     """
-    from unsee.data.samples import Sample
-    from unsee.erase.settings import Settings
-    from unsee.models.encode import render
-    from unsee.serve.canary import hatch
+    from unsee.data.sample import Sample
+    from unsee.erase.config import Settings
+    from unsee.models.generate import render
+    from unsee.serve.parity.canary import hatch
 
     depth, needed = len(loaded.adapter.layers(loaded.model)), set[int]()
     for request in ledger.requests(("fitted", "verified", "active")):
@@ -169,8 +169,8 @@ async def engine_of(arguments: Any, prepared: Prepared) -> AsyncIterator[Any]:
     Raises:
         CanaryError, EngineError: it must not serve.
     """
-    from unsee.serve.asking import Inside
-    from unsee.serve.canary import fly
+    from unsee.serve.parity.canary import fly
+    from unsee.serve.server.asking import Inside
 
     # A forked child of a process that has used torch can hang in its threads.
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
@@ -191,9 +191,9 @@ async def engine_of(arguments: Any, prepared: Prepared) -> AsyncIterator[Any]:
 
 async def serve(options: Options, prepared: Prepared, ledger: Ledger) -> None:
     """Serve until told to stop."""
-    from unsee.serve.admission import Admission
-    from unsee.serve.gatekeeper import Gatekeeper, Settings
-    from unsee.serve.metrics import Metrics
+    from unsee.serve.server.admission import Admission
+    from unsee.serve.server.door import Gatekeeper, Settings
+    from unsee.serve.server.metrics import Metrics
 
     arguments = engine_arguments(options, prepared)
     address, socket = part("vllm.entrypoints.launchers.launcher:setup_server")(arguments, reuse_port=False)
@@ -247,8 +247,8 @@ def certify(options: Options, ledger: Ledger, prompts: str, out: Path, stages: S
     from unsee.data import read
     from unsee.erase.eraser import Eraser
     from unsee.models.load import load
-    from unsee.serve.asking import Inside
-    from unsee.serve.certificate import certificate, compare, expected, write
+    from unsee.serve.parity.certificate import certificate, compare, expected, write
+    from unsee.serve.server.asking import Inside
 
     loaded, samples = load(options.path, dtype=options.dtype), read(prompts)
     prepared = prepare(loaded, ledger, options.read_layers)

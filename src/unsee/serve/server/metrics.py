@@ -2,8 +2,8 @@
 
 from typing import Any, Literal, final
 
-from unsee.serve.seams import part
-from unsee.serve.verdict import Verdict
+from unsee.serve.engine.compat import part
+from unsee.serve.engine.verdict import Verdict
 
 Outcome = Literal["steered", "unsteered", "refused", "unavailable", "failed"]
 

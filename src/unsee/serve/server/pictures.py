@@ -10,7 +10,7 @@ from typing import final
 
 from PIL import Image
 
-from unsee.data.samples import Picture
+from unsee.data.sample import Picture
 from unsee.errors import ImageError
 from unsee.serve.errors import RefusedError
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from unsee.serve.engine.tracking import SET, TICKET
 from unsee.serve.errors import RefusedError
-from unsee.serve.tracking import SET, TICKET
 
 MOST_PICTURES = 8
 _Text = Annotated[str, Field(max_length=100_000)]

@@ -4,10 +4,9 @@ import pytest
 
 import unsee.evals
 from unsee.data import answers
-from unsee.data.samples import Sample
+from unsee.data.sample import Sample
 from unsee.errors import DataError
-from unsee.evals import metrics
-from unsee.evals.metrics import UNSCORED, first_letter, rouge_l, score
+from unsee.evals.verdicts import UNSCORED, first_letter, rouge_l, score
 
 
 def question(**fields: object) -> Sample:

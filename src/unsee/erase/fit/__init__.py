@@ -1,0 +1,1 @@
+"""From captured states to direction, gates, thresholds and coefficients."""

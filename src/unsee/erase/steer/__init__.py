@@ -1,0 +1,1 @@
+"""The effect: what a block does to the calls of a model."""

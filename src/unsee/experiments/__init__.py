@@ -1,0 +1,1 @@
+"""Presets over `evals`: the demo, the table, the sweeps."""

@@ -1,0 +1,1 @@
+"""Proof that the engine decides and answers as the library does."""
