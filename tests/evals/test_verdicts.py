@@ -105,4 +105,4 @@ def test_no_answer_is_unscored_and_not_wrong() -> None:
 
 @pytest.mark.parametrize("name", ["is_refusal", "is_fluent", "leaks"])
 def test_there_is_one_detector_for_the_fit_and_the_evaluation(name: str) -> None:
-    assert vars(metrics)[name] is vars(unsee.evals)[name] is vars(answers)[name]
+    assert vars(verdicts)[name] is vars(unsee.evals)[name] is vars(answers)[name]
