@@ -26,7 +26,7 @@ from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Bool, Float, Tensor
 from unsee.world.export import recall, refusal
-from unsee.world.faces import Face
+from unsee.data.faces import Face
 from unsee.world.generate import Entity
 from unsee.world.splits import Exam
 
