@@ -138,7 +138,9 @@ def test_a_nan_in_an_artifact(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "e" / "eraser.safetensors"
     tensors = safetensors.torch.load_file(file)
     tensors["trajectory"][0, 0, 0] = float("nan")
-    file.write_bytes(safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    with safetensors.safe_open(file, "pt") as saved:
+        header = saved.metadata()
+    file.write_bytes(safetensors.torch.save(tensors, metadata=header))
     refused(run("ask", MODEL, "--question", "who?", "--eraser", tmp_path / "e"), "ArtifactError", "trajectory")
 
 
