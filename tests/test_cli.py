@@ -15,7 +15,7 @@ from unsee.data import Picture, Sample, write_jsonl
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.erase.profile import identity
 from unsee.models.load import load
-from unsee.world.shipped import shipped
+from unsee.models.names import shipped
 
 MODEL = "world:llava"
 Run = Callable[..., tuple[int, str, str]]

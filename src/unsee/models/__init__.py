@@ -10,6 +10,7 @@ from unsee.models.qwen_vl import QWEN2_5_VL, QWEN3_VL, QwenAdapter
 
 __all__ = [
     "ADAPTERS",
+    "TEXT_FAMILIES",
     "AbstractAdapter",
     "GenericAdapter",
     "LlavaAdapter",
@@ -18,7 +19,15 @@ __all__ = [
     "adapter_named",
 ]
 
-ADAPTERS: dict[str, AbstractAdapter] = {adapter.family: adapter for adapter in (LlavaAdapter(), QWEN2_5_VL, QWEN3_VL)}
+TEXT_FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "smollm3", "olmo2", "phi3")
+"""Causal language models whose decoder is `model` and whose blocks are `model.layers`."""
+ADAPTERS: dict[str, AbstractAdapter] = {
+    adapter.family: adapter
+    for adapter in (
+        *(LlavaAdapter(), QWEN2_5_VL, QWEN3_VL),
+        *(GenericAdapter(family, "model") for family in TEXT_FAMILIES),
+    )
+}
 
 
 def adapter_named(family: str) -> AbstractAdapter:
@@ -30,8 +39,8 @@ def adapter_named(family: str) -> AbstractAdapter:
     if family not in ADAPTERS:
         raise ModelError(
             f"the model's family is {family!r}, supported families are {sorted(ADAPTERS)}. "
-            "Choose a checkpoint whose config.json has one of these as model_type, or pass "
-            "adapter=GenericAdapter(...) with the names of its parts."
+            "Choose a checkpoint whose config.json has one of these as model_type, or say where its parts are: "
+            f"--family {family} --layers model.layers on the command line, adapter=GenericAdapter(...) in Python."
         )
     return ADAPTERS[family]
 
