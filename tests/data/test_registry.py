@@ -1,5 +1,6 @@
 """The table of benchmarks, what `read` makes of it, and the page that documents it."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -17,7 +18,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 
 def test_unknown_names_list_the_legal_ones(tmp_path: Path) -> None:
-    legal = r"\['clear', 'clear-choice', 'fiubench', 'mllmu', 'offside', 'safeeraser', 'umu', 'unlok', 'world'"
+    legal = re.escape(str(BENCHMARKS.names()))
+    assert {"clear", "clear-choice", "mllmu", "world"} <= set(BENCHMARKS.names())
     for call in (lambda: benchmark_task("clera", tmp_path), lambda: read(tmp_path, "x", benchmark="clera")):
         with pytest.raises(OptionError, match=rf"benchmark is 'clera', expected one of {legal}"):
             call()
