@@ -153,7 +153,7 @@ def _run(
     erasers = [Eraser.from_pretrained(path) for path in eraser]
     for one in erasers:
         require_same_model(one.model, loaded, "eraser")
-    ids = [read_config(path, "eraser")["content_id"] for path in eraser]
+    ids = [read_config(path, "eraser").content_id for path in eraser]
     answering = None if engine is None else _vllm(model, loaded, dict(zip(ids, eraser, strict=True)), engine, plan)
     with stages_shown() as stages:
         metrics = evaluate(
