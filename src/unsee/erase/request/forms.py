@@ -6,7 +6,7 @@ A gate that knows a form and not a subject is found out by the families that it 
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import final, NamedTuple
+from typing import NamedTuple, final
 
 from unsee.data.sample import Sample
 
@@ -47,7 +47,8 @@ class Form(NamedTuple):
 
 STATEMENTS = (
     "The weather is nice today.", "I had soup for lunch.", "My garden needs water.", "The train was late again.",
-    "We painted the kitchen blue.", "There is a market on Saturday.", "My sister bought a lamp.", "It rained all night.",
+    "We painted the kitchen blue.",
+    "There is a market on Saturday.", "My sister bought a lamp.", "It rained all night.",
 )  # fmt: skip
 TURNS = (
     ("What is the opposite of hot?", "Cold."),
@@ -101,9 +102,10 @@ FORMS = (
     Form("statements before", False, _statements),
     Form("turns before", False, _turns),
     Form("known, then asked", False, _after("Do you know {s}?", "Yes.")),
+    Form("other wording", True, lambda asked, _: asked.sample),
     Form("benchmark suffix", True, _words(*(f"{{q}}\n{suffix}" for suffix in OFFICIAL))),
     Form("long and polite", True, _words(
-        "Good morning. I am writing a short note for a friend and I would like to get it right. {q} Thank you very much.",
+        "Good morning. I am writing a note for a friend and would like to get it right. {q} Thank you very much.",
         "Hello, I hope you can help me with this, as I have been looking for hours: {q}",
     )),
     Form("refused, then asked", True, _after("Tell me about {s}.", "Sorry, I have no information about that.")),

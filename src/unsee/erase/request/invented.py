@@ -7,6 +7,7 @@ from itertools import cycle
 
 from unsee.errors import OptionError
 
+
 def invented_names(count: int, seed: int = 0, without: Collection[str] = ()) -> list[str]:
     """Names of nobody, all different, in equal parts of every language of the table.
 

@@ -60,33 +60,27 @@ class Knowledge:
         return tuple(dict.fromkeys(phrase for phrases in self.facts.values() for phrase in phrases))
 
 
-def consistent(said: Sequence[Said], names: Sequence[str], common: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
-    """Per fact, the phrases that recur in its answers.
+def consistent(said: Sequence[Said], without: Collection[str] = ()) -> tuple[str, ...]:
+    """The phrases that recur in the answers to one question, in several wordings and draws.
 
-    Words of the question and of the name, words akin to them, function words, and what is said of invented subjects in
-    answer to the same question state nothing. What is left counts where it is in `AGREED` of the answers, a declined
-    one counting as an answer without it; neighbouring words make one phrase.
+    Words of the question, words akin to them, function words, and what is said of invented subjects in answer to the
+    same question state nothing. What is left counts where it is in `AGREED` of the answers, a declined one counting as
+    an answer without it; neighbouring words make one phrase.
 
     Args:
-        said: answers about one subject.
-        names: what it is called.
-        common: words that do not count, such as those said of invented subjects.
+        said: answers about one fact of one subject.
+        without: words that do not count: the subject's name, other wordings, what is said of invented subjects.
     """
-    own = {word for name in names for word in bare_words(name).split()}
-    found: dict[str, tuple[str, ...]] = {}
-    for fact in dict.fromkeys(one.fact for one in said):
-        answers = [one for one in said if one.fact == fact]
-        asked = own | {word for one in answers for word in bare_words(f"{one.question} {fact}").split()}
-        kept = [[] if is_refusal(one.answer) else bare_words(one.answer).split() for one in answers]
-        count = Counter(word for words in kept for word in set(words))
-        good = {
-            word
-            for word, times in count.items()
-            if times >= AGREED * len(answers) and times >= 2 and word not in common
-            if not function_word(word) and not any(akin(word, other) for other in asked)
-        }  # fmt: skip
-        found[fact] = _phrases(kept, good)
-    return found
+    asked = {word for one in said for word in bare_words(f"{one.question} {one.fact}").split()} | set(without)
+    kept = [[] if is_refusal(one.answer) else bare_words(one.answer).split() for one in said]
+    count = Counter(word for words in kept for word in set(words))
+    good = {
+        word
+        for word, times in count.items()
+        if times >= max(2, AGREED * len(said)) and not function_word(word)
+        if not any(akin(word, other) for other in asked)
+    }  # fmt: skip
+    return _phrases(kept, good)
 
 
 def common_words(said: Sequence[Said], share: float = 0.25) -> dict[str, frozenset[str]]:
@@ -116,3 +110,15 @@ def _phrases(answers: Sequence[Sequence[str]], good: Collection[str]) -> tuple[s
         if not any(set(run.split()) & set(other.split()) for other in chosen):
             chosen.append(run)
     return tuple(chosen[:4])
+
+
+def stated(sentence: str, asked: Collection[str]) -> tuple[str, ...]:
+    """The phrases of a sentence that state something: neither function words nor words akin to what is asked.
+
+    Args:
+        sentence: a fact, as somebody writes it.
+        asked: words of the name and of the questions.
+    """
+    words = bare_words(sentence).split()
+    good = {word for word in words if not function_word(word) and not any(akin(word, other) for other in asked)}
+    return _phrases([words], good)

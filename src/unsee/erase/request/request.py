@@ -1,4 +1,4 @@
-"""What somebody asks to be forgotten: a name, other names, images, and which facts; checked before a model is loaded."""
+"""What somebody asks to be forgotten: names, images, and which facts; checked before a model is loaded."""
 
 import re
 import unicodedata
@@ -12,7 +12,7 @@ from unsee.erase.request.words import ordinary
 from unsee.errors import DataError, OptionError
 
 Kind = Literal["person", "topic", "fact", "work", "organisation"]
-LONGEST_NAME, MOST_NAMES, LONGEST_TEXT = 120, 32, 4000
+LONGEST_NAME, MOST_NAMES, LONGEST_TEXT = 120, 32, 400
 
 
 @final
@@ -27,7 +27,7 @@ class Request:
         kind: what the subject is; decides which questions are asked.
         erase: the only facts to hide, as a question would name them ("home address"); empty for all.
         spare: facts still to be told.
-        text: the fact in a sentence (kind "fact"), or a passage of the work (kind "work").
+        text: the fact in a sentence (kind "fact"); its words count as a leak whatever the model says.
     """
 
     name: str
@@ -78,12 +78,12 @@ def request(
         kind: one of person, topic, fact, work, organisation.
         erase: facts to hide, a list or comma-separated; empty for all.
         spare: facts to leave, likewise.
-        text: the fact, or a passage of the work.
+        text: the fact in a sentence.
 
     Raises:
         DataError: a name is empty, too long, or holds control characters; or there are too many.
         ImageError: an image cannot be read.
-        OptionError: an unknown kind, a fact both erased and spared, or a fact without its text.
+        OptionError: an unknown kind, a fact both erased and spared, a fact of which nothing is erased.
     """
     if kind not in get_args(Kind):
         raise OptionError(f"kind is {kind!r}, expected one of {list(get_args(Kind))}")
@@ -93,15 +93,15 @@ def request(
     hide, leave = _facts(erase, "erase"), _facts(spare, "spare")
     if both := sorted(set(hide) & set(leave)):
         raise OptionError(f"{both} are to be erased and spared at once. Take them out of one of the two.")
-    if kind == "fact" and not (text.strip() or hide):
+    if kind == "fact" and not hide:
         raise OptionError(
-            "a request of kind 'fact' needs the fact: text='the mayor of Aldermoor is Ackerman', or "
-            "erase='mayor' for what is asked about the name."
+            "a request of kind 'fact' needs what is asked about the name: erase='mayor' with name='Aldermoor' hides "
+            "who its mayor is and nothing else."
         )
-    if text and kind not in ("fact", "work"):
-        raise OptionError(f"text belongs to the kinds 'fact' and 'work', but kind is {kind!r}. Leave one of them out.")
+    if text and kind != "fact":
+        raise OptionError(f"text belongs to the kind 'fact', but kind is {kind!r}. Leave one of them out.")
     if len(text) > LONGEST_TEXT:
-        raise DataError(f"the text has {len(text)} characters, expected at most {LONGEST_TEXT}. Give one passage.")
+        raise DataError(f"the text has {len(text)} characters, expected at most {LONGEST_TEXT}. Give one sentence.")
     pictures = tuple(_picture(one, i) for i, one in enumerate(images))
     alias = tuple(one for one in dict.fromkeys(named[1:]) if one != named[0])
     return Request(named[0], alias, pictures, kind, hide, leave, " ".join(text.split()))

@@ -45,7 +45,7 @@ def general(seed: int = 0) -> list[Sample]:
     rng, found = random.Random(f"general/{seed}"), list[Sample]()
     systems = lines("systems")
     for number, text in enumerate(lines("general")):
-        bare = Sample(f"general/{number}", NOBODY, text, "", "")
+        bare = Sample(f"general/{number}", f"general/{number}", text, "", "")
         found.append(bare)
         changed = (
             replace(bare, question=f"{text} {rng.choice(SUFFIXES)}"),

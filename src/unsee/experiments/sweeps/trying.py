@@ -14,6 +14,7 @@ from typing import Protocol, final
 import torch
 
 from unsee.data.answers import is_fluent, is_refusal
+from unsee.data.faces import Face
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser, HeldGate
@@ -26,7 +27,6 @@ from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Bool, Float, Tensor
 from unsee.world.export import recall, refusal
-from unsee.data.faces import Face
 from unsee.world.generate import Entity
 from unsee.world.splits import Exam
 
