@@ -1,6 +1,6 @@
 """What an erasure request is once it is fitted: a value that says when to steer, where, and how hard.
 
-An eraser holds no model, no name and no picture. `HeldGate` is the default: read once from the prompt, decide, hold.
+An eraser holds no model, no name and no image. `HeldGate` is the default: read once from the prompt, decide, hold.
 `LayerGate` is the published one: every layer reads for itself and adds in proportion.
 """
 
@@ -169,7 +169,7 @@ class Eraser:
         )
 
     def card(self) -> str:
-        """A page for people; no names, no pictures."""
+        """A page for people; no names, no images."""
         lines = [f"| {f['check']} | {f['result']} | {f['verdict']} |" for f in self.report]
         head = [
             "---",

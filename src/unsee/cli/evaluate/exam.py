@@ -52,7 +52,7 @@ def world_sets(exam: Exam) -> dict[str, list[Sample]]:
         for how in ("name", "picture"):
             for form, called in _FORMS.items():
                 sets[f"{who}_by_{how}_{called}"] = [
-                    sample for sample in asked if (sample.picture is None, sample.form) == (how == "name", form)
+                    sample for sample in asked if (sample.image is None, sample.form) == (how == "name", form)
                 ]
     return sets | {
         "celebrity": exam.facts(exam.world.of("celebrity"), taught=False),

@@ -103,7 +103,7 @@ class HeldPolicy:
         if bool(margins.isnan().any()):
             raise SteeringError(
                 "a gate read NaN, so nothing says whether it fires. Nothing is answered. Look for broken weights or a "
-                "broken picture."
+                "broken image."
             )
         self._margins[ending] = margins
         largest = margins.amax(1)
