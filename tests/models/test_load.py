@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlavaForConditionalGeneration
-from transformers.models.video.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from tiny_llava import tiny_llava
 from unsee.errors import ModelError, OptionError
