@@ -81,7 +81,9 @@ def test_cards_say_what_is_known() -> None:
 
 def test_each_file_opens_with_the_card() -> None:
     for name, benchmark in BENCHMARKS.items():
-        source = Path(__file__).parents[2] / "src" / "unsee" / "data" / f"{name.removesuffix('-choice')}.py"
+        source = (
+            Path(__file__).parents[2] / "src" / "unsee" / "data" / "benchmarks" / f"{name.removesuffix('-choice')}.py"
+        )
         opener = source.read_text(encoding="utf-8").split('"""')[1]
         assert benchmark.card.title in opener
         assert "Licence" in opener and "Revision" in opener and "Source" in opener

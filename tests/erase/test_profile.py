@@ -118,6 +118,14 @@ def test_settings_refuse_what_makes_no_sense() -> None:
         {"strengths": ()},
         {"steps": 0},
         {"ridge": -1.0},
+        {"wordings": 0},
+        {"refused": 7},
+        {"epsilon": -1},
+        {"epsilon": float("nan")},
+        {"step_size": 0.0},
+        {"strengths": (1.0, 0.5)},
+        {"strengths": (float("inf"),)},
+        {"pgd_steps": 2.5},
     ):
         with pytest.raises(OptionError, match="expected"):
             Settings.from_json(wrong)

@@ -4,7 +4,7 @@
 """
 
 from unsee.evals.stats import Row, bootstrap_ci, summarise
-from unsee.evals.verdicts import FORGET_SPLITS, REFUSAL_SPLITS, Verdict, first_letter, rouge_l, score
+from unsee.metrics.verdicts import FORGET_SPLITS, REFUSAL_SPLITS, Verdict, first_letter, rouge_l, score
 from unsee.metrics.detectors import is_fluent, is_refusal, leaks
 
 __all__ = [

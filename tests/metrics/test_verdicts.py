@@ -4,7 +4,7 @@ import pytest
 
 from unsee.data.sample import Sample
 from unsee.errors import DataError
-from unsee.evals.verdicts import UNSCORED, first_letter, rouge_l, score
+from unsee.metrics.verdicts import UNSCORED, first_letter, rouge_l, score
 
 
 def question(**fields: object) -> Sample:
