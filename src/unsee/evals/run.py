@@ -8,8 +8,8 @@ from unsee.data.sample import Sample
 from unsee.data.text import bare_words
 from unsee.erase.eraser import Eraser
 from unsee.erase.steer.hooks import erased
-from unsee.metrics.verdicts import REFUSAL_SPLITS, Verdict, score
 from unsee.metrics.detectors import is_fluent, is_refusal
+from unsee.metrics.verdicts import REFUSAL_SPLITS, Verdict, score
 from unsee.models.generate import Progress, generate
 from unsee.models.load import LoadedModel
 
