@@ -18,9 +18,9 @@ from torch.utils.hooks import RemovableHandle
 from transformers import Cache, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.base import Reading
 from unsee.erase.steer.eager import eagerly
-from unsee.erase.steer.policy import Reading
 from unsee.erase.steer.positions import added
 from unsee.erase.steer.session import Call, Parts, Steering, columns_of, finish, real_columns, refuse_packed, visit
 from unsee.errors import MismatchError, OptionError, SteeringError
@@ -255,7 +255,7 @@ def require_fits(eraser: Eraser, family: str, depth: int, width: int) -> None:
     Raises:
         MismatchError: it was made for another family, width or depth.
     """
-    read = eraser.gate.layers if isinstance(eraser.gate, HeldGate) else ()
+    read = eraser.gate.layers
     wrong = sorted({layer for layer in (*eraser.layers, *read) if not 0 <= layer < depth})
     own = eraser.trajectory.shape[-1]
     if eraser.family != family:
