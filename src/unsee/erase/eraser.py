@@ -3,6 +3,8 @@
 An eraser holds no model, no name and no picture. When to steer is its gate's to say (`unsee.erase.gates`).
 """
 
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any, final
 
 import torch
 
-from unsee.erase.artifact import TensorSpec, library_versions, load_artifact, read_config, save_artifact
+from unsee.erase.artifact import Config, TensorSpec, library_versions, load_artifact, push_artifact, save_artifact
 from unsee.erase.fit.direction import random_direction
 from unsee.erase.gates.base import Gate, gate_of_kind
 from unsee.errors import ArtifactError
@@ -87,7 +89,7 @@ class Eraser:
         return replace(self, trajectory=random_direction(self.trajectory, generator), method="random")
 
     def save_pretrained(self, directory: str | Path) -> str:
-        """Save as a small folder, laid out as PEFT lays out an adapter; returns the content id.
+        """Save `eraser.safetensors` and a card in a folder; returns the content id.
 
         Raises:
             SaveError: the files could not be written; what was there is intact.
@@ -96,31 +98,40 @@ class Eraser:
 
     @staticmethod
     def from_pretrained(directory: str | Path) -> "Eraser":
-        """Load, refusing anything that is not exactly what was saved.
+        """Load from a folder or a hub id (`owner/name`), refusing anything that is not exactly what was saved.
 
         Raises:
             ArtifactError: names the file and field at fault.
         """
-        kind = gate_of_kind(_take(dict(read_config(directory, "eraser")["settings"]), "gate", directory))
-        specs: dict[str, TensorSpec] = {"trajectory": (torch.float16, ("L", "S", "D"))}
-        artifact = load_artifact(directory, "eraser", specs | {_GATE + name: spec for name, spec in kind.spec.items()})
-        tensors, config, settings = artifact.tensors, artifact.config, dict(artifact.config["settings"])
-        del settings["gate"]
+        artifact = load_artifact(directory, "eraser", _specs)
+        tensors, config = artifact.tensors, artifact.config
+        settings: dict[str, Any] = dict(config.settings)
+        kind = gate_of_kind(_take(settings, "gate", directory))
         read = tuple(_take(settings, "read_layers", directory))
         gate = kind.of(read, {name: tensors[_GATE + name] for name in kind.spec})
         return Eraser(
-            model=dict(config["base_model"]),
-            family=config["family"],
-            layers=tuple(config["layers"]),
+            model=config.base_model.as_json(),
+            family=config.family,
+            layers=tuple(config.layers),
             gate=gate,
             trajectory=tensors["trajectory"],
             strength=float(_take(settings, "strength", directory)),
-            method=config["method"],
+            method=config.method,
             subjects=tuple(_take(settings, "subjects", directory)),
             report=_take(settings, "report", directory),
             settings=settings,
-            counts=dict(config["counts"]),
+            counts=dict(config.counts),
         )
+
+    def push_to_hub(self, repository: str, *, private: bool = True) -> str:
+        """Upload to a hub repository (`owner/name`); an eraser is personal data, so private unless told otherwise.
+
+        Raises:
+            ArtifactError: the hub refuses.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push_artifact(folder, "eraser", repository, private=private)
 
     def card(self) -> str:
         """A page for people; no names, no pictures."""
@@ -171,10 +182,15 @@ class Eraser:
         }
 
 
+def _specs(config: Config) -> Mapping[str, TensorSpec]:
+    """Every tensor of an eraser with such a gate."""
+    gate = gate_of_kind(config.settings.get("gate"))
+    return {"trajectory": (torch.float16, ("L", "S", "D"))} | {_GATE + name: spec for name, spec in gate.spec.items()}
+
+
 def _take(settings: dict[str, Any], name: str, directory: str | Path) -> Any:
     if name not in settings:
         raise ArtifactError(
-            f"{directory}: settings in erasure_config.json lack {name!r}. Expected an artifact of unsee; "
-            "fetch it again."
+            f"{directory}: the config lacks the setting {name!r}. Expected an artifact of unsee; fetch it again."
         )
     return settings.pop(name)

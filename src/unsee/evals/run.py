@@ -8,7 +8,7 @@ from unsee.data.prompts import Style
 from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.steer.hooks import erased
-from unsee.evals.verdicts import REFUSAL_SPLITS, Verdict, score
+from unsee.metrics.verdicts import REFUSAL_SPLITS, Verdict, score
 from unsee.models.generate import Progress, generate
 from unsee.models.load import LoadedModel
 

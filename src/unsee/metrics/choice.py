@@ -11,8 +11,8 @@ from difflib import SequenceMatcher
 
 from unsee.data.answers import bare_words, is_refusal
 from unsee.errors import OptionError
-from unsee.evals.verdicts import first_letter
 from unsee.metrics.estimate import Card, Estimate, mean_of, require_as_many
+from unsee.metrics.verdicts import first_letter
 
 Options = Mapping[str, str]
 Parser = Callable[[str, Options], str | None]

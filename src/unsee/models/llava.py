@@ -10,12 +10,14 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrain
 from unsee.data.sample import Picture
 from unsee.errors import ModelError
 from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, require_blocks, require_prompting
+from unsee.registry import model
 from unsee.shapes import Float, Tensor
 
 
+@model("llava")
 @final
 class LlavaAdapter(AbstractAdapter):
-    """Names the parts of `LlavaForConditionalGeneration` (transformers 5: `model.language_model.layers`)."""
+    """LLaVA-1.5 and its relatives: `LlavaForConditionalGeneration` (transformers 5: `model.language_model.layers`)."""
 
     family: str = "llava"
 
