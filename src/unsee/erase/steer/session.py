@@ -13,8 +13,7 @@ import torch
 from transformers import Cache
 
 from unsee.erase.eraser import Eraser
-from unsee.erase.gates.base import Reading
-from unsee.erase.steer.policy import Policy, Selected, policy_of, strongest
+from unsee.erase.steer.policy import Policy, Reading, Selected, policy_of, strongest
 from unsee.erase.steer.positions import Steps, number_steps
 from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
