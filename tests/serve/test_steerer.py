@@ -338,7 +338,7 @@ def test_erasers_that_cannot_be_served_are_refused() -> None:
     )
     deep = PromptRidgeGate((3,), torch.ones(1, 1, 2, WIDTH), torch.zeros(1), torch.zeros(1))
     elsewhere = Eraser({"id": "m"}, "llava", (3,), deep, torch.ones(1, 1, WIDTH), 1.0, "x")
-    with pytest.raises(EngineError, match="published gate"):
+    with pytest.raises(EngineError, match="gate of kind 'null-space'"):
         steerer.load({"p": published}, {}, None)
     with pytest.raises(MismatchError, match=r"reads layers \[3\]"):
         steerer.load({"e": elsewhere}, {}, None)
