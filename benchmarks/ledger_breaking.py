@@ -380,8 +380,7 @@ def order_of_syncs(folder: Path) -> str:
     begin, end = (next(i for i, line in enumerate(lines) if word in line) for word in ("BEGIN", "ACKNOWLEDGED"))
     seen = [line for line in lines[begin:end] if "sync(" in line or "rename" in line]
     expected = (
-        "erasure_config.json>",
-        "erasure.safetensors>",
+        "eraser.safetensors>",
         "README.md>",
         ".staging>",
         "rename",

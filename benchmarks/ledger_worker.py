@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from unsee.erase.artifact_files import CARD, LAYOUTS
+from unsee.erase.artifact_files import CARD, FILES
 from unsee.errors import ArtifactError
 from unsee.ledger import Decision, Ledger, Request, SubjectKey
 from unsee.ledger.active import THRESHOLDS
@@ -21,7 +21,6 @@ from unsee.ledger.verification import Measured, Verification, judge
 KEY = SubjectKey(b"\x01" * 32)
 BY = Decision("harness", "to see what breaks", "a test", "nothing real")
 MODEL = ("synthetic", "sha256:" + "0" * 64)
-_LAYOUT = LAYOUTS["eraser"]
 
 
 def write_artifact(folder: Path, number: int, size: int = 4096) -> str:
@@ -29,8 +28,8 @@ def write_artifact(folder: Path, number: int, size: int = 4096) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = random.Random(number).randbytes(size)
     content_id = _content_id(number, tensors)
-    (folder / _LAYOUT.tensors).write_bytes(tensors)
-    (folder / _LAYOUT.config).write_text(json.dumps({"content_id": content_id, "number": number}))
+    config = json.dumps({"content_id": content_id, "number": number}).encode()
+    (folder / FILES["eraser"]).write_bytes(config + b"\n" + tensors)
     (folder / CARD).write_text(f"artifact {number}\n")
     return content_id
 
@@ -38,8 +37,9 @@ def write_artifact(folder: Path, number: int, size: int = 4096) -> str:
 def check(folder: Path) -> Facts:
     """Stands in for `erasers.eraser_check`: refuses what is not exactly what `write_artifact` wrote."""
     try:
-        config = json.loads((folder / _LAYOUT.config).read_bytes())
-        found = _content_id(config["number"], (folder / _LAYOUT.tensors).read_bytes())
+        head, _, tensors = (folder / FILES["eraser"]).read_bytes().partition(b"\n")
+        config = json.loads(head)
+        found = _content_id(config["number"], tensors)
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{folder}: the config is damaged: {error}") from error
     if found != config.get("content_id") or len(config) != 2:

@@ -135,10 +135,12 @@ def test_a_nan_in_an_artifact(run: Run, tmp_path: Path) -> None:
     import safetensors.torch
 
     an_eraser().save_pretrained(tmp_path / "e")
-    file = tmp_path / "e" / "erasure.safetensors"
+    file = tmp_path / "e" / "eraser.safetensors"
     tensors = safetensors.torch.load_file(file)
     tensors["trajectory"][0, 0, 0] = float("nan")
-    file.write_bytes(safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    with safetensors.safe_open(file, "pt") as saved:
+        header = saved.metadata()
+    file.write_bytes(safetensors.torch.save(tensors, metadata=header))
     refused(run("ask", MODEL, "--question", "who?", "--eraser", tmp_path / "e"), "ArtifactError", "trajectory")
 
 

@@ -61,7 +61,7 @@ def test_rows_are_equal_base_and_erased(
     library: LoadedModel, asked: list[Sample], folder: Path, tmp_path: Path
 ) -> None:
     plan = planned_samples("here", "forget_heldout", asked, measures=MEASURES, max_new_tokens=12, batch_size=8, tries=2)
-    content_id = read_config(folder, "eraser")["content_id"]
+    content_id = read_config(folder, "eraser").content_id
     conditions: dict[str, dict[str, Path]] = {"base": {}, "erased": {content_id: folder}}
     said: dict[str, list[str]] = {}
     for condition, given in conditions.items():

@@ -222,7 +222,7 @@ def test_fitting_anew_lets_the_first_artifact_go(ledger: Ledger, tmp_path: Path)
 def test_a_bad_artifact_leaves_nothing(ledger: Ledger, tmp_path: Path) -> None:
     request = ledger.add("x", KEY, BY)
     write_artifact(tmp_path / "a", 1)
-    (tmp_path / "a" / "erasure.safetensors").write_bytes(b"other bytes")
+    (tmp_path / "a" / "eraser.safetensors").write_bytes(b"other bytes")
     for source, words in ((tmp_path / "a", f"{tmp_path / 'a'}: .*the contents give"), (tmp_path / "none", "no such")):
         with pytest.raises(ArtifactError, match=words):
             ledger.attach(request.id, source, check, BY)

@@ -255,7 +255,7 @@ def show(
     from unsee.erase.profile import Profile
 
     del seed
-    profile_there = (artifact / "profile_config.json").exists()
+    profile_there = (artifact / "profile.safetensors").exists()
     made = Profile.from_pretrained(artifact) if profile_there else Eraser.from_pretrained(artifact)
     table = Table(show_header=False)
     facts = {

@@ -1,6 +1,6 @@
 """The folder of artifacts, named by what they mean: written before the row that names them, removed after it.
 
-`artifacts/<64 hexadecimal digits of the content id>/` holds the three files of an eraser. They are opaque here: whether
+`artifacts/<64 hexadecimal digits of the content id>/` holds the two files of an eraser. They are opaque here: whether
 an eraser is sound is for the caller's check to say, whether it is still what was stored is for the digests in the row.
 """
 
@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from unsee.erase.artifact_files import CARD, LAYOUTS, committed, open_file, sync_folder, unreadable
+from unsee.erase.artifact_files import CARD, open_file, sync_folder, unreadable
+from unsee.erase.artifact_files import FILES as ARTIFACT_FILES
 from unsee.errors import ArtifactError
 from unsee.ledger.errors import MissingArtifactError
 
 Digests = Mapping[str, str]
 """File name to SHA-256 of its bytes."""
 
-_LAYOUT = LAYOUTS["eraser"]
-FILES = (_LAYOUT.config, _LAYOUT.tensors, CARD)
+FILES = (ARTIFACT_FILES["eraser"], CARD)
 _STAGING = ".staging"
 _OURS = re.compile(r"[0-9a-f]{64}")
 
@@ -159,9 +159,7 @@ def _copied(source: Path, name: str, stage: Path) -> str:
     """Copy one file and sync it; returns its SHA-256."""
     if not source.is_dir():
         raise ArtifactError(f"{source}: there is no such folder, expected a saved eraser. Check the path.")
-    # A save that was cut off after its commit keeps the new config where the reader looks for it.
-    pending = name == _LAYOUT.config and committed(source, _LAYOUT)
-    path = (source / _LAYOUT.pending if pending else source) / name
+    path = source / name
     try:
         data = open_file(path)
     except OSError as error:

@@ -33,21 +33,21 @@ def eraser_check() -> Check:
 
     def check(folder: Path) -> Facts:
         eraser, config = Eraser.from_pretrained(folder), read_config(folder, "eraser")
-        model, kept = config["base_model"], opened_of(eraser)
+        model, kept = config.base_model, opened_of(eraser)
         about = {
-            "method": config["method"],
-            "family": config["family"],
-            "layers": config["layers"],
-            "hidden_size": config["hidden_size"],
-            "revision": model["revision"],
-            "counts": config["counts"],
+            "method": config.method,
+            "family": config.family,
+            "layers": config.layers,
+            "hidden_size": config.hidden_size,
+            "revision": model.revision,
+            "counts": config.counts,
             "subjects": len(eraser.subjects),
-            "settings": {n: value for n, value in config["settings"].items() if n not in ("subjects", OPENED)},
+            "settings": {n: value for n, value in config.settings.items() if n not in ("subjects", OPENED)},
             THRESHOLDS: None if kept is None else {**kept.among._asdict(), "opened": len(kept.scores)},
-            "created": config["created"],
-            "libraries": config["libraries"],
+            "created": config.created,
+            "libraries": config.libraries,
         }
-        return Facts(config["content_id"], model["id"], model["digest"], about)
+        return Facts(config.content_id, model.id, model.digest, about)
 
     return check
 

@@ -11,12 +11,14 @@ from unsee.data.sample import Picture
 from unsee.errors import ModelError
 from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, require_blocks, require_prompting
 from unsee.models.image_index import runs_of
+from unsee.registry import model
 from unsee.shapes import Float, Int, Tensor
 
 
+@model("llava")
 @final
 class LlavaAdapter(AbstractAdapter):
-    """Names the parts of `LlavaForConditionalGeneration` (transformers 5: `model.language_model.layers`)."""
+    """LLaVA-1.5 and its relatives: `LlavaForConditionalGeneration` (transformers 5: `model.language_model.layers`)."""
 
     family: str = "llava"
 

@@ -26,6 +26,7 @@ from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, re
 from unsee.models.image_index import runs
 from unsee.models.patches import patchify, unpatchify
 from unsee.models.qwen_video import ClipReader, times_of
+from unsee.registry import model
 from unsee.shapes import Float, Int, Tensor
 
 # The limit of the family's own resizing.
@@ -191,5 +192,13 @@ class QwenAdapter(AbstractAdapter):
         return processor
 
 
-QWEN2_5_VL = QwenAdapter("qwen2_5_vl", Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor)
-QWEN3_VL = QwenAdapter("qwen3_vl", Qwen3VLForConditionalGeneration, Qwen3VLProcessor)
+@model("qwen2_5_vl")
+def qwen2_5_vl() -> QwenAdapter:
+    """Qwen2.5-VL, images and video."""
+    return QwenAdapter("qwen2_5_vl", Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor)
+
+
+@model("qwen3_vl")
+def qwen3_vl() -> QwenAdapter:
+    """Qwen3-VL, images and video."""
+    return QwenAdapter("qwen3_vl", Qwen3VLForConditionalGeneration, Qwen3VLProcessor)

@@ -84,11 +84,11 @@ def eval(
     as_json: Json = False,
 ) -> None:
     """Ask a model every question, write one row each and the figures they make; go on where a killed run stopped."""
-    from unsee.cli.evaluate.exam import WORLD, planned_world
-    from unsee.data import BENCHMARKS, read
+    from unsee.data import read
     from unsee.data.benchmarks.items import Protocol
     from unsee.data.prompts import Style
     from unsee.evals.plan import planned_benchmark, planned_samples
+    from unsee.registry import BENCHMARKS
 
     _legal("protocol", protocol, get_args(Protocol))
     settings = _engine_options(engine, engine_option or [])
@@ -104,13 +104,9 @@ def eval(
         "tries": tries,
         "strangers": () if strangers is None else read(strangers),
     }
-    if benchmark is not None:
-        _legal("benchmark", benchmark, (*BENCHMARKS, WORLD))
-    if benchmark == WORLD:
-        if protocol != "honest" or ratio is not None:
-            raise OptionError("--benchmark world has one protocol and no ratio. Leave --protocol and --ratio out.")
-        plan = planned_world(data or "0", chosen=sets or (), **options)
-    elif data is None:
+    if benchmark is not None and not BENCHMARKS.named(benchmark).facts["needs_data"]:
+        data = data or ""
+    if data is None:
         raise OptionError("there is no --data, so there is nothing to ask. Name a folder, or take --benchmark world.")
     elif benchmark is None:
         if protocol != "honest" or ratio is not None or sets:
@@ -157,7 +153,7 @@ def _run(
     erasers = [Eraser.from_pretrained(path) for path in eraser]
     for one in erasers:
         require_same_model(one.model, loaded, "eraser")
-    ids = [read_config(path, "eraser")["content_id"] for path in eraser]
+    ids = [read_config(path, "eraser").content_id for path in eraser]
     answering = None if engine is None else _vllm(model, loaded, dict(zip(ids, eraser, strict=True)), engine, plan)
     with stages_shown() as stages:
         metrics = evaluate(
