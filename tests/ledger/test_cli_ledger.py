@@ -17,7 +17,7 @@ from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.errors import UnseeError
 from unsee.models.load import load
-from unsee.world.shipped import shipped
+from unsee.models.names import shipped
 
 Run = Callable[..., tuple[int, str, str]]
 
