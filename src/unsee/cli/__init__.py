@@ -161,7 +161,7 @@ def erase(
     from unsee.data import read, require_disjoint
     from unsee.data.conversation import in_contexts
     from unsee.erase.fit_eraser import fit_eraser, fit_published
-    from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, RELEASED_QWEN
+    from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN
     from unsee.erase.profile import Profile
 
     presets = {"released-llava": RELEASED_LLAVA, "released-qwen": RELEASED_QWEN}
@@ -220,11 +220,8 @@ def ask(
             raise DataError(f"there is no image {str(path)!r}. Expected a PNG, JPEG, WebP or BMP file; check the path.")
     asked_about = None if image is None else ImageFile(str(image), image)
     frames = tuple(ImageFile(str(path), path) for path in video or ())
-    loaded, sample = (
-        open_model(model, parts),
     loaded = open_model(model, parts)
     sample = Sample("asked", "asked", question, "", "", image=asked_about, video=frames)
-    )
     erasers = _erasers(eraser, loaded)
     before = generate(loaded, [sample], max_new_tokens=max_new_tokens)[0]
     result: dict[str, Any] = {"question": question, "before": before}
