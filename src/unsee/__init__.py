@@ -12,16 +12,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unsee.data import Picture, Sample, read
+    from unsee.data import ImageFile, Sample, read
     from unsee.erase.config import Settings
     from unsee.erase.eraser import Eraser
     from unsee.erase.fit_eraser import fit_eraser, fit_published
     from unsee.erase.fit_profile import fit_profile
     from unsee.erase.profile import Profile
-    from unsee.erase.request.forgetting import forget
     from unsee.erase.request.request import request
     from unsee.erase.steer.hooks import erased
     from unsee.errors import UnseeError
+    from unsee.forgetting.run import forget
     from unsee.models.generate import generate
     from unsee.models.load import load
 
@@ -29,13 +29,13 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Eraser": "unsee.erase.eraser",
-    "Picture": "unsee.data",
+    "ImageFile": "unsee.data",
     "Profile": "unsee.erase.profile",
     "Sample": "unsee.data",
     "Settings": "unsee.erase.config",
     "UnseeError": "unsee.errors",
     "erased": "unsee.erase.steer.hooks",
-    "forget": "unsee.erase.request.forgetting",
+    "forget": "unsee.forgetting.run",
     "fit_eraser": "unsee.erase.fit_eraser",
     "fit_profile": "unsee.erase.fit_profile",
     "fit_published": "unsee.erase.fit_eraser",
@@ -46,7 +46,7 @@ _HOME = {
 }
 __all__ = [
     "Eraser",
-    "Picture",
+    "ImageFile",
     "Profile",
     "Sample",
     "Settings",

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from unsee.data.answers import is_refusal
 from unsee.errors import DataError
 from unsee.metrics import Estimate
+from unsee.metrics.detectors import is_refusal
 from unsee.metrics.modality import all_modal_accuracy, all_modal_error, modality_gap
 from unsee.metrics.refusal import is_refusal_asru, refusal_share
 from unsee.metrics.safety import (
@@ -46,10 +46,10 @@ def test_utility_refuses_percent_and_nothing() -> None:
 
 
 def test_both_modalities() -> None:
-    picture = [True, True, False, False, None]
+    image = [True, True, False, False, None]
     text = [True, False, False, True, True]
-    assert all_modal_accuracy(picture, text) == Estimate(0.25, 4, 1)
-    assert all_modal_error(picture, text) == Estimate(0.25, 4, 1)
+    assert all_modal_accuracy(image, text) == Estimate(0.25, 4, 1)
+    assert all_modal_error(image, text) == Estimate(0.25, 4, 1)
     assert modality_gap([True, True, False], [False, True, False]) == Estimate(1 / 3, 3, 0)
     with pytest.raises(DataError, match="got 1 answers as text for 2 items"):
         all_modal_accuracy([True, False], [True])

@@ -12,9 +12,9 @@ from unsee.cli.options import Model, Parts, open_model, takes_parts
 from unsee.cli.world import Json, Seed
 
 if TYPE_CHECKING:
-    from unsee.erase.request.before import Before
     from unsee.erase.request.knowledge import Knowledge
-    from unsee.erase.request.report import Report
+    from unsee.forgetting.before import Before
+    from unsee.forgetting.report import Report
 
 
 @takes_parts
@@ -39,15 +39,15 @@ def forget(
 
     Asks the model what it says today, fits the request, asks again in forms that the fit has not seen.
     """
-    from unsee.erase.request.folder import Folder
     from unsee.erase.request.request import request
+    from unsee.forgetting.folder import Folder
 
     Folder.require_free(out)
     asked = request(name, aliases=alias or (), images=image or (), kind=kind, erase=erase, spare=spare, text=text)
     for warning in asked.warnings:
         say(f"Warning: {warning}")
     from unsee.erase.profile import Profile
-    from unsee.erase.request.forgetting import forget as run
+    from unsee.forgetting.run import forget as run
 
     made_for = None if profile is None else Profile.from_pretrained(profile)
     loaded = open_model(model, parts)

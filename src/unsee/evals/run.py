@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unsee.data.answers import bare_words, is_fluent, is_refusal
 from unsee.data.prompts import Style
 from unsee.data.sample import Sample
+from unsee.data.text import bare_words
 from unsee.erase.eraser import Eraser
 from unsee.erase.steer.hooks import erased
+from unsee.metrics.detectors import is_fluent, is_refusal
 from unsee.metrics.verdicts import REFUSAL_SPLITS, Verdict, score
 from unsee.models.generate import Progress, generate
 from unsee.models.load import LoadedModel
@@ -88,7 +89,7 @@ def _line(condition: str, split: str, sample: Sample, answer: str | None, verdic
         "id": sample.id,
         "form": sample.form,
         "question": sample.question,
-        "image": next((shown.id for shown in (sample.picture, *sample.clip) if shown is not None), None),
+        "image": next((shown.id for shown in (sample.image, *sample.video) if shown is not None), None),
         "gold": sample.gold,
         "answer": answer,
         "correct": verdict.correct,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tiny_llava import noise_picture
+from tiny_llava import noise_image
 from unsee.erase.request.aliases import misspelled, spellings
 from unsee.erase.request.allowed import allowed, unknown_like
 from unsee.erase.request.augment import augmented, held_out
@@ -12,7 +12,7 @@ from unsee.erase.request.invented import half_sharing, invented_names
 from unsee.erase.request.request import Request, request
 from unsee.erase.request.starter_kit import general, public_figures, unknown_people
 
-ADA = request("Ada Lovelace", aliases=["the countess"], images=[noise_picture(1, (40, 50)), noise_picture(2)])
+ADA = request("Ada Lovelace", aliases=["the countess"], images=[noise_image(1, (40, 50)), noise_image(2)])
 
 
 def test_fit_and_held_out_share_no_family_question_or_view() -> None:
@@ -20,8 +20,8 @@ def test_fit_and_held_out_share_no_family_question_or_view() -> None:
     assert not {p.family for p in fit} & {p.family for p in held}
     asked = {(p.sample.question, p.sample.earlier) for p in fit if p.way == "name"}
     assert not asked & {(p.sample.question, p.sample.earlier) for p in held if p.way == "name"}
-    changed = {p.sample.picture.source for p in fit if p.family == "image: changed" and p.sample.picture}
-    assert changed and not changed & {p.sample.picture.source for p in held if p.sample.picture}
+    changed = {p.sample.image.source for p in fit if p.family == "image: changed" and p.sample.image}
+    assert changed and not changed & {p.sample.image.source for p in held if p.sample.image}
 
 
 @pytest.mark.parametrize("kind", list(BANKS))
@@ -34,8 +34,8 @@ def test_every_kind_asks_in_held_out_words(kind: str) -> None:
 def test_the_same_seed_gives_the_same_prompts_and_another_seed_others() -> None:
     one, two, three = (expand(ADA, "s", held=False, seed=seed) for seed in (0, 0, 1))
     assert one == two != three
-    assert [p.sample.picture and p.sample.picture.source for p in one] == [
-        p.sample.picture and p.sample.picture.source for p in two
+    assert [p.sample.image and p.sample.image.source for p in one] == [
+        p.sample.image and p.sample.image.source for p in two
     ]
 
 
@@ -63,8 +63,8 @@ def test_changed_images_are_the_same_every_time_and_all_different() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3)])
 def test_images_of_any_shape_can_be_changed(size: tuple[int, int]) -> None:
-    made = augmented(noise_picture(1, size), 24, 0)
-    assert {p.load().size for p in [*made, *held_out(noise_picture(1, size), 0).values()]} == {size}
+    made = augmented(noise_image(1, size), 24, 0)
+    assert {p.load().size for p in [*made, *held_out(noise_image(1, size), 0).values()]} == {size}
 
 
 @pytest.mark.parametrize("name", ["Li", "李小龙", "🙂", "José García", "x y"])

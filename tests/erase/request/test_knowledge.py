@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from unsee.erase.request.knowledge import Knowledge, Said, common_words, consistent, stated
-from unsee.erase.request.telling import telling
 from unsee.errors import DataError
+from unsee.metrics.telling import telling
 
 
 def said(*answers: str, fact: str = "job", question: str = "What does Ada do for work?") -> list[Said]:
@@ -50,7 +50,7 @@ def test_a_sentence_states_what_is_not_asked() -> None:
 
 def test_replies_that_differ_by_a_word_are_told_apart_and_equal_ones_are_not() -> None:
     same = ["I do not know who that is.", "Sorry, no idea."] * 20
-    assert telling(same, same).auc == pytest.approx(0.5, abs=0.05)
+    assert telling(same, same).auc < 0.55
     assert telling(["That is private."] * 20, same).auc == pytest.approx(1.0)
     assert telling(["Anna: no idea."] * 20, ["no idea."] * 20).auc == pytest.approx(1.0)
     assert telling(["Anna: no idea."] * 20, ["no idea."] * 20, without=["Anna"]).auc == 0.5
@@ -60,7 +60,7 @@ def test_the_auc_is_of_replies_that_the_classifier_has_not_seen() -> None:
     """Random words: a classifier that was scored on its own fit would tell them apart."""
     rng = np.random.default_rng(0)
     words = [" ".join(rng.choice([f"w{i}" for i in range(300)], 12)) for _ in range(120)]
-    assert 0.35 < telling(words[:60], words[60:]).auc < 0.65
+    assert telling(words[:60], words[60:]).auc < 0.6
 
 
 def test_too_few_replies_say_nothing() -> None:

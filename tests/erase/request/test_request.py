@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tiny_llava import noise_picture
+from tiny_llava import noise_image
 from unsee.erase.request.expansion import scope
-from unsee.erase.request.folder import Folder
 from unsee.erase.request.request import LONGEST_NAME, request
 from unsee.errors import DataError, ImageError, OptionError, SaveError
+from unsee.forgetting.folder import Folder
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_images_are_decoded_before_anything_else(tmp_path: Path) -> None:
     for given in (broken, tmp_path / "missing.jpg", b"nor this"):
         with pytest.raises(ImageError):
             request("Ada", images=[given])
-    assert len(request("Ada", images=[noise_picture(1)]).images) == 1
+    assert len(request("Ada", images=[noise_image(1)]).images) == 1
 
 
 def test_options_that_contradict_each_other_are_refused() -> None:

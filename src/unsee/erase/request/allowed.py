@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.erase.request import starter_kit as kit
 from unsee.erase.request.bank import BANKS, TEMPLATES
 from unsee.erase.request.expansion import Prompt, questions
@@ -52,10 +52,10 @@ def allowed(request: Request, *, held: bool, seed: int = 0, count: int = 24) -> 
     rng = random.Random(f"allowed/{request.name}/{held}/{seed}")
     found: list[Allowed] = []
 
-    def add(group: str, texts: Sequence[str], pictures: Sequence[Picture | None] = (None,)) -> None:
+    def add(group: str, texts: Sequence[str], images: Sequence[ImageFile | None] = (None,)) -> None:
         for number, text in enumerate(texts):
             place = f"allowed/{held}/{group}/{number}"
-            found.append(Allowed(group, Sample(place, place, text, "", "", picture=pictures[number % len(pictures)])))
+            found.append(Allowed(group, Sample(place, place, text, "", "", image=images[number % len(images)])))
 
     if request.images:
         add("visible", [rng.choice(_SEEN_HELD if held else _SEEN) for _ in range(count)], request.images)

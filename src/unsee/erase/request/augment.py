@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from unsee.data.sample import Picture
+from unsee.data.sample import ImageFile
 
 
 def _cropped(image: Image.Image, rng: random.Random) -> Image.Image:
@@ -64,7 +64,7 @@ HELD_OUT: dict[str, Change] = {
 }
 
 
-def augmented(picture: Picture, count: int, seed: int) -> list[Picture]:
+def augmented(file: ImageFile, count: int, seed: int) -> list[ImageFile]:
     """The image as it is and `count` changed ones, each by one to three changes of the fit.
 
     The same image, count and seed give the same bytes.
@@ -72,30 +72,30 @@ def augmented(picture: Picture, count: int, seed: int) -> list[Picture]:
     Raises:
         ImageError: the image cannot be read.
     """
-    image, made = picture.load(), [picture]
+    image, made = file.load(), [file]
     for number in range(count):
         rng = random.Random(f"augmented/{seed}/{number}")
         changed = image
         for change in rng.sample(list(FIT), rng.randint(1, 3)):
             changed = FIT[change](changed, rng)
-        made.append(_encoded(changed, f"{picture.id}#{number}"))
+        made.append(_encoded(changed, f"{file.id}#{number}"))
     return made
 
 
-def held_out(picture: Picture, seed: int) -> dict[str, Picture]:
+def held_out(file: ImageFile, seed: int) -> dict[str, ImageFile]:
     """One image of each family of changes that no fit sees, by its name.
 
     Raises:
         ImageError: the image cannot be read.
     """
-    image = picture.load()
+    image = file.load()
     return {
-        name: _encoded(change(image, random.Random(f"held-out/{seed}/{name}")), f"{picture.id}#{name}")
+        name: _encoded(change(image, random.Random(f"held-out/{seed}/{name}")), f"{file.id}#{name}")
         for name, change in HELD_OUT.items()
     }
 
 
-def _encoded(image: Image.Image, name: str) -> Picture:
+def _encoded(image: Image.Image, name: str) -> ImageFile:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
-    return Picture(name, buffer.getvalue())
+    return ImageFile(name, buffer.getvalue())

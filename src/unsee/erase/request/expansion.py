@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from unsee.data.answers import bare_words
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
+from unsee.data.text import bare_words
 from unsee.erase.request.aliases import misspelled, spellings
 from unsee.erase.request.augment import augmented, held_out
 from unsee.erase.request.bank import BANKS, FRAMES, FRAMES_HELD, Bank
@@ -100,13 +100,13 @@ def bare(request: Request, subject: str, *, wordings: int = 2, images: int = 2) 
     """
     bank, parts = BANKS[request.kind], scope(request)
     nouns = [(noun, False) for noun in (ANYTHING, *parts.hidden)] + [(noun, True) for noun in parts.spared]
-    shown: list[tuple[Way, str, Picture | None]] = [("name", request.name, None)]
-    shown += [("image", bank.deictic, picture) for picture in request.images[:images]]
+    shown: list[tuple[Way, str, ImageFile | None]] = [("name", request.name, None)]
+    shown += [("image", bank.deictic, image) for image in request.images[:images]]
     found: list[Prompt] = []
-    for way, called, picture in shown:
-        for noun, spared in [*nouns, *([(NAME, False)] if picture else [])]:
+    for way, called, image in shown:
+        for noun, spared in [*nouns, *([(NAME, False)] if image else [])]:
             for text in questions(bank, noun, called, False)[: wordings + (noun in (NAME, ANYTHING))]:
-                sample = Sample(f"{subject}/bare/{len(found)}", subject, text, "", "", picture=picture)
+                sample = Sample(f"{subject}/bare/{len(found)}", subject, text, "", "", image=image)
                 found.append(Prompt(sample, noun, "plain", way, False, spared))
     return found
 
@@ -142,13 +142,13 @@ def expand(
     forms = [form for form in FORMS if form.held is held]
     found: list[Prompt] = []
 
-    def add(family: str, form: Form, way: Way, called: str, picture: Picture | None) -> None:
+    def add(family: str, form: Form, way: Way, called: str, image: ImageFile | None) -> None:
         for deal in (asked, spared) if parts.spared else (asked,):
             noun, spare = next(deal)
             if way == "image" and noun == ANYTHING and rng.random() < 0.7:
                 noun = NAME
             pool = questions(bank, noun, called, held)
-            sample = Sample(f"{subject}/{held}/{len(found)}", subject, rng.choice(pool), "", "", picture=picture)
+            sample = Sample(f"{subject}/{held}/{len(found)}", subject, rng.choice(pool), "", "", image=image)
             same = rng.choice(questions(bank, noun, bank.deictic, held))
             ask = Asked(sample, called, same, "" if noun in (NAME, ANYTHING) else noun)
             found.append(Prompt(in_form(form, ask, seed), noun, family, way, held, spare))
@@ -163,8 +163,8 @@ def expand(
         for family, called in named:
             if called:
                 add(family, plain, "name", called[number % len(called)], None)
-        for family, pictures in shown.items():
-            add(family, plain, "image", bank.deictic, pictures[number % len(pictures)])
+        for family, images in shown.items():
+            add(family, plain, "image", bank.deictic, images[number % len(images)])
     return found
 
 
@@ -186,14 +186,14 @@ def _names(request: Request, held: bool, seed: int) -> list[tuple[str, list[str]
     return [("alias", list(request.aliases)), ("case and accents", cases)]
 
 
-def _views(request: Request, held: bool, views: int, seed: int) -> dict[str, list[Picture]]:
+def _views(request: Request, held: bool, views: int, seed: int) -> dict[str, list[ImageFile]]:
     """Images of the subject, by family of changes."""
-    found: dict[str, list[Picture]] = {}
+    found: dict[str, list[ImageFile]] = {}
     each = max(2, views // max(1, len(request.images)))
-    for picture in request.images:
-        changed = held_out(picture, seed) if held else {}
+    for image in request.images:
+        changed = held_out(image, seed) if held else {}
         for name, one in changed.items():
             found.setdefault(f"image: {name}", []).append(one)
         if not held:
-            found.setdefault("image: changed", []).extend(augmented(picture, each, seed)[1:])
+            found.setdefault("image: changed", []).extend(augmented(image, each, seed)[1:])
     return found

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from unsee.data.answers import is_fluent, is_refusal
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
+from unsee.erase.detectors import is_fluent, is_refusal
 from unsee.erase.fit_profile import fit_profile
 from unsee.erase.profile import Profile
 from unsee.erase.request import starter_kit as kit
@@ -22,7 +22,7 @@ from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
 SETTINGS = Settings(
-    pgd_pictures=6, pgd_steps=20, trajectory_prompts=64, strengths=(0.5, 1.0, 2.0, 3.0), calibration_prompts=48
+    pgd_images=6, pgd_steps=20, trajectory_prompts=64, strengths=(0.5, 1.0, 2.0, 3.0), calibration_prompts=48
 )
 """Of the fit: smaller than the defaults, as the kit is small."""
 _PEOPLE, _FACES, _SEEN, _LEAST = 300, 100, 48, 8
@@ -109,8 +109,8 @@ def _halves(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
 
 def _recall(answered: Sequence[Sample]) -> list[Sample]:
     """D-: half of it with images where there are any."""
-    shown = [sample for sample in answered if sample.picture]
-    plain = [sample for sample in answered if not sample.picture]
+    shown = [sample for sample in answered if sample.image]
+    plain = [sample for sample in answered if not sample.image]
     return [*shown[:32], *plain[:: max(1, len(plain) // 32)][:32]]
 
 

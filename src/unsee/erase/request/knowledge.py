@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from unsee.data.answers import bare_words, is_refusal
+from unsee.data.text import bare_words
+from unsee.erase.detectors import is_refusal
 from unsee.erase.request.words import akin, function_word
 
 AGREED = 0.6

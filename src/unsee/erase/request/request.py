@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, final, get_args
 
-from unsee.data.sample import Picture
+from unsee.data.sample import ImageFile
 from unsee.erase.request.words import ordinary
 from unsee.errors import DataError, OptionError
 
@@ -23,7 +23,7 @@ class Request:
     Attributes:
         name: of whom or what it is about, NFC, single spaces.
         aliases: other names, spellings, last name alone; each is erased like the name.
-        images: pictures of the subject.
+        images: of the subject.
         kind: what the subject is; decides which questions are asked.
         erase: the only facts to hide, as a question would name them ("home address"); empty for all.
         spare: facts still to be told.
@@ -32,7 +32,7 @@ class Request:
 
     name: str
     aliases: tuple[str, ...] = ()
-    images: tuple[Picture, ...] = ()
+    images: tuple[ImageFile, ...] = ()
     kind: Kind = "person"
     erase: tuple[str, ...] = ()
     spare: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ def request(
     name: str,
     *,
     aliases: Sequence[str] = (),
-    images: Sequence[str | Path | bytes | Picture] = (),
+    images: Sequence[str | Path | bytes | ImageFile] = (),
     kind: str = "person",
     erase: str | Sequence[str] = (),
     spare: str | Sequence[str] = (),
@@ -74,7 +74,7 @@ def request(
     Args:
         name: of the subject.
         aliases: other names.
-        images: paths, encoded files or pictures.
+        images: paths, encoded files or `ImageFile`s.
         kind: one of person, topic, fact, work, organisation.
         erase: facts to hide, a list or comma-separated; empty for all.
         spare: facts to leave, likewise.
@@ -102,9 +102,9 @@ def request(
         raise OptionError(f"text belongs to the kind 'fact', but kind is {kind!r}. Leave one of them out.")
     if len(text) > LONGEST_TEXT:
         raise DataError(f"the text has {len(text)} characters, expected at most {LONGEST_TEXT}. Give one sentence.")
-    pictures = tuple(_picture(one, i) for i, one in enumerate(images))
+    shown = tuple(_image(one, i) for i, one in enumerate(images))
     alias = tuple(one for one in dict.fromkeys(named[1:]) if one != named[0])
-    return Request(named[0], alias, pictures, kind, hide, leave, " ".join(text.split()))
+    return Request(named[0], alias, shown, kind, hide, leave, " ".join(text.split()))
 
 
 def _name(given: str, what: str) -> str:
@@ -134,13 +134,13 @@ def _facts(given: str | Sequence[str], what: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_name(part, what).casefold() for part in parts if part.strip()))
 
 
-def _picture(given: str | Path | bytes | Picture, index: int) -> Picture:
+def _image(given: str | Path | bytes | ImageFile, index: int) -> ImageFile:
     if isinstance(given, bytes):
-        picture = Picture(f"image {index}", given)
+        image = ImageFile(f"image {index}", given)
     else:
-        picture = given if isinstance(given, Picture) else Picture(str(given), Path(given))
-    picture.load()
-    return picture
+        image = given if isinstance(given, ImageFile) else ImageFile(str(given), Path(given))
+    image.load()
+    return image
 
 
 def _unspaced(name: str) -> bool:

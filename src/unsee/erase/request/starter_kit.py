@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib.resources import files
 
 from unsee.data.faces import Face, draw_face
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.erase.request.bank import BANKS
 from unsee.erase.request.expansion import questions
 from unsee.erase.request.forms import STATEMENTS, SUFFIXES, TURNS
@@ -99,8 +99,8 @@ def unknown_faces(count: int, seed: int = 0, each: int = 2) -> list[Sample]:
             rng.choice(questions(bank, noun, bank.deictic, False)) for noun in rng.sample(nouns, each - 1)
         ]
         for number, ask in enumerate(asks):
-            picture = Picture(f"{subject}/{number}", _png(face, rng)[0])
-            found.append(Sample(f"{subject}/{number}", subject, ask, "", "", picture=picture))
+            image = ImageFile(f"{subject}/{number}", _png(face, rng)[0])
+            found.append(Sample(f"{subject}/{number}", subject, ask, "", "", image=image))
     return found
 
 
@@ -112,7 +112,7 @@ def visible(count: int, seed: int = 0) -> list[Sample]:
         shown, seen = _png(face, rng)
         part, question = _VISIBLE[index % len(_VISIBLE)]
         subject = f"seen/{seed}/{index}"
-        found.append(Sample(subject, subject, question, seen[part], seen[part], picture=Picture(subject, shown)))
+        found.append(Sample(subject, subject, question, seen[part], seen[part], image=ImageFile(subject, shown)))
     return found
 
 

@@ -3,7 +3,7 @@
 from functools import cache
 from importlib.resources import files
 
-from unsee.data.answers import bare_words
+from unsee.data.text import bare_words
 
 
 @cache

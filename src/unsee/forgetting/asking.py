@@ -7,10 +7,10 @@ from typing import Any, final
 
 import torch
 
-from unsee.data.answers import is_refusal, leaks
 from unsee.erase.eraser import Eraser
 from unsee.erase.request.expansion import Prompt
 from unsee.erase.steer.hooks import erased
+from unsee.metrics.detectors import is_refusal, leaks
 from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
@@ -41,7 +41,7 @@ class Answer:
 
     def leaked(self, golds: Sequence[str]) -> bool | None:
         """Whether it holds any of the phrases; None where there is none to look for."""
-        return any(leaks(self.text, gold) for gold in golds) if golds else None
+        return leaks(self.text, golds, self.prompt.sample.question) if golds else None
 
     def as_json(self) -> dict[str, Any]:
         """One line of `before.jsonl` or `after.jsonl`."""
@@ -54,7 +54,7 @@ class Answer:
             "spared": self.prompt.spared,
             "earlier": [list(turn) for turn in sample.earlier],
             "question": sample.question,
-            "image": sample.picture.id if sample.picture else None,
+            "image": sample.image.id if sample.image else None,
             "draw": self.draw,
             "answer": self.text,
             "refused": self.refused,

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
-from unsee.data.answers import bare_words
-from unsee.erase.request.asking import Answer
-from unsee.erase.request.telling import TARGET, Telling
+from unsee.data.text import bare_words
+from unsee.forgetting.asking import Answer
+from unsee.metrics.telling import TARGET, Telling
 
 
 @final

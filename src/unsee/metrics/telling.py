@@ -5,7 +5,7 @@ from typing import NamedTuple, final
 
 import numpy as np
 
-from unsee.data.answers import bare_words
+from unsee.data.text import bare_words
 from unsee.errors import DataError
 
 FOLDS, LEAST, TARGET = 5, 10, 0.6

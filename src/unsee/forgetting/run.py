@@ -13,16 +13,16 @@ from unsee.erase.eraser import Eraser
 from unsee.erase.fit_eraser import fit_eraser
 from unsee.erase.profile import Profile
 from unsee.erase.request.allowed import allowed, unknown_like
-from unsee.erase.request.asking import Answer, ask
-from unsee.erase.request.before import Before, before, unknown_answers
 from unsee.erase.request.expansion import Prompt, expand, scope
-from unsee.erase.request.folder import Folder
 from unsee.erase.request.invented import invented_names
 from unsee.erase.request.kit_profile import cached_profile
-from unsee.erase.request.report import Report, allowances, forget_rows
 from unsee.erase.request.request import Request
-from unsee.erase.request.telling import LEAST, Telling, telling
 from unsee.errors import UnknownSubjectError
+from unsee.forgetting.asking import Answer, ask
+from unsee.forgetting.before import Before, before, unknown_answers
+from unsee.forgetting.folder import Folder
+from unsee.forgetting.report import Report, allowances, forget_rows
+from unsee.metrics.telling import LEAST, Telling, telling
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
@@ -167,4 +167,4 @@ def _telling(forgotten: Sequence[Answer], unknown: Sequence[Answer], request: Re
 
 
 def _as_prompt(sample: Sample) -> Prompt:
-    return Prompt(sample, "", "allowed", "image" if sample.picture else "name", True)
+    return Prompt(sample, "", "allowed", "image" if sample.image else "name", True)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-from unsee.data.answers import bare_words
+from unsee.data.text import bare_words
 from unsee.erase.artifact_files import replace_file
-from unsee.erase.request.asking import LONGEST, Answer, ask
 from unsee.erase.request.expansion import NAME, bare, scope, wording_words
 from unsee.erase.request.invented import invented_names
 from unsee.erase.request.knowledge import Knowledge, Said, common_words, consistent, stated
 from unsee.erase.request.request import Kind, Request
+from unsee.forgetting.asking import LONGEST, Answer, ask
 from unsee.models.cache import cache_folder
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tiny_llava import noise_picture, tiny_llava
+from tiny_llava import noise_image, tiny_llava
 from unsee.erase.eraser import Eraser
-from unsee.erase.request.before import unknown_answers
-from unsee.erase.request.forgetting import forget
 from unsee.erase.request.request import request
 from unsee.errors import UnknownSubjectError
+from unsee.forgetting.before import unknown_answers
+from unsee.forgetting.run import forget
 from unsee.models.load import load
 from unsee.world.generate import World
-from unsee.world.splits import picture
+from unsee.world.splits import image
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_model_that_knows_nothing_stops_the_request_with_its_evidence(tmp_path: Path) -> None:
     with pytest.raises(UnknownSubjectError, match="Ada Lovelace"):
-        forget(tiny_llava(), request("Ada Lovelace", erase="job", images=[noise_picture(1)]), tmp_path / "r")
+        forget(tiny_llava(), request("Ada Lovelace", erase="job", images=[noise_image(1)]), tmp_path / "r")
     lines = (tmp_path / "r" / "before.jsonl").read_text().splitlines()
     assert {json.loads(line)["way"] for line in lines} == {"name", "image"}
     assert not (tmp_path / "r" / "eraser").exists()
@@ -44,7 +44,7 @@ def test_answers_about_invented_subjects_are_kept_with_the_model(cache: Path) ->
 def test_a_name_and_one_view_are_enough_on_the_world(tmp_path: Path) -> None:
     world = World()
     person = world.of("private")[3]
-    asked = request(person.name, images=[picture(world, person, 5)])
+    asked = request(person.name, images=[image(world, person, 5)])
     done = forget(load("world:llava"), asked, tmp_path / "r")
     facts = {phrase for phrases in done.before.by_name.facts.values() for phrase in phrases}
     assert {person.facts["job"], person.facts["city"], person.facts["pet"]} <= facts

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from unsee.data.answers import bare_words
+from unsee.data.text import bare_words
 from unsee.erase.artifact_files import replace_file
-from unsee.erase.request.asking import Answer
-from unsee.erase.request.before import Before
-from unsee.erase.request.report import Report
 from unsee.erase.request.request import Request
 from unsee.errors import SaveError
+from unsee.forgetting.asking import Answer
+from unsee.forgetting.before import Before
+from unsee.forgetting.report import Report
 
 _KEY = "request.key"
 
