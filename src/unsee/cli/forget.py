@@ -54,6 +54,8 @@ def forget(
     with stages_shown() as stages:
         done = run(loaded, asked, out, profile=made_for, force=force, seed=seed, stages=stages)
     show_before(done.before)
+    if added := [one for one in done.request.names if one not in asked.names]:
+        say(f"Also forgotten: {', '.join(added)}, which the model takes for the same.")
     show_report(done.report)
     say(f"Eraser: {out / 'eraser'}  {done.content_id[:19]}...   Evidence: {out}")
     say(f"Try it: unsee ask {model} --eraser {out / 'eraser'} --question '...'")
@@ -80,20 +82,25 @@ def show_before(before: "Before") -> None:
 
 def show_report(report: "Report") -> None:
     """Before and after, over-refusal, and what the replies tell."""
-    table = Table("asked", "fit saw it", "n", "leak before", "leak after", "declined", title="About the subject")
-    for row in report.rows:
-        before, after = _share(row.before, row.scored), _share(row.after, row.scored)
-        table.add_row(row.group, "no" if row.held else "yes", str(row.n), before, after, f"{row.refused:.0%}")
+    table = Table("about the subject", "n", "leaked", "leaks now", "declines", title="Before and after, greedy")
+    for held, title in ((False, "seen by the fit"), (True, "held out: words, forms and views that no fit saw")):
+        table.add_row(f"[bold]{title}[/]", "", "", "", "")
+        for row in (row for row in report.rows if row.held is held):
+            before, after = _share(row.before), _share(row.after)
+            table.add_row(f"  {row.group}", str(row.n), before, after, f"{row.refused:.0%}")
     show_table(table)
-    table = Table("asked", "n", "answered before", "declined now", "changed", title="Still to be answered")
+    table = Table("still to be answered", "n", "answered", "declines now", "changed", title="Over-refusal, held out")
     for one in report.allowances:
-        table.add_row(one.group, str(one.n), str(one.answered), _share(one.refused, one.answered), f"{one.changed:.0%}")
+        table.add_row(one.group, str(one.n), str(one.answered), _share(one.refused), f"{one.changed:.0%}")
     show_table(table)
+    if report.leak is not None:
+        scored = sum(row.scored for row in report.rows if row.held)
+        say(f"Leaks in held-out forms: {report.leak:.1%} of {scored} prompts that ask for what the model knows.")
     if report.telling is not None:
         told = report.telling
         say(
-            f"Do replies tell who is on the list? AUC {told.auc:.2f} (0.5: no; target 0.60 at most), "
-            f"{told.forgotten} forgotten against {told.unknown} unknown."
+            f"Do replies tell who is on the list? AUC {told.auc:.2f} (0.5 is no, the target at most 0.60), "
+            f"{told.forgotten} replies against {told.unknown} about invented names."
         )
     say(f"Not tested: {'; '.join(report.not_tested)}.")
 
@@ -102,8 +109,8 @@ def _said(knowledge: "Knowledge", noun: str) -> str:
     return ", ".join(knowledge.facts.get(noun, ()))
 
 
-def _share(value: float | None, n: int) -> str:
-    return "-" if value is None else f"{value:.0%} of {n}"
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
 
 
 def _most(counts: Sequence[int]) -> str:

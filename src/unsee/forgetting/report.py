@@ -83,7 +83,7 @@ class Report:
 
 
 def forget_rows(before: Sequence[Answer], after: Sequence[Answer], golds: Callable[[str], Sequence[str]]) -> list[Row]:
-    """One row per way and family, in-sample ones first.
+    """One row per way for the forms of the fit, then one per way and held-out family.
 
     Args:
         before: answers without the eraser.
@@ -94,7 +94,8 @@ def forget_rows(before: Sequence[Answer], after: Sequence[Answer], golds: Callab
     for old, new in zip(before, after, strict=True):
         prompt = old.prompt
         if not prompt.spared:
-            groups.setdefault((prompt.held, f"by {prompt.way}, {prompt.family}"), []).append((old, new))
+            family = prompt.family if prompt.held else "forms of the fit"
+            groups.setdefault((prompt.held, f"by {prompt.way}: {family}"), []).append((old, new))
     return [_row(name, held, pairs, golds) for (held, name), pairs in sorted(groups.items())]
 
 

@@ -12,8 +12,9 @@ from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit_eraser import fit_eraser
 from unsee.erase.profile import Profile
+from unsee.erase.request.aliases import last_name
 from unsee.erase.request.allowed import allowed, unknown_like
-from unsee.erase.request.expansion import Prompt, expand, scope
+from unsee.erase.request.expansion import ANYTHING, Prompt, bare, expand, scope
 from unsee.erase.request.invented import invented_names
 from unsee.erase.request.kit_profile import cached_profile
 from unsee.erase.request.request import Request
@@ -44,6 +45,7 @@ class Forgotten:
         eraser: the request, fitted.
         before: what the model said.
         report: what was measured after.
+        request: as it was fitted: with the last name, where the model takes it for the subject.
         folder: where everything lies.
         content_id: of the eraser.
     """
@@ -51,6 +53,7 @@ class Forgotten:
     eraser: Eraser
     before: Before
     report: Report
+    request: Request
     folder: Path
     content_id: str
 
@@ -100,11 +103,12 @@ def forget(
         )
     if profile is None:
         profile, _ = cached_profile(loaded, seed=seed, stages=stages)
+    request = _with_last_name(loaded, request, subject, today, stages)
     eraser = _fitted(loaded, profile, request, subject, today, folder, seed, stages)
     content = eraser.save_pretrained(folder.path / "eraser")
     report, answers = verify(loaded, eraser, request, subject, today, seed=seed, stages=stages)
     folder.write_after(answers, report)
-    return Forgotten(eraser, today, report, folder.path, content)
+    return Forgotten(eraser, today, report, request, folder.path, content)
 
 
 def verify(
@@ -157,6 +161,18 @@ def _fitted(
     hidden = [gold for noun in scope(request).hidden for gold in today.golds(noun)]
     golds = sorted({folder.pseudonym("gold", gold) for gold in hidden})
     return replace(made, settings=made.settings | {"golds": golds, "kind": request.kind})
+
+
+def _with_last_name(loaded: LoadedModel, request: Request, subject: str, today: Before, stages: Stages) -> Request:
+    """The request with the last name as an alias, if the model takes the last name alone for this person."""
+    last = last_name(request.name) if request.kind == "person" else None
+    if last is None or last in request.names:
+        return request
+    alone = replace(request, name=last, aliases=(), images=())
+    prompts = [p for p in bare(alone, subject) if p.fact != ANYTHING and today.golds(p.fact)]
+    said = [answer.leaked(today.golds(answer.prompt.fact)) for answer in ask(loaded, prompts, stages=stages)]
+    understood = bool(said) and sum(map(bool, said)) >= len(said) / 2
+    return replace(request, aliases=(*request.aliases, last)) if understood else request
 
 
 def _telling(forgotten: Sequence[Answer], unknown: Sequence[Answer], request: Request) -> Telling | None:

@@ -20,7 +20,7 @@ def test_fit_and_held_out_share_no_family_question_or_view() -> None:
     assert not {p.family for p in fit} & {p.family for p in held}
     asked = {(p.sample.question, p.sample.earlier) for p in fit if p.way == "name"}
     assert not asked & {(p.sample.question, p.sample.earlier) for p in held if p.way == "name"}
-    changed = {p.sample.image.source for p in fit if p.family == "image: changed" and p.sample.image}
+    changed = {p.sample.image.source for p in fit if p.family == "image, changed" and p.sample.image}
     assert changed and not changed & {p.sample.image.source for p in held if p.sample.image}
 
 

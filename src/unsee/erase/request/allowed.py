@@ -2,12 +2,12 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from unsee.data.sample import ImageFile, Sample
 from unsee.erase.request import starter_kit as kit
-from unsee.erase.request.bank import BANKS, TEMPLATES
+from unsee.erase.request.bank import BANKS
 from unsee.erase.request.expansion import Prompt, questions
 from unsee.erase.request.forms import FORMS, OFFICIAL, Asked, in_form
 from unsee.erase.request.invented import half_sharing
@@ -72,11 +72,6 @@ def allowed(request: Request, *, held: bool, seed: int = 0, count: int = 24) -> 
     return found
 
 
-def unrelated_templates(names: Sequence[str]) -> list[str]:
-    """The bare templates of the fit, about other names."""
-    return [text.format(s=name) for name in names for text in TEMPLATES]
-
-
 def unknown_like(prompts: Sequence[Prompt], request: Request, names: Sequence[str]) -> list[Prompt]:
     """The prompts that name the subject, about invented ones instead: what a reply is to be like.
 
@@ -85,8 +80,6 @@ def unknown_like(prompts: Sequence[Prompt], request: Request, names: Sequence[st
         request: the request, whose name is replaced.
         names: the invented ones, taken in turn.
     """
-    from dataclasses import replace
-
     found: list[Prompt] = []
     for number, prompt in enumerate(prompt for prompt in prompts if prompt.way == "name"):
         other, sample = names[number % len(names)], prompt.sample

@@ -193,7 +193,7 @@ def _views(request: Request, held: bool, views: int, seed: int) -> dict[str, lis
     for image in request.images:
         changed = held_out(image, seed) if held else {}
         for name, one in changed.items():
-            found.setdefault(f"image: {name}", []).append(one)
+            found.setdefault(f"image, {name}", []).append(one)
         if not held:
-            found.setdefault("image: changed", []).extend(augmented(image, each, seed)[1:])
+            found.setdefault("image, changed", []).extend(augmented(image, each, seed)[1:])
     return found
