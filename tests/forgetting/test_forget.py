@@ -57,4 +57,5 @@ def test_a_name_and_one_view_are_enough_on_the_world(tmp_path: Path) -> None:
     for secret in (person.name, *person.facts.values()):
         assert secret.encode() not in written, "a name or a fact is in what leaves the operator's folder"
     assert Eraser.from_pretrained(tmp_path / "r" / "eraser").subjects == done.eraser.subjects
-    assert any(person.facts["job"] in json.loads(line)["answer"] for line in (tmp_path / "r" / "before.jsonl").open())
+    evidence = (tmp_path / "r" / "before.jsonl").read_text(encoding="utf-8").splitlines()
+    assert any(person.facts["job"] in json.loads(line)["answer"] for line in evidence)
