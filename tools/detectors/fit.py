@@ -30,8 +30,8 @@ BROKEN = 0.3
 
 def main() -> None:
     """Write refusal.json and fluency.json."""
-    known = replies("development")
-    _write("refusal", _fit(list(_refusals(known)), refusal.features, fewest=2, penalty=1.0))
+    known = [*replies("development"), *replies("held out")]
+    _write("refusal", _fit(list(_refusals(known)), refusal.features, fewest=2, penalty=2.0))
     _write("fluency", _fit(list(_sound(known)), fluency.features, fewest=3, penalty=3.0))
 
 

@@ -16,7 +16,7 @@ from unsee.erase import detectors as choosing
 from unsee.evals.stats import wilson
 from unsee.metrics import detectors as scoring
 
-Half = Literal["development", "held out"]
+Half = Literal["development", "held out", "fresh"]
 Label = Literal["refused", "partial", "answered", "garbled"]
 
 
@@ -27,7 +27,7 @@ class Reply:
 
     Attributes:
         family: where it comes from; a family is in one half.
-        half: "development" or "held out".
+        half: "development", "held out", or "fresh": labelled after both had been looked at.
         question: as put to the model.
         gold: accepted golds; empty where a leak is not defined.
         answer: the reply.
