@@ -51,10 +51,10 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture
 from unsee.erase.fit.cross_fitting import cross_fitted
-from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, null_space_gate
+from unsee.erase.gates.null_space import RELEASED_LLAVA, null_space_gate
 from unsee.erase.steer.hooks import erased
 from unsee.models import adapter_named
 from unsee.models.generate import encode
@@ -231,8 +231,8 @@ def artifact_bytes(shape: Shape, condition: str) -> int:
     """Size of a saved request for one subject at the full depth."""
     model = {"id": "random", "revision": None, "digest": f"sha256:{64 * '0'}"}
     request = replace(erasers(shape.width, shape.depth, 1)[condition], model=model)
-    if isinstance(request.gate, HeldGate):  # its threshold here decides whatever is read; no fit makes such a one
-        request = replace(request, gate=replace(request.gate, threshold=torch.zeros(1)))
+    if request.gate.latched is True:  # its threshold here decides whatever is read; no fit makes such a one
+        request = replace(request, gate=request.gate.with_threshold(torch.zeros(1)))
     with tempfile.TemporaryDirectory() as folder:
         request.save_pretrained(Path(folder) / "request")
         return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())

@@ -12,7 +12,8 @@ from PIL import Image
 
 from unsee.cli import main
 from unsee.data import Picture, Sample, write_jsonl
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.models.load import load
 from unsee.models.names import shipped
@@ -47,7 +48,7 @@ def forget(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def an_eraser(width: int = 192, layer: int = 4) -> Eraser:
-    gate = HeldGate((layer,), torch.zeros(1, 1, 2, width), torch.zeros(1), torch.ones(1))
+    gate = PromptRidgeGate((layer,), torch.zeros(1, 1, 2, width), torch.zeros(1), torch.ones(1))
     return Eraser(
         identity(load(shipped("llava"))),
         "llava",

@@ -21,7 +21,8 @@ from tiny_families import (
 )
 from tiny_llava import noise_picture
 from unsee.data.prompts import Message
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.errors import DataError, SteeringError
 from unsee.models.generate import Conversation, encode, encode_conversations
 from unsee.models.load import LoadedModel
@@ -36,7 +37,7 @@ def test_a_mixed_batch_is_each_row_alone(loaded: LoadedModel, either: Eraser, be
         alone = torch.cat([answer(loaded, encode(loaded, [s]), num_beams=beams) for s in samples(loaded)])
     assert torch.equal(together, alone)
     assert reading is not None
-    expected = FIRED if isinstance(either.gate, HeldGate) else [True] * len(samples(loaded))
+    expected = FIRED if isinstance(either.gate, PromptRidgeGate) else [True] * len(samples(loaded))
     assert reading.fired.view(len(samples(loaded)), beams).tolist() == [[fires] * beams for fires in expected]
 
 
@@ -46,7 +47,7 @@ def test_rows_with_none_one_or_two_requests_are_each_row_alone(loaded: LoadedMod
     first = opened(loaded, asked, FIRED, 3)  # rows 0 and 2
     second = opened(loaded, asked, [True, False, False, True, False], 4)
     # The stronger steers where both fire; were they equally strong, rounding would decide.
-    assert isinstance(second.gate, HeldGate)
+    assert isinstance(second.gate, PromptRidgeGate)
     second = replace(second, gate=replace(second.gate, threshold=second.gate.threshold - 0.5))
     inputs = encode(loaded, asked)
     with steered(loaded, first, second) as steering:
@@ -97,7 +98,9 @@ def test_pads_never_enter_a_gate(loaded: LoadedModel, either: Eraser) -> None:
 
     margins = margins_with(0.0)
     assert torch.equal(margins, margins_with(1e3))
-    if isinstance(either.gate, HeldGate):  # It reads first what was poisoned; attention then spreads NaN on its own.
+    if isinstance(
+        either.gate, PromptRidgeGate
+    ):  # It reads first what was poisoned; attention then spreads NaN on its own.
         alone = [oracle_features(loaded, sample) for sample in asked]
         torch.testing.assert_close(margins, either.gate.margins(torch.stack(alone)), rtol=0, atol=1e-4)
         with pytest.raises(SteeringError, match="a gate read NaN, so nothing says whether it fires"):

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.errors import DataError, OptionError
 from unsee.models.load import load
@@ -62,7 +63,7 @@ def tasks(tmp_path: Path) -> Path:
 
 def always(strength: float = 400.0) -> Eraser:
     """Opens on every prompt and pushes hard."""
-    gate = HeldGate((4,), torch.zeros(1, 1, 2, 192), torch.ones(1), torch.ones(1))
+    gate = PromptRidgeGate((4,), torch.zeros(1, 1, 2, 192), torch.ones(1), torch.ones(1))
     trajectory = torch.randn(1, 8, 192, generator=torch.Generator().manual_seed(0))
     model = identity(load("world:llava"))
     return Eraser(model, "llava", (4,), gate, trajectory, strength, "held-ridge", subjects=("a",))

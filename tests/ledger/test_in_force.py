@@ -8,7 +8,8 @@ from benchmarks.ledger_worker import BY, KEY, good
 from tests.tiny_llava import LAYERS, WIDTH, question, tiny_llava
 
 from unsee import erased
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.errors import DataError, MismatchError
 from unsee.ledger import Ledger
@@ -19,7 +20,7 @@ from unsee.models.load import LoadedModel
 
 def switched_on(ledger: Ledger, loaded: LoadedModel, folder: Path, margin: float) -> str:
     """A request whose gate reads the same on every prompt."""
-    gate = HeldGate((1,), torch.zeros(1, 1, 2, WIDTH), torch.tensor([margin]), torch.zeros(1))
+    gate = PromptRidgeGate((1,), torch.zeros(1, 1, 2, WIDTH), torch.tensor([margin]), torch.zeros(1))
     eraser = Eraser(identity(loaded), "llava", (LAYERS - 1,), gate, torch.ones(1, 3, WIDTH), 3.0, "held-ridge",
                     subjects=(f"s{margin}",))  # fmt: skip
     eraser.save_pretrained(folder)

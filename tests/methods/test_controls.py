@@ -11,8 +11,7 @@ import torch
 from oracles import dense_null_space_matrix
 from tiny_llava import LAYERS, WIDTH, noise_picture, question, tiny_llava
 from unsee.data.sample import Sample
-from unsee.erase.eraser import LayerGate
-from unsee.erase.gates.prompt_ridge import NullSpace
+from unsee.erase.gates.null_space import NullSpace, NullSpaceGate
 from unsee.erase.profile import Profile, identity
 from unsee.erase.steer.hooks import erased
 from unsee.errors import CalibrationError, DataError
@@ -204,7 +203,7 @@ def test_alphasteer_reads_text_alone_and_is_the_dense_matrix(base: LoadedModel) 
         return np.stack(rows).astype(np.float64)
 
     assert eraser.layers == tuple(range(1, LAYERS))
-    assert isinstance(eraser.gate, LayerGate)
+    assert isinstance(eraser.gate, NullSpaceGate)
     for place, layer in enumerate(eraser.layers):
         direction = states(refusal, layer).mean(0) - states(recall, layer).mean(0)
         np.testing.assert_allclose(eraser.trajectory[place, 0].numpy(), direction, rtol=1e-3, atol=1e-4)

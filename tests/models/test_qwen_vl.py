@@ -11,7 +11,7 @@ import torch
 from tiny_llava import LAYERS, WIDTH, noise_picture, question, tiny_llava
 from tiny_qwen import PATCH, tiny_qwen2_5_vl, tiny_qwen3_vl
 from unsee.erase.fit.pgd import pgd
-from unsee.erase.steer.session import Call
+from unsee.erase.steer.call import Call
 from unsee.errors import DataError, ImageError, ModelError
 from unsee.models import QwenAdapter, adapter_for
 from unsee.models.digest import weights_digest

@@ -161,7 +161,7 @@ def erase(
     from unsee.data import read, require_disjoint
     from unsee.data.conversation import in_contexts
     from unsee.erase.fit_eraser import fit_eraser, fit_published
-    from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, RELEASED_QWEN
+    from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN
     from unsee.erase.profile import Profile
 
     presets = {"released-llava": RELEASED_LLAVA, "released-qwen": RELEASED_QWEN}

@@ -13,10 +13,12 @@ import torch
 from unsee.data.sample import Sample, spread
 from unsee.erase.artifact import library_versions
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture_features
 from unsee.erase.fit_eraser import fit_published
-from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, RELEASED_QWEN
+from unsee.erase.gates.base import require_kind
+from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile
 from unsee.errors import SaveError
 from unsee.evals.report import write_report
@@ -155,8 +157,7 @@ def _tradeoff(
 
 def _gate_scores(loaded: LoadedModel, profile: Profile, eraser: Eraser, data: Data) -> dict[str, Any]:
     """What the people's gates read, per layer and in all, on held-out forget prompts and on unseen kept ones."""
-    gate = eraser.gate
-    assert isinstance(gate, HeldGate)
+    gate = require_kind(eraser.gate, PromptRidgeGate)
     margins: dict[str, torch.Tensor] = {}
     layered: dict[str, list[list[float]]] = {}
     for name, split in (("forget", "forget_heldout"), ("retain", "retain_unseen")):

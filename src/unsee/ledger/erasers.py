@@ -29,11 +29,11 @@ def eraser_check() -> Check:
     """
     from unsee.erase.artifact import read_config
     from unsee.erase.eraser import Eraser
-    from unsee.erase.eraser_set import OPENED, opened_of
+    from unsee.erase.eraser_set import FALSE_FIRES, false_fires_of
 
     def check(folder: Path) -> Facts:
         eraser, config = Eraser.from_pretrained(folder), read_config(folder, "eraser")
-        model, kept = config.base_model, opened_of(eraser)
+        model, kept = config.base_model, false_fires_of(eraser)
         about = {
             "method": config.method,
             "family": config.family,
@@ -42,8 +42,8 @@ def eraser_check() -> Check:
             "revision": model.revision,
             "counts": config.counts,
             "subjects": len(eraser.subjects),
-            "settings": {n: value for n, value in config.settings.items() if n not in ("subjects", OPENED)},
-            THRESHOLDS: None if kept is None else {**kept.among._asdict(), "opened": len(kept.scores)},
+            "settings": {n: value for n, value in config.settings.items() if n not in ("subjects", FALSE_FIRES)},
+            THRESHOLDS: None if kept is None else {**kept.among._asdict(), "false_fires": len(kept.scores)},
             "created": config.created,
             "libraries": config.libraries,
         }

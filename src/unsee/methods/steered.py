@@ -12,10 +12,11 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from unsee.data.sample import Sample, require_some, subjects
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture, capture_features
 from unsee.erase.fit.direction import erasure_direction
-from unsee.erase.gates.prompt_ridge import NullSpace, null_space_gate
+from unsee.erase.gates.null_space import NullSpace, NullSpaceGate, null_space_gate
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile, identity, require_same_model
 from unsee.errors import DataError
 from unsee.methods.controls import Answerer, Asked
@@ -37,8 +38,7 @@ def unconditional(profile: Profile, strength: float | None = None) -> Eraser:
         profile: of the model.
         strength: lambda; None takes the profile's.
     """
-    width, read = profile.trajectory.shape[-1], len(profile.read)
-    always = HeldGate(profile.read, torch.zeros(1, read, 2, width), torch.zeros(1), torch.full((1,), -1.0))
+    always = PromptRidgeGate.fires_always(profile.read, profile.trajectory.shape[-1])
     places = [profile.layers.index(layer) for layer in profile.written]
     return Eraser(
         model=profile.model,
@@ -106,7 +106,7 @@ def fit_alphasteer_text(
         model=identity(loaded),
         family=loaded.adapter.family,
         layers=layers,
-        gate=LayerGate(torch.stack(weights).float()),
+        gate=NullSpaceGate(torch.stack(weights).float()),
         trajectory=direction.unsqueeze(1),
         strength=strength,
         method="alphasteer-text",

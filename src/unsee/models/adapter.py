@@ -17,7 +17,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedM
 
 from unsee.data.sample import Picture
 from unsee.errors import ModelError
-from unsee.shapes import Float, Tensor
+from unsee.shapes import Float, Int, Tensor
 
 Channels = tuple[float, float, float]
 
@@ -108,6 +108,17 @@ class AbstractAdapter(ABC):
     @abstractmethod
     def model_inputs(self, processor: ProcessorMixin, pixels: Float[Tensor, "N C H W"]) -> dict[str, Tensor]:
         """Picture arguments of the model's forward for these pixels; differentiable with respect to them."""
+
+    @abstractmethod
+    def image_index(self, model: PreTrainedModel, input_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+        """Per token of whole prompts: 0 for text, j for the row's j-th image, from 1, in order.
+
+        A video is as many images as its family's prompts write it in: one where its tokens stand together
+        (Qwen2.5-VL), one per time step where text parts them (Qwen3-VL). The same holds for the tiles of an image.
+
+        Raises:
+            ModelError: it is not known which token belongs to which image.
+        """
 
     def hidden_size(self, model: PreTrainedModel) -> int:
         """Width D of the residual stream."""

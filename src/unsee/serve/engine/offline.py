@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.errors import OptionError, SteeringError
 from unsee.evals.answerer import Draw
 from unsee.evals.prompting import Asking
@@ -18,7 +18,7 @@ from unsee.models.generate import render
 from unsee.models.load import LoadedModel
 from unsee.serve.engine.compat import INSTALL, installed, part, require_known
 from unsee.serve.engine.plugin import engine_options
-from unsee.serve.engine.resident import require_held
+from unsee.serve.engine.resident import require_served
 from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
 from unsee.serve.parity.canary import Canary, fly, hatch
@@ -188,8 +188,7 @@ def _layers_read(loaded: LoadedModel, erasers: Mapping[str, Path]) -> tuple[int,
     read: set[int] = set()
     for content_id, folder in erasers.items():
         eraser = Eraser.from_pretrained(folder)
-        require_held(eraser, content_id)
-        assert isinstance(eraser.gate, HeldGate), "refused before"
+        require_served(eraser, content_id)
         read |= set(eraser.gate.layers)
     return tuple(sorted(read or Settings().layers_read(len(loaded.adapter.layers(loaded.model)))))
 
