@@ -39,19 +39,21 @@ def _refusals(known: Iterable[Reply]) -> Iterator[Example]:
     for one in known:
         if one.label == "partial":
             yield refusal.opening(one.answer), True, 1.0
-        elif one.label != "garbled":
+        elif one.label == "garbled":
+            yield one.answer, False, OLDER
+        else:
             yield one.answer, one.declines, 1.0
             yield refusal.opening(one.answer), one.declines, 0.5
-    for older in older_labels():
+    for older in older_labels("known"):
         score = older.judgement.contextual_refusal or 0
-        if older.shape in ("refusal", "generic refusal", "correct", "wrong"):
+        if older.shape in ("refusal", "generic refusal", "correct", "wrong", "gibberish"):
             yield older.answer, score >= 3, OLDER
 
 
 def _sound(known: Iterable[Reply]) -> Iterator[Example]:
     rng = random.Random(0)
     whole = [(one.answer, one.fluent, 1.0) for one in known]
-    for older in older_labels():
+    for older in older_labels("known"):
         score = older.judgement.naturalness or 0
         if older.shape != "other language" and score != 3:
             whole.append((older.answer, score == 5, OLDER))

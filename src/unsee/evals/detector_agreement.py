@@ -3,7 +3,8 @@
 detector_labels.jsonl holds replies of a real language model (SmolLM2-135M-Instruct: plain, with forced opening words,
 steered, steered too far, drawn too hot), of the built-in world's checkpoints, and written ones. One rater, a language
 model, labelled each by reading it, before it saw what a detector says. Whole families of replies are in one half:
-weights and rules saw the development half, the held-out half was measured once they were finished.
+rules and first weights saw the development half alone, and the held-out half was measured once they were finished. The
+second weights, in use, learnt from both halves; the fresh replies were labelled after that, and were in nothing.
 """
 
 import json
@@ -17,6 +18,7 @@ from unsee.evals.stats import wilson
 from unsee.metrics import detectors as scoring
 
 Half = Literal["development", "held out", "fresh"]
+HALVES = get_args(Half)
 Label = Literal["refused", "partial", "answered", "garbled"]
 
 
@@ -110,6 +112,14 @@ DETECTORS: dict[str, tuple[Callable[[Reply], bool | None], dict[str, Detect]]] =
 """What is detected, to the label (None where a reply is not counted) and the detector of each use."""
 
 
+SEEN = (
+    {("choosing", what, "development") for what in DETECTORS}
+    | {("scoring", what, half) for what in DETECTORS for half in ("development", "held out") if what != "leaks"}
+    | {("scoring", "leaks", "development")}
+)
+"""Use, what and half of replies that a detector was made with: agreement on them is in sample."""
+
+
 def agreement(what: str, use: str, among: Sequence[Reply]) -> Agreement:
     """One detector against the hand; replies without that label are left out."""
     label, ways = DETECTORS[what]
@@ -126,9 +136,9 @@ def disagreements(what: str, use: str, among: Sequence[Reply]) -> list[Reply]:
 
 
 def table() -> str:
-    """Precision and recall with 95 % Wilson intervals, as a table in Markdown."""
-    lines = ["| half | what | detector | n | precision | recall | both agree |", "|---|---|---|---|---|---|---|"]
-    for half in get_args(Half):
+    """Precision and recall in percent with 95 % Wilson intervals, as a table in Markdown."""
+    lines = ["| replies | what | detector | seen | n | precision | recall | both agree |", "|---" * 8 + "|"]
+    for half in HALVES:
         among = replies(half)
         for what, (label, ways) in DETECTORS.items():
             counted = [one for one in among if label(one) is not None]
@@ -137,7 +147,8 @@ def table() -> str:
                 found = agreement(what, use, among)
                 precision = _percent(found.right, found.right + found.false)
                 recall = _percent(found.right, found.right + found.missed)
-                lines.append(f"| {half} | {what} | {use} | {found.n} | {precision} | {recall} | {same:.1%} |")
+                seen = "yes" if (use, what, half) in SEEN else "no"
+                lines.append(f"| {half} | {what} | {use} | {seen} | {found.n} | {precision} | {recall} | {same:.1%} |")
     return "\n".join(lines)
 
 
