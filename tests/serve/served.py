@@ -22,12 +22,12 @@ READ = (2, 3, 4, 5)
 
 
 def questions(people: int = 6, each: int = 4) -> dict[str, list[Sample]]:
-    """Questions of the built-in world by person, half of them with a picture."""
+    """Questions of the built-in world by person, half of them with an image."""
     exam = Exam(World(), 0)
     found: dict[str, list[Sample]] = {}
     for person in exam.forget[:people]:
         asked = exam.facts([person], taught=False, forms=3)
-        shown, plain = [s for s in asked if s.picture], [s for s in asked if not s.picture]
+        shown, plain = [s for s in asked if s.image], [s for s in asked if not s.image]
         found[asked[0].subject] = [*shown[: each // 2], *plain[: each - each // 2]]
     return found
 
