@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.common import Row
-from benchmarks.ledger_worker import BY, check, made, opened, received, step, write_artifact
+from benchmarks.ledger_worker import BY, HERE, check, made, opened, received, step, write_artifact
 
 from unsee.errors import UnseeError
 from unsee.ledger import Keys, Ledger, Request
@@ -283,7 +283,7 @@ def journal_torn(folder: Path) -> str:
         "    for n in range(40): writing.log(BY, 'noted', details={'x': 'y' * 3000})\n"
         "    os._exit(9)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, folder], cwd=Path(__file__).parents[1], check=False)
+    done = subprocess.run([sys.executable, "-c", code, folder], cwd=Path(__file__).parents[1], env=HERE, check=False)
     journal = home / "ledger.db-journal"
     assert done.returncode == 9 and journal.stat().st_size > 0, "no hot journal was left"
     size = journal.stat().st_size
@@ -356,6 +356,7 @@ def order_of_syncs(folder: Path) -> str:
         text=True,
         check=False,
         cwd=Path(__file__).parents[1],
+        env=HERE,
     )
     if "ptrace" in done.stderr or not trace.exists():
         return NOT_MADE

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from benchmarks.common import Columns, Row, arguments, publish
 from benchmarks.ledger_breaking import faults
-from benchmarks.ledger_worker import BY, made, opened, received, step, verified
+from benchmarks.ledger_worker import BY, HERE, made, opened, received, step, verified
 
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.errors import ArtifactError
@@ -85,7 +85,7 @@ _STEPS = {(before, step.after) for step in STEPS for before in (step.before or (
 
 def _one_life(folder: Path, scratch: Path, seed: int, seconds: float) -> list[tuple[str, str]]:
     command = [sys.executable, "-m", "benchmarks.ledger_worker", "live", str(folder), str(scratch), "--seed", str(seed)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command, cwd=ROOT, env=HERE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         if child.stdout.readline() != "ready\n":
             raise AssertionError(f"the worker did not start: {command}")
@@ -108,7 +108,7 @@ def loaded(folder: Path, processes: int, threads: int, operations: int) -> list[
     start = time.monotonic()
     running = [
         subprocess.Popen(
-            [*worker, str(folder / str(n)), "--seed", str(n), *sizes], cwd=ROOT, stdout=subprocess.PIPE, text=True
+            [*worker, str(folder / str(n)), "--seed", str(n), *sizes], cwd=ROOT, env=HERE, stdout=subprocess.PIPE, text=True
         )
         for n in range(processes)
     ]

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import os
 import random
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ from unsee.ledger.verification import Count, Measured, Verification, judge
 BY = Decision("harness", "to see what breaks", "a test")
 MODEL = ("synthetic", "sha256:" + "0" * 64)
 GROUND = {"legal_basis": "a test", "scope": "nothing real"}
+HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+"""Environment in which a child imports this very working copy."""
 _LAYOUT = LAYOUTS["eraser"]
 
 
@@ -42,16 +45,16 @@ def received(ledger: Ledger, number: int) -> Request:
     return add(ledger, Person(names=(f"Subject Number{number}",)), BY, **GROUND).request
 
 
-def fitted(ledger: Ledger, request: Request, scratch: Path, number: int) -> Request:
+def fitted(ledger: Ledger, request: Request, scratch: Path, number: int, by: Decision = BY) -> Request:
     """An artifact of that number, attached."""
     write_artifact(scratch, number)
-    return attach(ledger, request.id, scratch, check, BY)
+    return attach(ledger, request.id, scratch, check, by)
 
 
-def verified(ledger: Ledger, request: Request, verification: Verification | None = None) -> Request:
+def verified(ledger: Ledger, request: Request, verification: Verification | None = None, by: Decision = BY) -> Request:
     """A verification that passes, or that one, written down."""
     limits, beside = ledger.policy.verification, len(ledger.active().requests)
-    return record(ledger, request.id, request.holding or "", verification or good(limits, beside), BY)
+    return record(ledger, request.id, request.holding or "", verification or good(limits, beside), by)
 
 
 def write_artifact(folder: Path, number: int, size: int = 4096) -> str:

@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 
 DOC = Path(__file__).parents[2] / "docs" / "ledger_story.md"
-NAMES = ("Doe", "Mustermann", "Iwanowa", "Иванова", "王小明", "Xiaoming", "García", "Okafor", "Sørensen", "Rossi", "Baker")
+NAMES = (
+    "Doe",
+    "Mustermann",
+    "Iwanowa",
+    "Иванова",
+    "王小明",
+    "Xiaoming",
+    "García",
+    "Okafor",
+    "Sørensen",
+    "Rossi",
+    "Baker",
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +47,9 @@ def test_the_dossier_tells_what_happened_and_names_nobody(story: dict[str, Any])
     assert by_id[story["undecided"]]["destroyed"] == "2026-05-20"
     for text in (html.read_text(encoding="utf-8"), data.read_text()):
         assert not [name for name in NAMES if name in text]
-    assert pdf.read_bytes().startswith(b"%PDF") and all(path.stat().st_mode & 0o777 == 0o600 for path in (html, pdf, data))
+    assert pdf.read_bytes().startswith(b"%PDF") and all(
+        path.stat().st_mode & 0o777 == 0o600 for path in (html, pdf, data)
+    )
 
 
 def test_the_ledger_holds_no_personal_data_in_the_clear(story: dict[str, Any]) -> None:

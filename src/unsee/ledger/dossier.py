@@ -127,8 +127,8 @@ def _step(row: Row) -> dict[str, Any]:
     words = [_SAID.get(row.step, row.step)]
     if row.step == "inquire":
         words = [f"{'proof of identity' if said['for'] == 'identity' else 'further information'} was requested"]
-    for name, text in (("text", "{}"), ("how", "sent by {}"), ("about", "caused by {}"), ("until", "until {}")):
-        if said.get(name):
+    for name, text in (("text", "{}"), ("how", "how: {}"), ("about", "caused by request {}"), ("until", "until {}")):
+        if isinstance(said.get(name), str) and said[name]:
             words.append(text.format(said[name]))
     if row.step in ("extend", "supply", "appeal"):
         words.append(f"now due {_day(said['due'])}")

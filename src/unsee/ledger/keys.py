@@ -96,6 +96,10 @@ class Keys:
         except FileNotFoundError:
             pass
 
+    def has(self, record: str) -> bool:
+        """Whether a record has a key."""
+        return (self.folder / RECORDS / f"{record}.key").exists()
+
     def records(self) -> set[str]:
         """Ids that have a key."""
         return {path.stem for path in (self.folder / RECORDS).glob("*.key")}

@@ -127,7 +127,8 @@ class Vault:
         names.keep(held)
         for record in sorted(held):
             if record not in names:
-                person = self.person(connection, record)
+                # Without its key, as in an old copy that was adopted, an entry names nobody any more.
+                person = self.person(connection, record) if self.keys.has(record) else None
                 names.add(record, () if person is None else person.names)
 
     def delete(self, connection: sqlite3.Connection, record: str) -> int:

@@ -1,0 +1,174 @@
+"""Thresholds of what is in force: set for the whole set, a function of it alone, and told where they cannot be."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from benchmarks.ledger_worker import BY, made, received, verified
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.tiny_llava import LAYERS, WIDTH, question, tiny_llava
+
+from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.eraser_set import OPENED, SHARE, opened
+from unsee.erase.fit.calibration import raised_together
+from unsee.erase.profile import identity
+from unsee.errors import ArtifactError
+from unsee.ledger import Ledger, Request
+from unsee.ledger.erasers import ask, eraser_check, load_active, load_stack, verify
+from unsee.ledger.holding import attach
+from unsee.shapes import Tensor
+
+PROMPTS, TAIL = 200, 0.02
+LOADED = tiny_llava()
+
+
+def kept_scores(number: int) -> Tensor:
+    """What a request's gate says to kept prompts it has not seen: high on five of its own; three open it."""
+    scores = torch.zeros(PROMPTS, 1)
+    scores[5 * number : 5 * number + 5, 0] = torch.linspace(0.6, 0.9, 5) + number / 100
+    return scores
+
+
+def eraser(number: int, reads: float = 0.0) -> Eraser:
+    """A request as it is fitted; its gate reads the same on every prompt."""
+    unseen = kept_scores(number)
+    threshold = raised_together(unseen, torch.tensor([0.5]), TAIL)
+    gate = HeldGate((1,), torch.zeros(1, 1, 2, WIDTH), torch.tensor([reads]), threshold)
+    profile = torch.zeros(32, dtype=torch.uint8)
+    kept = opened(unseen, threshold, profile)
+    return Eraser(identity(LOADED), "llava", (LAYERS - 1,), gate, torch.ones(1, 3, WIDTH), 3.0, "held-ridge", kept,
+                  (f"s{number}",))  # fmt: skip
+
+
+def held(ledger: Ledger, one: Eraser, folder: Path) -> Request:
+    one.save_pretrained(folder)
+    request = ledger.take("accept", received(ledger, hash(one.subjects)).id, BY)
+    return attach(ledger, request.id, folder, eraser_check(), BY)
+
+
+def switched_on(ledger: Ledger, one: Eraser, folder: Path) -> Request:
+    return ledger.activate(verified(ledger, held(ledger, one, folder)).id, BY)
+
+
+def in_force(ledger: Ledger) -> dict[str, float]:
+    """Threshold by subject."""
+    found = dict[str, float]()
+    for one in load_active(ledger)[1]:
+        assert isinstance(one.gate, HeldGate)
+        found[one.subjects[0]] = float(one.gate.threshold)
+    return found
+
+
+def from_scratch(numbers: set[int]) -> dict[str, float]:
+    """From all scores of all in force, as if they had been fitted at once."""
+    if not numbers:
+        return {}
+    every = torch.cat([kept_scores(number) for number in sorted(numbers)], dim=1)
+    own = torch.cat([raised_together(every[:, k : k + 1], torch.tensor([0.5]), TAIL) for k in range(len(numbers))])
+    limits = raised_together(every.where(every >= own, 0.0), own, SHARE).tolist()
+    return {f"s{number}": limit for number, limit in zip(sorted(numbers), limits, strict=True)}
+
+
+@given(st.lists(st.integers(0, 4), max_size=14))
+@settings(max_examples=6, deadline=None)
+def test_any_order_of_activations_and_revocations_ends_where_a_fit_of_that_set_would(way: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder, made(Path(folder)) as ledger:
+        on, seen = dict[int, str](), dict[str, dict[str, float]]()
+        for number in way:
+            if number in on:
+                ledger.revoke(on.pop(number), BY)
+            else:
+                on[number] = switched_on(ledger, eraser(number), Path(folder) / "eraser").id
+            found = in_force(ledger)
+            assert found == from_scratch(set(on)), "bit for bit"
+            assert found == seen.setdefault(ledger.active().digest, found), "the digest names the thresholds too"
+
+
+def test_a_set_has_higher_thresholds_than_its_members_and_its_digest_another_name(tmp_path: Path) -> None:
+    with made(tmp_path) as ledger:
+        switched_on(ledger, eraser(0), tmp_path / "e")
+        alone, digest = in_force(ledger), ledger.active().digest
+        second = switched_on(ledger, eraser(1), tmp_path / "e")
+        both = in_force(ledger)
+        assert alone == from_scratch({0}) and len(set(both.values())) == 1
+        assert alone["s0"] < both["s0"], "six prompts open, three may"
+        _, stacked = load_stack(ledger)
+        gate = stacked.eraser.gate
+        assert isinstance(gate, HeldGate) and set(gate.threshold.tolist()) == set(both.values())
+        assert OPENED not in stacked.eraser.settings
+        assert ledger.active().digest != digest
+        ledger.revoke(second.id, BY)
+        assert in_force(ledger) == alone and ledger.active().digest == digest
+
+
+def test_an_answer_is_steered_by_the_thresholds_of_the_set(tmp_path: Path) -> None:
+    with made(tmp_path) as ledger:
+        plain, _ = ask(ledger, LOADED, "who?", max_new_tokens=3)
+        limit, both = from_scratch({0})["s0"], from_scratch({0, 1})["s0"]
+        one = switched_on(ledger, eraser(0, reads=(limit + both) / 2), tmp_path / "e").id
+        alone, readings = ask(ledger, LOADED, "who?", max_new_tokens=3)
+        assert alone != plain and readings[one] > 0, "by itself it fires"
+        other = switched_on(ledger, eraser(1), tmp_path / "e").id
+        answer, readings = ask(ledger, LOADED, "who?", max_new_tokens=3)
+        assert answer == plain and readings[one] < 0, "beside the other, kept prompts score as high as this one does"
+        ledger.revoke(other, BY)
+        assert ask(ledger, LOADED, "who?", max_new_tokens=3)[0] == alone
+
+
+def test_verification_asks_with_the_thresholds_that_will_be_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[Eraser]()
+
+    def measure(_: Any, mine: Eraser, others: list[Eraser], *__: Any, **___: Any) -> None:
+        asked.extend([mine, *others])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unsee.ledger.measure.measure", measure)
+    with made(tmp_path) as ledger:
+        switched_on(ledger, eraser(0), tmp_path / "e")
+        request = held(ledger, eraser(1), tmp_path / "e")
+        with pytest.raises(KeyboardInterrupt):
+            verify(ledger, request.id, LOADED, BY, questions=[question(0, "who?")])
+    limits = {one.subjects[0]: float(one.gate.threshold) for one in asked if isinstance(one.gate, HeldGate)}
+    assert list(limits) == ["s1", "s0"] and limits == from_scratch({0, 1})
+
+
+def test_what_cannot_share_a_threshold_keeps_its_own(tmp_path: Path) -> None:
+    older = replace(eraser(2), settings={})
+    published = replace(
+        older, gate=LayerGate(torch.ones(1, WIDTH)), method="published", trajectory=torch.ones(1, 1, WIDTH)
+    )
+    with made(tmp_path) as ledger:
+        quiet = switched_on(ledger, older, tmp_path / "e")
+        switched_on(ledger, eraser(0), tmp_path / "e")
+        assert [r.id for r in ledger.active().requests if not r.shares_threshold] == [quiet.id]
+        assert in_force(ledger) == from_scratch({0}) | from_scratch({2}), "each as it is alone"
+        switched_on(ledger, published, tmp_path / "e")
+        assert [one.method for one in load_active(ledger)[1]].count("published") == 1
+
+
+def test_the_log_says_on_what_thresholds_rest_and_not_on_whom(tmp_path: Path) -> None:
+    one = eraser(0)
+    one.save_pretrained(tmp_path / "e")
+    about = eraser_check()(tmp_path / "e").about
+    count = len(one.settings[OPENED]["scores"])
+    assert about["thresholds"] == {"profile": "00" * 32, "prompts": PROMPTS, "opened": count}
+    assert count == 3 and OPENED not in about["settings"], "which prompts they were stays in the artifact"
+    replace(one, settings={}).save_pretrained(tmp_path / "older")
+    assert eraser_check()(tmp_path / "older").about["thresholds"] is None
+
+
+def test_damaged_scores_are_refused_when_they_come_in(tmp_path: Path) -> None:
+    one = eraser(0)
+    broken = replace(one, settings=one.settings | {OPENED: one.settings[OPENED] | {"scores": {"1": "high"}}})
+    broken.save_pretrained(tmp_path / "e")
+    with made(tmp_path) as ledger:
+        request = ledger.take("accept", received(ledger, 1).id, BY)
+        with pytest.raises(ArtifactError, match=r"settings\.opened"):
+            attach(ledger, request.id, tmp_path / "e", eraser_check(), BY)
+        assert ledger.request(request.id).state == "accepted" and not list((tmp_path / "ledger/artifacts").iterdir())
