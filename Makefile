@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-serve check clean
+.PHONY: demo test test-slow test-serve docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/unsee demo --out demo-out
@@ -34,5 +34,13 @@ $(VENV)/.tested: $(VENV)/.installed
 	$(PIP) --no-deps --target $(VENV)/eight-bit torchao bitsandbytes
 	touch $@
 
+# The site, in site/: a broken link or a name that the reference cannot find is an error.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo-out
+	rm -rf $(VENV) demo-out site

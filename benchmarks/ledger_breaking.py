@@ -365,8 +365,7 @@ def order_of_syncs(folder: Path) -> str:
     seen = [line for line in lines[begin:end] if "sync(" in line or "rename" in line]
     expected = (
         "README.md>",
-        "erasure.safetensors>",
-        "erasure_config.json>",
+        "eraser.safetensors>",
         ".staging-",
         "rename",
         "/artifacts>",

@@ -104,13 +104,11 @@ def loaded(folder: Path, processes: int, threads: int, operations: int) -> list[
         shared = [_verified(ledger, folder / "scratch", number) for number in range(max(1, operations // 50))]
         before = len(ledger.history())
     worker = [sys.executable, "-m", "benchmarks.ledger_worker", "load", str(folder)]
+    piped: dict[str, Any] = {"cwd": ROOT, "env": HERE, "stdout": subprocess.PIPE, "text": True}
     sizes = ["--threads", str(threads), "--operations", str(operations), "--shared", *shared]
     start = time.monotonic()
     running = [
-        subprocess.Popen(
-            [*worker, str(folder / str(n)), "--seed", str(n), *sizes], cwd=ROOT, env=HERE, stdout=subprocess.PIPE, text=True
-        )
-        for n in range(processes)
+        subprocess.Popen([*worker, str(folder / str(n)), "--seed", str(n), *sizes], **piped) for n in range(processes)
     ]
     answers = [json.loads(child.communicate()[0]) for child in running]
     seconds = time.monotonic() - start

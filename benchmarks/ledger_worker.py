@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from unsee.erase.artifact_files import CARD, LAYOUTS
+from unsee.erase.artifact_files import CARD, FILES
 from unsee.errors import ArtifactError
 from unsee.ledger import Decision, Keys, Ledger, Person, Request, State, create
 from unsee.ledger.active import THRESHOLDS
@@ -27,7 +27,6 @@ MODEL = ("synthetic", "sha256:" + "0" * 64)
 GROUND = {"legal_basis": "a test", "scope": "nothing real"}
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
 """Environment in which a child imports this very working copy."""
-_LAYOUT = LAYOUTS["eraser"]
 
 
 def made(folder: Path, **options: Any) -> Ledger:
@@ -62,8 +61,8 @@ def write_artifact(folder: Path, number: int, size: int = 4096) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = random.Random(number).randbytes(size)
     content_id = _content_id(number, tensors)
-    (folder / _LAYOUT.tensors).write_bytes(tensors)
-    (folder / _LAYOUT.config).write_text(json.dumps({"content_id": content_id, "number": number}))
+    config = json.dumps({"content_id": content_id, "number": number}).encode()
+    (folder / FILES["eraser"]).write_bytes(config + b"\n" + tensors)
     (folder / CARD).write_text(f"artifact {number}\n")
     return content_id
 
@@ -71,8 +70,9 @@ def write_artifact(folder: Path, number: int, size: int = 4096) -> str:
 def check(folder: Path) -> Facts:
     """Stands in for `erasers.eraser_check`: refuses what is not exactly what `write_artifact` wrote."""
     try:
-        config = json.loads((folder / _LAYOUT.config).read_bytes())
-        found = _content_id(config["number"], (folder / _LAYOUT.tensors).read_bytes())
+        head, _, tensors = (folder / FILES["eraser"]).read_bytes().partition(b"\n")
+        config = json.loads(head)
+        found = _content_id(config["number"], tensors)
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{folder}: the config is damaged: {error}") from error
     if found != config.get("content_id") or len(config) != 2:

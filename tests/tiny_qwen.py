@@ -16,8 +16,9 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from unsee.models.load import LoadedModel, weights_digest
-from unsee.models.qwen_vl import QWEN2_5_VL, QWEN3_VL, Qwen2_5_VLProcessor, Qwen3VLProcessor
+from unsee.models.digest import weights_digest
+from unsee.models.load import LoadedModel
+from unsee.models.qwen_vl import Qwen2_5_VLProcessor, Qwen3VLProcessor, qwen2_5_vl, qwen3_vl
 
 PATCH = 4
 SPECIALS = [
@@ -80,7 +81,7 @@ def tiny_qwen2_5_vl(seed: int = 0) -> LoadedModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = randomised(Qwen2_5_VLForConditionalGeneration(config))
-    return LoadedModel(model, processor, QWEN2_5_VL, "tiny-qwen2.5-vl", None, weights_digest(model))
+    return LoadedModel(model, processor, qwen2_5_vl(), "tiny-qwen2.5-vl", None, weights_digest(model))
 
 
 def tiny_qwen3_vl(seed: int = 0) -> LoadedModel:
@@ -92,7 +93,7 @@ def tiny_qwen3_vl(seed: int = 0) -> LoadedModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = randomised(Qwen3VLForConditionalGeneration(config))
-    return LoadedModel(model, processor, QWEN3_VL, "tiny-qwen3-vl", None, weights_digest(model))
+    return LoadedModel(model, processor, qwen3_vl(), "tiny-qwen3-vl", None, weights_digest(model))
 
 
 def tiny_tokenizer() -> Any:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from unsee.data import benchmark_sets, read
+from unsee.data import benchmark_task, read
 from unsee.data.benchmarks.clear import CAPTION_QUESTIONS, CARD, NAME_QUESTION, NAME_STEM, SCHEMAS, read_clear
 from unsee.data.benchmarks.items import References
 from unsee.data.sample import Picture, Sample
@@ -196,7 +196,7 @@ def whole(tmp_path: Path) -> Path:
 
 
 def test_official_sets(whole: Path) -> None:
-    sets = benchmark_sets("clear", whole, "official").samples()
+    sets = benchmark_task("clear", whole, "official").samples()
     assert list(sets) == [
         *("real_faces", "real_world", "eval_log_forget", "eval_log", "eval_forget_facerec", "eval_retain_facerec")
     ]
@@ -204,20 +204,20 @@ def test_official_sets(whole: Path) -> None:
     assert {sample.gold for sample in sets["real_faces"]} == {"Ida Fox"}
     assert {sample.question for sample in sets["real_world"]} == {"Who is this?"}
     assert {sample.id.rpartition("/")[2] for sample in sets["eval_log"]} == {"caption"}
-    choice = benchmark_sets("clear-choice", whole, "official").samples()
+    choice = benchmark_task("clear-choice", whole, "official").samples()
     assert {sample.form for name in ("forget", "retain", "real_faces") for sample in choice[name]} == {"classification"}
     assert {sample.form for sample in choice["forget_generation"]} == {"generation"}
 
 
 def test_at_most_300_of_each_task(tmp_path: Path, whole: Path) -> None:
     stored(whole / "retain_perturbed", *(perturbed(f"Ann {n:03d}") for n in range(305)))
-    sets = benchmark_sets("clear", whole, "official").samples()
+    sets = benchmark_task("clear", whole, "official").samples()
     assert [len(sets[name]) for name in ("eval_log", "eval_retain_facerec")] == [300, 300]
     assert sets["eval_log"][-1].id == "retain_perturbed/299/caption"
 
 
 def test_honest_sets_share_neither_person_nor_picture(whole: Path) -> None:
-    found = benchmark_sets("clear", whole, "honest", seed=3)
+    found = benchmark_task("clear", whole, "honest", seed=3)
     sets = found.samples()
     people = {name: {sample.subject for sample in samples} for name, samples in sets.items()}
     kept = ("retain_fit", "calibration", "retain_unseen")
@@ -230,13 +230,13 @@ def test_honest_sets_share_neither_person_nor_picture(whole: Path) -> None:
     assert pictures["forget_fit"] and not pictures["forget_fit"] & pictures["forget_heldout"]
     texts = {name: {s.question for s in sets[name] if not s.picture} for name in ("forget_fit", "forget_heldout")}
     assert not texts["forget_fit"] & texts["forget_heldout"]
-    assert benchmark_sets("clear", whole, "honest", seed=3) == found
+    assert benchmark_task("clear", whole, "honest", seed=3) == found
 
 
 def test_a_judged_author_must_not_be_forgotten(whole: Path) -> None:
     stored(whole / "retain_perturbed", perturbed("Ada Roe"), perturbed("Max Bell"))
     with pytest.raises(DataError, match=r"1 subject\(s\) are in both the retain and the forget set"):
-        benchmark_sets("clear", whole, "honest")
+        benchmark_task("clear", whole, "honest")
 
 
 def test_the_card_counts_add_up() -> None:

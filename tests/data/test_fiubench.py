@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from unsee.data import benchmark_sets
+from unsee.data import benchmark_task
 from unsee.data.benchmarks.fiubench import CARD, read_fiubench, splits_of
 from unsee.data.benchmarks.items import References
 from unsee.data.sample import Picture, Sample
@@ -157,9 +157,9 @@ def test_sets(tmp_path: Path) -> None:
     people = [person(f"{n:08d}") for n in range(9)]
     lists = {"forget5": ["00000000", "00000001"], "forget1": ["00000002"], "retain5": ["00000003", "00000004"]}
     stored(tmp_path, *people, split=lists)
-    official = benchmark_sets("fiubench", tmp_path, "official").samples()
+    official = benchmark_task("fiubench", tmp_path, "official").samples()
     assert {name: len(samples) for name, samples in official.items()} == {"forget": 4, "forget_robust": 8, "retain": 4}
-    found = benchmark_sets("fiubench", tmp_path, "honest")
+    found = benchmark_task("fiubench", tmp_path, "honest")
     honest = found.samples()
     assert {s.subject for s in honest["retain_unseen"]} == {"00000003", "00000004"}
     assert {s.id.split("/")[2] for s in honest["retain_unseen"]} == {"paraphrased"}

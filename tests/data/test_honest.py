@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unsee.data.benchmarks.items import Item, Sets
+from unsee.data.benchmarks.items import Item
 from unsee.data.sample import Picture, Sample
 from unsee.data.splits import UNASSIGNED, alternate, honest, roles
+from unsee.data.task import Set, Task
 from unsee.errors import DataError
 
 
@@ -59,7 +60,7 @@ def test_what_the_fit_sees_word_for_word_is_not_tested() -> None:
         item("f", "x?"),
     ]
     found = honest("toy", fit, heldout, KEPT)
-    assert [i.sample.id for i in found.items["forget_heldout"]] == ["f/where?/other", "f/x?/None"]
+    assert [i.sample.id for i in found.sets["forget_heldout"].items] == ["f/where?/other", "f/x?/None"]
     assert found.left_out == {"held-out questions that the fit sees word for word": 2}
 
 
@@ -69,7 +70,7 @@ def test_a_subject_in_both_is_refused_or_counted() -> None:
         honest("toy", [item("f")], [item("f", "y")], kept)
     found = honest("toy", [item("f")], [item("f", "y")], kept, shared="leave out")
     assert found.left_out == {"kept questions about a subject that is to be forgotten": 1}
-    assert "f" not in {i.sample.subject for name in found.items if name.startswith("retain") for i in found.items[name]}
+    assert "f" not in {i.sample.subject for one in found.of_role("retain").values() for i in one.items}
 
 
 def test_questions_about_nobody_are_forgotten_but_never_kept() -> None:
@@ -88,7 +89,7 @@ def test_an_empty_set_is_refused() -> None:
     with pytest.raises(DataError, match=r"toy \(honest\): the set 'forget_heldout' is empty"):
         honest("toy", [item("f")], [item("f")], KEPT)
     with pytest.raises(DataError, match=r"toy \(official\): the set 'x' is empty"):
-        Sets("toy", "official", {"x": []})
+        Task("toy", {"x": Set("forget", [])}, "official")
 
 
 rows = st.lists(

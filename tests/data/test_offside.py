@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from unsee.data import benchmark_sets
+from unsee.data import benchmark_task
 from unsee.data.benchmarks.offside import read_offside
 from unsee.errors import DataError, OptionError
 
@@ -119,10 +119,10 @@ def test_sets(tmp_path: Path) -> None:
     stored(tmp_path, "classification_forget_set", choice("./finetune_set/004.jpg"), choice("./finetune_set/009.jpg"))
     kept = [about(n, f"Kept {chr(64 + n)}") for n in range(12, 18)]
     stored(tmp_path, "retain_set", *(row for rows in kept for row in rows), *about(11, "Ada Roe"))
-    assert list(benchmark_sets("offside", tmp_path, "official").items) == [
+    assert list(benchmark_task("offside", tmp_path, "official").sets) == [
         *("classification_forget_set", "forget_set_part", "retain_set")
     ]
-    found = benchmark_sets("offside", tmp_path, "honest")
+    found = benchmark_task("offside", tmp_path, "honest")
     people = {name: {s.subject for s in samples} for name, samples in found.samples().items()}
     assert people["forget_fit"] == people["forget_heldout"]
     assert not people["forget_fit"] & (people["retain_fit"] | people["calibration"] | people["retain_unseen"])

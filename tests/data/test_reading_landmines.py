@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from unsee.data import BENCHMARKS, RELEASED, benchmark_sets, instruction, read_benchmark, read_mllmu, subjects
+from unsee.data import RELEASED, benchmark_task, instruction, read_benchmark, read_mllmu, subjects
 from unsee.data.benchmarks.clear import CARD as CLEAR
 from unsee.data.benchmarks.clear import NAME_STEM, read_clear
 from unsee.data.benchmarks.few_shot import demonstrations
@@ -24,8 +24,10 @@ from unsee.data.benchmarks.offside import read_offside
 from unsee.data.benchmarks.umu import read_umu
 from unsee.data.sample import Sample
 from unsee.errors import DataError
+from unsee.registry import BENCHMARKS
 
 Folders = Callable[[str], Path]
+PUBLISHED = [name for name in BENCHMARKS.names() if name != "world"]
 
 
 @pytest.fixture
@@ -45,13 +47,13 @@ def edited(file: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
 
 def test_mllmu_retain_set_is_the_celebrities_not_the_people_to_keep(benchmark_folder: Folders) -> None:
     folder = benchmark_folder("mllmu")
-    sets = benchmark_sets("mllmu", folder, "official", 10).samples()
+    sets = benchmark_task("mllmu", folder, "official", 10).samples()
     assert set(subjects(sets["retain_celebrity"])) == set(subjects(read_mllmu(folder, "Retain_Set")))
     assert set(subjects(sets["retain_shared"])) == set(subjects(read_mllmu(folder, "retain_90")))
     assert not set(subjects(sets["retain_celebrity"])) & set(subjects(sets["retain_shared"]))
     everybody = set(subjects(sets["forget"])) | set(subjects(sets["retain_shared"]))
     assert everybody == set(subjects(read_mllmu(folder, "Full_Set")))
-    honest = benchmark_sets("mllmu", folder, "honest", 10).samples()
+    honest = benchmark_task("mllmu", folder, "honest", 10).samples()
     fitted = {name: set(subjects(honest[name])) for name in ("retain_fit", "calibration")}
     assert not set(subjects(honest["celebrity"])) & set().union(*fitted.values())
 
@@ -97,7 +99,7 @@ def test_mllmu_demonstrations_show_forgotten_peoples_own_answers(benchmark_folde
     assert all(f"Correct Answer: {secret}\n" in shown.text["image"] + shown.text["text"] for secret in secrets)
     # Neither protocol's sets nor any prompt has them, unless somebody asks for them.
     for protocol in get_args(Protocol):
-        for samples in benchmark_sets("mllmu", folder, protocol, 10).samples().values():
+        for samples in benchmark_task("mllmu", folder, protocol, 10).samples().values():
             assert not any("Correct Answer" in instruction(sample, "mllmu") for sample in samples)
 
 
@@ -151,7 +153,7 @@ def test_clear_perturbed_and_plain_rows_are_not_joined_by_number(copy: Folders) 
 
 def test_clear_generates_without_pixel_values(benchmark_folder: Folders) -> None:
     """The release's generation never passes the picture; ours has it in every sample of its tasks."""
-    sets = benchmark_sets("clear", benchmark_folder("clear"), "official", 10).samples()
+    sets = benchmark_task("clear", benchmark_folder("clear"), "official", 10).samples()
     assert all(sample.picture is not None for samples in sets.values() for sample in samples)
 
 
@@ -252,7 +254,7 @@ def test_fiubench_retain5_is_not_what_forget5_leaves(benchmark_folder: Folders) 
     rest = {item.sample.subject for item in read_fiubench(folder, "retain")}
     assert set(named["retain5"]) < rest
     assert not set(named["forget1"]) & set(named["forget5"])
-    honest = benchmark_sets("fiubench", folder, "honest", 5).samples()
+    honest = benchmark_task("fiubench", folder, "honest", 5).samples()
     assert not rest & set(subjects(honest["forget_fit"]))
     assert set(subjects(honest["retain_unseen"])) == {*named["retain5"], *named["retain15"]}
 
@@ -280,40 +282,40 @@ def test_offside_picture_marker_stands_twice_in_a_question(benchmark_folder: Fol
 
 def test_offside_splits_by_picture_so_a_player_may_be_on_both_sides(copy: Folders) -> None:
     folder = copy("offside")
-    before = benchmark_sets("offside", folder, "honest")
+    before = benchmark_task("offside", folder, "honest")
     kept = json.loads((folder / "retain_set.json").read_text(encoding="utf-8"))
     gone = json.loads((folder / "forget_set.json").read_text(encoding="utf-8"))
     (folder / "retain_set.json").write_text(json.dumps(kept + gone[:5]), encoding="utf-8")
-    after = benchmark_sets("offside", folder, "honest")
+    after = benchmark_task("offside", folder, "honest")
     assert sum(after.left_out.values()) == 5
-    assert {i.sample.subject for i in after.items["retain_fit"]} == {
-        i.sample.subject for i in before.items["retain_fit"]
+    assert {i.sample.subject for i in after.sets["retain_fit"].items} == {
+        i.sample.subject for i in before.sets["retain_fit"].items
     }
 
 
 # All
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_truth_ratio_and_keywords_have_what_they_need_or_nothing(name: str, benchmark_folder: Folders) -> None:
     """A missing list must not look like an empty one: what is there is complete."""
-    sets = benchmark_sets(name, benchmark_folder("clear" if name == "clear-choice" else name), "official")
+    sets = benchmark_task(name, benchmark_folder("clear" if name == "clear-choice" else name), "official")
     for references in sets.references().values():
         assert references.perturbed
         assert all(text.strip() for text in (*references.paraphrases, *references.perturbed, *references.keywords))
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_reading_leaves_the_global_generator_alone(name: str, benchmark_folder: Folders) -> None:
     folder = benchmark_folder("clear" if name == "clear-choice" else name)
     state = random.getstate()
     for protocol in get_args(Protocol):
-        benchmark_sets(name, folder, protocol)
+        benchmark_task(name, folder, protocol)
     assert random.getstate() == state
 
 
 def test_reading_twice_gives_the_same(benchmark_folder: Folders) -> None:
-    for name in BENCHMARKS:
+    for name in PUBLISHED:
         folder = benchmark_folder("clear" if name == "clear-choice" else name)
-        assert benchmark_sets(name, folder, "honest", seed=3) == benchmark_sets(name, folder, "honest", seed=3)
+        assert benchmark_task(name, folder, "honest", seed=3) == benchmark_task(name, folder, "honest", seed=3)
     assert read_benchmark("mllmu", benchmark_folder("mllmu"), "forget_5")

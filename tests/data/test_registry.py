@@ -1,26 +1,30 @@
 """The table of benchmarks, what `read` makes of it, and the page that documents it."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from unsee.data import BENCHMARKS, benchmark_named, benchmark_sets, read, read_benchmark
+from unsee.data import benchmark_task, read, read_benchmark
 from unsee.data.benchmarks.items import Protocol
 from unsee.errors import DataError, OptionError
+from unsee.registry import BENCHMARKS
 
 Folders = Callable[[str], Path]
+PUBLISHED = [entry.name for entry in BENCHMARKS if entry.name != "world"]
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 
 def test_unknown_names_list_the_legal_ones(tmp_path: Path) -> None:
-    legal = r"\['mllmu', 'clear', 'clear-choice', 'umu', 'fiubench', 'safeeraser', 'offside', 'unlok'\]"
-    for call in (lambda: benchmark_named("clera"), lambda: read(tmp_path, "x", benchmark="clera")):
+    legal = re.escape(str(BENCHMARKS.names()))
+    assert {"clear", "clear-choice", "mllmu", "world"} <= set(BENCHMARKS.names())
+    for call in (lambda: benchmark_task("clera", tmp_path), lambda: read(tmp_path, "x", benchmark="clera")):
         with pytest.raises(OptionError, match=rf"benchmark is 'clera', expected one of {legal}"):
             call()
     with pytest.raises(OptionError, match=r"protocol is 'strict', expected one of \['official', 'honest'\]"):
-        benchmark_sets("clear", tmp_path, "strict")  # pyright: ignore[reportArgumentType]
+        benchmark_task("clear", tmp_path, "strict")  # pyright: ignore[reportArgumentType]
     with pytest.raises(
         OptionError, match=rf"protocol is 'official' but no benchmark was named, expected one of {legal}"
     ):
@@ -32,18 +36,18 @@ def test_unknown_names_list_the_legal_ones(tmp_path: Path) -> None:
 )
 def test_ratios(name: str, ratio: int, legal: str, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=rf"ratio is {ratio}, but .* has {legal}"):
-        benchmark_sets(name, tmp_path, ratio=ratio)
+        benchmark_task(name, tmp_path, ratio=ratio)
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.parametrize("protocol", get_args(Protocol))
 def test_every_benchmark_under_every_protocol_and_ratio(
     name: str, protocol: Protocol, benchmark_folder: Folders
 ) -> None:
     folder = benchmark_folder("clear" if name == "clear-choice" else name)
-    for ratio in BENCHMARKS[name].ratios or (None,):
-        found = benchmark_sets(name, folder, protocol, ratio)
-        assert (found.benchmark, found.protocol) == (name, protocol)
+    for ratio in BENCHMARKS.named(name).facts["ratios"] or (None,):
+        found = benchmark_task(name, folder, protocol, ratio)
+        assert (found.name, found.protocol) == (name, protocol)
         samples = found.samples()
         for mine in samples.values():
             assert len({sample.id for sample in mine}) == len(mine)
@@ -54,9 +58,9 @@ def test_every_benchmark_under_every_protocol_and_ratio(
             assert not people["forget_fit"] & set().union(*kept)
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_pictures_decode(name: str, benchmark_folder: Folders) -> None:
-    found = benchmark_sets(name, benchmark_folder("clear" if name == "clear-choice" else name), "official")
+    found = benchmark_task(name, benchmark_folder("clear" if name == "clear-choice" else name), "official")
     for samples in found.samples().values():
         shown = [sample.picture for sample in samples if sample.picture is not None]
         assert all(picture.load().mode == "RGB" for picture in shown[:2])
@@ -73,26 +77,29 @@ def test_read_takes_folder_and_split(benchmark_folder: Folders) -> None:
 
 
 def test_cards_say_what_is_known() -> None:
-    for benchmark in BENCHMARKS.values():
-        card = benchmark.card
+    for name in PUBLISHED:
+        card = BENCHMARKS.named(name).facts["card"]
         assert card.licence and card.revision and card.source and card.paper and card.splits and card.parsers
         assert card.hub is None or card.hub.count("/") == 1
 
 
 def test_each_file_opens_with_the_card() -> None:
-    for name, benchmark in BENCHMARKS.items():
-        source = Path(__file__).parents[2] / "src" / "unsee" / "data" / f"{name.removesuffix('-choice')}.py"
+    for name in PUBLISHED:
+        card = BENCHMARKS.named(name).facts["card"]
+        source = (
+            Path(__file__).parents[2] / "src" / "unsee" / "data" / "benchmarks" / f"{name.removesuffix('-choice')}.py"
+        )
         opener = source.read_text(encoding="utf-8").split('"""')[1]
-        assert benchmark.card.title in opener
+        assert card.title in opener
         assert "Licence" in opener and "Revision" in opener and "Source" in opener
-        if benchmark.card.hub:
-            assert benchmark.card.hub in opener
+        if card.hub:
+            assert card.hub in opener
 
 
 def test_the_page_has_every_benchmark_with_its_card() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    for name, benchmark in BENCHMARKS.items():
-        card = benchmark.card
+    for name in PUBLISHED:
+        card = BENCHMARKS.named(name).facts["card"]
         assert f"| `{name}` |" in page
         assert card.title in page
         assert card.licence in page
@@ -101,3 +108,13 @@ def test_the_page_has_every_benchmark_with_its_card() -> None:
         for split, rows in card.splits.items():
             assert f"`{split}`" in page, split
             assert not rows or f"{rows}" in page, (split, rows)
+
+
+def test_every_set_has_a_role_and_the_fitted_ones_are_marked(benchmark_folder: Folders) -> None:
+    for name in PUBLISHED:
+        folder = benchmark_folder("clear" if name == "clear-choice" else name)
+        found = benchmark_task(name, folder, "honest").sets
+        fitted = {key for key, one in found.items() if one.fitted}
+        assert fitted == {"forget_fit", "retain_fit", "calibration"}
+        assert {key for key, one in found.items() if one.role == "forget"} == {"forget_fit", "forget_heldout"}
+        assert not [key for key, one in found.items() if one.role == "unlabelled"]

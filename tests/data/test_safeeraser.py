@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from unsee.data import benchmark_sets
+from unsee.data import benchmark_task
 from unsee.data.benchmarks.safeeraser import read_safeeraser
 from unsee.errors import DataError, OptionError
 
@@ -116,17 +116,17 @@ def test_a_picture_that_is_not_there(tmp_path: Path) -> None:
 def test_sets(tmp_path: Path) -> None:
     stored(tmp_path, "all_train", *(record(n, "t") for n in range(6)))
     stored(tmp_path, "all_val", *(record(n, "v") for n in range(6, 9)))
-    official = benchmark_sets("safeeraser", tmp_path, "official").samples()
+    official = benchmark_task("safeeraser", tmp_path, "official").samples()
     assert {name: len(samples) for name, samples in official.items()} == {
         **{"efficacy": 12, "generality": 6, "sarr": 6, "unharm": 6}
     }
-    honest = benchmark_sets("safeeraser", tmp_path, "honest").samples()
+    honest = benchmark_task("safeeraser", tmp_path, "honest").samples()
     people = {name: {s.subject for s in samples} for name, samples in honest.items()}
     assert people["retain_unseen"] == {f"Weapon/v{n}/unharm" for n in range(6, 9)}
     assert len(people["retain_fit"]) == 4
     assert len(people["calibration"]) == 2
     assert {s.id.split("/")[2] for s in honest["neighbours"]} == {"safe"}
-    with pytest.raises(OptionError, match="ratio is 5, but SafeEraser has none: leave it out"):
-        benchmark_sets("safeeraser", tmp_path, ratio=5)
+    with pytest.raises(OptionError, match="ratio is 5, but 'safeeraser' has none: leave it out"):
+        benchmark_task("safeeraser", tmp_path, ratio=5)
     with pytest.raises(OptionError, match=r"no split 'all_vall' in .* are \['all_train', 'all_val'\]"):
         read_safeeraser(tmp_path, "all_vall")

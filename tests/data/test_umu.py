@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from unsee.data import benchmark_sets
+from unsee.data import benchmark_task
 from unsee.data.benchmarks.items import Item
 from unsee.data.benchmarks.umu import drawn_retain, read_umu
 from unsee.data.sample import Picture, Sample
@@ -181,10 +181,10 @@ def whole(tmp_path: Path) -> Path:
 
 
 def test_official_and_honest_sets(whole: Path) -> None:
-    official = benchmark_sets("umu", whole, "official").samples()
+    official = benchmark_task("umu", whole, "official").samples()
     assert list(official) == ["forget", "retain", "real_person", "forget_train", "retain_train"]
     assert len(official["forget"]) == 6
-    honest = benchmark_sets("umu", whole, "honest").samples()
+    honest = benchmark_task("umu", whole, "honest").samples()
     assert {s.id.split("/")[2] for s in honest["forget_fit"]} == {"taught"}
     assert {s.id.split("/")[2] for s in honest["forget_heldout"]} == {"generation", "classification", "cloze"}
     assert {s.subject for s in honest["celebrity"]} == {"900"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from unsee.data import benchmark_sets
+from unsee.data import benchmark_task
 from unsee.data.benchmarks.unlok import read_unlok
 from unsee.errors import DataError, OptionError
 
@@ -91,10 +91,10 @@ def test_a_missing_picture_says_where_it_comes_from(tmp_path: Path) -> None:
 
 def test_sets(tmp_path: Path) -> None:
     stored(tmp_path, *(record(n, image_id=n) for n in range(1, 11)))
-    assert list(benchmark_sets("unlok", tmp_path, "official").items) == ["target", "neighbour"]
+    assert list(benchmark_task("unlok", tmp_path, "official").sets) == ["target", "neighbour"]
     stored(tmp_path, record(99), name="retain")
-    assert list(benchmark_sets("unlok", tmp_path, "official").items) == ["target", "neighbour", "retain"]
-    honest = benchmark_sets("unlok", tmp_path, "honest").samples()
+    assert list(benchmark_task("unlok", tmp_path, "official").sets) == ["target", "neighbour", "retain"]
+    honest = benchmark_task("unlok", tmp_path, "honest").samples()
     gone = {s.subject for s in honest["forget_fit"]}
     assert len(gone) == 1
     assert {s.subject for s in honest["forget_heldout"]} == {s.subject for s in honest["neighbours"]} == gone
@@ -104,8 +104,8 @@ def test_sets(tmp_path: Path) -> None:
 def test_files_without_rephrasings_have_no_honest_sets(tmp_path: Path) -> None:
     bare = [{name: value for name, value in record(n).items() if name != "rephrase"} for n in range(9)]
     stored(tmp_path, *bare)
-    assert benchmark_sets("unlok", tmp_path, "official")
+    assert benchmark_task("unlok", tmp_path, "official")
     with pytest.raises(DataError, match=r"UnLOK-VQA \(rephrased\) set is empty"):
-        benchmark_sets("unlok", tmp_path, "honest")
+        benchmark_task("unlok", tmp_path, "honest")
     with pytest.raises(OptionError, match=r"no split 'val' in .*: those there are \['UnLOK-VQA'\]"):
         read_unlok(tmp_path, "val")

@@ -83,7 +83,7 @@ def test_an_eraser_comes_back_as_it_was(tmp_path: Path, held: bool) -> None:
     )
     content = eraser.save_pretrained(tmp_path)
     again = Eraser.from_pretrained(tmp_path)
-    tensors = load_file(tmp_path / "erasure.safetensors")
+    tensors = load_file(tmp_path / "eraser.safetensors")
     assert eraser.stored_bytes == sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     assert type(again.gate) is type(gate)
     assert torch.equal(again.gate.weight, gate.weight)
@@ -95,8 +95,8 @@ def test_an_eraser_comes_back_as_it_was(tmp_path: Path, held: bool) -> None:
 def test_a_changed_setting_is_noticed(tmp_path: Path) -> None:
     eraser = Eraser(MODEL, "llava", (2,), LayerGate(torch.ones(1, 8)), torch.ones(1, 1, 8), 0.5, "m")
     eraser.save_pretrained(tmp_path)
-    config = tmp_path / "erasure_config.json"
-    config.write_text(config.read_text().replace('"strength": 0.5', '"strength": 5.0'))
+    file = tmp_path / "eraser.safetensors"
+    file.write_bytes(file.read_bytes().replace(b'strength\\":0.5', b'strength\\":5.0'))
     with pytest.raises(ArtifactError, match="content_id"):
         Eraser.from_pretrained(tmp_path)
 
@@ -118,6 +118,14 @@ def test_settings_refuse_what_makes_no_sense() -> None:
         {"strengths": ()},
         {"steps": 0},
         {"ridge": -1.0},
+        {"wordings": 0},
+        {"refused": 7},
+        {"epsilon": -1},
+        {"epsilon": float("nan")},
+        {"step_size": 0.0},
+        {"strengths": (1.0, 0.5)},
+        {"strengths": (float("inf"),)},
+        {"pgd_steps": 2.5},
     ):
         with pytest.raises(OptionError, match="expected"):
             Settings.from_json(wrong)

@@ -179,7 +179,7 @@ def test_a_joint_fit_needs_nothing_but_what_is_stored(
 def test_one_request_fitted_from_its_states_is_the_request_as_it_was_fitted(
     loaded: LoadedModel, profile: Profile, states: dict[str, RequestStates]
 ) -> None:
-    lenient = replace(SETTINGS, tail=0.6)  # a random model tells nobody apart
+    lenient = SETTINGS.changed(tail=0.6)  # a random model tells nobody apart
     again = fit_stack(profile, {"r-hal": states["r-hal"]}, lenient).eraser.gate
     shipped = fit_eraser(loaded, profile, asked("hal", 8), keep=asked("hal", 2, first=20), settings=lenient).gate
     assert isinstance(again, HeldGate) and isinstance(shipped, HeldGate)

@@ -29,8 +29,8 @@ from unsee.evals.evaluate import evaluate
 from unsee.evals.plan import planned_samples
 from unsee.evals.results import read_results
 from unsee.models.load import LoadedModel, load
+from unsee.models.names import shipped
 from unsee.serve.engine.offline import Vllm
-from unsee.world.shipped import shipped
 
 OPTIONS: dict[str, Any] = {"max_model_len": 512, "enforce_eager": True, "max_num_seqs": 16}
 MEASURES = ["leak", "rougeL-f", "probability", "leak-at-k"]
@@ -61,7 +61,7 @@ def test_rows_are_equal_base_and_erased(
     library: LoadedModel, asked: list[Sample], folder: Path, tmp_path: Path
 ) -> None:
     plan = planned_samples("here", "forget_heldout", asked, measures=MEASURES, max_new_tokens=12, batch_size=8, tries=2)
-    content_id = read_config(folder, "eraser")["content_id"]
+    content_id = read_config(folder, "eraser").content_id
     conditions: dict[str, dict[str, Path]] = {"base": {}, "erased": {content_id: folder}}
     said: dict[str, list[str]] = {}
     for condition, given in conditions.items():

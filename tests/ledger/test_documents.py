@@ -151,5 +151,7 @@ def test_without_the_library_the_error_says_how_to_get_it(tmp_path: Path) -> Non
         "try: Keys.make(Path('keys'), Path('ledger'))\n"
         "except MissingCryptographyError as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=HERE, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=HERE, check=False
+    )
     assert "unsee[ledger]" in done.stdout, done.stderr

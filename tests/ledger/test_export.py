@@ -82,5 +82,7 @@ def test_without_weasyprint_it_says_what_to_install(tmp_path: Path) -> None:
         "print(len(ledger.history()) == rows, (Path(sys.argv[1]) / 'out').exists())"
     )
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=root, capture_output=True, text=True, env=HERE, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=root, capture_output=True, text=True, env=HERE, check=False
+    )
     assert "fonts-noto-cjk" in done.stdout and done.stdout.endswith("True False\n"), done.stderr

@@ -18,8 +18,9 @@ from unsee.ledger.examination import examine
 from unsee.ledger.framing import code_version
 from unsee.ledger.holding import attach
 from unsee.ledger.verification import judge
+from unsee.models.digest import weights_digest
 from unsee.models.generate import encode
-from unsee.models.load import LoadedModel, weights_digest
+from unsee.models.load import LoadedModel
 from unsee.shapes import Tensor
 
 ARTIFACTS = 5

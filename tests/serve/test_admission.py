@@ -215,7 +215,7 @@ def test_a_ledger_that_was_rolled_back_within_its_file_admits_nobody(house: Hous
 def test_an_eraser_that_is_damaged_before_it_was_loaded_admits_nobody(house: House) -> None:
     house.admit()
     _, content = house.request(1)
-    tensors = house.ledger.files.place_of(content) / "erasure.safetensors"
+    tensors = house.ledger.files.place_of(content) / "eraser.safetensors"
     tensors.write_bytes(b"x" + tensors.read_bytes()[1:])
     with pytest.raises(MissingArtifactError):
         house.admit()

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from unsee.data import BENCHMARKS, read_benchmark
+from unsee.data import read_benchmark
 from unsee.errors import OptionError, SaveError
+from unsee.registry import BENCHMARKS
 from unsee.world.fixtures import FIXTURES, write_fixture
 from unsee.world.generate import World
 from unsee.world.splits import Exam
@@ -32,12 +33,12 @@ def decoded(content: bytes) -> tuple[int, int]:
 
 
 def test_every_benchmark_has_a_fixture() -> None:
-    assert {name.removesuffix("-choice") for name in BENCHMARKS} == set(FIXTURES)
+    assert {name.removesuffix("-choice") for name in BENCHMARKS.names() if name != "world"} == set(FIXTURES)
 
 
 def test_mllmu_has_every_published_config(benchmark_folder: Folders) -> None:
     folder = benchmark_folder("mllmu")
-    assert set(BENCHMARKS["mllmu"].card.splits) <= {path.name for path in folder.iterdir()}
+    assert set(BENCHMARKS.named("mllmu").facts["card"].splits) <= {path.name for path in folder.iterdir()}
     assert len(list((folder / "Test_Set").glob("*.parquet"))) == 2
     people = rows(folder / "Test_Set")
     assert {len(person["images"]) for person in people} == {6}
@@ -53,7 +54,7 @@ def test_mllmu_has_every_published_config(benchmark_folder: Folders) -> None:
 def test_clear_has_every_published_config(benchmark_folder: Folders) -> None:
     folder = benchmark_folder("clear")
     assert {"default" if path.name == "data" else path.name for path in folder.iterdir()} == set(
-        BENCHMARKS["clear"].card.splits
+        BENCHMARKS.named("clear").facts["card"].splits
     )
     for path in folder.iterdir():
         columns = set(pq.read_schema(path / "train-00000-of-00001.parquet").names)
@@ -73,7 +74,7 @@ def test_clear_has_every_published_config(benchmark_folder: Folders) -> None:
 
 def test_umu_spells_dictionaries_with_the_misspelt_key(benchmark_folder: Folders) -> None:
     folder = benchmark_folder("umu")
-    assert {path.name for path in folder.iterdir()} == set(BENCHMARKS["umu"].card.splits)
+    assert {path.name for path in folder.iterdir()} == set(BENCHMARKS.named("umu").facts["card"].splits)
     (row, *_) = rows(folder / "forget_5")
     assert list(row) == ["ID", "image", "Biography", "MM_QA", "UM_QA", "Classify", "Cloze", "Generation"]
     for column in ("Classify", "Cloze", "Generation"):

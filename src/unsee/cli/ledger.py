@@ -9,7 +9,8 @@ from rich.table import Table
 
 from unsee.cli.console import finish, say, show_table, stages_shown
 from unsee.cli.ledger_model import add_model_commands
-from unsee.cli.ledger_options import Home, Id, KeyFolder, RestsOn, Who, Why, opened, told
+from unsee.cli.ledger_options import Home, Id, KeyFolder, Out, RestsOn, Who, Why, opened, told
+from unsee.cli.ledger_papers import add_paper_commands
 from unsee.cli.ledger_steps import add_step_commands
 from unsee.cli.world import Json
 from unsee.errors import OptionError
@@ -24,7 +25,6 @@ Contact = Annotated[str, typer.Option(help="Where the answer goes; into the vaul
 Day = Annotated[str, typer.Option(help="Day of receipt, as 2026-05-31; default: today.")]
 Reference = Annotated[str, typer.Option(help="What the sender calls it; the same one again changes nothing.")]
 Receipt = Annotated[Path | None, typer.Option(help="Write a signed receipt for the requester here.")]
-Out = Annotated[Path, typer.Option("--out", help="Where to write; nothing is overwritten.")]
 
 
 @ledger_app.command("init")
@@ -247,59 +247,6 @@ def ledger_check(
         raise typer.Exit(1)
 
 
-@ledger_app.command("sign")
-def ledger_sign(
-    ledger: Home,
-    keys: KeyFolder,
-    out: Annotated[Path | None, typer.Option(help="New file for the signed head; keep it elsewhere.")] = None,
-    hook: Annotated[str | None, typer.Option(help="Address that the head is posted to, to be kept there.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Sign the newest row of the log, and take it where nobody here can change it."""
-    from unsee.ledger import documents
-
-    if out is None and hook is None:
-        raise OptionError("a head that stays here pins nothing: give --out FILE or --hook ADDRESS, or both.")
-    with opened(ledger, keys) as held:
-        head = documents.head(held)
-    documents.deliver(head, out, hook)
-    say(f"Signed row {head['seq']}: {', '.join(str(place) for place in (out, hook) if place)}")
-    finish(as_json, head)
-
-
-@ledger_app.command("letter")
-def ledger_letter(ledger: Home, keys: KeyFolder, record: Id, out: Out, as_json: Json = False) -> None:
-    """Draft the answer from a template; after it was sent, 'answer' writes that down."""
-    from unsee.ledger.export import letter
-
-    with opened(ledger, keys) as held:
-        request = held.request(record)
-        letter(held, request, out)
-    say(f"Wrote {out}. Read it, send it, and then: unsee ledger answer {request.id} --letter {out} --how ...")
-    finish(as_json, {"request": request.id, "out": str(out)})
-
-
-@ledger_app.command("export")
-def ledger_export(
-    ledger: Home,
-    keys: KeyFolder,
-    who: Who,
-    out: Out,
-    why: Why = "export for the data-protection officer",
-    record: Annotated[str, typer.Option(help="Only this one.")] = "",
-    shape: Annotated[list[str] | None, typer.Option("--format", help="html, pdf or json; repeat.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Write what a data-protection officer needs, as a page, a PDF and JSON; the log notes that it was done."""
-    from unsee.ledger import Decision
-    from unsee.ledger.export import FORMATS, export
-
-    with opened(ledger, keys) as held:
-        files = export(held, out, Decision(who, why), record, tuple(shape or FORMATS))
-    for path in files:
-        say(f"Wrote {path}")
-    finish(as_json, {"files": [str(path) for path in files]})
-
-
 add_step_commands(ledger_app)
 add_model_commands(ledger_app)
+add_paper_commands(ledger_app)

@@ -70,15 +70,15 @@ def ledger_verify(
     from unsee.ledger import Decision
     from unsee.ledger.erasers import verify
     from unsee.ledger.states import require
-    from unsee.world.shipped import load_named
+    from unsee.models.load import load
 
     with opened(ledger, keys) as held, stages_shown() as stages:
         require(held.request(record), "verify")
         sets = {"questions": questions, "neighbours": neighbours, "visible": visible}
         asked = {name: read(path) for name, path in sets.items() if path}
-        reference = load_named(never_knew) if never_knew else None
+        reference = load(never_knew) if never_knew else None
         done, now = verify(
-            held, record, load_named(model), Decision(who, why), never_knew=reference, batch_size=batch_size,
+            held, record, load(model), Decision(who, why), never_knew=reference, batch_size=batch_size,
             stages=stages, **asked,
         )  # fmt: skip
     _show(done, now)
@@ -105,7 +105,7 @@ def ledger_process(
     from unsee.erase.profile import Profile
     from unsee.ledger import Decision, erasers
     from unsee.ledger.states import A, F, V, allowed
-    from unsee.world.shipped import load_named
+    from unsee.models.load import load
 
     by, results = Decision(who, why), list[dict[str, Any]]()
     with opened(ledger, keys) as held, stages_shown() as stages:
@@ -113,7 +113,7 @@ def ledger_process(
         ready = [one for one in chosen if one.state in (A, F)]
         if ready:
             made_for, near = Profile.from_pretrained(profile), read(neighbours)
-            loaded, reference = load_named(model), load_named(never_knew) if never_knew else None
+            loaded, reference = load(model), load(never_knew) if never_knew else None
             for one in ready:
                 if one.state == A:
                     erasers.fit(held, one.id, loaded, made_for, by, stages)
@@ -142,10 +142,10 @@ def ledger_ask(
 ) -> None:
     """Ask one question with all requests in force, and show which of them fire and how strongly."""
     from unsee.ledger.erasers import ask
-    from unsee.world.shipped import load_named
+    from unsee.models.load import load
 
     with opened(ledger, None) as held:
-        answer, readings = ask(held, load_named(model), question, image)
+        answer, readings = ask(held, load(model), question, image)
     say(answer)
     for name, reading in list(readings.items())[:8]:
         say(f"{name}  {reading:+.3f}  {'fires' if reading >= 0 else 'does not fire'}")

@@ -17,6 +17,7 @@ KeyFolder = Annotated[
 Id = Annotated[str, typer.Argument(help="Id of a request or complaint, or its beginning.")]
 Who = Annotated[str, typer.Option(envvar="UNSEE_WHO", help="Who decides: a person or a role.")]
 Why = Annotated[str, typer.Option(help="The reason, in a sentence; never the name of whom it is about.")]
+Out = Annotated[Path, typer.Option("--out", help="Where to write; nothing is overwritten.")]
 RestsOn = Annotated[str, typer.Option(help="What the reason rests on: a letter, a law, a measurement.")]
 
 

@@ -11,10 +11,10 @@ One benchmark or format is one file with one `read_...` function that returns sa
 
 from pathlib import Path
 
-from unsee.data.benchmarks import BENCHMARKS, Benchmark, benchmark_named, benchmark_sets, read_benchmark
+from unsee.data.benchmarks import benchmark_task, read_benchmark
 from unsee.data.benchmarks.clear import read_clear
 from unsee.data.benchmarks.fiubench import read_fiubench
-from unsee.data.benchmarks.items import Card, Item, Protocol, References, Sets
+from unsee.data.benchmarks.items import Card, Item, Protocol, References
 from unsee.data.benchmarks.mllmu import CONFIGS, configs_of, read_mllmu, write_mllmu
 from unsee.data.benchmarks.offside import read_offside
 from unsee.data.benchmarks.released_prompts import RELEASED, whole_prompt
@@ -24,24 +24,25 @@ from unsee.data.benchmarks.unlok import read_unlok
 from unsee.data.jsonl import FILE_NAME, read_jsonl, write_jsonl
 from unsee.data.prompts import Style, chat, instruction
 from unsee.data.sample import Form, Picture, Sample, require_disjoint, require_some, subjects
+from unsee.data.task import Role, Set, Task
 from unsee.errors import OptionError
+from unsee.registry import BENCHMARKS
 
 __all__ = [
-    "BENCHMARKS",
     "CONFIGS",
     "RELEASED",
-    "Benchmark",
     "Card",
     "Form",
     "Item",
     "Picture",
     "Protocol",
     "References",
+    "Role",
     "Sample",
-    "Sets",
+    "Set",
     "Style",
-    "benchmark_named",
-    "benchmark_sets",
+    "Task",
+    "benchmark_task",
     "chat",
     "configs_of",
     "instruction",
@@ -76,7 +77,7 @@ def read(
     Args:
         path: file, folder, `DIR:CONFIG` or `owner/name:CONFIG`.
         config: the config, in place of the one behind the colon.
-        benchmark: name of the schema (see `BENCHMARKS`); a config is then needed.
+        benchmark: name of the schema (see `unsee list benchmarks`); a config is then needed.
         protocol: as for `read_benchmark`; "official" needs a benchmark.
 
     Raises:
@@ -86,17 +87,17 @@ def read(
     """
     place = Path(path)
     if benchmark is not None:
-        found = benchmark_named(benchmark)
+        card = BENCHMARKS.named(benchmark).facts["card"]
         if config is None and ":" in str(path) and not place.exists():
             path, _, config = str(path).rpartition(":")
         if config is None:
             raise OptionError(
-                f"{str(path)!r} is {found.card.title}, but no split was named. Say which, as in "
-                f"'{path}:{next(iter(found.card.splits))}'."
+                f"{str(path)!r} is {card.title}, but no split was named. Say which, as in "
+                f"'{path}:{next(iter(card.splits))}'."
             )
         return [item.sample for item in read_benchmark(benchmark, path, config, protocol)]
     if protocol != "honest":
-        raise OptionError(f"protocol is {protocol!r} but no benchmark was named, expected one of {list(BENCHMARKS)}.")
+        raise OptionError(f"protocol is {protocol!r} but no benchmark was named, expected one of {BENCHMARKS.names()}.")
     if place.suffix == ".jsonl" or (place / FILE_NAME).is_file():
         if config is not None:
             raise OptionError(f"{path} is JSON lines and has no configs, but config is {config!r}. Leave it out.")

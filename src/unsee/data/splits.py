@@ -11,16 +11,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from unsee.data.benchmarks.items import Item, Sets
+from unsee.data.benchmarks.items import Item
 from unsee.data.sample import Sample, require_disjoint
+from unsee.data.task import Set, Task
 from unsee.errors import DataError
 
-Role = Literal["retain_fit", "calibration", "retain_unseen"]
+Part = Literal["retain_fit", "calibration", "retain_unseen"]
 UNASSIGNED = "unassigned"
 """Subject of a question that the data set ties to nobody; usable to forget, never to prove that others are kept."""
 
 
-def roles(people: Collection[str], seed: int, unseen: Collection[str] = ()) -> dict[str, Role]:
+def roles(people: Collection[str], seed: int, unseen: Collection[str] = ()) -> dict[str, Part]:
     """Who fits, who calibrates and who is seen by the test alone; the order of `people` does not matter.
 
     Args:
@@ -56,10 +57,10 @@ def honest(
     *,
     kept_heldout: Sequence[Item] | None = None,
     unseen: Collection[str] = (),
-    others: Mapping[str, Sequence[Item]] | None = None,
+    others: Mapping[str, Set] | None = None,
     shared: Literal["refuse", "leave out"] = "refuse",
     seed: int = 0,
-) -> Sets:
+) -> Task:
     """Named sets of the honest protocol.
 
     Args:
@@ -98,15 +99,19 @@ def honest(
     everyone = usable(kept)
     role = roles({item.sample.subject for item in everyone}, seed, unseen)
     tests = everyone if kept_heldout is None else usable(kept_heldout)
-    sets: dict[str, Sequence[Item]] = {
-        "forget_fit": forget_fit,
-        "forget_heldout": heldout,
-        "retain_fit": [item for item in everyone if role[item.sample.subject] == "retain_fit"],
-        "calibration": [item for item in everyone if role[item.sample.subject] == "calibration"],
-        "retain_unseen": [item for item in tests if role.get(item.sample.subject) == "retain_unseen"],
+    part = {
+        name: [item for item in asked if role.get(item.sample.subject) == name]
+        for name, asked in (("retain_fit", everyone), ("calibration", everyone), ("retain_unseen", tests))
+    }
+    sets = {
+        "forget_fit": Set("forget", forget_fit, fitted=True),
+        "forget_heldout": Set("forget", heldout),
+        "retain_fit": Set("retain", part["retain_fit"], fitted=True),
+        "calibration": Set("retain", part["calibration"], fitted=True),
+        "retain_unseen": Set("retain", part["retain_unseen"]),
         **(others or {}),
     }
-    return Sets(benchmark, "honest", sets, {why: count for why, count in left.items() if count})
+    return Task(benchmark, sets, "honest", {why: count for why, count in left.items() if count})
 
 
 def alternate(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:

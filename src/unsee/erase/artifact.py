@@ -1,52 +1,106 @@
-"""The folder that an eraser or a profile is saved to, and a reader that believes nothing in it.
+"""One file per artifact, `eraser.safetensors` or `profile.safetensors`, and a reader that believes nothing in it.
 
-An artifact is `erasure_config.json`, `erasure.safetensors` and a card `README.md` (a profile says `profile` for
-`erasure`), laid out as PEFT lays out an adapter. Its name is its content id, a hash of what it means rather than of how
-its files happen to be written. There is no pickle, so reading an artifact runs nothing that it contains.
+The config is JSON in the header of the file, under the key `unsee`; the tensors are the rest. Beside it lies a card,
+`README.md`, for people; it is never read. The name of an artifact is its content id, a hash of what it means and not of
+how its file happens to be written. There is no pickle, so reading an artifact runs nothing that it contains.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Annotated, Literal, final
 
 import safetensors.torch
 import torch
+from pydantic import Field, JsonValue, field_validator
 
-from unsee.erase.artifact_config import FORMAT_VERSION, BaseModel, Config, decode_config, library_versions
-from unsee.erase.artifact_files import (
-    CARD,
-    FETCH_AGAIN,
-    LAYOUTS,
-    Kind,
-    committed,
-    open_file,
-    replace_files,
-    unreadable,
-)
-from unsee.erase.strict_json import MAX_JSON, encoded
+from unsee.erase.artifact_files import CARD, FETCH_AGAIN, FILES, Kind, replace_file
+from unsee.erase.strict_json import encoded, parsed_object
 from unsee.erase.strict_safetensors import (
     MAX_NORM,
-    METADATA,
     TensorSpec,
     check_name,
     check_values,
     octets_of,
+    read_config_text,
     read_tensors,
     stored_dtype,
 )
-from unsee.errors import ArtifactError
+from unsee.errors import ArtifactError, DataError, OptionError, SaveError
+from unsee.schema import Schema
 from unsee.shapes import Tensor
 
 __all__ = [
-    "FORMAT_VERSION", "MAX_NORM", "VOLATILE", "Artifact", "BaseModel", "Config", "Kind", "TensorSpec",
-    "content_id", "library_versions", "load_artifact", "read_config", "save_artifact",
+    "FORMAT_VERSION", "MAX_NORM", "VOLATILE", "Artifact", "Config", "Kind", "TensorSpec",
+    "content_id", "library_versions", "load_artifact", "push_artifact", "read_config", "save_artifact",
 ]  # fmt: skip
 
+FORMAT_VERSION = 2
 VOLATILE = frozenset({"created", "libraries"})
 """Config fields that say when and with what an artifact was made, and so stay out of its content id."""
 _UNNAMED = "sha256:" + "0" * 64
+
+Text = Annotated[str, Field(min_length=1)]
+Whole = Annotated[int, Field(strict=True, ge=0)]
+Size = Annotated[int, Field(strict=True, ge=1)]
+
+
+@final
+class MadeFor(Schema):
+    """The checkpoint that an artifact was made on.
+
+    Attributes:
+        id: hub id or folder name.
+        revision: commit, or None.
+        digest: of its weights.
+    """
+
+    id: Text
+    revision: Text | None
+    digest: Text
+
+
+@final
+class Config(Schema):
+    """Every field of an artifact's config; all are required and no other is allowed.
+
+    Attributes:
+        format_version: version of this layout, `FORMAT_VERSION`.
+        kind: "eraser" (one request) or "profile" (one model).
+        base_model: the checkpoint that it fits.
+        family: model family, as the adapters name it.
+        layers: indices of the decoder blocks whose input is read or steered, distinct, from 0; L of them.
+        hidden_size: width of the residual stream, D.
+        method: name of the method that made it.
+        settings: every setting of the method, and its calibration; any JSON.
+        counts: number of samples behind it, by role.
+        created: when it was made (ISO 8601).
+        libraries: version of each library that made it.
+        content_id: "sha256:" and 64 hexadecimal digits, see `content_id`.
+    """
+
+    format_version: Literal[2]
+    kind: Kind
+    base_model: MadeFor
+    family: Text
+    layers: Annotated[list[Whole], Field(min_length=1)]
+    hidden_size: Size
+    method: Text
+    settings: dict[str, JsonValue]
+    counts: dict[str, Whole]
+    created: Text
+    libraries: dict[str, Text]
+    content_id: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+    @field_validator("layers")
+    @classmethod
+    def _distinct(cls, layers: list[int]) -> list[int]:
+        if len(set(layers)) < len(layers):
+            raise ValueError("distinct numbers of decoder blocks")
+        return layers
 
 
 @final
@@ -59,9 +113,12 @@ class Artifact:
     content_id: str
 
 
-def content_id(
-    config: Mapping[str, object], tensors: Mapping[str, Tensor], volatile: Collection[str] = VOLATILE
-) -> str:
+def library_versions() -> dict[str, str]:
+    """Versions that an artifact records."""
+    return {name: importlib.metadata.version(name) for name in ("unsee", "torch", "transformers", "safetensors")}
+
+
+def content_id(config: Mapping[str, object], tensors: Mapping[str, Tensor]) -> str:
     """Name an artifact by its meaning: equal config and tensors, equal id; one bit changed, another id.
 
     `"sha256:" + sha256(p(C) || for each tensor by name: p(name) p(dtype) p(shape) p(bytes))`, where `p(x)` is the
@@ -69,21 +126,20 @@ def content_id(
     floats by `repr`; bytes are contiguous and little-endian. It finds damage and edits; it is not a signature.
 
     Args:
-        config: JSON values; `content_id` itself and the volatile fields are left out.
+        config: JSON values; `content_id` itself and the `VOLATILE` fields are left out.
         tensors: any device; the id does not depend on it.
-        volatile: fields left out of the id.
 
     Raises:
         ArtifactError: a value is not JSON (NaN and infinity are not), or a dtype cannot be stored.
     """
-    lasting = {key: value for key, value in config.items() if key != "content_id" and key not in volatile}
+    lasting = {key: value for key, value in config.items() if key != "content_id" and key not in VOLATILE}
     digest = hashlib.sha256()
 
     def add(part: bytes | memoryview) -> None:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
 
-    add(encoded(lasting, "the config", indent=None))
+    add(encoded(lasting, "the config"))
     for name in sorted(tensors):
         tensor = tensors[name]
         add(name.encode())
@@ -94,102 +150,133 @@ def content_id(
 
 
 def save_artifact(
-    directory: str | Path,
-    kind: Kind,
-    config: Mapping[str, object],
-    tensors: Mapping[str, Tensor],
-    card: str,
-    *,
-    volatile: Collection[str] = VOLATILE,
+    directory: str | Path, kind: Kind, config: Mapping[str, object], tensors: Mapping[str, Tensor], card: str
 ) -> str:
     """Write an artifact so that, whatever happens, the folder holds the old one or the new one; return its content id.
 
-    Equal inputs give equal bytes. Files get the mode that the umask asks for. Other files in the folder are kept; a
-    symbolic link is replaced, not written through. One writer at a time: the content id refuses what two have mixed.
+    Equal inputs give equal bytes. Other files in the folder are kept.
 
     Args:
         directory: made if missing.
-        kind: decides the file names.
+        kind: decides the file name.
         config: the fields of `Config`; `format_version`, `kind` and `content_id` are filled in.
         tensors: any device and layout in memory; named like `gate.weight`.
         card: text of `README.md`.
-        volatile: config fields left out of the content id; give the same to `load_artifact`.
 
     Raises:
         ArtifactError: config or tensors are such that the reader would refuse them; nothing was written.
-        SaveError: the files could not be written; says which artifact the folder now holds.
+        SaveError: the file could not be written; what was there is kept.
     """
-    layout, home = LAYOUTS[kind], Path(directory)
+    path = Path(directory) / FILES[kind]
     held = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
     for name, tensor in held.items():
-        check_name(name, home / layout.tensors)
-        stored_dtype(name, tensor.dtype, home / layout.tensors)
-        check_values(name, tensor, home / layout.tensors)
+        check_name(name, path)
+        stored_dtype(name, tensor.dtype, path)
+        check_values(name, tensor, path)
     stamped = {**config, "format_version": FORMAT_VERSION, "kind": kind, "content_id": _UNNAMED}
-    final_config = decode_config(encoded(stamped, home / layout.config, indent=2), kind, home / layout.config)
-    final_config["content_id"] = content_id(final_config, held, volatile)
-    files = {
-        layout.tensors: safetensors.torch.save(held, metadata=METADATA),
-        CARD: card.encode("utf-8", "backslashreplace"),
-        layout.config: encoded(final_config, home / layout.config, indent=2),
-    }
-    replace_files(home, layout, files)
-    return final_config["content_id"]
+    plain = _checked(encoded(stamped, path), kind, path).as_json()
+    plain["content_id"] = content_id(plain, held)
+    replace_file(path, safetensors.torch.save(held, metadata={"unsee": encoded(plain, path).decode("ascii")}))
+    with suppress(SaveError):  # it is for people; the artifact is whole without it
+        replace_file(path.with_name(CARD), card.encode("utf-8", "backslashreplace"))
+    return plain["content_id"]
 
 
 def load_artifact(
-    directory: str | Path, kind: Kind, specs: Mapping[str, TensorSpec], *, volatile: Collection[str] = VOLATILE
+    source: str | Path, kind: Kind, specs: Mapping[str, TensorSpec] | Callable[[Config], Mapping[str, TensorSpec]]
 ) -> Artifact:
     """Read an artifact, refusing everything that is not exactly what was saved.
 
-    The card is for people and is not read. Symbolic links are followed, as a hub cache needs.
-
     Args:
-        directory: the folder given to `save_artifact`.
+        source: the folder given to `save_artifact`, the file itself, or a hub id `owner/name[@revision]`.
         kind: what it must be.
-        specs: dtype and shape of every tensor by name. A letter in a shape has one value in all tensors;
-            `D` is `hidden_size` and `L` the number of `layers`.
-        volatile: as given to `save_artifact`.
+        specs: dtype and shape of every tensor by name, or what says so for a config. A letter in a shape has one value
+            in all tensors; `D` is `hidden_size` and `L` the number of `layers`.
 
     Raises:
         ArtifactError: names the file and the field or tensor at fault, what was found and what was expected.
     """
-    layout, home = LAYOUTS[kind], Path(directory)
-    config = read_config(home, kind)
+    path = _located(source, kind)
+    config = _checked(read_config_text(path), kind, path)
     sizes = {
-        "D": (config["hidden_size"], f"hidden_size in {layout.config}"),
-        "L": (len(config["layers"]), f"the number of layers in {layout.config}"),
+        "D": (config.hidden_size, "hidden_size in the config"),
+        "L": (len(config.layers), "the number of layers in the config"),
     }
-    tensors = read_tensors(home / layout.tensors, specs, sizes)
-    found = content_id(config, tensors, volatile)
-    if found != config["content_id"]:
+    tensors = read_tensors(path, specs(config) if callable(specs) else specs, sizes)
+    found = content_id(config.as_json(), tensors)
+    if found != config.content_id:
         raise ArtifactError(
-            f"{home}: content_id in {layout.config} is {config['content_id']}, but the contents give {found}: "
-            f"{layout.config} or {layout.tensors} was damaged or edited, or is being saved right now. {FETCH_AGAIN}"
+            f"{path}: content_id in the config is {config.content_id}, but the contents give {found}: the file was "
+            f"damaged or edited. {FETCH_AGAIN}"
         )
     return Artifact(config, tensors, found)
 
 
-def read_config(directory: str | Path, kind: Kind) -> Config:
-    """Read and check the config alone, to learn which tensors to expect; only `load_artifact` verifies the content id.
+def read_config(source: str | Path, kind: Kind) -> Config:
+    """Read and check the config alone; only `load_artifact` verifies the content id.
 
     Raises:
         ArtifactError: names the file and the field at fault, what was found and what was expected.
     """
-    layout, home = LAYOUTS[kind], Path(directory)
-    path = home / layout.config
+    path = _located(source, kind)
+    return _checked(read_config_text(path), kind, path)
+
+
+def push_artifact(directory: str | Path, kind: Kind, repository: str, *, private: bool = True) -> str:
+    """Upload a saved artifact and its card to a hub repository; returns its address.
+
+    Raises:
+        ArtifactError: there is no sound artifact in the folder, or the hub refuses.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError, HTTPError  # pyright: ignore[reportPrivateImportUsage]
+
+    read_config(directory, kind)
+    api = HfApi()
     try:
-        if not home.is_dir():
-            raise ArtifactError(f"{home}: there is no such folder, expected a saved {kind}. Check the path.")
-        if committed(home, layout):
-            path = home / layout.pending / layout.config
-        others = [other for other in LAYOUTS if other != kind and (home / LAYOUTS[other].config).is_file()]
-        if others and not path.is_file():
+        api.create_repo(repository, private=private, exist_ok=True)
+        return str(api.upload_folder(repo_id=repository, folder_path=directory, allow_patterns=[FILES[kind], CARD]))
+    except (OSError, HTTPError, HFValidationError) as error:
+        raise ArtifactError(
+            f"cannot push the {kind} to {repository!r}: {type(error).__name__}: {error}. Expected owner/name, a "
+            "connection, and a token that may write (hf auth login)."
+        ) from error
+
+
+def _located(source: str | Path, kind: Kind) -> Path:
+    """The artifact's file: in a folder, named itself, or fetched from the hub."""
+    from unsee.data.hub import locate
+
+    home, name = Path(source), FILES[kind]
+    if home.is_dir():
+        others = [other for other in FILES if other != kind and (home / FILES[other]).exists()]
+        if others and not (home / name).exists():
             raise ArtifactError(f"{home}: holds a saved {others[0]}, expected a saved {kind}. Check the path.")
-        with open_file(path) as file:
-            data = file.read(MAX_JSON + 1)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    return decode_config(data, kind, path)
+        return home / name
+    if home.exists():
+        return home
+    try:
+        return locate(source, [name], "model") / name
+    except DataError as error:
+        raise ArtifactError(
+            f"{source}: there is no such folder, expected a saved {kind} or a hub id (owner/name). Check the path. "
+            f"({error})"
+        ) from error
+
+
+def _checked(data: bytes, kind: Kind, where: Path) -> Config:
+    values = parsed_object(data, where, "the config ")
+    version, other = values.get("format_version"), values.get("kind")
+    if isinstance(version, int) and not isinstance(version, bool) and version != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{where}: format_version is {version}, this unsee reads {FORMAT_VERSION}. "
+            + ("Update unsee to load it." if version > FORMAT_VERSION else "Fit it again.")
+        )
+    if isinstance(other, str) and other in FILES and other != kind:
+        raise ArtifactError(f"{where}: kind is {other!r}, expected {kind!r}. Check the path.")
+    try:
+        return Config(**values)
+    except OptionError as error:
+        raise ArtifactError(f"{where}: {error}. {FETCH_AGAIN}") from None

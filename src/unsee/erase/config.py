@@ -1,17 +1,20 @@
 """Every setting of a fit, with its default, in one place; an artifact keeps all of them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, final, get_args
+from typing import Annotated, Any, Literal, Self, final
 
-from unsee.errors import OptionError
+from pydantic import Field, model_validator
+
+from unsee.schema import Schema
 
 Direction = Literal["multimodal", "text", "image"]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 @final
-@dataclass(frozen=True)
-class Settings:
+class Settings(Schema):
     """How profiles and erasers are fitted.
 
     Attributes:
@@ -38,59 +41,35 @@ class Settings:
 
     direction: Direction = "multimodal"
     adversarial: bool = True
-    epsilon: float = 16 / 255
-    pgd_steps: int = 40
-    step_size: float = 1 / 255
-    pgd_pictures: int = 24
-    steps: int = 14
-    trajectory_prompts: int = 128
-    read: tuple[float, float] = (0.3, 0.85)
-    blocks_read: int = 4
-    ridge: float = 0.003
-    tail: float = 0.01
-    floor: float = 0.5
-    strengths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
-    refused: float = 0.98
-    wordings: int = 4
-    calibration_prompts: int = 64
-    batch_size: int = 64
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 16 / 255
+    pgd_steps: Count = 40
+    step_size: Annotated[float, Field(gt=0, le=1)] = 1 / 255
+    pgd_pictures: Count = 24
+    steps: Count = 14
+    trajectory_prompts: Count = 128
+    read: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.3, 0.85)
+    blocks_read: Count = 4
+    ridge: Annotated[float, Field(ge=0)] = 0.003
+    tail: Share = 0.01
+    floor: Share = 0.5
+    strengths: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+    refused: Annotated[float, Field(gt=0, le=1)] = 0.98
+    wordings: Count = 4
+    calibration_prompts: Count = 64
+    batch_size: Count = 64
 
-    def __post_init__(self) -> None:
-        if self.direction not in get_args(Direction):
-            raise OptionError(f"direction is {self.direction!r}, expected one of {list(get_args(Direction))}")
-        low, high = self.read
-        if not 0 <= low <= high < 1:
-            raise OptionError(f"read is {self.read}, expected two fractions of the depth, 0 <= first <= second < 1")
-        for name, share in (("tail", self.tail), ("floor", self.floor)):
-            if not 0 < share < 1:
-                raise OptionError(f"{name} is {share}, expected a share in (0, 1), such as 0.005")
-        if not self.strengths or min(self.strengths) <= 0 or list(self.strengths) != sorted(self.strengths):
-            raise OptionError(f"strengths are {self.strengths}, expected at least one, above 0 and ascending")
-        if not 0 <= self.ridge < float("inf"):
-            raise OptionError(f"ridge is {self.ridge}, expected a finite number of at least 0, such as 0.003")
-        for name in (
-            "blocks_read",
-            "pgd_steps",
-            "pgd_pictures",
-            "steps",
-            "trajectory_prompts",
-            "calibration_prompts",
-            "batch_size",
-        ):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name} is {getattr(self, name)}, expected at least 1")
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.read[0] > self.read[1]:
+            raise ValueError(f"read is {self.read}, expected two fractions of the depth, the smaller first")
+        if list(self.strengths) != sorted(set(self.strengths)):
+            raise ValueError(f"strengths are {self.strengths}, expected them ascending")
+        return self
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> "Settings":
         """Settings from an artifact; what is not a setting is left out."""
-        known: dict[str, Any] = {f.name: values[f.name] for f in fields(Settings) if f.name in values}
-        for name in {"read", "strengths"} & known.keys():
-            known[name] = tuple(known[name])
-        return Settings(**known)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, for an artifact."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return Settings(**{name: values[name] for name in Settings.model_fields if name in values})
 
     def layers_read(self, depth: int) -> tuple[int, ...]:
         """Decoder blocks that a gate reads: never the first, whose last token is the same in every prompt."""

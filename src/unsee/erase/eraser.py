@@ -4,6 +4,7 @@ An eraser holds no model, no name and no picture. `HeldGate` is the default: rea
 `LayerGate` is the published one: every layer reads for itself and adds in proportion.
 """
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Any, final
 
 import torch
 
-from unsee.erase.artifact import TensorSpec, library_versions, load_artifact, read_config, save_artifact
+from unsee.erase.artifact import TensorSpec, library_versions, load_artifact, push_artifact, save_artifact
 from unsee.erase.fit.direction import random_direction
 from unsee.errors import ArtifactError
 from unsee.shapes import Bool, Float, Tensor
@@ -131,7 +132,7 @@ class Eraser:
         return replace(self, trajectory=random_direction(self.trajectory, generator), method="random")
 
     def save_pretrained(self, directory: str | Path) -> str:
-        """Save as a small folder, laid out as PEFT lays out an adapter; returns the content id.
+        """Save `eraser.safetensors` and a card in a folder; returns the content id.
 
         Raises:
             SaveError: the files could not be written; what was there is intact.
@@ -140,33 +141,45 @@ class Eraser:
 
     @staticmethod
     def from_pretrained(directory: str | Path) -> "Eraser":
-        """Load, refusing anything that is not exactly what was saved.
+        """Load from a folder or a hub id (`owner/name`), refusing anything that is not exactly what was saved.
 
         Raises:
             ArtifactError: names the file and field at fault.
         """
-        settings = dict(read_config(directory, "eraser")["settings"])
-        held = _take(settings, "gate", directory) == "held"
-        artifact = load_artifact(directory, "eraser", _HELD if held else _PER_LAYER)
+        artifact = load_artifact(
+            directory, "eraser", lambda config: _HELD if config.settings.get("gate") == "held" else _PER_LAYER
+        )
         tensors, config = artifact.tensors, artifact.config
+        settings: dict[str, Any] = dict(config.settings)
+        held = _take(settings, "gate", directory) == "held"
         read = tuple(_take(settings, "read_layers", directory))
         if held:
             gate = HeldGate(read, tensors["gate.weight"], tensors["gate.bias"], tensors["gate.threshold"])
         else:
             gate = LayerGate(tensors["gate.weight"])
         return Eraser(
-            model=dict(config["base_model"]),
-            family=config["family"],
-            layers=tuple(config["layers"]),
+            model=config.base_model.as_json(),
+            family=config.family,
+            layers=tuple(config.layers),
             gate=gate,
             trajectory=tensors["trajectory"],
             strength=float(_take(settings, "strength", directory)),
-            method=config["method"],
+            method=config.method,
             subjects=tuple(_take(settings, "subjects", directory)),
             report=_take(settings, "report", directory),
             settings=settings,
-            counts=dict(config["counts"]),
+            counts=dict(config.counts),
         )
+
+    def push_to_hub(self, repository: str, *, private: bool = True) -> str:
+        """Upload to a hub repository (`owner/name`); an eraser is personal data, so private unless told otherwise.
+
+        Raises:
+            ArtifactError: the hub refuses.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push_artifact(folder, "eraser", repository, private=private)
 
     def card(self) -> str:
         """A page for people; no names, no pictures."""
@@ -236,7 +249,6 @@ _HELD: Mapping[str, TensorSpec] = {
 def _take(settings: dict[str, Any], name: str, directory: str | Path) -> Any:
     if name not in settings:
         raise ArtifactError(
-            f"{directory}: settings in erasure_config.json lack {name!r}. Expected an artifact of unsee; "
-            "fetch it again."
+            f"{directory}: the config lacks the setting {name!r}. Expected an artifact of unsee; fetch it again."
         )
     return settings.pop(name)

@@ -5,16 +5,17 @@ operator. Erasure requests are fitted against it.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 
 from unsee.data.sample import Sample, subjects
-from unsee.erase.artifact import TensorSpec, library_versions, load_artifact, save_artifact
+from unsee.erase.artifact import TensorSpec, library_versions, load_artifact, push_artifact, save_artifact
 from unsee.erase.fit.findings import Finding
 from unsee.errors import ArtifactError, DataError, MismatchError
 from unsee.models.load import LoadedModel
@@ -102,7 +103,7 @@ class Profile:
 
     @staticmethod
     def from_pretrained(directory: str | Path) -> "Profile":
-        """Load, refusing anything that is not exactly what was saved.
+        """Load from a folder or a hub id (`owner/name`), refusing anything that is not exactly what was saved.
 
         Raises:
             ArtifactError: names the file and field at fault.
@@ -115,22 +116,32 @@ class Profile:
             "calibration": (half, ("M", "R", 2, "D")),
         }
         artifact = load_artifact(directory, "profile", specs)
-        config, settings = artifact.config, dict(artifact.config["settings"])
+        config, settings = artifact.config, cast("dict[str, Any]", dict(artifact.config.settings))
         missing = sorted({"read_layers", "strength", "report", "curves"} - settings.keys())
         if missing:
-            raise ArtifactError(f"{directory}: settings in profile_config.json lack {missing}. Make the profile again.")
+            raise ArtifactError(f"{directory}: the config lacks the settings {missing}. Make the profile again.")
         return Profile(
-            model=dict(config["base_model"]),
-            family=config["family"],
-            layers=tuple(config["layers"]),
+            model=config.base_model.as_json(),
+            family=config.family,
+            layers=tuple(config.layers),
             read=tuple(settings.pop("read_layers")),
             strength=settings.pop("strength"),
             report=settings.pop("report"),
             curves=settings.pop("curves"),
             settings=settings,
-            counts=dict(config["counts"]),
+            counts=dict(config.counts),
             **artifact.tensors,
         )
+
+    def push_to_hub(self, repository: str, *, private: bool = True) -> str:
+        """Upload to a hub repository (`owner/name`); a profile is personal data, so private unless told otherwise.
+
+        Raises:
+            ArtifactError: the hub refuses.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push_artifact(folder, "profile", repository, private=private)
 
     def card(self) -> str:
         """A page for people."""

@@ -11,21 +11,20 @@ from unsee.errors import ArtifactError
 MAX_JSON = 1 << 20
 
 
-def encoded(value: object, where: object, indent: int | None) -> bytes:
-    """JSON in ASCII with sorted keys: without spaces to be hashed, or indented to be read.
+def encoded(value: object, where: object) -> bytes:
+    """JSON in ASCII with sorted keys and no spaces.
 
     Raises:
         ArtifactError: NaN, infinity, or a value of no JSON type; says `where`.
     """
-    separators = (",", ":") if indent is None else (",", ": ")
     try:
-        text = json.dumps(value, sort_keys=True, indent=indent, separators=separators, allow_nan=False)
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ArtifactError(
             f"{where}: holds something that JSON cannot: {error}. Expected text, finite numbers, true, false, null, "
             "and lists or objects of them."
         ) from error
-    return text.encode("ascii") + (b"" if indent is None else b"\n")
+    return text.encode("ascii")
 
 
 def parsed_object(data: bytes, where: Path, part: str = "") -> dict[str, Any]:
@@ -48,6 +47,8 @@ def parsed_object(data: bytes, where: Path, part: str = "") -> dict[str, Any]:
     def finite(number: str) -> float:
         return float(number) if math.isfinite(float(number)) else refuse(number)
 
+    if len(data) > MAX_JSON:
+        raise ArtifactError(f"{where}: {part}is larger than {MAX_JSON} bytes, which none is. Keep data in tensors.")
     try:
         text = data.decode("utf-8")
         value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse, parse_float=finite, parse_int=whole)

@@ -24,8 +24,6 @@ from unsee.shapes import Tensor
 TensorSpec = tuple[torch.dtype, tuple[int | str, ...]]
 MAX_NORM = 1e6
 """Longest vector (along the last axis) that is taken for an activation, a direction or a gate."""
-METADATA = {"format": "pt"}  # a second key would make the bytes of two equal saves differ: the library does not sort
-
 _PART = 1 << 20  # values checked at a time: a profile is large, and its check must not need many times its size
 _TENSOR_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 _STORED_AS = {
@@ -72,6 +70,27 @@ def read_tensors(path: Path, specs: Mapping[str, TensorSpec], sizes: dict[str, t
     return tensors
 
 
+def read_config_text(path: Path) -> bytes:
+    """The config in the header of an artifact's file, under the metadata key `unsee`.
+
+    Raises:
+        ArtifactError: the file cannot be read, or holds no such config.
+    """
+    try:
+        with open_file(path) as file:
+            header, _ = _read_header(file, path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    metadata = header.get("__metadata__")
+    # One key alone: with two the bytes of equal saves would differ, since the library does not sort them.
+    if not isinstance(metadata, dict) or metadata.keys() != {"unsee"} or not isinstance(metadata["unsee"], str):
+        raise ArtifactError(
+            f"{path}: its metadata is {str(cast('object', metadata))[:80]}, expected the config of an artifact under "
+            f"'unsee'. {FETCH_AGAIN}"
+        )
+    return metadata["unsee"].encode("utf-8", "surrogatepass")
+
+
 def _read_header(file: BinaryIO, where: Path) -> tuple[dict[str, Any], int]:
     """The header and where the data begin: 8 bytes of length, then that much JSON.
 
@@ -82,7 +101,7 @@ def _read_header(file: BinaryIO, where: Path) -> tuple[dict[str, Any], int]:
     if length > MAX_JSON:
         raise ArtifactError(
             f"{where}: the header claims {length} bytes, expected at most {MAX_JSON}: "
-            f"not a safetensors file. {FETCH_AGAIN}"
+            f"not an artifact of unsee. {FETCH_AGAIN}"
         )
     data = file.read(length)
     if len(prefix) < 8 or len(data) < length:
@@ -94,9 +113,7 @@ def _check_header(
     header: dict[str, Any], specs: Mapping[str, TensorSpec], sizes: dict[str, tuple[int, str]], where: Path
 ) -> int:
     """Compare with what is expected before anything is decoded; returns the number of bytes of data."""
-    metadata = header.pop("__metadata__", METADATA)
-    if metadata != METADATA:
-        raise ArtifactError(f"{where}: metadata is {str(metadata)[:80]}, expected {METADATA}. {FETCH_AGAIN}")
+    header.pop("__metadata__", None)
     for name in header:
         check_name(name, where)
     for name in sorted(header.keys() ^ specs.keys()):

@@ -3,9 +3,9 @@
 `report` is imported by its own name (`unsee.evals.report`), because only it needs jinja2, matplotlib and rich.
 """
 
-from unsee.data.answers import is_fluent, is_refusal, leaks
 from unsee.evals.stats import Row, bootstrap_ci, summarise
-from unsee.evals.verdicts import FORGET_SPLITS, REFUSAL_SPLITS, Verdict, first_letter, rouge_l, score
+from unsee.metrics.detectors import is_fluent, is_refusal, leaks
+from unsee.metrics.verdicts import FORGET_SPLITS, REFUSAL_SPLITS, Verdict, first_letter, rouge_l, score
 
 __all__ = [
     "FORGET_SPLITS",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from unsee.evals.tables import SPLITS, Tone
-from unsee.evals.verdicts import FORGET_SPLITS, PEOPLE_SPLITS, REFUSAL_SPLITS
+from unsee.metrics.verdicts import FORGET_SPLITS, PEOPLE_SPLITS, REFUSAL_SPLITS
 
 
 @final

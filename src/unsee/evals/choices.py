@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from unsee.data.benchmarks.items import Protocol
 from unsee.errors import OptionError
 from unsee.metrics import choice, cloze, rouge
+from unsee.registry import BENCHMARKS
 
 STRINGS = (
     *(f"accuracy-{name}" for name in choice.PARSERS), "unparsed",
@@ -64,40 +65,15 @@ GROUPED: dict[str, tuple[str, ...]] = {
 
 MEASURES = (*STRINGS, *JUDGED, *LIKELIHOODS, SAMPLED, SAFETY, *MEMBERSHIP, *GROUPED)
 
-_RELEASED: dict[str, tuple[str, ...]] = {
-    "mllmu": ("accuracy-mllmu-first-char", "cloze-mllmu-substring", "rougeL-f", "bleu-mllmu"),
-    "clear": (
-        "rouge1-recall", "rougeL-recall", "probability", "truth-ratio-forget", "truth-ratio-retain", "model-utility",
-        "js-distance-clear-weights",
-    ),
-    "clear-choice": ("accuracy-mmunlearner-first-alphanumeric", "rouge1-recall", "rougeL-recall"),
-    "umu": (
-        "accuracy-umu-closest-option", "cloze-umu-substring", "rougeL-f", "all-modal-accuracy", "all-modal-error",
-        "rougeL-umu-forget", "rougeL-umu-retain", "refusal",
-    ),
-    "fiubench": (
-        "rougeL-recall-fiubench", "keyword-em-fiubench", "ape-mean", "probability", "truth-ratio-forget",
-        "truth-ratio-retain", "model-utility",
-    ),
-    "safeeraser": ("rr", "sarr", "rougeL-precision"),
-    "offside": ("accuracy-offside-pattern", "bleu-offside", "rouge1-f", "rouge2-f", "rougeL-f"),
-    "unlok": ("leak",),
-}  # fmt: skip
 _HONEST = ("accuracy-strict", "unparsed", "cloze-strict", "rougeL-f", *JUDGED)
-_OWN: dict[str, tuple[str, ...]] = {
-    "clear": ("truth-ratio-forget", "truth-ratio-retain"),
-    "umu": ("all-modal-accuracy", "modality-gap"),
-    "fiubench": ("keyword-em", "ape-worst", "truth-ratio-forget", "truth-ratio-retain"),
-    "safeeraser": ("rr", "sarr"),
-}
-"""What the honest protocol takes of a benchmark beside the strict measures: what only its data can give."""
 
 
 def default_measures(benchmark: str | None, protocol: Protocol) -> tuple[str, ...]:
     """What is measured where nothing is named: the release's own measures, or the strict ones."""
     if benchmark is None:
         return _HONEST
-    return _RELEASED[benchmark] if protocol == "official" else (*_HONEST, *_OWN.get(benchmark, ()))
+    facts = BENCHMARKS.named(benchmark).facts
+    return facts["measures"] if protocol == "official" else (*_HONEST, *facts["own"])
 
 
 def takes_probabilities(names: Iterable[str]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import final
 
 from unsee.data.sample import Sample
-from unsee.erase.artifact_config import library_versions
+from unsee.erase.artifact import library_versions
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import identity
 from unsee.errors import OptionError

@@ -12,7 +12,7 @@ from typing import Any, Literal, final
 
 from unsee.errors import DataError, OptionError
 from unsee.evals.stats import bootstrap_ci
-from unsee.evals.verdicts import PEOPLE_SPLITS
+from unsee.metrics.verdicts import PEOPLE_SPLITS
 
 Finding = Literal["knew", "did not know", "undecided", "unscored"]
 

@@ -7,14 +7,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from unsee.data.benchmarks import benchmark_named, benchmark_sets
-from unsee.data.benchmarks.items import Item, Protocol, Sets
+from unsee.data.benchmarks import benchmark_task
+from unsee.data.benchmarks.items import Item, Protocol
 from unsee.data.benchmarks.released_prompts import RELEASED
 from unsee.data.prompts import Style
 from unsee.data.sample import Picture, Sample, require_disjoint
+from unsee.data.task import Set, Task
 from unsee.errors import DataError, OptionError
 from unsee.evals.choices import MEMBERSHIP, SAFETY, default_measures, require_measures
 from unsee.evals.roles import STRANGERS
+from unsee.registry import BENCHMARKS
 
 LONGEST = 48
 """Tokens of an answer, where no release says how many."""
@@ -121,7 +123,7 @@ class Plan:
 
 def planned(
     source: Path | str,
-    sets: Sets,
+    sets: Task,
     *,
     benchmark: str | None = None,
     ratio: int | None = None,
@@ -157,21 +159,21 @@ def planned(
             release.
         DataError: two questions of a set have the same id, or a stranger is in another set too.
     """
-    if unknown := [name for name in chosen if name not in sets.items]:
-        raise OptionError(f"there is no set {unknown[0]!r} in {str(source)!r}: expected some of {list(sets.items)}.")
+    if unknown := [name for name in chosen if name not in sets.sets]:
+        raise OptionError(f"there is no set {unknown[0]!r} in {str(source)!r}: expected some of {list(sets.sets)}.")
     official = benchmark is not None and sets.protocol == "official"
     if official and (style is not None or max_new_tokens is not None):
         raise OptionError(
             "the official protocol asks in the release's own words and lengths, so it takes neither a style nor a "
             "number of tokens. Leave them out, or take the honest protocol."
         )
-    kept = {name: items for name, items in sets.items.items() if not chosen or name in chosen}
+    kept = {name: one.items for name, one in sets.sets.items() if not chosen or name in chosen}
     if strangers:
         kept = _with_strangers(kept, strangers)
     taken = require_measures(measures or default_measures(benchmark, sets.protocol))
     _require_data(taken, kept, benchmark)
-    own = benchmark_named(benchmark) if benchmark is not None else None
-    asked = own.style if official and own is not None else style or "plain"
+    own = BENCHMARKS.named(benchmark).facts if benchmark is not None else None
+    asked = own["style"] if official and own is not None else style or "plain"
     return Plan(
         {name: _spread(items, limit) for name, items in kept.items()},
         sets.left_out,
@@ -181,7 +183,7 @@ def planned(
         None if official else max_new_tokens or LONGEST,
         official and RELEASED[asked].sampled,
         taken,
-        (5 if ratio is None else ratio) if own is not None and own.ratios else None,
+        (5 if ratio is None else ratio) if own is not None and own["ratios"] else None,
         limit,
         batch_size,
         seed,
@@ -196,7 +198,7 @@ def planned_benchmark(name: str, source: Path | str, protocol: Protocol, ratio: 
         DataError: the data cannot be had, is not as published, or is too small to be split.
         OptionError: an option is not legal.
     """
-    sets = benchmark_sets(name, source, protocol, ratio, options.get("seed", 0))
+    sets = benchmark_task(name, source, protocol, ratio, options.get("seed", 0))
     return planned(source, sets, benchmark=name, ratio=ratio, **options)
 
 
@@ -207,7 +209,7 @@ def planned_samples(source: Path | str, name: str, samples: Sequence[Sample], **
         DataError: no question, or two with the same id.
         OptionError: an option is not legal.
     """
-    return planned(source, Sets("", "honest", {name: [Item(sample) for sample in samples]}), **options)
+    return planned(source, Task("own data", {name: Set.of("unlabelled", samples)}), **options)
 
 
 def _with_strangers(kept: Mapping[str, Sequence[Item]], strangers: Sequence[Sample]) -> dict[str, Sequence[Item]]:

@@ -26,7 +26,7 @@ from unsee.evals.tables import (
     method_of,
     percent,
 )
-from unsee.evals.verdicts import PEOPLE_SPLITS
+from unsee.metrics.verdicts import PEOPLE_SPLITS
 
 __all__ = ["LIMITS", "console_table", "write_report"]
 

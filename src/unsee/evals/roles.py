@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from unsee.evals.verdicts import REFUSAL_SPLITS
 from unsee.metrics import CARDS
 from unsee.metrics.estimate import Better
+from unsee.metrics.verdicts import REFUSAL_SPLITS
 
 Role = Literal["forget", "keep", "refuse"]
 

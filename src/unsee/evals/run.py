@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unsee.data.answers import bare_words, is_fluent, is_refusal
 from unsee.data.prompts import Style
 from unsee.data.sample import Sample
+from unsee.data.text import bare_words
 from unsee.erase.eraser import Eraser
 from unsee.erase.steer.hooks import erased
-from unsee.evals.verdicts import REFUSAL_SPLITS, Verdict, score
+from unsee.metrics.detectors import is_fluent, is_refusal
+from unsee.metrics.verdicts import REFUSAL_SPLITS, Verdict, score
 from unsee.models.generate import Progress, generate
 from unsee.models.load import LoadedModel
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from unsee.data.answers import bare_words, is_fluent, is_refusal
 from unsee.data.benchmarks.items import Item
+from unsee.data.text import bare_words
 from unsee.erase.eraser import Eraser
 from unsee.evals.choices import JUDGED, MEMBERSHIP, SAFETY, SAMPLED, takes_probabilities
 from unsee.evals.judge import Judge, Judgement, judge_answers
@@ -15,6 +15,7 @@ from unsee.evals.prompting import Asking
 from unsee.evals.roles import role_of
 from unsee.metrics import measure
 from unsee.metrics.bleu import bleu_offside
+from unsee.metrics.detectors import is_fluent, is_refusal
 from unsee.metrics.leakage import leak_at_k, leaked
 
 _OVER_SAFE_PICTURES = ("sarr", "neighbours")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unsee.errors import DataError, OptionError
-from unsee.evals.verdicts import FORGET_SPLITS, REFUSAL_SPLITS
+from unsee.metrics.verdicts import FORGET_SPLITS, REFUSAL_SPLITS
 
 RATES = {"accuracy": "correct", "leak": "leaked", "refusal": "refused", "fluent": "fluent"}
 """Name of a rate to the field of a record that it averages."""

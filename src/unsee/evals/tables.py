@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from unsee.evals.stats import Row
-from unsee.evals.verdicts import FORGET_SPLITS, REFUSAL_SPLITS
+from unsee.metrics.verdicts import FORGET_SPLITS, REFUSAL_SPLITS
 
 Tone = Literal["", "good", "fair", "poor"]
 Rate = Literal["refusal", "leak", "accuracy"]

@@ -38,15 +38,15 @@ def eraser_check() -> Check:
 
     def check(folder: Path) -> Facts:
         eraser, config = Eraser.from_pretrained(folder), read_config(folder, "eraser")
-        model, opened = config["base_model"], opened_of(eraser)
+        model, opened = config.base_model, opened_of(eraser)
         same = ("method", "family", "layers", "hidden_size", "counts", "created", "libraries")
-        about = {name: config[name] for name in same} | {
-            "revision": model["revision"],
+        about = {name: getattr(config, name) for name in same} | {
+            "revision": model.revision,
             "subjects": len(eraser.subjects),
-            "settings": {n: value for n, value in config["settings"].items() if n not in ("subjects", OPENED)},
+            "settings": {n: value for n, value in config.settings.items() if n not in ("subjects", OPENED)},
             THRESHOLDS: None if opened is None else {**opened.among._asdict(), "opened": len(opened.scores)},
         }
-        return Facts(config["content_id"], model["id"], model["digest"], about)
+        return Facts(config.content_id, model.id, model.digest, about)
 
     return check
 

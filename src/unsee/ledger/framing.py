@@ -25,7 +25,7 @@ def canonical(value: object) -> str:
     Raises:
         ArtifactError: the value is not JSON.
     """
-    return encoded(value, "the ledger", indent=None).decode("ascii")
+    return encoded(value, "the ledger").decode("ascii")
 
 
 def active_digest(content_ids: Iterable[str], settings: Mapping[str, object], code: str) -> str:

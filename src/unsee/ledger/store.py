@@ -8,7 +8,6 @@ import hmac
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +27,7 @@ from unsee.ledger.policy import FILE_NAME, Policy, read_policy
 from unsee.ledger.states import State, require
 from unsee.ledger.steps import Moment, details
 from unsee.ledger.vault import IMAGE, Person, Vault
+from unsee.ledger.writing import Writing
 
 BUSY_SECONDS = 30.0
 SYSTEM = Decision("unsee", "done by the program itself")
@@ -262,7 +262,7 @@ class Ledger:
             self._keys.notice(board.seq, board.hash)
 
     @contextmanager
-    def writing(self) -> Iterator["Writing"]:
+    def writing(self) -> Iterator[Writing]:
         """A transaction that is alone: all that is logged in it is on disk when the block ends, or nothing is."""
         try:
             with self._database.write() as connection:
@@ -283,41 +283,3 @@ class Ledger:
                 left = {"files": self.files.sweep(self._board.artifacts), "keys": self.vault.sweep(writing.connection)}
                 if any(left.values()):
                     writing.log(Decision(SYSTEM.who, "an operation was cut off and left them"), "swept", details=left)
-
-
-@final
-@dataclass
-class Writing:
-    """A transaction that may write, and the newest row in it."""
-
-    connection: sqlite3.Connection
-    ledger_id: str
-    board: Board
-    names: Names
-    now: datetime
-
-    def log(
-        self,
-        by: Decision,
-        step: str,
-        record: str | None = None,
-        state: str | None = None,
-        details: Mapping[str, Any] | None = None,
-        texts: Mapping[str, str] | None = None,
-    ) -> Row:
-        """Write one row; nobody is named in who, why, what it rests on, nor in any other text that was typed."""
-        for name, text in ({**vars(by)} | dict(texts or {})).items():
-            self.names.require_absent(name.replace("_", " "), text, record)
-        row = log.append(
-            self.connection,
-            self.board.last,
-            self.ledger_id,
-            by,
-            step,
-            self.now,
-            record=record,
-            state=state,
-            details=details,
-        )
-        self.board.follow([row])  # what cannot be read back is not written
-        return row

@@ -1,4 +1,4 @@
-"""Which model families are served: one table from `config.model_type` to the adapter that names its parts."""
+"""Which model families are served: by `config.model_type`, the adapter that names its parts."""
 
 from transformers import PreTrainedModel
 
@@ -6,10 +6,10 @@ from unsee.errors import ModelError
 from unsee.models.adapter import AbstractAdapter
 from unsee.models.generic import GenericAdapter
 from unsee.models.llava import LlavaAdapter
-from unsee.models.qwen_vl import QWEN2_5_VL, QWEN3_VL, QwenAdapter
+from unsee.models.qwen_vl import QwenAdapter
+from unsee.registry import MODELS
 
 __all__ = [
-    "ADAPTERS",
     "AbstractAdapter",
     "GenericAdapter",
     "LlavaAdapter",
@@ -18,8 +18,6 @@ __all__ = [
     "adapter_named",
 ]
 
-ADAPTERS: dict[str, AbstractAdapter] = {adapter.family: adapter for adapter in (LlavaAdapter(), QWEN2_5_VL, QWEN3_VL)}
-
 
 def adapter_named(family: str) -> AbstractAdapter:
     """The adapter of a family.
@@ -27,13 +25,13 @@ def adapter_named(family: str) -> AbstractAdapter:
     Raises:
         ModelError: no adapter serves it; the message lists those that are served.
     """
-    if family not in ADAPTERS:
+    if family not in MODELS:
         raise ModelError(
-            f"the model's family is {family!r}, supported families are {sorted(ADAPTERS)}. "
-            "Choose a checkpoint whose config.json has one of these as model_type, or pass "
-            "adapter=GenericAdapter(...) with the names of its parts."
+            f"the model's family is {family!r}, supported families are {MODELS.names()}. "
+            "Choose a checkpoint whose config.json has one of these as model_type, or say where its parts are: "
+            f"--family {family} --layers model.layers on the command line, adapter=GenericAdapter(...) in Python."
         )
-    return ADAPTERS[family]
+    return MODELS.named(family).make()
 
 
 def adapter_for(model: PreTrainedModel) -> AbstractAdapter:

@@ -17,7 +17,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedM
 
 from unsee.data.sample import Picture
 from unsee.errors import ModelError
-from unsee.shapes import Float, Tensor
+from unsee.shapes import Float, Int, Tensor
 
 Channels = tuple[float, float, float]
 
@@ -109,6 +109,17 @@ class AbstractAdapter(ABC):
     def model_inputs(self, processor: ProcessorMixin, pixels: Float[Tensor, "N C H W"]) -> dict[str, Tensor]:
         """Picture arguments of the model's forward for these pixels; differentiable with respect to them."""
 
+    @abstractmethod
+    def image_index(self, model: PreTrainedModel, input_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+        """Per token of whole prompts: 0 for text, j for the row's j-th image, from 1, in order.
+
+        A video is as many images as its family's prompts write it in: one where its tokens stand together
+        (Qwen2.5-VL), one per time step where text parts them (Qwen3-VL). The same holds for the tiles of an image.
+
+        Raises:
+            ModelError: it is not known which token belongs to which image.
+        """
+
     def hidden_size(self, model: PreTrainedModel) -> int:
         """Width D of the residual stream."""
         return int(model.config.get_text_config().hidden_size)
@@ -126,12 +137,17 @@ def require_prompting(processor: ProcessorMixin) -> None:
     """Refuse a processor that cannot write or batch prompts.
 
     Raises:
-        ModelError: no chat template, or no pad token.
+        ModelError: no processor, no chat template, or no pad token.
     """
+    if not isinstance(processor, ProcessorMixin):
+        raise ModelError(
+            f"the checkpoint's processor is a {type(processor).__name__}, expected one of text and images. "
+            "Copy the processor files of the base model beside the weights."
+        )
     if processor.chat_template is None:
         raise ModelError(
-            "the processor has no chat template, so questions cannot be put the way the model was taught. "
-            "Copy chat_template.jinja of the base model beside the weights."
+            "the processor has no chat template, so questions cannot be put the way the model was taught. Expected an "
+            "instruction-tuned checkpoint; if this is one, copy chat_template.jinja of the original beside the weights."
         )
     if processor.tokenizer.pad_token_id is None:
         raise ModelError(

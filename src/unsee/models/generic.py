@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, final
 
+import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, ProcessorMixin
 
 from unsee.data.sample import Picture
 from unsee.errors import ModelError
 from unsee.models.adapter import AbstractAdapter, Channels, require_blocks, require_prompting
+from unsee.models.image_index import runs, runs_of
 from unsee.models.text import TextProcessor
-from unsee.shapes import Float, Tensor
+from unsee.shapes import Float, Int, Tensor
 
 
 @final
@@ -29,6 +31,8 @@ class GenericAdapter(AbstractAdapter):
         blocks: path of the list of decoder blocks, from the decoder.
         vision: path of the vision tower; None for a model of text alone.
         image_marker: what stands for one picture in a rendered prompt; None for a model of text alone.
+        image_tokens: tokens of each image, where two may stand in a prompt with nothing between; None where something
+            parts them. Gates that read images need it.
 
     Example:
         `GenericAdapter("idefics3", "model.text_model", vision="model.vision_model", image_marker="<image>")`
@@ -39,6 +43,7 @@ class GenericAdapter(AbstractAdapter):
     blocks: str = "layers"
     vision: str | None = None
     image_marker: str | None = None
+    image_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if (self.vision is None) != (self.image_marker is None):
@@ -107,6 +112,19 @@ class GenericAdapter(AbstractAdapter):
     def model_inputs(self, processor: ProcessorMixin, pixels: Float[Tensor, "N C H W"]) -> dict[str, Tensor]:
         """Refused, as `pixels` is."""
         self._refuse_pixels()
+
+    def image_index(self, model: PreTrainedModel, input_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+        """By runs of the token that the configuration names, or by `image_tokens`; the tiles of an image are images."""
+        if self.vision is None:
+            return torch.zeros_like(input_ids)
+        token = getattr(model.config, "image_token_id", None)
+        if token is None:
+            raise ModelError(
+                f"the configuration of family {self.family!r} names no image_token_id, so it is not known which tokens "
+                "are images. Set it to the id of the token that its processor repeats for an image."
+            )
+        marked = input_ids == token
+        return runs(marked) if self.image_tokens is None else runs_of(marked, self.image_tokens)
 
     def _part(self, parent: nn.Module, path: str) -> nn.Module:
         try:

@@ -1,7 +1,7 @@
 """LLaVA-1.5 and its relatives: a CLIP-like tower, a two-layer projector and a causal decoder."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import nn
@@ -10,12 +10,15 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrain
 from unsee.data.sample import Picture
 from unsee.errors import ModelError
 from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, require_blocks, require_prompting
-from unsee.shapes import Float, Tensor
+from unsee.models.image_index import runs_of
+from unsee.registry import model
+from unsee.shapes import Float, Int, Tensor
 
 
+@model("llava")
 @final
 class LlavaAdapter(AbstractAdapter):
-    """Names the parts of `LlavaForConditionalGeneration` (transformers 5: `model.language_model.layers`)."""
+    """LLaVA-1.5 and its relatives: `LlavaForConditionalGeneration` (transformers 5: `model.language_model.layers`)."""
 
     family: str = "llava"
 
@@ -76,6 +79,20 @@ class LlavaAdapter(AbstractAdapter):
     def model_inputs(self, processor: ProcessorMixin, pixels: Float[Tensor, "N C H W"]) -> dict[str, Tensor]:
         """`pixel_values`, one row per picture."""
         return {"pixel_values": self.normalise(processor, pixels)}
+
+    def image_index(self, model: PreTrainedModel, input_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+        """By the number of tokens that the tower makes of each image: nothing parts two images in a row."""
+        self.text_model(model)
+        return runs_of(input_ids == model.config.image_token_id, _tokens_per_image(model))
+
+
+def _tokens_per_image(model: PreTrainedModel) -> int:
+    """`(side / patch)^2`, one more with the class token of the tower, one less where the first is dropped."""
+    config = model.config
+    patches = (config.vision_config.image_size // config.vision_config.patch_size) ** 2
+    tower: Any = model.get_submodule("model.vision_tower")
+    has_class = any(name.endswith(("class_embedding", "cls_token")) for name, _ in tower.named_parameters())
+    return patches + has_class - (config.vision_feature_select_strategy == "default")
 
 
 def _own(processor: ProcessorMixin) -> LlavaProcessor:

@@ -23,9 +23,11 @@ from transformers.video_processing_utils import VideoProcessorMixin
 from unsee.data.sample import Picture
 from unsee.errors import DataError, ImageError, ModelError
 from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, require_blocks, require_prompting
+from unsee.models.image_index import runs
 from unsee.models.patches import patchify, unpatchify
 from unsee.models.qwen_video import ClipReader, times_of
-from unsee.shapes import Float, Tensor
+from unsee.registry import model
+from unsee.shapes import Float, Int, Tensor
 
 # The limit of the family's own resizing.
 _LONGEST_STRIP = 200
@@ -175,6 +177,11 @@ class QwenAdapter(AbstractAdapter):
         grid = torch.tensor([[1, down, across]] * len(pixels), device=pixels.device)
         return {"pixel_values": patches, "image_grid_thw": grid}
 
+    def image_index(self, model: PreTrainedModel, input_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+        """By runs: a token before and one behind part each image, and each stretch of a video."""
+        config = model.config
+        return runs((input_ids == config.image_token_id) | (input_ids == config.video_token_id))
+
     def _own(self, processor: ProcessorMixin) -> Any:
         # The parent, so that a processor which reads clips too is as good.
         if not isinstance(processor, self.processor_class.__bases__):
@@ -185,5 +192,13 @@ class QwenAdapter(AbstractAdapter):
         return processor
 
 
-QWEN2_5_VL = QwenAdapter("qwen2_5_vl", Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor)
-QWEN3_VL = QwenAdapter("qwen3_vl", Qwen3VLForConditionalGeneration, Qwen3VLProcessor)
+@model("qwen2_5_vl")
+def qwen2_5_vl() -> QwenAdapter:
+    """Qwen2.5-VL, images and video."""
+    return QwenAdapter("qwen2_5_vl", Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor)
+
+
+@model("qwen3_vl")
+def qwen3_vl() -> QwenAdapter:
+    """Qwen3-VL, images and video."""
+    return QwenAdapter("qwen3_vl", Qwen3VLForConditionalGeneration, Qwen3VLProcessor)

@@ -84,11 +84,11 @@ def eval(
     as_json: Json = False,
 ) -> None:
     """Ask a model every question, write one row each and the figures they make; go on where a killed run stopped."""
-    from unsee.cli.evaluate.exam import WORLD, planned_world
-    from unsee.data import BENCHMARKS, read
+    from unsee.data import read
     from unsee.data.benchmarks.items import Protocol
     from unsee.data.prompts import Style
     from unsee.evals.plan import planned_benchmark, planned_samples
+    from unsee.registry import BENCHMARKS
 
     _legal("protocol", protocol, get_args(Protocol))
     settings = _engine_options(engine, engine_option or [])
@@ -104,13 +104,9 @@ def eval(
         "tries": tries,
         "strangers": () if strangers is None else read(strangers),
     }
-    if benchmark is not None:
-        _legal("benchmark", benchmark, (*BENCHMARKS, WORLD))
-    if benchmark == WORLD:
-        if protocol != "honest" or ratio is not None:
-            raise OptionError("--benchmark world has one protocol and no ratio. Leave --protocol and --ratio out.")
-        plan = planned_world(data or "0", chosen=sets or (), **options)
-    elif data is None:
+    if benchmark is not None and not BENCHMARKS.named(benchmark).facts["needs_data"]:
+        data = data or ""
+    if data is None:
         raise OptionError("there is no --data, so there is nothing to ask. Name a folder, or take --benchmark world.")
     elif benchmark is None:
         if protocol != "honest" or ratio is not None or sets:
@@ -148,16 +144,16 @@ def _run(
     from unsee.evals.memorised import warning
     from unsee.evals.processes import launched
     from unsee.evals.results import knew, read_result, require_comparable
-    from unsee.world.shipped import load_named
+    from unsee.models.load import load
 
     reference = None if never_knew is None else read_result(str(never_knew))
     judging, judge_name, safety = _judge(judge, judge_model)
     processes = launched()
-    loaded = load_named(model)
+    loaded = load(model)
     erasers = [Eraser.from_pretrained(path) for path in eraser]
     for one in erasers:
         require_same_model(one.model, loaded, "eraser")
-    ids = [read_config(path, "eraser")["content_id"] for path in eraser]
+    ids = [read_config(path, "eraser").content_id for path in eraser]
     answering = None if engine is None else _vllm(model, loaded, dict(zip(ids, eraser, strict=True)), engine, plan)
     with stages_shown() as stages:
         metrics = evaluate(
@@ -195,10 +191,10 @@ def _vllm(
     model: str, loaded: "LoadedModel", erasers: dict[str, Path], options: dict[str, Any], plan: "Plan"
 ) -> "Engine":
     from unsee.evals.choices import takes_probabilities
+    from unsee.models.names import located
     from unsee.serve.engine.offline import Vllm
-    from unsee.world.shipped import named
 
-    return Vllm(loaded, str(named(model)), erasers, options, keep_model=takes_probabilities(plan.measures))
+    return Vllm(loaded, located(model), erasers, options, keep_model=takes_probabilities(plan.measures))
 
 
 def _engine_options(engine: str, given: list[str]) -> dict[str, Any] | None:

@@ -23,16 +23,18 @@ from typing import Final, Literal, get_args
 
 import pyarrow as pa
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, References, Sets, require_legal, require_protocol
+from unsee.data.benchmarks.items import Card, Item, Protocol, References, require_legal, require_protocol
 from unsee.data.hub import locate, shards
 from unsee.data.jsonl import Record, reject, text
 from unsee.data.parquet import table
 from unsee.data.sample import Picture, Sample, require_some
 from unsee.data.splits import UNASSIGNED, alternate, honest
 from unsee.data.strict import pseudonym, stored_picture, texts
+from unsee.data.task import Set, Task
 from unsee.errors import OptionError
+from unsee.registry import benchmark
 
-Task = Literal["caption", "name", "question", "choice"]
+Asked = Literal["caption", "name", "question", "choice"]
 
 CARD: Final = Card(
     title="CLEAR",
@@ -83,7 +85,7 @@ SCHEMAS: Final = tuple(
 
 
 def read_clear(
-    source: Path | str, config: str, tasks: Collection[Task] = get_args(Task), seed: int | None = None
+    source: Path | str, config: str, tasks: Collection[Asked] = get_args(Asked), seed: int | None = None
 ) -> list[Item]:
     """Every question of one config, row by row; a row asks in each of the tasks that its columns allow.
 
@@ -105,7 +107,7 @@ def read_clear(
         DataError: the data cannot be had, or a row departs from the schema; names file, row, field, got and expected.
         OptionError: no such config, or a task that is not legal.
     """
-    require_legal("tasks", tasks, get_args(Task))
+    require_legal("tasks", tasks, get_args(Asked))
     plain = config.removesuffix("+tofu")
     root = locate(source, [f"{_folder(name)}/*.parquet" for name in dict.fromkeys((config, plain))])
     here = sorted({_config(file.parent.name) for file in root.glob("*/*.parquet")})
@@ -122,8 +124,25 @@ def read_clear(
     return items
 
 
-def clear_sets(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Sets:
-    """The sets of one forget ratio.
+@benchmark(
+    "clear",
+    style="clear",
+    ratios=(1, 5, 10),
+    measures=(
+        "rouge1-recall",
+        "rougeL-recall",
+        "probability",
+        "truth-ratio-forget",
+        "truth-ratio-retain",
+        "model-utility",
+        "js-distance-clear-weights",
+    ),
+    own=("truth-ratio-forget", "truth-ratio-retain"),
+    read=lambda source, split, _: read_clear(source, split, ["caption", "name", "question"]),
+    card=CARD,
+)
+def clear_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Task:
+    """CLEAR: invented authors with faces, captions and TOFU's questions.
 
     Official: the six tasks of the released evaluation, the first 300 rows of each: `real_faces`, `real_world`,
     `eval_log_forget`, `eval_log` (captions of retain_perturbed), `eval_forget_facerec`, `eval_retain_facerec`.
@@ -138,62 +157,32 @@ def clear_sets(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int
     require_legal("ratio", [str(ratio)], ["1", "5", "10"])
     perturbed = f"forget{ratio:02d}_perturbed"
 
-    def asked(config: str, *tasks: Task) -> list[Item]:
+    def asked(config: str, *tasks: Asked) -> list[Item]:
         return read_clear(source, config, tasks, seed)
 
     if protocol == "official":
         # Face recognition asks real faces by the stem too, whatever their own question says (config/mm/eval.yaml).
         named = {
-            "real_faces": [_stemmed(item) for item in asked("real_faces", "question")[:_SHOWN]],
-            "real_world": asked("real_world", "question")[:_SHOWN],
-            "eval_log_forget": asked(perturbed, "caption")[:_SHOWN],
-            "eval_log": asked("retain_perturbed", "caption")[:_SHOWN],
-            "eval_forget_facerec": asked(perturbed, "name")[:_SHOWN],
-            "eval_retain_facerec": asked("retain_perturbed", "name")[:_SHOWN],
+            "real_faces": Set("general", [_stemmed(item) for item in asked("real_faces", "question")[:_SHOWN]]),
+            "real_world": Set("general", asked("real_world", "question")[:_SHOWN]),
+            "eval_log_forget": Set("forget", asked(perturbed, "caption")[:_SHOWN], fitted=True),
+            "eval_log": Set("retain", asked("retain_perturbed", "caption")[:_SHOWN]),
+            "eval_forget_facerec": Set("forget", asked(perturbed, "name")[:_SHOWN], fitted=True),
+            "eval_retain_facerec": Set("retain", asked("retain_perturbed", "name")[:_SHOWN]),
         }
-        return Sets("clear", protocol, named)
+        return Task("clear", named, protocol)
     own = asked(f"forget{ratio:02d}+tofu", "question") + asked(perturbed, "caption", "name", "choice")
     fit, heldout = alternate(own)
     tests = asked("retain_perturbed", "caption", "name", "choice")
-    others = {"celebrity": asked("real_faces", "question"), "knowledge": asked("real_world", "question")}
+    others = {
+        "celebrity": Set("general", asked("real_faces", "question")),
+        "knowledge": Set("general", asked("real_world", "question")),
+    }
     unseen = {item.sample.subject for item in tests}
     kept = asked(f"retain{100 - ratio}", "caption", "name")
     # Once each: an author of the tests is asked in the words of the tests.
     kept = [item for item in kept if item.sample.subject not in unseen] + tests
     return honest("clear", fit, heldout, kept, unseen=unseen, others=others, seed=seed)
-
-
-def clear_choice_sets(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Sets:
-    """MMUnlearner's sets: names by multiple choice beside captions and TOFU's questions.
-
-    Official: `forget` and `retain` by choice, `forget_generation` and `retain_generation` (the `+tofu` configs),
-    `real_faces` and `real_world` by choice. The release reads a `retainNN_perturbed` that is not on the hub;
-    retain_perturbed stands for it.
-    Honest: as `clear_sets`, asked by choice alone.
-
-    Raises:
-        DataError: a config is missing or malformed, or authors are too few.
-        OptionError: unknown protocol, or a ratio other than 1, 5 and 10.
-    """
-    require_protocol(protocol)
-    if protocol == "honest":
-        every = clear_sets(source, "honest", ratio, seed)
-        chosen = {n: [i for i in items if i.sample.form == "classification"] for n, items in every.items.items()}
-        for name, config in (("celebrity", "real_faces"), ("knowledge", "real_world")):
-            chosen[name] = read_clear(source, config, ["choice"], seed)
-        kept = {name: chosen[name] or every.items[name] for name in every.items}
-        return Sets("clear-choice", protocol, kept, every.left_out)
-    require_legal("ratio", [str(ratio)], ["1", "5", "10"])
-    sources: dict[str, tuple[str, tuple[Task, ...]]] = {
-        "forget": (f"forget{ratio:02d}_perturbed", ("choice",)),
-        "forget_generation": (f"forget{ratio:02d}+tofu", ("caption", "question")),
-        "retain": ("retain_perturbed", ("choice",)),
-        "retain_generation": (f"retain{100 - ratio}+tofu", ("caption", "question")),
-        "real_faces": ("real_faces", ("choice",)),
-        "real_world": ("real_world", ("choice",)),
-    }
-    named = {name: read_clear(source, config, tasks, seed) for name, (config, tasks) in sources.items()}
-    return Sets("clear-choice", protocol, named)
 
 
 def _items(row: Record, id: str, names: Mapping[str, str], places: random.Random, turn: int, at: str) -> Iterator[Item]:

@@ -18,13 +18,15 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, References, Sets, require_legal, require_protocol
+from unsee.data.benchmarks.items import Card, Item, Protocol, References, require_legal, require_protocol
 from unsee.data.hub import locate
 from unsee.data.jsonl import Record, reject, text
 from unsee.data.sample import Picture, Sample, require_some
 from unsee.data.splits import honest
 from unsee.data.strict import documents, filed_picture, records, require_fields, texts, unique
+from unsee.data.task import Set, Task
 from unsee.errors import OptionError
+from unsee.registry import benchmark
 
 Wording = Literal["taught", "paraphrased"]
 
@@ -81,8 +83,25 @@ def read_fiubench(
     return items
 
 
-def fiubench_sets(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Sets:
-    """The sets of one forget ratio.
+@benchmark(
+    "fiubench",
+    style="fiubench",
+    ratios=(1, 5, 10),
+    measures=(
+        "rougeL-recall-fiubench",
+        "keyword-em-fiubench",
+        "ape-mean",
+        "probability",
+        "truth-ratio-forget",
+        "truth-ratio-retain",
+        "model-utility",
+    ),
+    own=("keyword-em", "ape-worst", "truth-ratio-forget", "truth-ratio-retain"),
+    read=lambda source, split, _: read_fiubench(source, split),
+    card=CARD,
+)
+def fiubench_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Task:
+    """FIUBench: invented faces with private facts, plain and paraphrased questions.
 
     Official: `forget` (forgetN) and `forget_robust` (its paraphrased questions, for APE), `retain` (retain5, as
     config/eval.yaml pairs it with forget5; retain15 beside the others).
@@ -98,7 +117,12 @@ def fiubench_sets(source: Path | str, protocol: Protocol, ratio: int = 5, seed: 
     robust = read_fiubench(source, f"forget{ratio}", ["paraphrased"])
     if protocol == "official":
         kept = read_fiubench(source, "retain5" if ratio == 5 else "retain15", ["taught"])
-        return Sets("fiubench", protocol, {"forget": forget, "forget_robust": robust, "retain": kept})
+        named = {
+            "forget": Set("forget", forget, fitted=True),
+            "forget_robust": Set("forget", robust),
+            "retain": Set("retain", kept),
+        }
+        return Task("fiubench", named, protocol)
     kept, rest = (read_fiubench(source, "retain", [wording]) for wording in get_args(Wording))
     named = splits_of(locate(source, ["split.json"]))
     unseen = {person for name in ("retain5", "retain15") for person in named.get(name, ())}

@@ -1,11 +1,11 @@
-"""What a benchmark gives beside its questions: false answers, rewordings and keywords to score with, and named sets."""
+"""What a benchmark gives beside its questions: false answers, rewordings and keywords to score with."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Literal, final, get_args
 
 from unsee.data.sample import Sample
-from unsee.errors import DataError, OptionError
+from unsee.errors import OptionError
 
 Protocol = Literal["official", "honest"]
 
@@ -38,40 +38,6 @@ class Item:
 
     sample: Sample
     references: References = References()
-
-
-@final
-@dataclass(frozen=True)
-class Sets:
-    """Questions under the names that a protocol gives them.
-
-    Attributes:
-        benchmark: registered name.
-        protocol: "official" for the released splits, "honest" for splits by person.
-        items: set name to its questions.
-        left_out: why questions stay out of every set, to how many; nothing is dropped without being counted here.
-    """
-
-    benchmark: str
-    protocol: Protocol
-    items: Mapping[str, Sequence[Item]]
-    left_out: Mapping[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if empty := [name for name, items in self.items.items() if not items]:
-            raise DataError(
-                f"{self.benchmark} ({self.protocol}): the set {empty[0]!r} is empty, expected at least one question. "
-                "The data has too few people for this split; check that every config was fetched."
-            )
-
-    def samples(self) -> dict[str, list[Sample]]:
-        """Set name to bare samples, as the evaluation asks them."""
-        return {name: [item.sample for item in items] for name, items in self.items.items()}
-
-    def references(self) -> dict[str, References]:
-        """Sample id to what its answer can be scored against, where there is anything."""
-        every = (item for items in self.items.values() for item in items)
-        return {item.sample.id: item.references for item in every if item.references != References()}
 
 
 @final

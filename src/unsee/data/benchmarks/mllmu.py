@@ -25,14 +25,16 @@ from typing import Final, Literal, get_args
 
 import pyarrow as pa
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, Sets, require_legal, require_protocol
+from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, require_protocol
 from unsee.data.hub import locate, shards
 from unsee.data.jsonl import Record, lettered, parsed, reject, text
 from unsee.data.parquet import table, write_table
 from unsee.data.sample import Form, Picture, Sample, require_some
 from unsee.data.splits import honest
 from unsee.data.strict import mapping, plain, records, stored_picture
+from unsee.data.task import Set, Task
 from unsee.errors import DataError, OptionError
+from unsee.registry import benchmark
 
 Modality = Literal["image", "text"]
 Views = Literal["first", "all", "drawn"]
@@ -143,8 +145,20 @@ def configs_of(directory: Path | str) -> list[str]:
     return sorted({file.parent.name for file in Path(directory).glob("*/*.parquet")})
 
 
-def mllmu_sets(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Sets:
-    """The sets of one forget ratio.
+def _split(source: Path | str, config: str, protocol: Protocol) -> list[Item]:
+    return _items(read_mllmu(source, config, images="drawn" if protocol == "official" else "first"))
+
+
+@benchmark(
+    "mllmu",
+    style="mllmu",
+    ratios=(5, 10, 15),
+    measures=("accuracy-mllmu-first-char", "cloze-mllmu-substring", "rougeL-f", "bleu-mllmu"),
+    read=_split,
+    card=CARD,
+)
+def mllmu_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Task:
+    """MLLMU-Bench: invented people with pictures, by free question, cloze and choice.
 
     Official: `forget`, `test` (the same people in Test_Set, one view drawn for each person and form), `retain_shared`
     (retain_(100-N)) and `retain_celebrity` (Retain_Set). The released script draws without a seed; `seed` is ours.
@@ -162,10 +176,17 @@ def mllmu_sets(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int
     people = {item.sample.subject for item in forget}
     mine = [item for item in tests if item.sample.subject in people]
     if protocol == "official":
-        named = {"forget": forget, "test": mine, "retain_shared": kept, "retain_celebrity": celebrities}
-        return Sets("mllmu", protocol, named)
+        named = {
+            "forget": Set("forget", forget, fitted=True),
+            "test": Set("forget", mine),
+            "retain_shared": Set("retain", kept, fitted=True),
+            "retain_celebrity": Set("general", celebrities),
+        }
+        return Task("mllmu", named, protocol)
     rest = [item for item in tests if item.sample.subject not in people]
-    return honest("mllmu", forget, mine, kept, kept_heldout=rest, others={"celebrity": celebrities}, seed=seed)
+    return honest(
+        "mllmu", forget, mine, kept, kept_heldout=rest, others={"celebrity": Set("general", celebrities)}, seed=seed
+    )
 
 
 def _items(samples: Sequence[Sample]) -> list[Item]:

@@ -25,13 +25,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, Sets, require_protocol
+from unsee.data.benchmarks.items import Card, Item, Protocol, require_protocol
 from unsee.data.hub import locate
 from unsee.data.jsonl import Record, lettered, reject, text
 from unsee.data.sample import Picture, Sample, require_some
 from unsee.data.splits import honest
 from unsee.data.strict import documents, filed_picture, pseudonym, records, require_fields
+from unsee.data.task import Role, Set, Task
 from unsee.errors import OptionError
+from unsee.registry import benchmark
 
 CARD: Final = Card(
     title="OFFSIDE",
@@ -44,6 +46,14 @@ CARD: Final = Card(
     parsers={"classification": "offside-pattern", "generation": "bleu-offside, rouge1-f, rouge2-f, rougeL-f"},
 )
 MARKER: Final = "<image>"
+_ROLES: Final[dict[str, Role]] = {
+    "forget_set": "forget",
+    "forget_set_part": "forget",
+    "classification_forget_set": "forget",
+    "retain_set": "retain",
+    "finetune_set": "retain",
+}
+"""Of the released files; another file's is not known."""
 _TAUGHT, _CHOICE = ("messages",), ("Question", "Options", "Correct_Answer")
 _SHOWN = ("images", "image")
 _NAMED = re.compile(r"(?:The player in (?:the|this) image is|The player's name is) (\S.*?)\.?")
@@ -85,8 +95,15 @@ def read_offside(source: Path | str, split: str, protocol: Protocol = "honest") 
     return items
 
 
-def offside_sets(source: Path | str, protocol: Protocol, seed: int = 0) -> Sets:
-    """The sets of the evaluation; there are no ratios.
+@benchmark(
+    "offside",
+    style="offside",
+    measures=("accuracy-offside-pattern", "bleu-offside", "rouge1-f", "rouge2-f", "rougeL-f"),
+    read=read_offside,
+    card=CARD,
+)
+def offside_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Task:
+    """OFFSIDE: rumours about football players.
 
     Official: every JSON file of the folder, under its name. Honest: `forget_set` (or `forget_set_part`) to fit,
     `classification_forget_set` to test, `retain_set` split by player; players of the forget set are left out of it.
@@ -99,7 +116,8 @@ def offside_sets(source: Path | str, protocol: Protocol, seed: int = 0) -> Sets:
     root = locate(source, ["*.json", "*/*.jpg", "*/*.png", "*/*.jpeg", "*.zip"])
     here = sorted(file.stem for file in root.glob("*.json"))
     if protocol == "official":
-        return Sets("offside", protocol, {name: read_offside(root, name, protocol) for name in here})
+        named = {name: Set(_ROLES.get(name, "unlabelled"), read_offside(root, name, protocol)) for name in here}
+        return Task("offside", named, protocol)
     forget = next((name for name in ("forget_set", "forget_set_part") if name in here), "forget_set")
     fit = read_offside(root, forget)
     heldout, kept = read_offside(root, "classification_forget_set"), read_offside(root, "retain_set")

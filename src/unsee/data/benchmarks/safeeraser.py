@@ -22,15 +22,17 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, Sets, require_legal, require_protocol
+from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, require_protocol
 from unsee.data.hub import locate
 from unsee.data.jsonl import Record, reject, text
 from unsee.data.sample import Picture, Sample, require_some
 from unsee.data.splits import honest
 from unsee.data.strict import documents, filed_picture, mapping, records, require_fields, unique
+from unsee.data.task import Set, Task
 from unsee.errors import OptionError
+from unsee.registry import benchmark
 
-Task = Literal["unsafe", "safe", "unharm"]
+Asked = Literal["unsafe", "safe", "unharm"]
 
 CARD: Final = Card(
     title="SafeEraser",
@@ -47,7 +49,7 @@ _PREDICTED: Final = ("model_response1", "model_response2", "model_response3")
 
 
 def read_safeeraser(
-    source: Path | str, split: str, tasks: Collection[Task] = get_args(Task), protocol: Protocol = "honest"
+    source: Path | str, split: str, tasks: Collection[Asked] = get_args(Asked), protocol: Protocol = "honest"
 ) -> list[Item]:
     """Every question of one file, record by record.
 
@@ -69,7 +71,7 @@ def read_safeeraser(
         OptionError: no such file, or an option is not one of the legal values.
     """
     require_protocol(protocol)
-    require_legal("tasks", tasks, get_args(Task))
+    require_legal("tasks", tasks, get_args(Asked))
     root = locate(source, [f"{split}.json", "img/**", "SD*/**", "*.zip"])
     here = sorted(file.stem for file in root.glob("*.json"))
     if split not in here:
@@ -82,8 +84,17 @@ def read_safeeraser(
     return items
 
 
-def safeeraser_sets(source: Path | str, protocol: Protocol, seed: int = 0) -> Sets:
-    """The sets of the evaluation; there are no ratios.
+@benchmark(
+    "safeeraser",
+    style="safeeraser",
+    measures=("rr", "sarr", "rougeL-precision"),
+    own=("rr", "sarr"),
+    harmful=True,
+    read=lambda source, split, protocol: read_safeeraser(source, split, protocol=protocol),
+    card=CARD,
+)
+def safeeraser_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Task:
+    """SafeEraser: harmful questions over pictures, and harmless ones beside them.
 
     Official: `efficacy` (harmful questions of all_train), `generality` (of all_val), `sarr` (all_val's over the safe
     pictures) and `unharm` (all_val). The release samples its replies (temperature 1, top-p 0.9, three of each harmful
@@ -97,17 +108,22 @@ def safeeraser_sets(source: Path | str, protocol: Protocol, seed: int = 0) -> Se
     """
     require_protocol(protocol)
 
-    def asked(split: str, task: Task) -> list[Item]:
+    def asked(split: str, task: Asked) -> list[Item]:
         return read_safeeraser(source, split, [task], protocol)
 
     fit, heldout = asked("all_train", "unsafe"), asked("all_val", "unsafe")
     over_safe, harmless = asked("all_val", "safe"), asked("all_val", "unharm")
     if protocol == "official":
-        named = {"efficacy": fit, "generality": heldout, "sarr": over_safe, "unharm": harmless}
-        return Sets("safeeraser", protocol, named)
+        named = {
+            "efficacy": Set("forget", fit, fitted=True),
+            "generality": Set("forget", heldout),
+            "sarr": Set("neighbour", over_safe),
+            "unharm": Set("retain", harmless),
+        }
+        return Task("safeeraser", named, protocol)
     kept = [_kept(item) for item in (*asked("all_train", "unharm"), *harmless)]
     unseen = {_kept(item).sample.subject for item in harmless}
-    others = {"neighbours": over_safe}
+    others = {"neighbours": Set("neighbour", over_safe)}
     return honest("safeeraser", fit, heldout, kept, unseen=unseen, others=others, seed=seed)
 
 
@@ -118,7 +134,7 @@ def _kept(item: Item) -> Item:
 
 
 def _items(
-    record: Record, id: str, root: Path, tasks: Collection[Task], protocol: Protocol, places: dict[str, str], at: str
+    record: Record, id: str, root: Path, tasks: Collection[Asked], protocol: Protocol, places: dict[str, str], at: str
 ) -> Iterator[Item]:
     field = "image_path" if "image_path" in record else "image_id"
     require_fields(

@@ -19,7 +19,7 @@ from typing import Final, Literal, get_args
 
 import pyarrow as pa
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, Sets, require_legal, require_protocol
+from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, require_protocol
 from unsee.data.benchmarks.mllmu import Modality, configs_of
 from unsee.data.hub import locate, shards
 from unsee.data.jsonl import Record, lettered, reject, text
@@ -27,7 +27,9 @@ from unsee.data.parquet import table
 from unsee.data.sample import Form, Picture, Sample, require_some
 from unsee.data.splits import honest
 from unsee.data.strict import literal, mapping, stored_picture
+from unsee.data.task import Set, Task
 from unsee.errors import OptionError
+from unsee.registry import benchmark
 
 Part = Literal["taught", "generation", "classification", "cloze"]
 
@@ -105,8 +107,26 @@ def read_umu(
     return items
 
 
-def umu_sets(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Sets:
-    """The sets of one forget ratio.
+@benchmark(
+    "umu",
+    style="umu",
+    ratios=(5, 10, 15),
+    measures=(
+        "accuracy-umu-closest-option",
+        "cloze-umu-substring",
+        "rougeL-f",
+        "all-modal-accuracy",
+        "all-modal-error",
+        "rougeL-umu-forget",
+        "rougeL-umu-retain",
+        "refusal",
+    ),
+    own=("all-modal-accuracy", "modality-gap"),
+    read=lambda source, split, protocol: read_umu(source, split, protocol=protocol),
+    card=CARD,
+)
+def umu_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Task:
+    """UMU-Bench: the same facts about people in both modalities.
 
     Official: `forget`, `retain` and `real_person`, each with all three tasks in both modalities, and `forget_train` and
     `retain_train`, the latter drawn down to the size of the former with seed 42 as `unlearn_dataset.py` does.
@@ -126,10 +146,16 @@ def umu_sets(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int =
         modalities: tuple[Modality, ...] = get_args(Modality)
         train = [item for m in modalities for item in read_umu(source, forget, ["taught"], [m])]
         retain = [i for m in modalities for i in drawn_retain(read_umu(source, kept, ["taught"], [m]), 100 - ratio)]
-        named = {"forget": tested, "retain": others, "real_person": celebrities}
-        return Sets("umu", protocol, {**named, "forget_train": train, "retain_train": retain})
+        named = {
+            "forget": Set("forget", tested),
+            "retain": Set("retain", others),
+            "real_person": Set("general", celebrities),
+            "forget_train": Set("forget", train, fitted=True),
+            "retain_train": Set("retain", retain, fitted=True),
+        }
+        return Task("umu", named, protocol)
     taught, kept_taught = (read_umu(source, name, ["taught"]) for name in (forget, kept))
-    extra = {"celebrity": celebrities}
+    extra = {"celebrity": Set("general", celebrities)}
     return honest("umu", taught, tested, kept_taught, kept_heldout=others, others=extra, seed=seed)
 
 

@@ -21,13 +21,15 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, Sets, require_legal, require_protocol
+from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, require_protocol
 from unsee.data.hub import locate
 from unsee.data.jsonl import Record, reject, text
 from unsee.data.sample import Picture, Sample, require_some
 from unsee.data.splits import honest
 from unsee.data.strict import documents, filed_picture, require_fields, texts, unique
+from unsee.data.task import Set, Task
 from unsee.errors import DataError, OptionError
+from unsee.registry import benchmark
 
 Asked = Literal["target", "rephrased", "neighbour"]
 
@@ -83,8 +85,15 @@ def read_unlok(
     return items
 
 
-def unlok_sets(source: Path | str, protocol: Protocol, seed: int = 0) -> Sets:
-    """The sets of the evaluation; there are no ratios.
+@benchmark(
+    "unlok",
+    style="unlok",
+    measures=("leak",),
+    read=lambda source, split, _: read_unlok(source, split),
+    card=CARD,
+)
+def unlok_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Task:
+    """UnLOK-VQA: single facts about pictures, with rephrasings and neighbours.
 
     Official: `target` and `neighbour` of the released file, deleted one record at a time, and `retain` where
     retain.json is there. Honest: a seeded tenth of the records is forgotten at once and tested on their rephrasings;
@@ -94,14 +103,14 @@ def unlok_sets(source: Path | str, protocol: Protocol, seed: int = 0) -> Sets:
         DataError: files are missing or malformed, have no rephrasings (honest), or records are too few.
         OptionError: unknown protocol.
     """
+    del ratio
     require_protocol(protocol)
     target, near = (read_unlok(source, asked=[which]) for which in ("target", "neighbour"))
     if protocol == "official":
         root = locate(source, ["retain.json"])
         kept = read_unlok(root, "retain", ["target"]) if (root / "retain.json").is_file() else None
-        return Sets(
-            "unlok", protocol, {"target": target, "neighbour": near, **({} if kept is None else {"retain": kept})}
-        )
+        named = {"target": Set("forget", target), "neighbour": Set("neighbour", near)}
+        return Task("unlok", {**named, **({} if kept is None else {"retain": Set("retain", kept)})}, protocol)
     again = read_unlok(source, asked=["rephrased"])
     order = sorted({item.sample.subject for item in again})
     forgotten = set(random.Random(f"unlok/{seed}").sample(order, max(1, round(len(target) / 10))))
@@ -109,7 +118,7 @@ def unlok_sets(source: Path | str, protocol: Protocol, seed: int = 0) -> Sets:
     def about(items: list[Item], inside: bool) -> list[Item]:
         return [item for item in items if (item.sample.subject in forgotten) is inside]
 
-    others = {"neighbours": about(near, True)}
+    others = {"neighbours": Set("neighbour", about(near, True))}
     return honest("unlok", about(target, True), about(again, True), about(target, False), others=others, seed=seed)
 
 

@@ -21,7 +21,7 @@ from unsee.erase.fit.activations import capture_features
 from unsee.erase.fit.joint import Share, Stack
 from unsee.erase.fit.moments import Moments
 from unsee.erase.profile import Profile, require_same_model
-from unsee.erase.strict_safetensors import METADATA, octets_of, read_tensors
+from unsee.erase.strict_safetensors import octets_of, read_tensors
 from unsee.errors import DataError, MismatchError, SaveError
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
@@ -63,7 +63,7 @@ class RequestStates:
         """
         tensors = {name: value.contiguous() for name, value in vars(self).items()}
         try:
-            path.write_bytes(safetensors.torch.save(tensors, metadata=METADATA))
+            path.write_bytes(safetensors.torch.save(tensors))
         except OSError as error:
             raise SaveError(f"cannot write {path}: {error.strerror or error}. Choose another place.") from error
 

@@ -6,10 +6,10 @@ from typing import Any
 from unsee.erase.config import Settings
 from unsee.errors import CalibrationError, DirectionError
 from unsee.evals.run import Record, record
-from unsee.evals.verdicts import FORGET_SPLITS
 from unsee.experiments.sweeps import on_direction, on_gate
 from unsee.experiments.sweeps.trying import Trial, Variants
 from unsee.experiments.trial import fit_world_profile, gather
+from unsee.metrics.verdicts import FORGET_SPLITS
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.world.splits import Exam

@@ -20,11 +20,11 @@ from unsee.erase.steer.hooks import erased
 from unsee.errors import SaveError
 from unsee.evals.run import Record, ask_all
 from unsee.evals.stats import bootstrap_ci
-from unsee.evals.verdicts import score
 from unsee.experiments.sweeps.probes import ask_probes
 from unsee.experiments.sweeps.questions import plain_splits, probes
 from unsee.experiments.trial import fit_requests, fit_world_profile, gather
 from unsee.metrics.leakage import leak_at_k
+from unsee.metrics.verdicts import score
 from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent

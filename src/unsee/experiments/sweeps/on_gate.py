@@ -62,7 +62,7 @@ def layers(trial: Trial) -> Listed:
 def ridge(trial: Trial) -> Listed:
     """The ridge of the default gate; its profile does not depend on it."""
     for gamma in (0.0001, 0.001, 0.03, 0.3):
-        settings = replace(trial.settings, ridge=gamma)
+        settings = trial.settings.changed(ridge=gamma)
         yield f"{gamma:g}", lambda s=settings: trial.decided(held(fitted(trial.profile, trial.states, s)))
     yield f"{trial.settings.ridge:g} (default)", lambda: trial.decided(trial.gate)
 
@@ -138,7 +138,7 @@ def read_at(trial: Trial, blocks: tuple[int, ...]) -> Eraser:
     words = next(t["words"] for t in profile.curves["strengths"] if t["strength"] == profile.strength)
     long = whole(profile.trajectory, profile.strength)
     prompts = spread(trial.data.calibration, 32)
-    trials = try_strengths(trial.loaded, profile, {words: long}, prompts, replace(trial.settings, strengths=_LAMBDAS))
+    trials = try_strengths(trial.loaded, profile, {words: long}, prompts, trial.settings.changed(strengths=_LAMBDAS))
     best = weakest_sufficient(trials, trial.settings.refused).strength
     places = [profile.layers.index(layer) for layer in gates.layers]
     return replace(gates, trajectory=no_longer(long, best)[places], strength=best)

@@ -16,7 +16,6 @@ from unsee.errors import UnseeError
 from unsee.evals.choices import JUDGED
 from unsee.evals.judge import judge_offline
 from unsee.evals.run import Record, record
-from unsee.evals.verdicts import score
 from unsee.experiments.table.attacks import lent, relearn, round_weights
 from unsee.experiments.table.cost import token_cost, with_peak
 from unsee.experiments.table.entries import Entry
@@ -24,6 +23,7 @@ from unsee.experiments.table.ground import Ground
 from unsee.methods.controls import Answerer, Asked
 from unsee.methods.registry import METHODS, Fitted, Method, Task
 from unsee.metrics.leakage import leak_at_k
+from unsee.metrics.verdicts import score
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 

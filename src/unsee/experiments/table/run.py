@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from unsee.data.benchmarks.items import Item, Sets
+from unsee.data.task import Set, Task
 from unsee.erase.config import Settings
 from unsee.erase.profile import Profile, identity
 from unsee.errors import OptionError, SaveError
@@ -187,8 +187,8 @@ def _save(table: Table, ground: Ground, percent: int, split: int, name: str, cel
     folder = table.folder(percent, split, name)
     settings = _settings(table, percent, split, name)
     if cell.rows:
-        items = {kind: [Item(sample) for sample in samples] for kind, samples in ground.asked.items()}
-        plan = planned("world", Sets("", "honest", items), max_new_tokens=24, measures=MEASURES, seed=table.seed)
+        sets = {kind: Set.of("unlabelled", samples) for kind, samples in ground.asked.items()}
+        plan = planned("world", Task("world", sets), max_new_tokens=24, measures=MEASURES, seed=table.seed)
         asked = {"ratio": percent, "prompts": "chat template", "judge": "offline", "erasers": []}
         _write(folder / SETTINGS, plan.settings() | settings | asked)
         _write_text(folder / ANSWERS, "".join(json.dumps(row) + "\n" for row in cell.rows))

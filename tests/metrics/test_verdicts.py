@@ -2,11 +2,9 @@
 
 import pytest
 
-import unsee.evals
-from unsee.data import answers
 from unsee.data.sample import Sample
 from unsee.errors import DataError
-from unsee.evals.verdicts import UNSCORED, first_letter, rouge_l, score
+from unsee.metrics.verdicts import UNSCORED, first_letter, rouge_l, score
 
 
 def question(**fields: object) -> Sample:
@@ -101,8 +99,3 @@ def test_no_answer_is_unscored_and_not_wrong() -> None:
     assert not UNSCORED.scored
     assert UNSCORED.correct is None
     assert score(question(), "").scored
-
-
-@pytest.mark.parametrize("name", ["is_refusal", "is_fluent", "leaks"])
-def test_there_is_one_detector_for_the_fit_and_the_evaluation(name: str) -> None:
-    assert vars(verdicts)[name] is vars(unsee.evals)[name] is vars(answers)[name]

@@ -1,0 +1,53 @@
+"""CLEAR as MMUnlearner asks it: names by multiple choice. Data, licence and schema are `clear`'s."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from unsee.data.benchmarks.clear import CARD, Asked, clear_task, read_clear
+from unsee.data.benchmarks.items import Protocol, require_legal, require_protocol
+from unsee.data.task import Role, Set, Task
+from unsee.registry import benchmark
+
+
+@benchmark(
+    "clear-choice",
+    style="clear-choice",
+    ratios=(1, 5, 10),
+    measures=("accuracy-mmunlearner-first-alphanumeric", "rouge1-recall", "rougeL-recall"),
+    read=lambda source, split, _: read_clear(source, split, ["choice"]),
+    card=CARD,
+)
+def clear_choice_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Task:
+    """CLEAR as MMUnlearner asks it: names by multiple choice beside captions and TOFU's questions.
+
+    Official: `forget` and `retain` by choice, `forget_generation` and `retain_generation` (the `+tofu` configs),
+    `real_faces` and `real_world` by choice. The release reads a `retainNN_perturbed` that is not on the hub;
+    retain_perturbed stands for it.
+    Honest: as `clear_task`, asked by choice alone.
+
+    Raises:
+        DataError: a config is missing or malformed, or authors are too few.
+        OptionError: unknown protocol, or a ratio other than 1, 5 and 10.
+    """
+    require_protocol(protocol)
+    if protocol == "honest":
+        every = clear_task(source, "honest", ratio, seed)
+        chosen = {n: [i for i in s.items if i.sample.form == "classification"] for n, s in every.sets.items()}
+        for name, config in (("celebrity", "real_faces"), ("knowledge", "real_world")):
+            chosen[name] = read_clear(source, config, ["choice"], seed)
+        kept = {name: replace(one, items=chosen[name] or one.items) for name, one in every.sets.items()}
+        return Task("clear-choice", kept, protocol, every.left_out)
+    require_legal("ratio", [str(ratio)], ["1", "5", "10"])
+    sources: dict[str, tuple[Role, bool, str, tuple[Asked, ...]]] = {
+        "forget": ("forget", True, f"forget{ratio:02d}_perturbed", ("choice",)),
+        "forget_generation": ("forget", True, f"forget{ratio:02d}+tofu", ("caption", "question")),
+        "retain": ("retain", False, "retain_perturbed", ("choice",)),
+        "retain_generation": ("retain", True, f"retain{100 - ratio}+tofu", ("caption", "question")),
+        "real_faces": ("general", False, "real_faces", ("choice",)),
+        "real_world": ("general", False, "real_world", ("choice",)),
+    }
+    named = {
+        name: Set(role, read_clear(source, config, parts, seed), fitted)
+        for name, (role, fitted, config, parts) in sources.items()
+    }
+    return Task("clear-choice", named, protocol)
