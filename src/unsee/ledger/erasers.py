@@ -34,17 +34,17 @@ def eraser_check() -> Check:
     """
     from unsee.erase.artifact import read_config
     from unsee.erase.eraser import Eraser
-    from unsee.erase.eraser_set import OPENED, opened_of
+    from unsee.erase.eraser_set import FALSE_FIRES, false_fires_of
 
     def check(folder: Path) -> Facts:
         eraser, config = Eraser.from_pretrained(folder), read_config(folder, "eraser")
-        model, opened = config.base_model, opened_of(eraser)
+        model, opened = config.base_model, false_fires_of(eraser)
         same = ("method", "family", "layers", "hidden_size", "counts", "created", "libraries")
         about = {name: getattr(config, name) for name in same} | {
             "revision": model.revision,
             "subjects": len(eraser.subjects),
-            "settings": {n: value for n, value in config.settings.items() if n not in ("subjects", OPENED)},
-            THRESHOLDS: None if opened is None else {**opened.among._asdict(), "opened": len(opened.scores)},
+            "settings": {n: value for n, value in config.settings.items() if n not in ("subjects", FALSE_FIRES)},
+            THRESHOLDS: None if opened is None else {**opened.among._asdict(), "false_fires": len(opened.scores)},
         }
         return Facts(config.content_id, model.id, model.digest, about)
 
@@ -186,14 +186,14 @@ def ask(
         MismatchError: a request was fitted on another model.
         MissingArtifactError, ArtifactError: as `load_active`.
     """
-    from unsee.data.sample import Picture, Sample
+    from unsee.data.sample import ImageFile, Sample
     from unsee.erase.profile import require_same_model
     from unsee.erase.steer.hooks import erased
     from unsee.models.generate import generate
 
     if image is not None and not image.is_file():
         raise DataError(f"there is no image {str(image)!r}. Check the path.")
-    asked = [Sample("asked", "asked", question, "", "", picture=image and Picture(image.name, image))]
+    asked = [Sample("asked", "asked", question, "", "", image=image and ImageFile(image.name, image))]
     active, erasers = load_active(ledger)
     for eraser in erasers:
         require_same_model(eraser.model, loaded, "eraser")

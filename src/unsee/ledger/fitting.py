@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.ledger.vault import Person
 from unsee.progress import Stages, silent
 
@@ -63,7 +63,7 @@ def questions(
 ) -> list[Sample]:
     """Questions about a person by every name and every image; none says what the right answer would be."""
     by_name = [w.format(name) for name in person.names for w in wordings]
-    pictures = [Picture(f"{record}/{number}", data) for number, data in enumerate(images)]
+    pictures = [ImageFile(f"{record}/{number}", data) for number, data in enumerate(images)]
     told = [Sample(f"{record}/name/{n}", record, text, "", "") for n, text in enumerate(by_name)]
     seen = [(picture, text) for picture in pictures for text in shown]
-    return told + [Sample(f"{record}/image/{n}", record, t, "", "", picture=p) for n, (p, t) in enumerate(seen)]
+    return told + [Sample(f"{record}/image/{n}", record, t, "", "", image=p) for n, (p, t) in enumerate(seen)]

@@ -66,7 +66,7 @@ def read_images(paths: "list[Path] | tuple[Path, ...]") -> list[bytes]:
     Raises:
         ImageError: missing, or no image.
     """
-    from unsee.data import Picture
+    from unsee.data import ImageFile
 
     found = []
     for path in paths:
@@ -74,7 +74,7 @@ def read_images(paths: "list[Path] | tuple[Path, ...]") -> list[bytes]:
             data = path.read_bytes()
         except OSError as error:
             raise ImageError(f"cannot read the image {path}: {error.strerror}. Check the path.") from error
-        Picture(path.name, data).load()
+        ImageFile(path.name, data).load()
         found.append(data)
     return found
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from transformers import PreTrainedModel
 
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.steer.installed import OPEN, Installed
 from unsee.erase.steer.policy import Reading
 from unsee.erase.steer.session import Steering
@@ -76,7 +76,7 @@ def require_fits(eraser: Eraser, family: str, depth: int, width: int) -> None:
     Raises:
         MismatchError: it was made for another family, width or depth.
     """
-    read = eraser.gate.layers if isinstance(eraser.gate, HeldGate) else ()
+    read = eraser.gate.layers
     wrong = sorted({layer for layer in (*eraser.layers, *read) if not 0 <= layer < depth})
     own = eraser.trajectory.shape[-1]
     if eraser.family != family:
