@@ -52,8 +52,7 @@ def forget(
     made_for = None if profile is None else Profile.from_pretrained(profile)
     loaded = open_model(model, parts)
     with stages_shown() as stages:
-        done = run(loaded, asked, out, profile=made_for, force=force, seed=seed, stages=stages)
-    show_before(done.before)
+        done = run(loaded, asked, out, profile=made_for, force=force, told=show_before, seed=seed, stages=stages)
     if added := [one for one in done.request.names if one not in asked.names]:
         say(f"Also forgotten: {', '.join(added)}, which the model takes for the same.")
     show_report(done.report)
@@ -71,7 +70,8 @@ def show_before(before: "Before") -> None:
         said = [_said(one, noun) for one in ways]
         if any(said):
             table.add_row(noun or "anything", *(words or "-" for words in said))
-    show_table(table)
+    if table.rows:
+        show_table(table)
     for way, one in zip(("by name", "by image"), ways, strict=False):
         count = sum(bool(words) for words in one.facts.values())
         say(
