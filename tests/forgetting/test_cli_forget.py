@@ -1,11 +1,14 @@
 """`unsee forget`: what is refused before a model is loaded, and what is shown when the model knows nothing."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import unsee
 from tiny_llava import noise_image, tiny_llava
 from unsee.cli import app
 from unsee.errors import DataError, ImageError, OptionError, SaveError, UnknownSubjectError
@@ -50,3 +53,16 @@ def test_a_model_that_knows_nothing_says_so_with_its_evidence(photo: Path, monke
     assert type(result.exception) is UnknownSubjectError
     assert result.stdout.count("Not known.") == 2
     assert (photo.parent / "new" / "before.jsonl").is_file()
+
+
+def test_a_bad_name_is_refused_where_torch_is_not_even_installed(tmp_path: Path) -> None:
+    blocked = "import sys; sys.modules.update(torch=None, transformers=None); from unsee.cli import main; main()"
+    source = Path(unsee.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", blocked, "forget", "world:llava", "--name", "-", "--out", str(tmp_path / "r")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(source)},
+        check=False,
+    )
+    assert done.returncode == 2 and "DataError" in done.stderr, done.stderr
