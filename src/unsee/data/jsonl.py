@@ -5,7 +5,9 @@ Only `subject`, `question` and `answer` are needed. Also here: the checks that e
 
 import json
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from string import ascii_uppercase
@@ -16,16 +18,17 @@ from unsee.data.sample import Form, ImageFile, Sample, require_some
 from unsee.errors import DataError, SaveError
 
 FILE_NAME = "data.jsonl"
-_FIELDS = ("id", "subject", "question", "answer", "gold", "form", "image", "options", "video")
+_FIELDS = ("id", "subject", "question", "answer", "gold", "form", "image", "options", "video", "role")
 Record = Mapping[str, Any]
 
 
 def read_jsonl(path: Path | str) -> list[Sample]:
     """Read `data.jsonl`, or the folder that holds it.
 
-    `gold` is by default the text of the right option, or else the answer; `form` is "generation"; `id` is
-    `line-<number>`. `image` is a path relative to the file's folder; `video`, in its place, a list of such paths: the
-    frames in the order of time. Images are decoded only when they are used.
+    `gold` is the accepted wording or a list of them, by default the text of the right option, or else the answer;
+    `form` is "generation"; `id` is `line-<number>`. Ids and subjects are taken in Unicode's NFC, without blanks around
+    them; case tells them apart. `image` is a path relative to the file's folder; `video`, in its place, a list of such
+    paths: the frames in the order of time. Images are decoded only when they are used.
 
     Args:
         path: a `.jsonl` file or a folder with a `data.jsonl`.
@@ -123,16 +126,45 @@ def lettered(options: object, at: str) -> dict[str, str]:
     return {letter: text(given, letter, at) for letter in given}
 
 
+def strict_json(text: str) -> object:
+    """What the JSON says.
+
+    Raises:
+        ValueError: it is no JSON, names a field twice, has NaN or an infinity, or a number of over 4,300 digits, or is
+            nested too deeply.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def parsed(line: str) -> object:
     """What the JSON says, or the text itself where it is no JSON, for the check that follows to show."""
     try:
-        return json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
+        return strict_json(line)
+    except ValueError:
         return line
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # The last one would win without a word.
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the field {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _record(line: str, at: str) -> Record:
-    record = parsed(line)
+    try:
+        record = strict_json(line)
+    except ValueError as error:
+        reject(at, "the line", line, f"one JSON object with subject, question and answer ({error})")
     if not isinstance(record, dict):
         reject(at, "the line", record, "one JSON object with subject, question and answer")
     if unknown := sorted(set(record) - set(_FIELDS)):
@@ -146,16 +178,28 @@ def _sample(record: Record, default_id: str, folder: Path, at: str) -> Sample:
     options = {} if record.get("options") is None else lettered(record["options"], at)
     default = {"id": default_id, "gold": options.get(answer, answer), "form": "generation"}
     given = {**default, **{field: value for field, value in record.items() if value is not None}}
-    key, subject, question = (text(given, field, at) for field in ("id", "subject", "question"))
-    gold = text(given, "gold", at) if answer or record.get("gold") is not None else ""
+    # Two spellings of one letter would otherwise be two people.
+    key, subject = (unicodedata.normalize("NFC", text(given, field, at).strip()) for field in ("id", "subject"))
+    question = text(given, "question", at)
+    gold, *aliases = _golds(given, at) if answer or record.get("gold") is not None else [""]
     # Sample itself refuses any other form.
     form = cast(Form, text(given, "form", at))
     image = _image(text(given, "image", at), folder, at, "image") if "image" in given else None
     video = _video(given["video"], folder, at) if "video" in given else ()
     try:
-        return Sample(key, subject, question, answer, gold, form, image, options or None, video=video)
+        made = Sample(key, subject, question, answer, gold, form, image, options or None, video=video)
+        return replace(made, aliases=tuple(aliases), role=text(given, "role", at) if "role" in given else None)
     except DataError as error:
         raise DataError(f"{at}: {error}") from error
+
+
+def _golds(given: Record, at: str) -> list[str]:
+    gold = given["gold"]
+    if not isinstance(gold, list):
+        return [text(given, "gold", at)]
+    if not gold:
+        reject(at, "gold", gold, "some text, or a list of at least one accepted wording")
+    return [text({f"gold[{n}]": words}, f"gold[{n}]", at) for n, words in enumerate(gold)]
 
 
 def _video(names: object, folder: Path, at: str) -> tuple[ImageFile, ...]:
@@ -194,10 +238,11 @@ def _fields(sample: Sample, image: str | None, video: list[str] | None) -> dict[
         "subject": sample.subject,
         "question": sample.question,
         "answer": sample.answer,
-        "gold": sample.gold,
+        "gold": [sample.gold, *sample.aliases] if sample.aliases else sample.gold,
         "form": sample.form,
         "image": image,
         "options": sample.options,
         "video": video,
+        "role": sample.role,
     }
     return {field: value for field, value in every.items() if value not in (None, "")}

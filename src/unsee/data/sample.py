@@ -49,6 +49,8 @@ class Sample:
         options: letter to text, for classification only.
         earlier: turns before the question, each what was asked and what was answered.
         video: frames in the order of time, of one size; empty where nothing moves. In place of an image.
+        aliases: other wordings of `gold` that give the fact away as well.
+        role: what the question is for, as its data set says: forget, retain, neighbour, general, ...
     """
 
     id: str
@@ -61,6 +63,13 @@ class Sample:
     options: dict[str, str] | None = None
     earlier: tuple[tuple[str, str], ...] = ()
     video: tuple[ImageFile, ...] = ()
+    aliases: tuple[str, ...] = ()
+    role: str | None = None
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """Every wording that gives the fact away, `gold` first; empty where there is none."""
+        return tuple(dict.fromkeys(words for words in (self.gold, *self.aliases) if words))
 
     @property
     def shown(self) -> tuple[ImageFile, ...]:

@@ -93,7 +93,8 @@ class Plan:
             for name, items in self.sets.items():
                 for item in items:
                     sample = asdict(item.sample) | {"image": None}
-                    del sample["video"]
+                    unset = {"video"} | {name for name in ("aliases", "role") if not sample[name]}
+                    sample = {name: value for name, value in sample.items() if name not in unset}
                     text = json.dumps([name, sample, asdict(item.references)], sort_keys=True).encode()
                     for part in (text, *map(_octets, (item.sample.image, *item.sample.video))):
                         found.update(len(part).to_bytes(8, "little"))
