@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from unsee.data.images import MOST_PIXELS, header
-from unsee.data.jsonl import Record, reject, strict_json, text
+from unsee.data.records import Record, reject, strict_json, text
 from unsee.data.sample import ImageFile
 from unsee.errors import DataError, ImageError
 
