@@ -15,7 +15,11 @@ Opened = Callable[[str, str], ImageFile]
 """The image of a relative path, and the field that names it."""
 _PLACE: Final = "<image>"
 _SPEAKERS: Final[Mapping[str, Literal["system", "user", "assistant"]]] = {
-    **{"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"},
+    "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
 }
 
 
