@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
-from unsee.cli.world import Json, Seed
+from unsee.cli.options import Json, Seed
 from unsee.errors import OptionError
 from unsee.ledger import STATES, Decision, Ledger, Request, SubjectKey
 from unsee.ledger.erasers import ask, eraser_check, verify
