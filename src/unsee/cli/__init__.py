@@ -11,6 +11,7 @@ from unsee.cli.console import complain
 from unsee.cli.demo import demo
 from unsee.cli.erase import erase
 from unsee.cli.evaluate import eval_app
+from unsee.cli.forget import forget
 from unsee.cli.ledger import ledger_app
 from unsee.cli.models import models_app
 from unsee.cli.profile import profile
@@ -33,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Make a vision-language model unsee: erase people, facts and content at test time, one request at a time.",
 )
-for command in (demo, profile, erase, ask, show, train, sweep, table):
+for command in (demo, forget, profile, erase, ask, show, train, sweep, table):
     app.command()(command)
 app.command(context_settings=PASS_ON)(serve)
 app.add_typer(eval_app)

@@ -16,6 +16,7 @@ from unsee.data.task import Set, Task
 from unsee.errors import DataError, OptionError
 from unsee.evals.choices import MEMBERSHIP, SAFETY, default_measures, require_measures
 from unsee.evals.roles import STRANGERS
+from unsee.metrics.detectors import IN_USE
 from unsee.registry import BENCHMARKS
 
 LONGEST = 48
@@ -118,6 +119,7 @@ class Plan:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "tries": self.tries,
+            "detectors": dict(IN_USE),
         }
 
 
