@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from unsee.forgetting.before import Before
     from unsee.forgetting.report import Report
 
+MOST_LEAKED = 0.02
+"""Share of held-out prompts beyond which the report warns."""
+
 
 @takes_parts
 def forget(
@@ -95,6 +98,11 @@ def show_report(report: "Report") -> None:
     if report.leak is not None:
         scored = sum(row.scored for row in report.rows if row.held)
         say(f"Leaks in held-out forms: {report.leak:.1%} of {scored} prompts that ask for what the model knows.")
+        if report.leak > MOST_LEAKED:
+            say(
+                f"Warning: that is more than {MOST_LEAKED:.0%}. See above in which forms; more images, aliases or a "
+                "profile of your own data may help. Do not call it done."
+            )
     if report.telling is not None:
         told = report.telling
         say(
