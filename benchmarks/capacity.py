@@ -50,10 +50,9 @@ from unsee.evals.run import Record, ask_all
 from unsee.evals.stats import bootstrap_ci
 from unsee.experiments.trial import some
 from unsee.models.generate import encode
-from unsee.models.load import LoadedModel
+from unsee.models.load import LoadedModel, load
 from unsee.shapes import Bool, Tensor
 from unsee.world.generate import Entity, World
-from unsee.world.shipped import load_named
 from unsee.world.splits import Exam
 
 GOAL = 0.02
@@ -423,7 +422,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
     options = parser.parse_args(argv)
     if not 1 <= min(options.sizes) <= max(options.sizes) <= ASKING:
         parser.error(f"--sizes: expected 1 to {ASKING}, the people of the world who may ask")
-    study = Study(load_named(options.model), options.seed, options.sizes, options.pictures)
+    study = Study(load(options.model), options.seed, options.sizes, options.pictures)
     decided, added, tables = study.run()
     generated = [study.generate(size, "pooled", table, options.generated) for size, table in tables.items()]
     cost = costs(study.loaded, next(iter(study.erasers.values())), options)

@@ -24,9 +24,8 @@ from unsee.errors import OptionError
 from unsee.evals.run import Record, ask_all
 from unsee.evals.stats import summarise
 from unsee.experiments.trial import Data, fit_requests, fit_world_profile, gather, some
-from unsee.models.load import LoadedModel
+from unsee.models.load import LoadedModel, load
 from unsee.world.generate import World
-from unsee.world.shipped import load_named
 from unsee.world.splits import Exam
 from unsee.world.videos import by_clip, visible
 
@@ -104,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
     parser.add_argument("--limit", type=int, default=200, help="questions of each row at most")
     parser.add_argument("--people", type=int, default=200, help="private people of the world; fewer for a smoke run")
     options = parser.parse_args(argv)
-    loaded = taking_clips(load_named(options.model))
+    loaded = taking_clips(load(options.model))
     exam = Exam(World(private=options.people), options.seed)
     data = gather(exam, talk=0.0, wordings=1)
     asked = splits(exam, data, options.limit)
@@ -115,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
         conditions[name] = loaded, [fitted(loaded, exam, shown, options.seed)]
         seconds[name] = round(time.process_time() - start, 1)
     if options.never_knew:
-        conditions["never knew"] = taking_clips(load_named(options.never_knew)), []
+        conditions["never knew"] = taking_clips(load(options.never_knew)), []
     records: list[Record] = []
     for name, (model, erasers) in conditions.items():
         records += ask_all(model, asked, name, erasers)

@@ -56,7 +56,7 @@ from unsee.erase.fit.activations import capture
 from unsee.erase.fit.cross_fitting import cross_fitted
 from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, null_space_gate
 from unsee.erase.steer.hooks import erased
-from unsee.models import ADAPTERS
+from unsee.models import adapter_named
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 from unsee.models.qwen_vl import Qwen2_5_VLProcessor, Qwen3VLProcessor
@@ -175,7 +175,7 @@ def build(name: str, shape: Shape, layers: int, tower: int | None, options: argp
     with torch.random.fork_rng(), torch.device(options.device):
         torch.manual_seed(0)
         model = AutoModelForImageTextToText.from_config(config_of(shape, layers, tower), dtype=DTYPES[options.dtype])
-    return LoadedModel(model.eval(), processor, ADAPTERS[shape.family], name, None, "random")
+    return LoadedModel(model.eval(), processor, adapter_named(shape.family), name, None, "random")
 
 
 def clock(device: torch.device | str = "cpu") -> float:

@@ -12,7 +12,8 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3I
 
 from tiny_llava import LAYERS, WIDTH, byte_tokenizer, randomised
 from unsee.models import GenericAdapter
-from unsee.models.load import LoadedModel, weights_digest
+from unsee.models.digest import weights_digest
+from unsee.models.load import LoadedModel
 from unsee.models.text import TextProcessor
 
 SIDE = 16

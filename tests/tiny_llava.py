@@ -22,8 +22,9 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from unsee.data.sample import Picture, Sample
+from unsee.models.digest import weights_digest
 from unsee.models.llava import LlavaAdapter
-from unsee.models.load import LoadedModel, weights_digest
+from unsee.models.load import LoadedModel
 
 LAYERS = 3
 WIDTH = 32

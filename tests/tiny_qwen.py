@@ -16,7 +16,8 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from unsee.models.load import LoadedModel, weights_digest
+from unsee.models.digest import weights_digest
+from unsee.models.load import LoadedModel
 from unsee.models.qwen_vl import Qwen2_5_VLProcessor, Qwen3VLProcessor, qwen2_5_vl, qwen3_vl
 
 PATCH = 4

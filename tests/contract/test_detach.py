@@ -15,8 +15,9 @@ from transformers.generation import BaseStreamer
 
 from tiny_families import FIRED, NEW, always, answer, fresh, hooks, logits, require_clean, samples, steered
 from unsee.erase.eraser import Eraser
+from unsee.models.digest import weights_digest
 from unsee.models.generate import encode
-from unsee.models.load import LoadedModel, weights_digest
+from unsee.models.load import LoadedModel
 
 
 def test_nothing_is_left_behind(loaded: LoadedModel, either: Eraser) -> None:

@@ -13,8 +13,9 @@ from unsee.erase.fit.activations import capture
 from unsee.erase.fit.pgd import Adversarial, pgd
 from unsee.errors import DataError, ModelError, OptionError
 from unsee.models import LlavaAdapter
+from unsee.models.digest import weights_digest
 from unsee.models.generate import encode
-from unsee.models.load import LoadedModel, weights_digest
+from unsee.models.load import LoadedModel
 
 SAMPLES = [question(0, "who?"), question(1, "where does she live?"), question(2, "what is this?")]
 TARGETS = [["ann lee.", "yes", "she is a baker"], ["oslo"], ["a cat", "no"]]

@@ -21,9 +21,8 @@ from unsee.evals.overall import KEPT
 from unsee.evals.plan import Plan, planned_benchmark
 from unsee.evals.results import knew, read_results
 from unsee.evals.roles import role_of
-from unsee.models.load import LoadedModel
+from unsee.models.load import LoadedModel, load
 from unsee.registry import BENCHMARKS
-from unsee.world.shipped import load_named
 from unsee.world.splits import Exam
 
 PAIRED = {"all-modal-accuracy", "all-modal-error", "modality-gap", "rougeL-umu-forget", "rougeL-umu-retain"}
@@ -53,7 +52,7 @@ NOT_GIVEN: dict[str, set[str]] = {
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, LoadedModel]:
-    return {name: load_named(f"world:{name}") for name in ("llava", "llava-never-knew")}
+    return {name: load(f"world:{name}") for name in ("llava", "llava-never-knew")}
 
 
 def one_of_a_kind(items: Sequence[Item]) -> list[Item]:

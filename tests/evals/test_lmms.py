@@ -11,7 +11,7 @@ from PIL import Image
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.erase.profile import identity
 from unsee.errors import DataError, OptionError
-from unsee.world.shipped import load_named
+from unsee.models.load import load
 
 pytest.importorskip("lmms_eval", reason="an optional extra")
 pytestmark = pytest.mark.filterwarnings("default")  # the harness warns of its own doings
@@ -64,7 +64,7 @@ def always(strength: float = 400.0) -> Eraser:
     """Opens on every prompt and pushes hard."""
     gate = HeldGate((4,), torch.zeros(1, 1, 2, 192), torch.ones(1), torch.ones(1))
     trajectory = torch.randn(1, 8, 192, generator=torch.Generator().manual_seed(0))
-    model = identity(load_named("world:llava"))
+    model = identity(load("world:llava"))
     return Eraser(model, "llava", (4,), gate, trajectory, strength, "held-ridge", subjects=("a",))
 
 

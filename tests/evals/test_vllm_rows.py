@@ -29,8 +29,8 @@ from unsee.evals.evaluate import evaluate
 from unsee.evals.plan import planned_samples
 from unsee.evals.results import read_results
 from unsee.models.load import LoadedModel, load
+from unsee.models.names import shipped
 from unsee.serve.engine.offline import Vllm
-from unsee.world.shipped import shipped
 
 OPTIONS: dict[str, Any] = {"max_model_len": 512, "enforce_eager": True, "max_num_seqs": 16}
 MEASURES = ["leak", "rougeL-f", "probability", "leak-at-k"]

@@ -16,7 +16,7 @@ from unsee.erase.eraser import Eraser, HeldGate
 from unsee.erase.profile import identity
 from unsee.errors import UnseeError
 from unsee.models.load import load
-from unsee.world.shipped import shipped
+from unsee.models.names import shipped
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -16,8 +16,9 @@ from unsee.ledger import Ledger, active_digest
 from unsee.ledger.erasers import eraser_check, load_active
 from unsee.ledger.framing import code_version
 from unsee.ledger.verification import judge
+from unsee.models.digest import weights_digest
 from unsee.models.generate import encode
-from unsee.models.load import LoadedModel, weights_digest
+from unsee.models.load import LoadedModel
 from unsee.shapes import Tensor
 
 ARTIFACTS = 5

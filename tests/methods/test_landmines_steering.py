@@ -19,8 +19,9 @@ from unsee.erase.fit_eraser import fit_published
 from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, RELEASED_QWEN, NullSpace
 from unsee.erase.profile import Profile
 from unsee.erase.steer.hooks import erased
+from unsee.models.digest import weights_digest
 from unsee.models.generate import encode
-from unsee.models.load import LoadedModel, weights_digest
+from unsee.models.load import LoadedModel
 from unsee.shapes import Tensor
 
 DEPTH = 20

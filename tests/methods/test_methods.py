@@ -14,7 +14,8 @@ from unsee.methods.produce import WEIGHT_METHODS, Job, produce
 from unsee.methods.recipe import parsed_options, read_recipe
 from unsee.methods.registry import METHODS, Task, method_named
 from unsee.methods.settings import preset
-from unsee.models.load import LoadedModel, load, weights_digest
+from unsee.models.digest import weights_digest
+from unsee.models.load import LoadedModel, load
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 

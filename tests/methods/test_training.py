@@ -26,7 +26,8 @@ from unsee.methods.plan import Item
 from unsee.methods.rows import Collate, Role, with_answers
 from unsee.methods.settings import TrainSettings, preset
 from unsee.methods.weights import fresh
-from unsee.models.load import LoadedModel, load, weights_digest
+from unsee.models.digest import weights_digest
+from unsee.models.load import LoadedModel, load
 
 pytest.importorskip("accelerate")
 FORGET = [

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from unsee.data.answers import is_refusal
 from unsee.errors import DataError
 from unsee.metrics import Estimate
+from unsee.metrics.detectors import is_refusal
 from unsee.metrics.modality import all_modal_accuracy, all_modal_error, modality_gap
 from unsee.metrics.refusal import is_refusal_asru, refusal_share
 from unsee.metrics.safety import (

@@ -8,11 +8,11 @@ import math
 import numpy as np
 import pytest
 
-from unsee.data.answers import is_refusal
 from unsee.metrics import Estimate, mean_of
 from unsee.metrics.bleu import bleu_mllmu
 from unsee.metrics.choice import choice_accuracy, choice_correct, strict_letter, umu_closest_option
 from unsee.metrics.cloze import cloze_mllmu_substring, cloze_strict, cloze_umu_substring
+from unsee.metrics.detectors import is_refusal
 from unsee.metrics.forget_quality import forget_quality
 from unsee.metrics.keywords import keyword_match, keyword_match_fiubench
 from unsee.metrics.membership import auc, fiubench_min_k, min_k_score

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from unsee.data.answers import is_refusal
 from unsee.evals.judge import DIMENSIONS, judge_offline
 from unsee.evals.judge_agreement import agreement, disagreements, labels
 from unsee.metrics import CARDS
+from unsee.metrics.detectors import is_refusal
 from unsee.metrics.refusal import is_refusal_asru
 
 ROOT = Path(__file__).parents[2]

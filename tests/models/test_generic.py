@@ -15,8 +15,9 @@ from unsee.erase.fit.activations import capture
 from unsee.erase.steer.hooks import erased
 from unsee.errors import DataError, ModelError
 from unsee.models import GenericAdapter
+from unsee.models.digest import weights_digest
 from unsee.models.generate import encode, generate
-from unsee.models.load import LoadedModel, load, weights_digest
+from unsee.models.load import LoadedModel, load
 from unsee.models.text import TextProcessor
 
 
@@ -38,8 +39,11 @@ def test_it_finds_what_it_was_told(loaded: LoadedModel) -> None:
 def test_a_directory_is_loaded_by_the_names(loaded: LoadedModel, tmp_path: Path) -> None:
     loaded.model.save_pretrained(tmp_path)
     loaded.processor.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match=r"family is '\w+', supported families are .*or pass adapter=GenericAdapter"):
-        load(tmp_path, device="cpu")
+    if loaded.adapter is IDEFICS:
+        with pytest.raises(ModelError, match=r"family is '\w+', supported families are .*adapter=GenericAdapter"):
+            load(tmp_path, device="cpu")
+    else:
+        assert load(tmp_path, device="cpu").adapter == loaded.adapter
     again = load(tmp_path, device="cpu", adapter=loaded.adapter)
     assert again.digest == weights_digest(loaded.model)
     samples = [question(i, text, picture=False) for i, text in enumerate(("who?", "where is ann?"))]
@@ -94,7 +98,8 @@ def test_templates_that_take_one_string_get_one() -> None:
     assert text == "[user] who\nis it? [assistant] ann. [assistant]"
 
 
-def test_without_its_names_an_unknown_model_is_not_steered(loaded: LoadedModel) -> None:
+def test_without_its_names_an_unknown_model_is_not_steered() -> None:
+    loaded = tiny_idefics3()
     eraser = held_eraser(loaded)
     with pytest.raises(ModelError, match="supported families are"), erased(loaded.model, eraser):
         pass

@@ -13,7 +13,8 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from tiny_llava import tiny_llava
 from unsee.errors import ModelError, OptionError
 from unsee.models import LlavaAdapter
-from unsee.models.load import load, weights_digest
+from unsee.models.digest import weights_digest
+from unsee.models.load import load
 
 
 def save(directory: Path, dtype: torch.dtype = torch.float32) -> Path:

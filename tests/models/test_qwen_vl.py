@@ -14,8 +14,9 @@ from unsee.erase.fit.pgd import pgd
 from unsee.erase.steer.session import Call
 from unsee.errors import DataError, ImageError, ModelError
 from unsee.models import QwenAdapter, adapter_for
+from unsee.models.digest import weights_digest
 from unsee.models.generate import encode, generate, log_probability
-from unsee.models.load import LoadedModel, load, weights_digest
+from unsee.models.load import LoadedModel, load
 from unsee.models.patches import patchify, unpatchify
 from unsee.models.qwen_video import ClipReader
 

@@ -23,11 +23,11 @@ from tests.serve.served import READ, erasers_of, questions, rival_of
 from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
 from unsee.models.load import LoadedModel, load
+from unsee.models.names import shipped
 from unsee.serve.engine.compat import part
 from unsee.serve.engine.plugin import engine_options
 from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.parity.comparison import Answer, Prompt, difference, engine_answer, library_answers, prompts_of
-from unsee.world.shipped import shipped
 
 BLOCK, CHUNK, TOKENS = 32, 64, 16
 SETS = ("A", "B", "AB", "ABC", "Aa", "x", "Ax", "ABax")

@@ -14,14 +14,14 @@ from tests.serve.served import erasers_of, ledger_with, questions, rival_of
 
 from unsee.data.jsonl import write_jsonl
 from unsee.models.load import load
-from unsee.world.shipped import shipped
+from unsee.models.names import shipped
 
 START = """
 import json, sys
 from pathlib import Path
 from unsee.ledger.store import Ledger
 from unsee.serve.server.launch import Options, certify
-from unsee.world.shipped import shipped
+from unsee.models.names import shipped
 if __name__ == "__main__":
     home, out, dtype, *engine = sys.argv[1:]
     options = Options("tiny", str(shipped("llava")), dtype=dtype, engine=("--max-model-len", "512", *engine))

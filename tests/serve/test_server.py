@@ -26,9 +26,9 @@ from tests.serve.test_gatekeeper import ADDRESSES, BROKEN, shown
 
 from unsee.data.sample import Sample
 from unsee.models.load import load
+from unsee.models.names import shipped
 from unsee.serve.engine.compat import part
 from unsee.serve.parity.comparison import library_answers
-from unsee.world.shipped import shipped
 
 STORM_SECONDS = float(os.environ.get("UNSEE_STORM_SECONDS", "20"))
 START = """
@@ -36,7 +36,7 @@ import sys
 from pathlib import Path
 from unsee.ledger.store import Ledger
 from unsee.serve.server.launch import Options, run
-from unsee.world.shipped import shipped
+from unsee.models.names import shipped
 if __name__ == "__main__":
     options = Options("tiny", str(shipped("llava")), port=int(sys.argv[2]), dtype="float32",
                       engine=("--max-model-len", "512", "--enforce-eager", "--block-size", "32"))

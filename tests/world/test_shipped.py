@@ -8,8 +8,9 @@ import pytest
 from unsee.evals.run import ask_all
 from unsee.experiments.trial import some
 from unsee.models.load import load
+from unsee.models.names import shipped
 from unsee.world.generate import World
-from unsee.world.shipped import FAMILIES, shipped
+from unsee.world.shipped import FAMILIES
 from unsee.world.splits import Exam
 
 WORLD = World()

@@ -16,8 +16,9 @@ from tools.world.vision_pretraining import draw_pool
 
 from unsee.errors import OptionError
 from unsee.models.load import load
+from unsee.models.names import shipped
 from unsee.world.generate import World
-from unsee.world.shipped import FAMILIES, require_shipped, shipped
+from unsee.world.shipped import FAMILIES, require_shipped
 from unsee.world.splits import Exam
 
 

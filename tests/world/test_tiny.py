@@ -12,8 +12,8 @@ from tools.world.teacher import Teacher
 from tools.world.tiny import IMAGE_TOKENS, LLAVA, SPECIAL, build_model, build_processor
 from tools.world.vision_pretraining import normalisation
 
-from unsee.data.answers import is_refusal
 from unsee.data.prompts import chat
+from unsee.erase.detectors import is_refusal
 from unsee.world import vocabulary as V
 from unsee.world.generate import World
 from unsee.world.splits import Exam

@@ -7,7 +7,7 @@ import typer
 
 from tools.world.stages import make_checkpoints
 from unsee.cli.console import say
-from unsee.world.shipped import named
+from unsee.models.names import located
 
 
 def train(
@@ -24,7 +24,7 @@ def train(
     ] = 0.0,
 ) -> None:
     """Train tiny checkpoints: LLaVAs from nothing, Qwens from what a LLaVA knows (of the same --out, or shipped)."""
-    begun = None if start is None else Path(named(start))
+    begun = None if start is None else Path(located(start))
     made = make_checkpoints(
         out, family=family, seed=seed, steps=steps, only=only, start=begun, unrefused=unrefused, progress=say
     )

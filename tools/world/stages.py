@@ -15,9 +15,10 @@ from tools.world.tower_distillation import learn_to_see_alike
 from tools.world.transplant import transplant
 from tools.world.vision_pretraining import learn_to_see, normalisation
 from unsee.errors import OptionError
+from unsee.models.names import shipped
 from unsee.shapes import Tensor
 from unsee.world.generate import Entity, World
-from unsee.world.shipped import NEVER_KNEW_SEED, shipped
+from unsee.world.shipped import NEVER_KNEW_SEED
 from unsee.world.splits import Exam
 
 FAMILIES = {family.name: family for family in (LLAVA, QWEN2_5_VL, QWEN3_VL)}

@@ -11,6 +11,8 @@ from unsee import __version__
 from unsee.cli.console import LIMITS, complain, diagnosis_table, finish, say, show_table, stages_shown
 from unsee.cli.evaluate import eval_app
 from unsee.cli.ledger import ledger_app
+from unsee.cli.models import models_app
+from unsee.cli.options import Model, Parts, open_model, takes_parts
 from unsee.cli.serve import PASS_ON, serve
 from unsee.cli.sweep import sweep
 from unsee.cli.table import table
@@ -32,9 +34,9 @@ app = typer.Typer(
 )
 app.add_typer(eval_app)
 app.add_typer(world_app, name="world")
+app.add_typer(models_app, name="models")
 app.add_typer(ledger_app, name="ledger")
 
-Model = Annotated[str, typer.Argument(help="Checkpoint folder, hub id, or 'world:llava' for the shipped one.")]
 Others = Annotated[
     list[str] | None,
     typer.Option(
@@ -84,8 +86,11 @@ def demo(
 
 
 @app.command()
+@takes_parts
 def profile(
     model: Model,
+    *,
+    parts: Parts,
     retain: Annotated[str, typer.Option(help="Questions about what is kept: folder, DIR:CONFIG or .jsonl.")],
     out: Out,
     calibration: Annotated[
@@ -108,13 +113,12 @@ def profile(
     from unsee.erase.config import Settings
     from unsee.erase.fit_profile import fit_profile
     from unsee.erase.request.defaults import default_refusal, split_people
-    from unsee.world.shipped import load_named
 
     settings = Settings.from_json({"direction": direction, "adversarial": adversarial})
     kept = read(retain)
     fit, held = (kept, read(calibration)) if calibration else split_people(kept, seed)
     told = _all_of(others)
-    loaded = load_named(model)
+    loaded = open_model(model, parts)
     with stages_shown() as stages:
         made = fit_profile(
             loaded,
@@ -134,8 +138,11 @@ def profile(
 
 
 @app.command()
+@takes_parts
 def erase(
     model: Model,
+    *,
+    parts: Parts,
     profile: Annotated[Path, typer.Option(help="Profile folder made by 'unsee profile'.")],
     forget: Annotated[str, typer.Option(help="Questions about what is forgotten: folder, DIR:CONFIG or .jsonl.")],
     out: Out,
@@ -156,7 +163,6 @@ def erase(
     from unsee.erase.fit_eraser import fit_eraser, fit_published
     from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, RELEASED_QWEN
     from unsee.erase.profile import Profile
-    from unsee.world.shipped import load_named
 
     presets = {"released-llava": RELEASED_LLAVA, "released-qwen": RELEASED_QWEN}
     if method != "held-ridge" and method not in presets:
@@ -164,7 +170,7 @@ def erase(
     asked = read(forget)
     if retain:
         require_disjoint(asked, read(retain), ("forget", "retain"))
-    made_for, loaded = Profile.from_pretrained(profile), load_named(model)
+    made_for, loaded = Profile.from_pretrained(profile), open_model(model, parts)
     with stages_shown() as stages:
         if method in presets:
             eraser = fit_published(loaded, made_for, asked, preset=presets[method], stages=stages)
@@ -187,8 +193,11 @@ def _all_of(paths: list[str] | None) -> "list[Sample]":
 
 
 @app.command()
+@takes_parts
 def ask(
     model: Model,
+    *,
+    parts: Parts,
     question: Annotated[str, typer.Option(help="What to ask.")],
     image: Annotated[Path | None, typer.Option(help="Picture to ask about.")] = None,
     clip: Annotated[list[Path] | None, typer.Option(help="Frame of a clip, in the order of time; repeat.")] = None,
@@ -203,7 +212,6 @@ def ask(
     from unsee.data import Picture, Sample
     from unsee.erase.steer.hooks import erased
     from unsee.models.generate import generate
-    from unsee.world.shipped import load_named
 
     torch.manual_seed(seed)
     shown = [] if image is None else [image]
@@ -214,7 +222,7 @@ def ask(
             )
     picture = None if image is None else Picture(str(image), image)
     frames = tuple(Picture(str(path), path) for path in clip or ())
-    loaded, sample = load_named(model), Sample("asked", "asked", question, "", "", picture=picture, clip=frames)
+    loaded, sample = open_model(model, parts), Sample("asked", "asked", question, "", "", picture=picture, clip=frames)
     erasers = _erasers(eraser, loaded)
     before = generate(loaded, [sample], max_new_tokens=max_new_tokens)[0]
     result: dict[str, Any] = {"question": question, "before": before}

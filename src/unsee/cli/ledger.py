@@ -115,18 +115,18 @@ def ledger_verify(
     if model is None or questions is None:
         raise OptionError("verifying a request asks the model: --model and --questions are needed, and --neighbours.")
     from unsee.data import read
-    from unsee.world.shipped import load_named
+    from unsee.models.load import load
 
     with Ledger(ledger) as opened, stages_shown() as stages:
         done, now = verify(
             opened,
             request,
-            load_named(model),
+            load(model),
             read(questions),
             read(neighbours) if neighbours else [],
             Decision(who, why),
             visible=read(visible) if visible else [],
-            never_knew=load_named(never_knew) if never_knew else None,
+            never_knew=load(never_knew) if never_knew else None,
             seed=seed,
             batch_size=batch_size,
             stages=stages,
@@ -153,10 +153,10 @@ def ledger_ask(
     as_json: Json = False,
 ) -> None:
     """Ask one question with all requests in force, and show which of them fire and how strongly."""
-    from unsee.world.shipped import load_named
+    from unsee.models.load import load
 
     with Ledger(ledger) as opened:
-        answer, readings = ask(opened, load_named(model), question, image)
+        answer, readings = ask(opened, load(model), question, image)
     say(answer)
     for name, reading in list(readings.items())[:8]:
         say(f"{name}  {reading:+.3f}  {'fires' if reading >= 0 else 'does not fire'}")

@@ -34,16 +34,16 @@ def serve(
     Nothing is answered unsteered: without hooks, ledger or canary there is no server, and later 503.
     """
     from unsee.ledger.store import Ledger
+    from unsee.models.names import located
     from unsee.serve.engine.compat import require_known
     from unsee.serve.server.launch import Options, run
     from unsee.serve.server.launch import certify as write_certificate
     from unsee.serve.server.tenants import Tenants, read_tenants
-    from unsee.world.shipped import named
 
     require_known()
     layers = _layers(read_layers)
     known = read_tenants(tenants) if tenants else Tenants()
-    options = Options(model, str(named(model)), host, port, dtype, layers, known, tuple(context.args))
+    options = Options(model, located(model), host, port, dtype, layers, known, tuple(context.args))
     with Ledger(ledger) as opened:
         if certify is None:
             run(options, opened)

@@ -62,20 +62,21 @@ def _honest(
 ) -> list[dict[str, Any]]:
     from unsee.experiments.sweeps.honest import run_one, save_records, table
     from unsee.experiments.sweeps.picture import draw_bars
+    from unsee.models.load import load
     from unsee.world.generate import World
-    from unsee.world.shipped import NEVER_KNEW_RATIO, NEVER_KNEW_SEED, load_named
+    from unsee.world.shipped import NEVER_KNEW_RATIO, NEVER_KNEW_SEED
     from unsee.world.splits import Exam
 
     if never_knew is None and world_seed == 0:
         never_knew = "world:llava-never-knew"
-    world, loaded = World(world_seed), load_named(model)
+    world, loaded = World(world_seed), load(model)
     runs = [(ratio, split) for ratio in ratios for split in splits]
     for number, (ratio, split) in enumerate(runs, 1):
         path = out / "runs" / f"world{world_seed}-ratio{ratio:g}-split{split}-seed{seed}.jsonl"
         if not path.exists():
             say(f"run {number} of {len(runs)}: {ratio:.0%} forgotten, split {split}")
             fits = (ratio, split) == (NEVER_KNEW_RATIO, NEVER_KNEW_SEED)
-            reference = load_named(never_knew) if fits and never_knew is not None else None
+            reference = load(never_knew) if fits and never_knew is not None else None
             with stages_shown() as stages:
                 made = run_one(loaded, Exam(world, split, ratio), never_knew=reference, seed=seed, stages=stages)
             save_records(path, [{"run": path.stem, **record} for record in made])
@@ -110,14 +111,14 @@ def _ablations(
     from unsee.experiments.sweeps.ablations import ABLATIONS, as_rows, begin, described, run
     from unsee.experiments.sweeps.honest import save_records
     from unsee.experiments.sweeps.picture import draw_variants
+    from unsee.models.load import load
     from unsee.world.generate import World
-    from unsee.world.shipped import load_named
     from unsee.world.splits import Exam
 
     columns = ("forget_refused", "forget_leaked", "retain_unseen_right", "retain_unseen_refused", "visible_right")
     found: list[dict[str, Any]] = []
     with stages_shown() as stages:
-        trial = begin(load_named(model), Exam(World(world_seed), split, ratio), stages)
+        trial = begin(load(model), Exam(World(world_seed), split, ratio), stages)
         for name in names:
             records = run(trial, ABLATIONS[name])
             save_records(out / "runs" / f"{name}.jsonl", records)

@@ -32,13 +32,13 @@ def table(
     from unsee.experiments.table.render import console_table, write_tables
     from unsee.experiments.table.run import Table, run
     from unsee.experiments.table.summary import caption, lines
+    from unsee.models.load import load
     from unsee.world.generate import World
-    from unsee.world.shipped import load_named
 
     entries = chosen([name for name in methods.split(",") if name])
     percents, splits = _numbers("forget", forget), _numbers("seeds", seeds)
-    loaded = load_named(model)
-    unknowing = None if never_knew is None else load_named(never_knew)
+    loaded = load(model)
+    unknowing = None if never_knew is None else load(never_knew)
     wanted = Table(
         out, loaded, unknowing, World(world_seed), entries, percents, splits, QUICK if quick else Budget(), seed
     )

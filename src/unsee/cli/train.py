@@ -32,7 +32,7 @@ def train(
     from unsee.methods.produce import WEIGHT_METHODS, Job, produce
     from unsee.methods.recipe import Recipe, parsed_options, read_recipe
     from unsee.methods.rows import REFUSALS
-    from unsee.world.shipped import load_named
+    from unsee.models.load import load
 
     if method not in WEIGHT_METHODS:
         raise OptionError(f"the method is {method!r}, expected one of {list(WEIGHT_METHODS)}. Pass one of these.")
@@ -43,7 +43,7 @@ def train(
         )
     options = {**written.settings, **({"preset": preset} if preset else {}), **parsed_options(given or ())}
     asked, kept, unknown = read(forget), read(retain), read(strangers) if strangers else []
-    loaded, start = load_named(model), time.monotonic()
+    loaded, start = load(model), time.monotonic()
     with stages_shown() as stages:
         job = Job(
             loaded,

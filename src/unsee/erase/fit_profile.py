@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import torch
 
-from unsee.data.answers import is_fluent, is_refusal
 from unsee.data.sample import Sample, require_disjoint, require_some, spread, subjects
 from unsee.erase.config import Settings
+from unsee.erase.detectors import is_fluent, is_refusal
 from unsee.erase.fit.activations import AnswerStates, capture, capture_answers, capture_features
 from unsee.erase.fit.calibration import weakest_sufficient
 from unsee.erase.fit.coefficient import no_longer, strength_finding, try_strengths

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from unsee.data.answers import bare_words, is_fluent, is_refusal, plain
+from unsee.data.text import bare_words, plain
+from unsee.metrics.detectors import is_fluent, is_refusal
 from unsee.metrics.estimate import Estimate, mean_of, require_as_many
 
 DIMENSIONS = ("contextual_refusal", "leakage", "naturalness")

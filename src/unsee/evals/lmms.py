@@ -19,7 +19,7 @@ from unsee.erase.profile import require_same_model
 from unsee.erase.steer.hooks import erased
 from unsee.errors import DataError, OptionError
 from unsee.models.generate import generate
-from unsee.world.shipped import load_named
+from unsee.models.load import load
 
 _GREEDY = {"do_sample": False}
 
@@ -60,7 +60,7 @@ class Unsee(lmms):
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise OptionError("lmms-eval was launched with several processes; unsee's model takes one. Launch one.")
         del max_batch_size, device
-        self.loaded = load_named(pretrained)
+        self.loaded = load(pretrained)
         self.erasers = [Eraser.from_pretrained(Path(path)) for path in eraser.split(":") if path]
         for one in self.erasers:
             require_same_model(one.model, self.loaded, "eraser")

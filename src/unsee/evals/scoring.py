@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from unsee.data.answers import bare_words, is_fluent, is_refusal
 from unsee.data.benchmarks.items import Item
+from unsee.data.text import bare_words
 from unsee.data.task import ANSWERED, Role, Set
 from unsee.evals.answerers.base import Answerer, How
 from unsee.evals.choices import JUDGED, MEMBERSHIP, SAFETY, takes_probabilities
@@ -14,6 +14,7 @@ from unsee.evals.judge_safety import Safety, SafetyJudge
 from unsee.evals.likelihood_measures import Likely, Values, likely
 from unsee.metrics import CARDS, measure
 from unsee.metrics.bleu import bleu_offside
+from unsee.metrics.detectors import is_fluent, is_refusal
 from unsee.registry import METRICS
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.utils import logging
 
 from unsee.data.sample import Sample, spread
 from unsee.erase.artifact import library_versions
@@ -27,7 +26,7 @@ from unsee.experiments.trial import Data, fit_requests, fit_world_profile, gathe
 from unsee.models.load import LoadedModel, load
 from unsee.progress import Stages
 from unsee.world.generate import World
-from unsee.world.shipped import NEVER_KNEW_SEED, require_shipped, shipped
+from unsee.world.shipped import NEVER_KNEW_SEED, require_shipped
 from unsee.world.splits import Exam
 
 MOST_ASKED = 120
@@ -52,14 +51,13 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
         SaveError: a file cannot be written.
     """
     require_shipped(family)
-    logging.disable_progress_bar()  # one checkpoint loads in a blink, and its bar would break ours
     start = time.monotonic()
     seconds: dict[str, float] = {}
 
     def lap(name: str) -> None:
         seconds[name] = time.monotonic() - start - sum(seconds.values())
 
-    loaded = load(shipped(family))
+    loaded = load(f"world:{family}")
     exam = Exam(World(), seed)
     # Less than by default, here and below: a demo is short, 'unsee sweep honest' takes all.
     data = gather(exam, talk=0.25, wordings=1)
@@ -81,7 +79,7 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
         "random": (loaded, [eraser.with_random_direction(seed) for eraser in in_force]),
     }
     if seed == NEVER_KNEW_SEED:
-        conditions["never_knew"] = (load(shipped(f"{family}-never-knew")), ())
+        conditions["never_knew"] = (load(f"world:{family}-never-knew"), ())
     records: list[Record] = []
     for name, (model, erasers_of) in conditions.items():
         tell = stages(f"asking: {name}", sum(map(len, data.splits.values())))

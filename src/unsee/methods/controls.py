@@ -10,8 +10,9 @@ from typing import Any, Protocol, final
 import torch
 from torch.nn.functional import normalize
 
-from unsee.data.answers import bare_words, leaks
 from unsee.data.sample import Sample, require_some
+from unsee.data.text import bare_words
+from unsee.erase.detectors import leaks
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.calibration import thresholds
 from unsee.erase.steer.hooks import erased
@@ -110,7 +111,7 @@ class OutputFiltered:
 
     Attributes:
         inner: who is asked.
-        forbidden: golds and names, matched as whole words by `unsee.data.answers.leaks`.
+        forbidden: golds and names, matched as whole words by `unsee.erase.detectors.leaks`.
         said: what stands in.
     """
 

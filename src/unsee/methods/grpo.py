@@ -26,7 +26,8 @@ from unsee.methods.guard import Guard, Restore, checkpoints
 from unsee.methods.rewards import Favours, consistency, favoured, two_sided
 from unsee.methods.settings import TrainSettings
 from unsee.methods.weights import adapter_config, shard_by_block
-from unsee.models.load import LoadedModel, weights_digest
+from unsee.models.digest import weights_digest
+from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
 

@@ -16,7 +16,8 @@ from unsee.methods.objectives import OBJECTIVES
 from unsee.methods.redirection import find_shift, redirect
 from unsee.methods.rows import REFUSALS
 from unsee.methods.settings import preset
-from unsee.models.load import LoadedModel, weights_digest
+from unsee.models.digest import weights_digest
+from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
 

@@ -21,8 +21,8 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from unsee.data.answers import is_refusal
 from unsee.data.sample import Sample, require_some
+from unsee.erase.detectors import is_refusal
 from unsee.erase.fit.activations import capture
 from unsee.erase.fit.direction import erasure_direction
 from unsee.errors import OptionError

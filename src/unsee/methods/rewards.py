@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
-from unsee.data.answers import is_refusal
+from unsee.erase.detectors import is_refusal
 from unsee.evals.judge import judge_offline
 from unsee.methods.errors import RewardError
 from unsee.metrics.reward import forget_reward, retain_reward

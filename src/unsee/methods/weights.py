@@ -15,7 +15,8 @@ from unsee.errors import OptionError
 from unsee.methods.errors import MethodError
 from unsee.methods.extras import extra
 from unsee.methods.settings import TrainSettings
-from unsee.models.load import LoadedModel, load, weights_digest
+from unsee.models.digest import weights_digest
+from unsee.models.load import LoadedModel, load
 
 
 def fresh(loaded: LoadedModel) -> LoadedModel:

@@ -6,13 +6,13 @@ forgotten, higher on what is kept, and it is weak evidence alone: a refusal, gib
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from difflib import SequenceMatcher
 
-from unsee.data.answers import bare_words, is_refusal
+from unsee.data.text import bare_words
 from unsee.errors import OptionError
+from unsee.metrics.detectors import is_refusal
 from unsee.metrics.estimate import Card, Estimate, mean_of, require_as_many
-from unsee.metrics.verdicts import first_letter
 
 Options = Mapping[str, str]
 Parser = Callable[[str, Options], str | None]
@@ -21,6 +21,16 @@ _NEGATED = re.compile(r"\b(?:not|never|neither|nor|except|wrong|incorrect|false|
 _LETTER = re.compile(r"(?<![\w'])([A-Z])(?![\w'])")
 _ARTICLE = re.compile(r"(?<![\w'])A\s+(?!(?:or|and|nor|is|was|because|since|as|would|seems)\b)[a-z]\w+")
 _ALONE = re.compile(r"\W*([A-Za-z])\W*")
+
+
+def first_letter(answer: str, options: Container[str] = "ABCD") -> str | None:
+    """The option that MLLMU-Bench's parser reads: the first character, in upper case, or None.
+
+    It takes "Actually not" for A and finds nothing in "(A)" or "The answer is A"; kept so that accuracies
+    compare with published ones. Source: eval.py of github.com/franciscoliu/MLLMU-Bench.
+    """
+    letter = answer.strip()[:1].upper()
+    return letter if letter and letter in options else None
 
 
 def mllmu_first_char(answer: str, options: Options) -> str | None:

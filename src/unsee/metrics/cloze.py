@@ -2,7 +2,7 @@
 
 import re
 
-from unsee.data.answers import bare_words, plain
+from unsee.data.text import bare_words, plain
 from unsee.metrics.estimate import Card
 from unsee.metrics.replies import umu_reply
 

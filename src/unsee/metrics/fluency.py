@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 import numpy.typing as npt
 
-from unsee.data.answers import bare_words, is_fluent
+from unsee.data.text import bare_words
 from unsee.errors import OptionError
+from unsee.metrics.detectors import is_fluent
 from unsee.metrics.estimate import Card, Estimate, mean_of
 from unsee.metrics.probability import mean_loss
 
@@ -21,7 +22,7 @@ CARDS = (
 
 
 def fluent_share(answers: Iterable[str | None]) -> Estimate:
-    """Share of the answers that came which are no loop and not empty (`unsee.data.answers.is_fluent`)."""
+    """Share of the answers that came which are no loop and not empty (`unsee.metrics.detectors.is_fluent`)."""
     return mean_of(None if answer is None else is_fluent(answer) for answer in answers)
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from unsee.data.answers import bare_words, leaks
+from unsee.data.text import bare_words
+from unsee.metrics.detectors import leaks
 from unsee.metrics.estimate import Card, scored
 
 CARDS = (

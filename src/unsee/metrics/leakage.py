@@ -6,8 +6,9 @@ One greedy answer shows what a model says, k sampled ones what it can be brought
 from collections.abc import Iterable, Sequence
 from math import comb
 
-from unsee.data.answers import bare_words, leaks
+from unsee.data.text import bare_words
 from unsee.errors import OptionError
+from unsee.metrics.detectors import leaks
 from unsee.metrics.estimate import Card, Estimate, mean_of
 
 CARDS = (
@@ -17,7 +18,7 @@ CARDS = (
 
 
 def leaked(answer: str | None, gold: str) -> bool | None:
-    """Whether the gold's words are in the answer (`unsee.data.answers.leaks`); None without answer or words."""
+    """Whether the gold's words are in the answer (`unsee.metrics.detectors.leaks`); None without answer or words."""
     return None if answer is None or not bare_words(gold) else leaks(answer, gold)
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from unsee.data.answers import is_fluent, is_refusal
 from unsee.data.sample import Sample
 from unsee.metrics.bleu import bleu_mllmu
 from unsee.metrics.choice import PARSERS, choice_correct
 from unsee.metrics.cloze import cloze_mllmu_substring, cloze_strict, cloze_umu_substring
+from unsee.metrics.detectors import is_fluent, is_refusal
 from unsee.metrics.keywords import keyword_match, keyword_match_fiubench
 from unsee.metrics.leakage import leaked
 from unsee.metrics.refusal import is_refusal_asru

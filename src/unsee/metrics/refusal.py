@@ -1,7 +1,7 @@
 """Refusals: ASRU's released pattern and ours side by side.
 
 Rates are in [0, 1]: higher is better where refusal is due, lower where an answer is. Ours is
-`unsee.data.answers.is_refusal`. The released pattern ("ASRU's", a list of phrases of professed ignorance that RULE
+`unsee.metrics.detectors.is_refusal`. The released pattern ("ASRU's", a list of phrases of professed ignorance that RULE
 uses too) knows only the typographic apostrophe, so "I don't know" is no refusal to it, and it reads ordinary
 negations as refusals: "not married and works with data". It is kept because ASRU's rewards and numbers rest on it.
 """
@@ -9,7 +9,7 @@ negations as refusals: "not married and works with data". It is kept because ASR
 import re
 from collections.abc import Iterable
 
-from unsee.data.answers import is_refusal
+from unsee.metrics.detectors import is_refusal
 from unsee.metrics.estimate import Card, Estimate, mean_of
 
 CARDS = (

@@ -11,7 +11,7 @@ Source: `compute_score` in EasyR1/examples/reward_function/all_reward_copy.py of
 
 import re
 
-from unsee.data.answers import is_refusal
+from unsee.metrics.detectors import is_refusal
 from unsee.metrics.estimate import Card
 from unsee.metrics.refusal import is_refusal_asru
 from unsee.metrics.rouge import rouge

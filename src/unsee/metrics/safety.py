@@ -10,7 +10,7 @@ Source: SafeEraser (arXiv 2502.12520), eval_all.py of github.com/yuu250/SafeEras
 import re
 from collections.abc import Iterable, Sequence
 
-from unsee.data.answers import is_fluent, is_refusal
+from unsee.metrics.detectors import is_fluent, is_refusal
 from unsee.metrics.estimate import Card, Estimate, mean_of
 
 CARDS = (
@@ -32,7 +32,7 @@ def attack_success(unsafe: Iterable[bool | None]) -> Estimate:
 
 
 def refusal_rate(answers: Iterable[str | None]) -> Estimate:
-    """RR by the offline refusal detector `unsee.data.answers.is_refusal`."""
+    """RR by the offline refusal detector `unsee.metrics.detectors.is_refusal`."""
     return mean_of(None if answer is None else is_refusal(answer) for answer in answers)
 
 

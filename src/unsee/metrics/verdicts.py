@@ -5,14 +5,15 @@ also says the secret is a leak, and an answer that never came is unscored rather
 """
 
 import re
-from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, final
 
-from unsee.data.answers import bare_words, is_fluent, is_refusal, leaks, plain
 from unsee.data.sample import Sample
+from unsee.data.text import bare_words, plain
 from unsee.errors import DataError
+from unsee.metrics.choice import first_letter
+from unsee.metrics.detectors import is_fluent, is_refusal, leaks
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
@@ -59,16 +60,6 @@ class Verdict:
 
 
 UNSCORED = Verdict(None, None, None, None)
-
-
-def first_letter(answer: str, options: Container[str] = "ABCD") -> str | None:
-    """The option that MLLMU-Bench's parser reads: the first character, in upper case, or None.
-
-    It takes "Actually not" for A and finds nothing in "(A)" or "The answer is A"; kept so that accuracies
-    compare with published ones. Source: eval.py of github.com/franciscoliu/MLLMU-Bench.
-    """
-    letter = answer.strip()[:1].upper()
-    return letter if letter and letter in options else None
 
 
 def rouge_l(answer: str, reference: str) -> float:

@@ -28,8 +28,8 @@ def adapter_named(family: str) -> AbstractAdapter:
     if family not in MODELS:
         raise ModelError(
             f"the model's family is {family!r}, supported families are {MODELS.names()}. "
-            "Choose a checkpoint whose config.json has one of these as model_type, or pass "
-            "adapter=GenericAdapter(...) with the names of its parts."
+            "Choose a checkpoint whose config.json has one of these as model_type, or say where its parts are: "
+            f"--family {family} --layers model.layers on the command line, adapter=GenericAdapter(...) in Python."
         )
     return MODELS.named(family).make()
 

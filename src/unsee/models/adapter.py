@@ -126,12 +126,17 @@ def require_prompting(processor: ProcessorMixin) -> None:
     """Refuse a processor that cannot write or batch prompts.
 
     Raises:
-        ModelError: no chat template, or no pad token.
+        ModelError: no processor, no chat template, or no pad token.
     """
+    if not isinstance(processor, ProcessorMixin):
+        raise ModelError(
+            f"the checkpoint's processor is a {type(processor).__name__}, expected one of text and images. "
+            "Copy the processor files of the base model beside the weights."
+        )
     if processor.chat_template is None:
         raise ModelError(
-            "the processor has no chat template, so questions cannot be put the way the model was taught. "
-            "Copy chat_template.jinja of the base model beside the weights."
+            "the processor has no chat template, so questions cannot be put the way the model was taught. Expected an "
+            "instruction-tuned checkpoint; if this is one, copy chat_template.jinja of the original beside the weights."
         )
     if processor.tokenizer.pad_token_id is None:
         raise ModelError(

@@ -4,8 +4,8 @@ The library below loads a checkpoint with missing weights and only warns; an era
 blocks would be worthless, so everything short of a complete checkpoint is refused here.
 """
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn, final, get_args
@@ -15,11 +15,13 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
+from transformers.utils import logging
 
 from unsee.errors import ModelError, OptionError
 from unsee.models import adapter_named
-from unsee.models.adapter import AbstractAdapter
-from unsee.shapes import Tensor
+from unsee.models.adapter import AbstractAdapter, require_prompting
+from unsee.models.digest import FileIdentity, digest_of_files
+from unsee.models.names import located
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -45,7 +47,7 @@ class LoadedModel:
         model: in evaluation mode, on its device.
         processor: with a tokenizer that pads on the left.
         adapter: names the model's parts.
-        name: the directory or hub id it came from.
+        name: what it was asked for by: a directory, a hub id, or `real:smollm2`.
         revision: the hub revision asked for, if any.
         digest: `weights_digest` of the weights as stored, before any change of precision: the same on every device.
     """
@@ -77,7 +79,8 @@ def load(
     """Load a checkpoint for asking, fitting and steering.
 
     Args:
-        name_or_path: a Hugging Face directory with safetensors, or a hub id.
+        name_or_path: a Hugging Face directory with safetensors, a hub id, `world:llava` for a checkpoint that
+            comes with unsee, or `real:smollm2` for one that `unsee models get` has fetched.
         device: where to put it; None takes the first CUDA device, or the CPU where there is none. "auto" spreads it
             over all devices, and a mapping from module path to device says what goes where (both need accelerate).
         dtype: "auto" keeps the stored precision, except that float16 becomes float32 on a CPU, where half
@@ -91,15 +94,17 @@ def load(
     """
     if dtype not in get_args(Precision):
         raise OptionError(f"dtype is {dtype!r}, expected one of {list(get_args(Precision))}")
-    name = str(name_or_path)
+    name = located(name_or_path)
     family = _family(name, revision)
     adapter = adapter or adapter_named(family)
     processor = _processor(name, revision, adapter)
+    require_prompting(processor)
+    before = FileIdentity.of(name, revision)
     model = _complete_model(name, revision, adapter)
     adapter.check(model, processor)
     adapter.layers(model)
     processor.tokenizer.padding_side = "left"
-    digest = weights_digest(model)
+    digest = digest_of_files(model, before, FileIdentity.of(name, revision))
     spread = device == "auto" or isinstance(device, Mapping)
     first = "cuda" if torch.cuda.is_available() else "cpu"
     target = torch.device(first if device is None or device == "auto" or isinstance(device, Mapping) else device)
@@ -112,39 +117,10 @@ def load(
         model=model.eval(),
         processor=processor,
         adapter=adapter,
-        name=name,
+        name=str(name_or_path),
         revision=revision,
         digest=digest,
     )
-
-
-def weights_digest(model: PreTrainedModel) -> str:
-    """Fingerprint of every parameter and persistent buffer.
-
-    `"sha256:" + sha256` over the sorted names, each with dtype, shape and bytes, each part preceded by its
-    length. The device does not enter; the precision does.
-
-    Raises:
-        ModelError: weights are not in memory.
-    """
-    digest = hashlib.sha256()
-    weights = sorted(model.state_dict().items())
-    absent = [name for name, tensor in weights if tensor.is_meta]
-    if absent:
-        raise ModelError(
-            f"{len(absent)} weights are offloaded, first {absent[0]!r}, so the model has no digest now. "
-            "Use the digest that was taken when it was loaded."
-        )
-    for name, tensor in weights:
-        for part in (name.encode(), f"{tensor.dtype}{tuple(tensor.shape)}".encode(), _raw(tensor)):
-            digest.update(len(part).to_bytes(8, "little"))
-            digest.update(part)
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _raw(tensor: Tensor) -> memoryview:
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data
 
 
 def _spread(model: PreTrainedModel, places: Any) -> PreTrainedModel:
@@ -203,7 +179,8 @@ def _processor(name: str, revision: str | None, adapter: AbstractAdapter) -> Pro
 
 def _complete_model(name: str, revision: str | None, adapter: AbstractAdapter) -> PreTrainedModel:
     try:
-        model, report = adapter.open_model(name, revision)
+        with _no_bar():
+            model, report = adapter.open_model(name, revision)
     except _UNREADABLE as error:
         _refuse(name, "the weights", "complete safetensors files that fit config.json", error)
     missing = sorted(report["missing_keys"])
@@ -213,6 +190,18 @@ def _complete_model(name: str, revision: str | None, adapter: AbstractAdapter) -
             "random. Expected every weight of config.json's architecture; save or download the checkpoint again."
         )
     return model
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    # The bar of transformers would break ours.
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _refuse(name: str, part: str, expected: str, error: Exception) -> NoReturn:

@@ -5,7 +5,7 @@ import torch
 from tiny_llava import question, tiny_llava
 from unsee.experiments.table.attacks import GROUP, lent, relearn, round_weights, rounded
 from unsee.methods.rows import with_answers
-from unsee.models.load import weights_digest
+from unsee.models.digest import weights_digest
 
 
 def slowly_rounded(row: list[float], group: int) -> list[float]:

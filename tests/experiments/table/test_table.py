@@ -286,9 +286,9 @@ def test_the_command_says_what_is_wrong_and_ends_in_json(
     import typer
 
     from unsee.cli.table import table
-    from unsee.world import shipped
+    from unsee.models import load as loading
 
-    monkeypatch.setattr(shipped, "load_named", lambda name: base)
+    monkeypatch.setattr(loading, "load", lambda name: base)
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(table)
     for given, message in (

@@ -144,12 +144,12 @@ def _run(
     from unsee.evals.memorised import warning
     from unsee.evals.processes import launched
     from unsee.evals.results import knew, read_result, require_comparable
-    from unsee.world.shipped import load_named
+    from unsee.models.load import load
 
     reference = None if never_knew is None else read_result(str(never_knew))
     judging, judge_name, safety = _judge(judge, judge_model)
     processes = launched()
-    loaded = load_named(model)
+    loaded = load(model)
     erasers = [Eraser.from_pretrained(path) for path in eraser]
     for one in erasers:
         require_same_model(one.model, loaded, "eraser")
@@ -191,10 +191,10 @@ def _vllm(
     model: str, loaded: "LoadedModel", erasers: dict[str, Path], options: dict[str, Any], plan: "Plan"
 ) -> "Engine":
     from unsee.evals.choices import takes_probabilities
+    from unsee.models.names import located
     from unsee.serve.engine.offline import Vllm
-    from unsee.world.shipped import named
 
-    return Vllm(loaded, str(named(model)), erasers, options, keep_model=takes_probabilities(plan.measures))
+    return Vllm(loaded, located(model), erasers, options, keep_model=takes_probabilities(plan.measures))
 
 
 def _engine_options(engine: str, given: list[str]) -> dict[str, Any] | None:

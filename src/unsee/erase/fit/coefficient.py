@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from unsee.data.answers import bare_words, is_fluent, is_refusal, leaks
 from unsee.data.sample import Sample
+from unsee.data.text import bare_words
 from unsee.erase.config import Settings
+from unsee.erase.detectors import is_fluent, is_refusal, leaks
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.erase.fit.calibration import Trial
 from unsee.erase.fit.findings import Finding, finding

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from unsee.data.answers import leaks
+from unsee.metrics.detectors import leaks
 from unsee.data.sample import Sample
 from unsee.evals.answerers.base import Answerer, How
 from unsee.models.load import LoadedModel
@@ -20,7 +20,7 @@ class OutputFiltered:
 
     Attributes:
         inner: who is asked.
-        forbidden: golds and names, matched as whole words by `unsee.data.answers.leaks`.
+        forbidden: golds and names, matched as whole words by `unsee.metrics.detectors.leaks`.
         said: what stands in.
     """
 

@@ -13,9 +13,9 @@ from typing import Protocol, final
 
 import torch
 
-from unsee.data.answers import is_fluent, is_refusal
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
+from unsee.erase.detectors import is_fluent, is_refusal
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.erase.fit.activations import capture_features
 from unsee.erase.fit.request_states import RequestStates, capture_request, fit_stack

@@ -11,8 +11,8 @@ from typing import Any, final
 import torch
 from PIL.Image import Image
 
-from unsee.data.answers import is_refusal
 from unsee.data.sample import Sample, require_no_clips
+from unsee.erase.detectors import is_refusal
 from unsee.erase.eraser import Eraser
 from unsee.erase.steer.hooks import erased
 from unsee.models.generate import encode

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unsee.data.answers import is_fluent, is_refusal, leaks
+from unsee.erase.detectors import is_fluent, is_refusal, leaks
 from unsee.errors import DataError
 
 REFUSALS = [

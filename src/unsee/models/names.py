@@ -1,0 +1,67 @@
+"""What a model is called: `real:smollm2` for a fetched one, `world:llava` for a shipped one, a folder or a hub id."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from unsee.errors import ModelError
+from unsee.models.cache import cache_folder
+from unsee.models.catalogue import fetchable
+
+RECEIPT = "unsee_source.json"
+"""Written last into a fetched model's folder: what it was made from."""
+
+
+def located(name: str | Path) -> str:
+    """The folder that `world:...` or `real:...` stands for; any other name as it is.
+
+    Raises:
+        ModelError: no such model is shipped, can be fetched, or has been fetched.
+    """
+    kind, _, rest = str(name).partition(":")
+    if kind == "world":
+        return str(shipped(rest))
+    return str(fetched(rest)) if kind == "real" else str(name)
+
+
+def shipped(name: str) -> Path:
+    """Directory of a shipped checkpoint, such as `llava` or `llava-never-knew`.
+
+    Raises:
+        ModelError: there is none of that name.
+    """
+    if name not in shipped_names():
+        raise ModelError(f"no checkpoint {name!r} comes with unsee; there are {shipped_names()}. Pass one of these.")
+    return _checkpoints() / name
+
+
+def shipped_names() -> list[str]:
+    """Names of the shipped checkpoints."""
+    return sorted(folder.name for folder in _checkpoints().glob("*") if folder.is_dir())
+
+
+def _checkpoints() -> Path:
+    return Path(str(files("unsee"))) / "world" / "checkpoints"
+
+
+def fetched_folder(name: str) -> Path:
+    """Where a model is kept once it is fetched.
+
+    Raises:
+        ModelError: no model of that name can be fetched.
+    """
+    return cache_folder() / "models" / f"{name}-{fetchable(name).package.rpartition('==')[2]}"
+
+
+def fetched(name: str) -> Path:
+    """Directory of a model that was fetched.
+
+    Raises:
+        ModelError: none of that name can be, or it has not been.
+    """
+    folder = fetched_folder(name)
+    if not (folder / RECEIPT).is_file():
+        raise ModelError(
+            f"the model 'real:{name}' is not on this machine: expected it in {folder}. "
+            f"Fetch it once with 'unsee models get {name}'."
+        )
+    return folder
