@@ -46,9 +46,12 @@ from unsee.erase.fit_eraser import fit_eraser
 from unsee.erase.fit_profile import fit_profile
 from unsee.erase.profile import Profile
 from unsee.erase.steer.hooks import erased
-from unsee.evals.run import Record, ask_all
+from unsee.evals.answerers import Local
+from unsee.evals.asking import asked as ask
+from unsee.evals.plan import Plan
 from unsee.evals.stats import bootstrap_ci
-from unsee.experiments.trial import some
+from unsee.evals.store import Record
+from unsee.experiments.trial import some, world_task
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel, load
 from unsee.shapes import Bool, Tensor
@@ -111,6 +114,11 @@ COST: Columns = {
 }
 
 
+def said_by(answerer: Local, splits: Mapping[str, Sequence[Sample]]) -> list[Record]:
+    """Answers with their verdicts, by set."""
+    return ask(answerer, Plan(world_task(splits), max_new_tokens=24), "asked")
+
+
 @final
 @dataclass(frozen=True)
 class People:
@@ -143,7 +151,7 @@ class Asked:
     @staticmethod
     def of(loaded: LoadedModel, read: Sequence[int], samples: list[Sample], split: str) -> "Asked":
         """Ask them."""
-        return Asked(samples, capture_features(loaded, samples, read, 64), ask_all(loaded, {split: samples}, "base"))
+        return Asked(samples, capture_features(loaded, samples, read, 64), said_by(Local(loaded), {split: samples}))
 
     def leaked(self, fired: Bool[Tensor, " _"]) -> Any:
         """Share of the first questions that no gate fires on and that the model by itself gives away."""
@@ -223,7 +231,8 @@ class Study:
         """Answers of the steered model to a sample of both sides."""
         everything = self.forgotten.samples[: self._first(size)]
         forgotten, tested = some(everything, asked), some(self.tested.samples, asked)
-        said = ask_all(self.loaded, {"forget_heldout": forgotten, "retain_unseen": tested}, label, [table.eraser])
+        about = {"forget_heldout": forgotten, "retain_unseen": tested}
+        said = said_by(Local(self.loaded, [table.eraser]), about)
         before = {record["id"]: record for record in self.tested.base}
         about, near = said[: len(forgotten)], said[len(forgotten) :]
         return {

@@ -9,7 +9,8 @@ from benchmarks.capacity_picture import STYLES, draw
 from benchmarks.common import Spread
 
 from unsee.data.sample import Sample
-from unsee.evals.run import record
+from unsee.data.task import Set
+from unsee.evals.rows import row_of
 from unsee.world.generate import World
 
 
@@ -25,7 +26,10 @@ def test_nobody_is_in_two_groups_and_nobody_is_left_out() -> None:
 
 def asked(answers: list[str]) -> Asked:
     samples = [Sample(f"q{n}", f"p{n // 2}", "where?", "in oslo.", "oslo") for n in range(len(answers))]
-    base = [record("base", "retain_unseen", s, said) for s, said in zip(samples, answers, strict=True)]
+    base = [
+        row_of("base", "retain_unseen", Set.of("retain", samples), s, said)
+        for s, said in zip(samples, answers, strict=True)
+    ]
     return Asked(samples, torch.zeros(len(answers), 1, 2, 1), base)
 
 

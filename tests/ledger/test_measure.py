@@ -11,7 +11,8 @@ from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser, HeldGate
 from unsee.erase.profile import identity
 from unsee.errors import DataError, MismatchError
-from unsee.evals.run import record
+from unsee.evals.plan import Plan
+from unsee.evals.rows import row_of
 from unsee.ledger import measure as module
 from unsee.ledger.measure import measure
 from unsee.models.load import LoadedModel
@@ -40,15 +41,15 @@ def saying(monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[str, str], Seque
     """Put given answers, by condition and split, in place of a model's."""
     calls = []
 
-    def ask_all(loaded: object, splits: Any, condition: str, erasers: Sequence[Eraser] = (), **_: object) -> list[Any]:
-        calls.append((condition, tuple(erasers)))
+    def said_by(answerer: Any, plan: Plan, condition: str, **_: object) -> list[Any]:
+        calls.append((condition, tuple(answerer.erasers)))
         return [
-            record(condition, split, sample, said)
-            for split, samples in splits.items()
-            for sample, said in zip(samples, answers[condition, split], strict=True)
+            row_of(condition, split, of, sample, said)
+            for split, of in plan.task.sets.items()
+            for sample, said in zip(of.samples, answers[condition, split], strict=True)
         ]
 
-    monkeypatch.setattr(module, "ask_all", ask_all)
+    monkeypatch.setattr(module, "asked", said_by)
     return calls
 
 

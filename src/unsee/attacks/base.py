@@ -7,7 +7,7 @@ from typing import final
 
 from unsee.data.sample import Sample
 from unsee.errors import OptionError
-from unsee.evals.answerers.base import Answerer, How
+from unsee.evals.answerers.base import PLAIN, Answerer, How, in_batches
 from unsee.models.load import LoadedModel
 
 Tries = list[list[str] | None]
@@ -36,22 +36,14 @@ class Victim:
     """
 
     answerer: Answerer
-    how: How = How()
+    how: How = PLAIN
     talk: Sequence[Turn] = SMALL_TALK
     tries: int = 4
     batch_size: int = 64
 
     def said(self, samples: Sequence[Sample], how: How | None = None, begun: Sequence[str] = ()) -> list[str]:
         """Answers in the order of the samples, asked in batches."""
-        asked, answers = how or self.how, [""] * len(samples)
-        order = self.answerer.order(samples, asked) if samples else []
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            words = [begun[row] for row in rows] if begun else ()
-            given = self.answerer.answers([samples[row] for row in rows], asked, words)
-            for row, answer in zip(rows, given, strict=True):
-                answers[row] = answer
-        return answers
+        return in_batches(self.answerer, samples, how or self.how, self.batch_size, begun)
 
     @property
     def loaded(self) -> LoadedModel:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from unsee.attacks.base import Tries, Victim, once
+from unsee.attacks.base import Tries, Victim
 from unsee.data.sample import Sample
 from unsee.registry import attack
 

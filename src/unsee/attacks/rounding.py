@@ -15,7 +15,13 @@ GROUP = 32
 """Weights of one row that share a scale."""
 
 
-@attack("rounding", access="weights", queries=1, recovered="the fact is said by the model of 4-bit weights")
+@attack(
+    "rounding",
+    access="weights",
+    queries=1,
+    recovered="the fact is said by the model of 4-bit weights",
+    roles=("forget", "retain"),
+)
 def rounding(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
     """The same question to the same model, every matrix but the head rounded to four bits."""
     del seed

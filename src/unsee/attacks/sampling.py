@@ -11,7 +11,7 @@ from unsee.registry import attack
 
 @attack("sampling", access="sampling", queries=0, recovered="any of --tries answers at temperature 1 says the fact")
 def sampling(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
-    """Several answers at temperature 1; a choice among letters is left out, since one drawn often is right by chance."""
+    """Several answers at temperature 1; choices are left out, since a letter drawn often is right by chance."""
     asked = [one for one in questions if one.form != "classification"]
     drawn = [
         victim.said(asked, replace(victim.how, draw=Draw(seed * 1000 + number, 1.0))) for number in range(victim.tries)

@@ -1,12 +1,12 @@
 """Ask one batch, or carry one attack out: questions in, rows out."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
 from unsee.attacks.base import SMALL_TALK, Turn, Victim
-from unsee.data.task import Set
+from unsee.data.sample import Sample
 from unsee.errors import DataError
 from unsee.evals.answerers.base import Answerer, Draw, How
 from unsee.evals.plan import Plan
@@ -71,6 +71,34 @@ def ask(answerer: Answerer, plan: Plan, batch: Batch, condition: str, judges: Ju
     return rows
 
 
+def asked(
+    answerer: Answerer,
+    plan: Plan,
+    condition: str,
+    *,
+    judges: Judges | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Record]:
+    """Every row of one condition, kept in memory: by set as the data has them, then by attack.
+
+    Args:
+        answerer: who is asked.
+        plan: what, and how.
+        condition: name of the rows.
+        judges: of quality and safety; the offline rule by default.
+        progress: called with the number of questions that each batch has answered.
+    """
+    found: dict[tuple[str, str], Record] = {}
+    for batch in batches(answerer, plan):
+        for row in ask(answerer, plan, batch, condition, judges or Judges()):
+            found[row["split"], row["id"]] = row
+        progress(len(batch.places))
+    rows = [found[name, item.sample.id] for name, of in plan.task.sets.items() for item in of.items]
+    for name, split in plan.attacked():
+        rows += attack_rows(answerer, plan, name, split, condition)
+    return rows
+
+
 def attack_rows(answerer: Answerer, plan: Plan, name: str, split: str, condition: str) -> list[Record]:
     """One row a question that the attacker asked: whether any answer that he got gives the fact away."""
     of, entry = plan.task.sets[split], ATTACKS.named(name)
@@ -105,7 +133,7 @@ def talk_of(plan: Plan) -> tuple[Turn, ...]:
     return tuple(told[:: max(1, len(told) // 4)][:4]) if len(told) >= 3 else SMALL_TALK
 
 
-def _answers(answerer: Answerer, samples: list, how: How) -> list[tuple[str | None, str]]:
+def _answers(answerer: Answerer, samples: Sequence[Sample], how: How) -> list[tuple[str | None, str]]:
     """Answers, or None with the reason: one question that cannot be put costs no other its answer."""
     try:
         return [(answer, "") for answer in answerer.answers(samples, how)]
@@ -119,8 +147,3 @@ def _seed(plan: Plan, split: str, first: str) -> int:
     # Of the batch alone, so that a reply does not depend on what was asked before it, or by which process.
     mark = hashlib.sha256(f"reply/{plan.seed}/{split}/{first}".encode()).digest()
     return int.from_bytes(mark[:7], "little")
-
-
-def set_of(plan: Plan, split: str) -> Set:
-    """The set that a row is of; an attack's rows are of the set that was attacked."""
-    return plan.task.sets[split.partition("/")[0]]

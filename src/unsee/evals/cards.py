@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from unsee.evals.headline import SPLITS, Tone
 from unsee.data.task import ANSWERED
+from unsee.evals.headline import SPLITS, Tone
 
 
 @final

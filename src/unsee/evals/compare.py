@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from unsee.errors import OptionError
 from unsee.data.task import Role
+from unsee.errors import OptionError
 from unsee.evals.aggregates import KEPT, against_never_knew, utility
 from unsee.evals.choices import AGAINST
 from unsee.evals.results import Result
@@ -129,7 +129,9 @@ def compare(
             if never_knew in names and role == "forget" and "/" not in split:
                 named = [name for name in AGAINST if name in measured or name in _ALWAYS]
                 lines += [
-                    Line(split, role, how, name, cells) for name in named if (cells := _against(shown, name, never_knew))
+                    Line(split, role, how, name, cells)
+                    for name in named
+                    if (cells := _against(shown, name, never_knew))
                 ]
     if UTILITY in measured and not sets and (cells := _utility(results)):
         lines.append(Line(KEPT, "retain", "both", UTILITY, cells))

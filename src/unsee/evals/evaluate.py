@@ -10,20 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
+from unsee.attacks.base import Victim
 from unsee.data.task import prompt_digest
 from unsee.erase.artifact import library_versions
 from unsee.errors import OptionError, UnseeError
 from unsee.evals.answerers.base import Answerer, scoring
-from unsee.evals.asking import Batch, ask, attack_rows, batches
+from unsee.evals.asking import ask, attack_rows, batches
 from unsee.evals.choices import SAFETY, takes_probabilities
 from unsee.evals.code import code_version
 from unsee.evals.plan import Plan
 from unsee.evals.processes import Processes
 from unsee.evals.rows import row_of
 from unsee.evals.scoring import Judges
-from unsee.evals.store import SCHEMA, Part, Record, complete, key_of, prepare, rows_of
+from unsee.evals.store import SCHEMA, SETTINGS, Part, Record, complete, key_of, prepare, read_object, rows_of
 from unsee.evals.summary import summary
 from unsee.progress import Stages, silent
+from unsee.registry import ATTACKS
 
 Note = Callable[[str], None]
 
@@ -61,6 +63,7 @@ def evaluate(
     stages: Stages = silent,
     note: Note = lambda text: None,
     beside: Mapping[str, Any] | None = None,
+    renew: bool = False,
 ) -> Record | None:
     """Ask what the folder has no answer to yet, then write `answers.jsonl` and `metrics.json`.
 
@@ -77,6 +80,7 @@ def evaluate(
         stages: told how far this process is.
         note: told what a kill has cost.
         beside: further entries of `metrics.json`.
+        renew: start again where the folder has other settings, rather than refuse.
 
     Returns:
         What `metrics.json` holds, in the main process; None in others.
@@ -98,9 +102,10 @@ def evaluate(
         "conditions": {one.name: dict(one.settings) for one in conditions},
     }
     if several.main:
-        for lost in prepare(out, settings):
+        for lost in prepare(out, settings, renew=renew):
             note(lost)
     several.wait()
+    settings = read_object(out / SETTINGS)  # with the conditions that were there before
     done = {key_of(row) for row in rows_of(out)}
     several.wait()  # nobody writes before everybody has read
     for one in conditions:
@@ -109,9 +114,7 @@ def evaluate(
     if not several.main:
         return None
     found = {key_of(row): row for row in rows_of(out)}
-    names = [one.name for one in conditions]
-    rows = [row for name in names for row in found.values() if row["condition"] == name]
-    rows = _in_order(rows, plan, names)
+    rows = _in_order(list(found.values()), plan, list(settings["conditions"]))
     metrics = summary(rows, settings, plan.task.left_out) | dict(beside or {})
     complete(out, rows, metrics)
     return metrics
@@ -138,8 +141,7 @@ def _run(
     stages: Stages,
 ) -> None:
     expected = {(one.name, split, item.sample.id) for split, of in plan.task.sets.items() for item in of.items}
-    attacked = [(name, split) for name in plan.attacks for split in plan.task.of_role("forget")]
-    open_ = [pair for pair in attacked if not any(key[:2] == (one.name, f"{pair[1]}/{pair[0]}") for key in done)]
+    open_ = [pair for pair in plan.attacked() if not any(key[:2] == (one.name, f"{pair[1]}/{pair[0]}") for key in done)]
     if expected <= done and not open_:
         return
     with Part(out, several.index) as part:
@@ -151,6 +153,9 @@ def _run(
             return
         if takes_probabilities(plan.measures):
             scoring(answerer)
+        for name in plan.attacks:
+            if ATTACKS.named(name).facts["access"] == "weights":
+                _ = Victim(answerer).loaded
         left = [(b, keys) for b in batches(answerer, plan) if (keys := b.keys(one.name, plan) - done)]
         mine = left[several.index :: several.count]
         tell = stages(f"asking: {one.name}", sum(len(keys) for _, keys in mine) + len(open_))
@@ -192,6 +197,3 @@ def _in_order(rows: Sequence[Record], plan: Plan, names: Sequence[str]) -> list[
         return names.index(row["condition"]), splits.index(row["split"]), places[split][row["id"]]
 
     return sorted(rows, key=place)
-
-
-__all__ = ["Batch", "Condition", "evaluate"]

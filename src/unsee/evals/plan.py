@@ -41,6 +41,7 @@ class Plan:
         measures: what each row holds.
         attacks: names of the attacks on the sets to be forgotten.
         benchmark: registered name, or None for data of one's own.
+        source: where the benchmark lies.
         ratio: forget ratio in percent, where the benchmark has any.
         limit: at most so many questions a set, evenly spaced; None takes all.
         batch_size: prompts per forward pass.
@@ -55,6 +56,7 @@ class Plan:
     measures: tuple[str, ...] = ()
     attacks: tuple[str, ...] = ()
     benchmark: str | None = None
+    source: Path | str = ""
     ratio: int | None = None
     limit: int | None = None
     batch_size: int = 64
@@ -104,6 +106,16 @@ class Plan:
                         found.update(part)
             self._digest.append(f"sha256:{found.hexdigest()}")
         return self._digest[0]
+
+    def attacked(self) -> list[tuple[str, str]]:
+        """Every attack with each set that it is carried out on: of its roles, and seen by no fit."""
+        pairs = []
+        for name in self.attacks:
+            roles = ATTACKS.named(name).facts["roles"]
+            sets = [s for s, of in self.task.sets.items() if of.role in roles]
+            unseen = [s for s in sets if self.task.sets[s].use == "test"]
+            pairs += [(name, split) for split in unseen or sets]
+        return pairs
 
     def settings(self) -> dict[str, Any]:
         """All of this as JSON values, for `settings.json`."""
@@ -204,7 +216,7 @@ def planned_benchmark(name: str, source: Path | str, protocol: Protocol, ratio: 
         OptionError: an option is not legal.
     """
     task = benchmark_task(name, source, protocol, ratio, options.get("seed", 0))
-    return planned(task, benchmark=name, ratio=ratio, **options)
+    return replace(planned(task, benchmark=name, ratio=ratio, **options), source=source)
 
 
 def own_task(samples: Sequence[Sample], role: Role | None = None, name: str | None = None) -> Task:
@@ -250,7 +262,7 @@ def _require_data(measures: Sequence[str], kept: Mapping[str, Set], benchmark: s
 
 def _spread(items: Sequence[Item], limit: int | None) -> list[Item]:
     """At most `limit` of them, evenly spaced over the whole set, so that people and forms stay represented."""
-    if limit is None or limit >= len(items):
+    if limit is None or limit < 1 or limit >= len(items):  # `Plan` refuses what is below 1
         return list(items)
     return [items[number * len(items) // limit] for number in range(limit)]
 

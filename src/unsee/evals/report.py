@@ -14,7 +14,6 @@ from jinja2 import Environment, StrictUndefined
 from unsee.errors import DataError, SaveError
 from unsee.evals import figures
 from unsee.evals.cards import cards, failures
-from unsee.evals.stats import Row
 from unsee.evals.headline import (
     CONDITIONS,
     Rate,
@@ -26,6 +25,7 @@ from unsee.evals.headline import (
     method_of,
     percent,
 )
+from unsee.evals.stats import Row
 
 __all__ = ["LIMITS", "console_table", "write_report"]
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from unsee.data.text import bare_words
 from unsee.data.sample import Sample
 from unsee.data.task import REFUSED, Role, Set
+from unsee.data.text import bare_words
 from unsee.metrics.detectors import is_fluent, is_refusal
 from unsee.metrics.verdicts import UNSCORED, Verdict, score
 

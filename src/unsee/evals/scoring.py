@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import final
 
 from unsee.data.benchmarks.items import Item
-from unsee.data.text import bare_words
 from unsee.data.task import ANSWERED, Role, Set
+from unsee.data.text import bare_words
 from unsee.evals.answerers.base import Answerer, How
 from unsee.evals.choices import JUDGED, MEMBERSHIP, SAFETY, takes_probabilities
 from unsee.evals.judge import Judge, Judgement, judge_answers, judge_offline

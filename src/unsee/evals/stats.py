@@ -10,8 +10,8 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from unsee.errors import DataError, OptionError
 from unsee.data.task import REFUSED
+from unsee.errors import DataError, OptionError
 
 RATES = {"accuracy": "correct", "leak": "leaked", "refusal": "refused", "fluent": "fluent"}
 """Name of a rate to the field of a record that it averages."""

@@ -30,8 +30,13 @@ class SettingsError(ResultsError):
     """Results that were made with other settings cannot be joined or compared."""
 
 
-def prepare(folder: Path, settings: Mapping[str, Any]) -> list[str]:
+def prepare(folder: Path, settings: Mapping[str, Any], *, renew: bool = False) -> list[str]:
     """Make the folder ready to be appended to, by one process before any other opens it.
+
+    Args:
+        folder: new, or of an earlier run.
+        settings: of this run.
+        renew: drop an earlier run's rows where its settings differ, rather than refuse.
 
     Returns:
         What was dropped: each part whose last line a kill has torn. Its question will be asked again.
@@ -42,9 +47,15 @@ def prepare(folder: Path, settings: Mapping[str, Any]) -> list[str]:
         SaveError: it cannot be written.
     """
     try:
+        if renew and _differs(folder, settings):
+            for name in (SETTINGS, ANSWERS, METRICS):
+                (folder / name).unlink(missing_ok=True)
+            shutil.rmtree(folder / PARTS, ignore_errors=True)
         if (folder / SETTINGS).exists():
             _require_same_run(folder, read_object(folder / SETTINGS), settings)
-            _replace(folder / SETTINGS, _text(settings))
+            there = read_object(folder / SETTINGS)["conditions"]
+            merged = {**settings, "conditions": {**there, **settings["conditions"]}}
+            _replace(folder / SETTINGS, _text(merged))
         else:
             if found := [name for name in (ANSWERS, METRICS, PARTS) if (folder / name).exists()]:
                 raise ResultsError(
@@ -75,19 +86,23 @@ def require_same(there: Mapping[str, Any], here: Mapping[str, Any], what: str, o
         )
 
 
+def _differs(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether the folder's rows cannot be those of this run; its own files alone are looked at."""
+    try:
+        _require_same_run(folder, read_object(folder / SETTINGS), settings)
+    except ResultsError:
+        return any((folder / name).exists() for name in (SETTINGS, ANSWERS, METRICS, PARTS))
+    return False
+
+
 def _require_same_run(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """Conditions may be added to a folder; what it has must have been made alike, and is not silently dropped."""
+    """Conditions may be added to a folder, and those that it has are kept; all of them must have been asked alike."""
     what = f"the results in {folder}"
     apart = [{k: v for k, v in one.items() if k != "conditions"} for one in (there, here)]
     require_same(*apart, what, "this run")
     known, asked = there.get("conditions", {}), here["conditions"]
     for name in known.keys() & asked.keys():
         require_same(known[name], asked[name], f"condition {name!r} of {what}", "this run")
-    if lost := [name for name in known if name not in asked]:
-        raise SettingsError(
-            f"{what} hold condition {lost[0]!r}, which this run does not ask. Expected all of {list(known)}; add it, or "
-            "choose another folder."
-        )
 
 
 def rows_of(folder: Path) -> list[Record]:
@@ -102,7 +117,8 @@ def rows_of(folder: Path) -> list[Record]:
     for row in rows:
         if key_of(row) in seen:
             raise ResultsError(
-                f"{folder}: {row['condition']!r} answers question {row['id']!r} of set {row['split']!r} twice, expected once. Two runs wrote "
+                f"{folder}: {row['condition']!r} answers question {row['id']!r} of set {row['split']!r} twice, "
+                "expected once. Two runs wrote "
                 "to it at a time: remove the folder and run again."
             )
         seen.add(key_of(row))
@@ -176,14 +192,16 @@ def read_object(path: Path) -> Record:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ResultsError(f"{path} cannot be read: {error}. Expected what 'unsee eval' writes; run it again.") from None
+        raise ResultsError(
+            f"{path} cannot be read: {error}. Expected what 'unsee eval' writes; run it again."
+        ) from None
     if not isinstance(value, dict):
         raise ResultsError(f"{path} holds a {type(value).__name__}, expected a JSON object. Run the evaluation again.")
     return value
 
 
 def _drop_merged(folder: Path) -> None:
-    """A kill after the merge may have left parts whose rows the merged file has; new conditions have rows of their own."""
+    """A kill after the merge may have left parts whose rows the merged file has; other parts hold what is new."""
     if not (folder / ANSWERS).exists() or not (parts := _parts(folder)):
         return
     merged = {key_of(row) for row in _rows(folder / ANSWERS)}
@@ -261,7 +279,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _text(settings: Mapping[str, Any]) -> str:
-    return json.dumps(settings, indent=1, sort_keys=True) + "\n"
+    return json.dumps(settings, indent=1) + "\n"
 
 
 def _short(value: object) -> str:

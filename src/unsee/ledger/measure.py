@@ -7,12 +7,16 @@ from typing import Any
 import torch
 
 from unsee.data.sample import Sample, require_disjoint, require_some, subjects
+from unsee.data.task import Role, Set, Task
 from unsee.erase.artifact import library_versions
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import identity, require_same_model
 from unsee.errors import DataError
-from unsee.evals.run import Record, ask_all
+from unsee.evals.answerers import Local
+from unsee.evals.asking import asked
+from unsee.evals.plan import Plan
 from unsee.evals.stats import summarise
+from unsee.evals.store import Record
 from unsee.ledger.framing import framed
 from unsee.ledger.verification import Measured
 from unsee.models.load import LoadedModel
@@ -20,6 +24,7 @@ from unsee.progress import Stages, silent
 
 SUBJECT, NEIGHBOURS, VISIBLE = "forget_heldout", "neighbours", "visible"
 _Split = Mapping[str, Sequence[Sample]]
+_ROLES: dict[str, Role] = {SUBJECT: "forget", NEIGHBOURS: "neighbour", VISIBLE: "visible"}
 
 
 def measure(
@@ -64,15 +69,18 @@ def measure(
     require_disjoint(questions, neighbours, ("question", "neighbour"))
 
     splits: _Split = {SUBJECT: questions, NEIGHBOURS: neighbours, VISIBLE: visible}
-    asking: dict[str, Any] = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
     count = sum(map(len, splits.values()))
-    base = ask_all(loaded, splits, "base", progress=stages("asking: base", count), **asking)
-    tell = stages("asking: erased", count)
-    erased = ask_all(loaded, splits, "erased", [*in_force, eraser], progress=tell, **asking)
+
+    def ask(name: str, answerer: Local, about: _Split) -> list[Record]:
+        task = Task("ledger", {name: Set.of(_ROLES[name], samples) for name, samples in about.items() if samples})
+        plan = Plan(task, max_new_tokens=max_new_tokens, batch_size=batch_size, seed=seed)
+        return asked(answerer, plan, name, progress=stages(f"asking: {name}", count))
+
+    base = ask("base", Local(loaded), splits)
+    erased = ask("erased", Local(loaded, [*in_force, eraser]), splits)
     records, reference = [*base, *erased], list[Record]()
     if never_knew is not None:
-        tell = stages("asking: never knew", len(questions))
-        reference = ask_all(never_knew, {SUBJECT: questions}, "never_knew", progress=tell, **asking)
+        reference = ask("never_knew", Local(never_knew), {SUBJECT: questions})
         records += reference
     about, near = _of(erased, SUBJECT), _of(erased, NEIGHBOURS)
     wrongly = _wrongly_refused(_of(base, NEIGHBOURS), near)

@@ -110,7 +110,7 @@ def test_what_is_in_force_besides_is_so_where_the_gate_fires_and_nowhere_else(so
 def test_each_question_is_asked_once(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     trial.opened("retain_unseen")
     trial.base("retain_unseen")
-    monkeypatch.setattr("unsee.experiments.sweeps.trying.answers_of", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr("unsee.experiments.sweeps.trying.in_batches", lambda *_, **__: pytest.fail("asked again"))
     trial.opened("retain_unseen")
     trial.decided(trial.gate)("retain_unseen")
 

@@ -45,6 +45,10 @@ class How:
     exact: bool = False
 
 
+PLAIN = How()
+"""Greedy, in a user's words."""
+
+
 class Answerer(Protocol):
     """Anything that can be asked."""
 
@@ -62,7 +66,7 @@ class Answerer(Protocol):
         """In which order to ask, so that prompts of one batch are alike."""
         ...
 
-    def answers(self, samples: Sequence[Sample], how: How = How(), begun: Sequence[str] = ()) -> list[str]:
+    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
         """One answer a sample, in order.
 
         Args:
@@ -75,6 +79,20 @@ class Answerer(Protocol):
             DataError: a question cannot be put to it.
         """
         ...
+
+
+def in_batches(
+    answerer: Answerer, samples: Sequence[Sample], how: How, batch_size: int = 64, begun: Sequence[str] = ()
+) -> list[str]:
+    """Answers in the order of the samples, asked so many at a time."""
+    answers = [""] * len(samples)
+    order = answerer.order(samples, how) if samples else []
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        words = [begun[row] for row in rows] if begun else ()
+        for row, answer in zip(rows, answerer.answers([samples[row] for row in rows], how, words), strict=True):
+            answers[row] = answer
+    return answers
 
 
 @runtime_checkable

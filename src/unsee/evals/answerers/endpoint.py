@@ -8,7 +8,7 @@ from typing import Any, final
 from unsee.data.prompts import chat
 from unsee.data.sample import Picture, Sample
 from unsee.errors import OptionError, UnseeError
-from unsee.evals.answerers.base import How
+from unsee.evals.answerers.base import PLAIN, How
 from unsee.models.load import LoadedModel
 
 
@@ -50,7 +50,7 @@ class Endpoint:
         del how
         return list(range(len(samples)))
 
-    def answers(self, samples: Sequence[Sample], how: How = How(), begun: Sequence[str] = ()) -> list[str]:
+    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
         """As `Answerer.answers`.
 
         Raises:
@@ -68,7 +68,8 @@ class Endpoint:
         )
         drawn: dict[str, Any] = {"temperature": 0.0}
         if how.draw is not None:
-            drawn = {"seed": how.draw.seed, "temperature": 1.0 if how.draw.temperature is None else how.draw.temperature}
+            heat = how.draw.temperature
+            drawn = {"seed": how.draw.seed, "temperature": 1.0 if heat is None else heat}
         answers = []
         with client:
             for row, sample in enumerate(samples):

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from unsee.metrics.detectors import leaks
 from unsee.data.sample import Sample
-from unsee.evals.answerers.base import Answerer, How
+from unsee.evals.answerers.base import PLAIN, Answerer, How
+from unsee.metrics.detectors import leaks
 from unsee.models.load import LoadedModel
 from unsee.shapes import Bool, Tensor
 
@@ -42,7 +42,7 @@ class OutputFiltered:
         """As what is behind it."""
         return self.inner.order(samples, how)
 
-    def answers(self, samples: Sequence[Sample], how: How = How(), begun: Sequence[str] = ()) -> list[str]:
+    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
         """As `Answerer.answers`."""
         given = self.inner.answers(samples, how, begun)
         return [self.said if any(leaks(answer, word) for word in self.forbidden) else answer for answer in given]
@@ -79,7 +79,7 @@ class InputFiltered:
         """As what is behind it."""
         return self.inner.order(samples, how)
 
-    def answers(self, samples: Sequence[Sample], how: How = How(), begun: Sequence[str] = ()) -> list[str]:
+    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
         """As `Answerer.answers`."""
         refused = self.fires(samples).tolist() if samples else []
         open_ = [row for row, shut in enumerate(refused) if not shut]

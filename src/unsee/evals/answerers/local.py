@@ -11,7 +11,7 @@ from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import identity
 from unsee.erase.steer.hooks import erased
-from unsee.evals.answerers.base import How
+from unsee.evals.answerers.base import PLAIN, How
 from unsee.evals.likelihood import AnswerScores, answer_scores
 from unsee.evals.prompting import Asking, asking
 from unsee.models.generate import answer_tokens, append_tokens, batches_by_length, encode, generate
@@ -49,7 +49,7 @@ class Local:
         (order,) = batches_by_length(put.loaded, put.prompts(samples), len(samples), put.style)
         return order
 
-    def answers(self, samples: Sequence[Sample], how: How = How(), begun: Sequence[str] = ()) -> list[str]:
+    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
         """All in one batch; answers begun with equally many tokens share one."""
         if not samples:
             return []
@@ -58,7 +58,7 @@ class Local:
         if any(begun):
             return self._continued(put, prompts, begun, options)
         with self._steered():
-            return generate(put.loaded, prompts, len(prompts), how.max_new_tokens, put.style, **options)
+            return generate(put.loaded, prompts, len(prompts), style=put.style, **options)
 
     def scores(
         self, samples: Sequence[Sample], answers: Sequence[str], how: How, batch_size: int

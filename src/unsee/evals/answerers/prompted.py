@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, final
 
 from unsee.data.sample import Sample
-from unsee.evals.answerers.base import Answerer, How, scoring
+from unsee.evals.answerers.base import PLAIN, Answerer, How, scoring
 from unsee.evals.likelihood import AnswerScores
 from unsee.models.load import LoadedModel
 
@@ -37,7 +37,7 @@ class Prompted:
         """As what is behind it."""
         return self.inner.order(self._told(samples), how)
 
-    def answers(self, samples: Sequence[Sample], how: How = How(), begun: Sequence[str] = ()) -> list[str]:
+    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
         """As `Answerer.answers`."""
         return self.inner.answers(self._told(samples), how, begun)
 
