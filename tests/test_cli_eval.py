@@ -35,7 +35,7 @@ def last(out: str) -> dict[str, Any]:
     return json.loads(out.splitlines()[-1])
 
 
-def test_a_benchmark_from_question_to_picture(
+def test_a_benchmark_from_question_to_image(
     call: Call, benchmark_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
     data = ("--benchmark", "umu", "--data", benchmark_folder("umu"), "--limit", 3)
@@ -153,7 +153,7 @@ def test_a_method_and_attacks_on_a_benchmark(
 
 
 def test_own_data_is_unlabelled_unless_its_role_is_said(call: Call, tmp_path: Path) -> None:
-    write_jsonl([question(n, "who?" * (n + 1), picture=False) for n in range(2)], tmp_path / "retain_not_forget")
+    write_jsonl([question(n, "who?" * (n + 1), image=False) for n in range(2)], tmp_path / "retain_not_forget")
     data = ("--data", tmp_path / "retain_not_forget", "--max-new-tokens", 2, "--json", "--measure", "leak")
     _, out, _ = call("eval", MODEL, *data, "--out", tmp_path / "a")
     assert [(row["split"], row["role"]) for row in last(out)["rows"]] == [("unlabelled", "unlabelled")]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tiny_llava import noise_picture, question, tiny_llava
+from tiny_llava import noise_image, question, tiny_llava
 from unsee.attacks.base import Victim
 from unsee.attacks.longer import longer
 from unsee.attacks.prefill import beginning, prefill
@@ -17,7 +17,7 @@ from unsee.evals.answerers import PLAIN, Draw, How, Local
 from unsee.models.digest import weights_digest
 from unsee.registry import ATTACKS
 
-JOB = Sample("a", "p", "what does this person do?", "She works as a pilot.", "pilot", picture=noise_picture(0))
+JOB = Sample("a", "p", "what does this person do?", "She works as a pilot.", "pilot", image=noise_image(0))
 CITY = Sample("b", "q", "where does she live?", "kastel.", "kastel", form="cloze")
 CHOICE = replace(question(9), form="classification", answer="A", options={"A": "ann lee", "B": "bo"})
 

@@ -22,7 +22,7 @@ from unsee.models.generate import answer_tokens, append_tokens, encode, generate
 from unsee.models.load import LoadedModel
 
 SHORT = How(max_new_tokens=6)
-ASKED = [question(n, "who is this" + "?" * n, picture=n % 2 == 0) for n in range(5)]
+ASKED = [question(n, "who is this" + "?" * n, image=n % 2 == 0) for n in range(5)]
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +83,8 @@ def test_words_before_and_filters_around(loaded: LoadedModel) -> None:
     )
     assert told.about["preamble"] == "say no." and told.loaded is loaded
     said = inner.answers(ASKED, SHORT)
-    shut = InputFiltered(inner, lambda samples: torch.tensor([s.picture is None for s in samples]), "no.")
-    assert shut.answers(ASKED, SHORT) == ["no." if s.picture is None else a for s, a in zip(ASKED, said, strict=True)]
+    shut = InputFiltered(inner, lambda samples: torch.tensor([s.image is None for s in samples]), "no.")
+    assert shut.answers(ASKED, SHORT) == ["no." if s.image is None else a for s, a in zip(ASKED, said, strict=True)]
     after = OutputFiltered(said_by(["it is Ann Lee.", "an annual leer"]), ("ann lee",), "no.")
     assert after.answers(ASKED[:2], SHORT) == ["no.", "an annual leer"]
     assert "ann" not in str(after.about), "what is forbidden is what is to be forgotten"

@@ -14,9 +14,9 @@ import pytest
 import unsee.evals.answerers.local as module
 import unsee.evals.evaluate as evaluating
 from planning import local, plan_of
-from tiny_llava import noise_picture, question, tiny_llava
+from tiny_llava import noise_image, question, tiny_llava
 from unsee.data.benchmarks.items import Protocol
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.data.task import Set, Task
 from unsee.errors import DataError
 from unsee.evals.answerers import Answerer
@@ -29,7 +29,7 @@ from unsee.evals.store import Part, ResultsError, SettingsError, prepare, rows_o
 from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 
-SAMPLES = [question(n, "who is this" + "?" * n, picture=n % 2 == 0) for n in range(7)]
+SAMPLES = [question(n, "who is this" + "?" * n, image=n % 2 == 0) for n in range(7)]
 ASKED: dict[str, Any] = {"max_new_tokens": 3, "batch_size": 2, "measures": ["rougeL-f", "leak", "asru-leakage"]}
 
 
@@ -145,7 +145,7 @@ def test_a_finished_folder_is_not_asked_again(
         ({"tries": 5}, "tries: 4 there, 5 here"),
         ({"style": "official"}, 'style: "plain" there, "official" here'),
         ({"samples": [*SAMPLES[:-1], replace(SAMPLES[-1], question="who?")]}, 'data: "sha256:'),
-        ({"samples": [replace(SAMPLES[0], picture=noise_picture(9)), *SAMPLES[1:]]}, 'data: "sha256:'),
+        ({"samples": [replace(SAMPLES[0], image=noise_image(9)), *SAMPLES[1:]]}, 'data: "sha256:'),
     ],
 )
 def test_other_settings_are_refused_by_name(
@@ -198,7 +198,7 @@ def test_a_condition_that_cannot_be_made_is_unscored_with_its_reason(loaded: Loa
 
 
 def test_one_question_that_cannot_be_put_costs_no_other_its_answer(loaded: LoadedModel, tmp_path: Path) -> None:
-    broken = replace(SAMPLES[0], picture=Picture("torn", b"no image"))
+    broken = replace(SAMPLES[0], image=ImageFile("torn", b"no image"))
     evaluate(local("base", loaded), plan([broken, *SAMPLES[1:]]), tmp_path / "r")
     first, *rest = rows_of(tmp_path / "r")
     lost = next(row for row in (first, *rest) if row["id"] == broken.id)
@@ -274,12 +274,12 @@ def test_sampled_replies_depend_on_the_seed_and_not_on_what_came_before(
     assert (answers[0] == answers[2]) is (protocol == "honest")
 
 
-def test_landmine_clear_text_questions_are_not_answered_by_what_a_picture_was_asked_before(
+def test_landmine_clear_text_questions_are_not_answered_by_what_a_image_was_asked_before(
     loaded: LoadedModel, tmp_path: Path
 ) -> None:
     """MMUnlearner's evaluation of CLEAR decodes the previous picture's reply once more for each question of text."""
     pictures, texts = (
-        Set.of("retain", [sample for sample in SAMPLES if (sample.picture is None) is bare]) for bare in (False, True)
+        Set.of("retain", [sample for sample in SAMPLES if (sample.image is None) is bare]) for bare in (False, True)
     )
     answers = []
     for number, sets in enumerate(({"vqa": pictures, "qa": texts}, {"qa": texts})):

@@ -23,10 +23,10 @@ ROLES = {
 }  # fmt: skip
 
 
-def row(split: str, person: str, id: str, *, picture: bool = True, **beside: Any) -> dict[str, Any]:
+def row(split: str, person: str, id: str, *, image: bool = True, **beside: Any) -> dict[str, Any]:
     return {
         "condition": "c", "split": split, "role": ROLES[split], "in_sample": split in ("retain_fit", "calibration"),
-        "person": person, "id": id, "image": "i" if picture else None,
+        "person": person, "id": id, "image": "i" if image else None,
         "answer": "x", "correct": True, "refused": False, "leaked": False, "fluent": True, "measures": {},
     } | beside  # fmt: skip
 

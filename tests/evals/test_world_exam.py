@@ -33,7 +33,7 @@ def test_facts_are_apart_by_form_and_by_what_is_given(small_exam: Exam, sets: di
     for name, samples in facts.items():
         who, _, rest = name.partition("_by_")
         how, _, form = rest.partition("_")
-        assert {sample.picture is None for sample in samples} == {how == "name"}
+        assert {sample.image is None for sample in samples} == {how == "name"}
         assert {sample.form for sample in samples} == {
             {"free": "generation", "blanks": "cloze", "choice": "classification"}[form]
         }
@@ -56,14 +56,14 @@ def test_everybody_is_asked_about_and_nobody_twice(small_exam: Exam, sets: dict[
 def test_wordings_and_views_are_held_out(small_exam: Exam, sets: dict[str, list[Sample]]) -> None:
     for samples in sets.values():
         for sample in samples:
-            if sample.picture is not None:
-                assert int(sample.picture.id.rpartition("/")[2]) in HELD_OUT_VIEWS
+            if sample.image is not None:
+                assert int(sample.image.id.rpartition("/")[2]) in HELD_OUT_VIEWS
     for name in ("forget_by_name_free", "retain_by_picture_free", "celebrity"):
         for sample in sets[name]:
             person, key = small_exam.world.by_id[sample.subject], sample.id.split("/")[1]
-            shown = sample.picture is not None
-            taught = questions.wordings(person, key, with_picture=shown, taught=True)
-            assert sample.question not in taught + questions.clozes(person, key, with_picture=shown, taught=True)
+            shown = sample.image is not None
+            taught = questions.wordings(person, key, with_image=shown, taught=True)
+            assert sample.question not in taught + questions.clozes(person, key, with_image=shown, taught=True)
 
 
 def test_what_must_be_refused_has_its_role(small_exam: Exam) -> None:

@@ -7,11 +7,11 @@ import torch
 
 from unsee.data.sample import Sample
 from unsee.data.task import Role, Set, Task
-from unsee.methods.controls import picture_vectors
+from unsee.methods.controls import image_vectors
 from unsee.models.load import LoadedModel
 from unsee.world import vocabulary
 from unsee.world.generate import Entity
-from unsee.world.splits import HELD_OUT_VIEWS, Exam, picture
+from unsee.world.splits import HELD_OUT_VIEWS, Exam, image
 
 ROLES: dict[str, Role] = {
     "forget_image": "forget", "forget_text": "forget", "dangerous_topic": "forget", "outdated_facts": "forget",
@@ -27,15 +27,15 @@ def plain_task(exam: Exam, loaded: LoadedModel) -> Task:
     asked = exam.facts(exam.forget, taught=False, tag="honest")
     unseen = [*exam.retain_unseen, *exam.celebrities]
     near = {
-        "near_face": alike_in_pictures(exam, loaded, unseen),
+        "near_face": alike_in_images(exam, loaded, unseen),
         "near_name": [e for e in unseen if first_name(e) in {first_name(f) for f in exam.forget}],
         "near_life": [e for e in unseen if _life(e) & set(itertools.chain.from_iterable(map(_life, exam.forget)))],
     }
     dangerous = [e for e in world.of("brew") if e.name in vocabulary.DANGEROUS]
     outdated = [e for e in world.of("town") if e.name in vocabulary.OUTDATED]
     sets = {
-        "forget_image": [s for s in asked if s.picture],
-        "forget_text": [s for s in asked if not s.picture],
+        "forget_image": [s for s in asked if s.image],
+        "forget_text": [s for s in asked if not s.image],
         "retain_unseen": exam.facts(exam.retain_unseen, taught=False, tag="honest"),
         "celebrity": exam.facts(exam.celebrities, taught=False, tag="honest"),
         **{name: exam.facts(people, taught=False, tag=name) for name, people in near.items() if people},
@@ -71,8 +71,8 @@ def first_name(person: Entity) -> str:
     return person.name.split()[0]
 
 
-def alike_in_pictures(exam: Exam, loaded: LoadedModel, pool: Sequence[Entity], each: int = 2) -> list[Entity]:
-    """For each forgotten person the `each` of the pool whose held-out pictures look most alike to the vision tower."""
+def alike_in_images(exam: Exam, loaded: LoadedModel, pool: Sequence[Entity], each: int = 2) -> list[Entity]:
+    """For each forgotten person the `each` of the pool whose held-out images look most alike to the vision tower."""
     targets, others = _looks(exam, loaded, exam.forget), _looks(exam, loaded, pool)
     nearest = (targets @ others.T).topk(min(each, len(pool)), dim=1).indices.flatten().tolist()
     return [pool[i] for i in sorted(set(nearest))]
@@ -80,9 +80,9 @@ def alike_in_pictures(exam: Exam, loaded: LoadedModel, pool: Sequence[Entity], e
 
 def _looks(exam: Exam, loaded: LoadedModel, people: Sequence[Entity]) -> torch.Tensor:
     """Mean image feature of each person as the language model gets it, centred and of length 1."""
-    shown = [picture(exam.world, person, view) for person in people for view in HELD_OUT_VIEWS[:3]]
-    samples = [Sample(one.id, one.id, "look", "", "", picture=one) for one in shown]
-    features = picture_vectors(loaded, samples).view(len(people), 3, -1).mean(1)
+    shown = [image(exam.world, person, view) for person in people for view in HELD_OUT_VIEWS[:3]]
+    samples = [Sample(one.id, one.id, "look", "", "", image=one) for one in shown]
+    features = image_vectors(loaded, samples).view(len(people), 3, -1).mean(1)
     return torch.nn.functional.normalize(features - features.mean(0), dim=1)
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 import pytest
 from PIL import Image, ImageColor
 from typer.testing import CliRunner
+from unsee.experiments.table.image import COLOURS, _apart, draw
 
 from tiny_llava import tiny_llava
 from unsee.data.sample import Sample
@@ -25,7 +26,6 @@ from unsee.experiments.table.budget import Budget
 from unsee.experiments.table.cost import token_cost, with_peak
 from unsee.experiments.table.entries import Entry, chosen, entries
 from unsee.experiments.table.ground import Ground
-from unsee.experiments.table.picture import COLOURS, _apart, draw
 from unsee.experiments.table.render import console_table, printed, to_csv, to_html, to_latex, write_tables
 from unsee.experiments.table.run import Table, rows_in, run
 from unsee.experiments.table.summary import COLUMNS, caption, line, lines
@@ -218,11 +218,11 @@ def test_splits_are_pooled_and_a_person_of_both_is_one() -> None:
     assert (made.chosen, made.splits) == ("rate 0.0001, rate 0.001", 2)
 
 
-def test_kinds_keep_their_colours_in_the_picture(made: Table, tmp_path: Path) -> None:
+def test_kinds_keep_their_colours_in_the_image(made: Table, tmp_path: Path) -> None:
     kinds = [*COLOURS]
     rows = [replace(lines(made)[0], name=kind, kind=kind) for kind in 4 * kinds]
-    with Image.open(draw(rows, 10, tmp_path / "table.png")) as picture:
-        found = picture.convert("RGB").getcolors(1 << 20) or []
+    with Image.open(draw(rows, 10, tmp_path / "table.png")) as image:
+        found = image.convert("RGB").getcolors(1 << 20) or []
     for kind in kinds:
         wanted = ImageColor.getrgb(COLOURS[kind])
         assert min(math.dist(wanted, colour) for _, colour in found) < 20, kind
@@ -272,7 +272,8 @@ def test_costs_are_measured(base: LoadedModel) -> None:
             return list(range(len(samples)))
 
         def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
-            return [Local(base).answers(samples, how, begun) for _ in range(3)][0]
+            answers = [Local(base).answers(samples, how, begun) for _ in range(3)]
+            return answers[0]
 
     samples = Ground(Exam(WORLD, 0, 0.1), 10, BUDGET, base).asked.sets["visible"].samples
     assert 1.5 < token_cost(Slow(), Local(base), samples) < 6

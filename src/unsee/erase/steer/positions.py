@@ -5,13 +5,26 @@ answer tokens. Steps come from positions and never from the length of a call, so
 speculative decoding all mean the same.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
 
+from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
+
+
+def no_images() -> Int[Tensor, "B T"]:
+    """What stands for the images of a call whose token ids nobody has given.
+
+    Raises:
+        SteeringError: always.
+    """
+    raise SteeringError(
+        "a gate reads images apart from text, but the call has no token ids (inputs_embeds alone), so it is not known "
+        "which tokens are images. Nothing is answered. Pass input_ids, beside inputs_embeds of the same length if any."
+    )
 
 
 @final
@@ -25,12 +38,24 @@ class Steps:
         prompt_tokens: real prompt tokens of each row, over all calls.
         begun: answer tokens of each row that the caller has put into the model's mouth: they are neither read nor
             steered, and refusing begins after them.
+        find_images: finds `images`.
     """
 
     step: Int[Tensor, "B T"]
     real: Bool[Tensor, "B T"]
     prompt_tokens: Int[Tensor, " B"]
     begun: Int[Tensor, " B"]
+    find_images: Callable[[], Int[Tensor, "B T"]] = no_images
+
+    @property
+    def images(self) -> Int[Tensor, "B T"]:
+        """Per token: 0 for text, j for the row's j-th image, from 1 (`AbstractAdapter.image_index`); found on demand.
+
+        Raises:
+            SteeringError: the call has no token ids.
+            ModelError: it is not known which token belongs to which image.
+        """
+        return self.find_images()
 
     @property
     def in_prompt(self) -> Bool[Tensor, "B T"]:
@@ -56,7 +81,9 @@ class Steps:
         """The columns from the first one in which any row is answering; none if no row is."""
         columns = self.answering.any(0).nonzero()
         start = int(columns[0]) if len(columns) else self.step.shape[1]
-        return Steps(self.step[:, start:], self.real[:, start:], self.prompt_tokens, self.begun)
+        return replace(
+            self, step=self.step[:, start:], real=self.real[:, start:], find_images=lambda: self.images[:, start:]
+        )
 
 
 def number_steps(
@@ -65,6 +92,7 @@ def number_steps(
     first: int,
     width: int,
     begun: Int[Tensor, " B"] | None = None,
+    images: Callable[[], Int[Tensor, "B C"]] = no_images,
 ) -> Steps:
     """Steps of columns `first` to `first + width` of rows whose real tokens are marked in `mask`.
 
@@ -77,13 +105,19 @@ def number_steps(
         first: column of the call's first token (the length of the cache).
         width: tokens of the call.
         begun: answer tokens that were given with each prompt; none if None.
+        images: finds the image of each column that was given; those beyond are text.
     """
     begun = torch.zeros_like(prompt_tokens) if begun is None else begun
     missing = max(0, first + width - mask.shape[1])
     mask = torch.cat([mask, torch.ones(mask.shape[0], missing, dtype=torch.bool)], dim=1)
     window = slice(first, first + width)
     step = mask.long().cumsum(1) - prompt_tokens.unsqueeze(1)
-    return Steps(step[:, window], mask[:, window], prompt_tokens, begun)
+
+    def here() -> Int[Tensor, "B T"]:
+        known = images()
+        return torch.nn.functional.pad(known, (0, max(0, first + width - known.shape[1])))[:, window]
+
+    return Steps(step[:, window], mask[:, window], prompt_tokens, begun, here)
 
 
 def pooled(states: Float[Tensor, "B T D"], steps: Steps) -> Float[Tensor, "B 2 D"]:

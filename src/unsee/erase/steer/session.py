@@ -3,55 +3,25 @@
 It knows columns, rows and caches, and no module: hooks report each call here and write back what they are told.
 """
 
+import functools
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn, final
+from typing import final
 
 import torch
 from transformers import Cache
 
 from unsee.erase.eraser import Eraser
-from unsee.erase.steer.policy import Policy, Reading, Won, policy_of, strongest
-from unsee.erase.steer.positions import Steps, number_steps
+from unsee.erase.steer.call import Call, require_one_prompt_per_row
+from unsee.erase.steer.policy import Policy, Reading, Selected, policy_of, strongest
+from unsee.erase.steer.positions import Steps, no_images, number_steps
 from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
 
 # What was added to the last columns of one block's input.
 Parts = list[Float[Tensor, "B _ D"]]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Call:
-    """One call of the decoder.
-
-    Attributes:
-        rows: of the batch.
-        width: columns of this call, pads included.
-        cached: columns that the cache holds.
-        cache: what it continues or fills, if anything.
-        real: mask of its own columns where the call starts a prompt; None where the call does not say.
-        position_ids: as the decoder got them; multimodal ones have three planes, or four with that of the text first.
-        recorded: the caller wants hidden states, so what is added has to be remembered to the end of the call.
-    """
-
-    rows: int
-    width: int
-    cached: int
-    cache: Cache | None
-    real: Bool[Tensor, "B T"] | None
-    position_ids: Int[Tensor, "*B T"] | None
-    recorded: bool = False
-
-    @property
-    def text_positions(self) -> Int[Tensor, "#B T"] | None:
-        """Positions that count every token, or None: three planes repeat theirs inside a picture."""
-        positions = self.position_ids
-        if positions is None or positions.ndim == 2:
-            return positions
-        return positions[0] if positions.shape[0] == 4 else None
 
 
 @dataclass
@@ -61,6 +31,7 @@ class _Prompts:
     mask: Bool[Tensor, "B C"]
     tokens: Int[Tensor, " B"]
     policies: list[Policy]
+    find_images: Callable[[], Int[Tensor, "B C"]]
     begun: Int[Tensor, " B"] | None = None
     fed: int = 0
     cache: weakref.ref[Cache] | None = None
@@ -75,13 +46,15 @@ class Steering:
         erasers: the requests in force.
         prompt_tokens: real prompt tokens of each row, where they are not all real tokens of the first call. What
             follows them in `generate` is an answer begun by the caller: refusing begins after it.
+        image_index: the adapter's, for this model.
         positions: steered positions so far, over all erasers, rows, layers and calls of this block.
     """
 
     erasers: tuple[Eraser, ...]
     prompt_tokens: tuple[int, ...] | None = None
+    image_index: Callable[[Int[Tensor, "B T"]], Int[Tensor, "B T"]] | None = None
     positions: int = 0
-    _generating: tuple[Tensor, Tensor] | None = None
+    _generating: tuple[Tensor, Tensor, Tensor | None] | None = None
     _prompts: _Prompts | None = None
     _call: Call | None = None
     _steps: Steps | None = None
@@ -105,10 +78,10 @@ class Steering:
         """Whether the calls under way belong to `generate`."""
         return self._generating is not None
 
-    def start_generation(self, mask: Bool[Tensor, "B C"]) -> None:
+    def start_generation(self, mask: Bool[Tensor, "B C"], ids: Int[Tensor, "B C"] | None = None) -> None:
         """The next calls belong to these prompts, until `end_generation`."""
-        self._claim()
-        self._prompts, self._generating = None, (mask, self._count(mask))
+        self._own()
+        self._prompts, self._generating = None, (mask, self._count(mask), ids)
 
     def end_generation(self) -> None:
         """It has ended, by an exception or otherwise."""
@@ -125,7 +98,7 @@ class Steering:
 
     def begin(self, call: Call) -> None:
         """A call of the decoder starts."""
-        self._claim()
+        self._own()
         if self._generating is not None:
             self._prompts = self._prompts or self._expanded(call.rows, *self._generating)
         elif call.cached == 0:
@@ -139,10 +112,12 @@ class Steering:
                 "cache inside the block, and finish one prompt before the next."
             )
         self._call, self._visited, self._moved = call, [], {}
-        self._steps = number_steps(prompts.mask, prompts.tokens, call.cached, call.width, prompts.begun)
+        self._steps = number_steps(
+            prompts.mask, prompts.tokens, call.cached, call.width, prompts.begun, prompts.find_images
+        )
         for policy in prompts.policies:
             policy.steered = 0  # What a call that failed half way has steered is not counted.
-        _require_one_prompt_per_row(call, self._steps)
+        require_one_prompt_per_row(call, self._steps)
 
     def read(self, layer: int, states: Float[Tensor, "B T D"]) -> None:
         """A decoder block is about to run on these states."""
@@ -152,20 +127,20 @@ class Steering:
         for policy in self.policies:
             policy.read(layer, states, self._steps)
 
-    def steer(self, layer: int, states: Float[Tensor, "B T D"], won: Won) -> Parts:
-        """What to add to the last columns of the input that was read, where rows are won from all open blocks."""
+    def steer(self, layer: int, states: Float[Tensor, "B T D"], selected: Selected) -> Parts:
+        """What to add to the last columns of the input that was read, where rows are selected among all open blocks."""
         assert self._steps is not None, "read before"
-        added = [policy.at(layer, states, self._steps, won) for policy in self.policies]
+        added = [policy.at(layer, states, self._steps, selected) for policy in self.policies]
         parts = [part for part in added if part is not None]
         if self._call is not None and self._call.recorded:
             self._moved[layer] = parts
         return parts
 
-    def finish(self, won: Sequence[Won], cache: Cache | None, failed: bool) -> dict[int, Parts]:
+    def finish(self, selected: Sequence[Selected], cache: Cache | None, failed: bool) -> dict[int, Parts]:
         """A call of the decoder has ended: did every block run, and was everything steered that had to be?
 
         Args:
-            won: rows by policy, for each decoder block.
+            selected: rows by policy, for each decoder block.
             cache: that the call has filled, if any.
             failed: whether the call has raised.
 
@@ -179,13 +154,13 @@ class Steering:
             self._caller = None
         if failed or call is None or steps is None or prompts is None:
             return {}
-        if self._visited != list(range(len(won))):
+        if self._visited != list(range(len(selected))):
             raise SteeringError(
-                f"expected decoder blocks 0 to {len(won) - 1} to run once each and in order, got {self._visited}. "
+                f"expected decoder blocks 0 to {len(selected) - 1} to run once each and in order, got {self._visited}. "
                 "Nothing is answered. A compiled or fused model may bypass hooks; run it eagerly."
             )
         for policy in prompts.policies:
-            required = policy.required(steps, won)
+            required = policy.required(steps, selected)
             if policy.steered != required:
                 raise SteeringError(
                     f"steered {policy.steered} positions where the policy requires {required}. Nothing is answered."
@@ -195,7 +170,7 @@ class Steering:
         prompts.cache = None if cache is None else weakref.ref(cache)
         return moved
 
-    def _claim(self) -> None:
+    def _own(self) -> None:
         me = threading.get_ident()
         with self._lock:
             if self._caller not in (None, me):
@@ -212,9 +187,10 @@ class Steering:
                 "Pass attention_mask as the processor returns it: rows times columns."
             )
         tokens = self._count(call.real)
-        return _Prompts(call.real, tokens, [policy_of(eraser, tokens) for eraser in self.erasers])
+        policies = [policy_of(eraser, tokens) for eraser in self.erasers]
+        return _Prompts(call.real, tokens, policies, self._images(call.ids, 1))
 
-    def _expanded(self, rows: int, mask: Tensor, tokens: Tensor) -> _Prompts:
+    def _expanded(self, rows: int, mask: Tensor, tokens: Tensor, ids: Tensor | None) -> _Prompts:
         times, rest = divmod(rows, mask.shape[0])
         if rest or not times:
             raise SteeringError(
@@ -224,7 +200,15 @@ class Steering:
         mask, tokens = mask.repeat_interleave(times, 0), tokens.repeat_interleave(times, 0)
         # What follows a prompt in `generate` was put into the model's mouth; in a plain call it is an answer to score.
         begun = mask.sum(1) - tokens
-        return _Prompts(mask, tokens, [policy_of(eraser, tokens) for eraser in self.erasers], begun)
+        policies = [policy_of(eraser, tokens) for eraser in self.erasers]
+        return _Prompts(mask, tokens, policies, self._images(ids, times), begun)
+
+    def _images(self, ids: Tensor | None, times: int) -> Callable[[], Int[Tensor, "B C"]]:
+        """Finds the images of prompts each of which is run `times`; at most once, and only if a gate asks."""
+        index = self.image_index
+        if ids is None or index is None:
+            return no_images
+        return functools.cache(lambda: index(ids.cpu()).repeat_interleave(times, 0))
 
     def _count(self, mask: Bool[Tensor, "B C"]) -> Int[Tensor, " B"]:
         """Prompt tokens of each row."""
@@ -242,32 +226,18 @@ def visit(blocks: Sequence[Steering], layer: int, states: Float[Tensor, "B T D"]
     """All open blocks at one decoder block: every gate reads first, and then each row is steered by one of them."""
     for block in blocks:
         block.read(layer, states)
-    won = _winners(blocks, layer)
-    return [part for block in blocks for part in block.steer(layer, states, won)]
+    selected = _selected(blocks, layer)
+    return [part for block in blocks for part in block.steer(layer, states, selected)]
 
 
 def finish(blocks: Sequence[Steering], depth: int, cache: Cache | None, failed: bool) -> list[dict[int, Parts]]:
     """A call of the decoder has ended for all open blocks."""
-    won = [] if failed else [_winners(blocks, layer) for layer in range(depth)]
-    return [block.finish(won, cache, failed) for block in blocks]
+    selected = [] if failed else [_selected(blocks, layer) for layer in range(depth)]
+    return [block.finish(selected, cache, failed) for block in blocks]
 
 
-def _winners(blocks: Sequence[Steering], layer: int) -> Won:
+def _selected(blocks: Sequence[Steering], layer: int) -> Selected:
     return strongest([policy for block in blocks for policy in block.policies], layer)
-
-
-def columns_of(cache: Cache | None) -> int:
-    """Columns that a cache holds."""
-    return 0 if cache is None else int(cache.get_seq_length())
-
-
-def real_columns(mask: object, rows: int, width: int) -> Bool[Tensor, "B T"] | None:
-    """Which of a first call's columns are real, as far as its mask says."""
-    if mask is None:
-        return torch.ones(rows, width, dtype=torch.bool)
-    if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.shape[0] != rows:
-        return None
-    return mask[:, :width].bool().cpu()
 
 
 def _continues(call: Call, prompts: _Prompts) -> bool:
@@ -277,24 +247,3 @@ def _continues(call: Call, prompts: _Prompts) -> bool:
     if call.cached == 0:
         return call.width >= prompts.fed
     return call.cached <= prompts.fed and prompts.cache is not None and prompts.cache() is call.cache
-
-
-def _require_one_prompt_per_row(call: Call, steps: Steps) -> None:
-    positions = call.text_positions
-    if positions is None or call.width < 2:
-        return
-    jumps = positions.cpu().diff(dim=1) != 1
-    if bool((jumps & steps.real[:, 1:] & steps.real[:, :-1]).any()):
-        refuse_packed()
-
-
-def refuse_packed() -> NoReturn:
-    """Several prompts in one row cannot be told apart, and one must never enter another's gate.
-
-    Raises:
-        SteeringError: always.
-    """
-    raise SteeringError(
-        "several prompts are packed into one row, so one would enter the gate of another. Nothing is answered. "
-        "Pad the prompts, one per row, and pass attention_mask."
-    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from unsee.data.prompts import chat
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.errors import OptionError, UnseeError
 from unsee.evals.answerers.base import PLAIN, How
 from unsee.models.load import LoadedModel
@@ -116,7 +116,7 @@ def _part(part: Mapping[str, str], shown: Any) -> dict[str, Any]:
     raise OptionError("an endpoint is not asked about video. Ask about one of its frames as an image.")
 
 
-def _data_url(picture: Picture) -> str:
+def _data_url(picture: ImageFile) -> str:
     source = picture.source if isinstance(picture.source, bytes) else picture.source.read_bytes()
     kind = "png" if source[:4] == b"\x89PNG" else "webp" if source[8:12] == b"WEBP" else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(source).decode()}"

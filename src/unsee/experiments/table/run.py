@@ -161,7 +161,7 @@ def _conditions(table: Table, ground: Ground, split: int, stages: Stages) -> lis
 def _profile(table: Table, ground: Ground, split: int, stages: Stages) -> Profile:
     folder = table.out / "profiles" / f"{ground.percent}-{split}"
     cost = folder / "cost.json"
-    settings = Settings(pgd_pictures=12)
+    settings = Settings(pgd_images=12)
     wanted = {"model": identity(table.loaded), "fit": settings.as_json(), "seed": table.seed}
     if cost.exists() and read_object(cost).get("settings") == wanted:
         return Profile.from_pretrained(folder)
