@@ -217,7 +217,7 @@ def ask(
     shown = [] if image is None else [image]
     for path in (*shown, *(video or ())):
         if not path.is_file():
-            raise DataError(f"there is no image {str(path)!r}. Expected a PNG, JPEG, WebP or BMP file; check the path.")
+            raise DataError(f"there is no image {str(path)!r}. Expected an image file; check the path.")
     asked_about = None if image is None else ImageFile(str(image), image)
     frames = tuple(ImageFile(str(path), path) for path in video or ())
     loaded = open_model(model, parts)

@@ -63,7 +63,7 @@ def _honest(
     out: Path, model: str, never_knew: str | None, world_seed: int, ratios: list[float], splits: list[int], seed: int
 ) -> list[dict[str, Any]]:
     from unsee.experiments.acceptance import records_of, run_one, table
-    from unsee.experiments.sweeps.image import draw_bars
+    from unsee.experiments.sweeps.picture import draw_bars
     from unsee.models.load import load
     from unsee.models.names import shipped_names
     from unsee.world.generate import World
@@ -109,7 +109,7 @@ def _ablations(
     names: list[str], out: Path, model: str, world_seed: int, ratio: float, split: int, seed: int
 ) -> list[dict[str, Any]]:
     from unsee.experiments.sweeps.ablations import as_rows, begin, described, run
-    from unsee.experiments.sweeps.image import draw_variants
+    from unsee.experiments.sweeps.picture import draw_variants
     from unsee.models.load import load
     from unsee.world.generate import World
     from unsee.world.splits import Exam

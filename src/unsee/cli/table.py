@@ -28,7 +28,7 @@ def table(
     """Fit, tune and ask every method alike; finished cells are kept, so that an interrupted table goes on."""
     from unsee.experiments.table.budget import QUICK, Budget
     from unsee.experiments.table.entries import chosen
-    from unsee.experiments.table.image import draw
+    from unsee.experiments.table.picture import draw
     from unsee.experiments.table.render import console_table, write_tables
     from unsee.experiments.table.run import Table, run
     from unsee.experiments.table.summary import caption, lines

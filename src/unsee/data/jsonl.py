@@ -3,7 +3,6 @@
 Only `subject`, `question` and `answer` are needed. Also here: the checks that every reader makes on a record.
 """
 
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, NoReturn, cast
 
-from PIL import Image
-
+from unsee.data.images import header
 from unsee.data.sample import Form, ImageFile, Sample, require_some
 from unsee.errors import DataError, SaveError
 
@@ -185,8 +183,8 @@ def _image(name: str, folder: Path, at: str, field: str) -> ImageFile:
 def _encoded(image: ImageFile) -> tuple[str, bytes]:
     image.load()
     data = image.source if isinstance(image.source, bytes) else image.source.read_bytes()
-    with Image.open(io.BytesIO(data)) as opened:
-        suffix = (opened.format or "img").lower()
+    form = header(data, image.id).format
+    suffix = "jpeg" if form == "MPO" else form.lower()
     return f"images/{sha256(data).hexdigest()[:16]}.{suffix}", data
 
 

@@ -1,14 +1,14 @@
 """One question about one subject, the image it may carry, and sets of them that cannot overlap."""
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from unsee.errors import DataError, ImageError
+from unsee.data.images import decode
+from unsee.errors import DataError
 
 Form = Literal["generation", "classification", "cloze"]
 
@@ -26,20 +26,12 @@ class ImageFile:
     source: bytes | Path = field(repr=False)
 
     def load(self) -> Image.Image:
-        """Decode to RGB.
+        """The pixels as `unsee.data.images.decode` gives them: upright RGB.
 
         Raises:
-            ImageError: the file is missing or is not an image that Pillow can read.
+            ImageError: the file is missing, damaged, too large, or of a format that is not read.
         """
-        try:
-            stream = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
-            with Image.open(stream) as image:
-                return image.convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
-            raise ImageError(
-                f"cannot read image {self.id!r}: {type(error).__name__}: {error}. "
-                "Expected a PNG, JPEG, WebP or BMP file; open it in a viewer, or remove its row."
-            ) from error
+        return decode(self.source, self.id)
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from unsee.erase.artifact import library_versions
+
 
 @cache
 def code_version() -> str:
     """`VERSION+sha256:...` over every source file of the package, in the order of their names."""
-    import unsee
-
-    root, found = Path(unsee.__file__).parent, hashlib.sha256()
+    root, found = Path(__file__).parents[1], hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         for part in (path.relative_to(root).as_posix().encode(), path.read_bytes()):
             found.update(len(part).to_bytes(8, "little"))
             found.update(part)
-    return f"{unsee.__version__}+sha256:{found.hexdigest()[:16]}"
+    return f"{library_versions()['unsee']}+sha256:{found.hexdigest()[:16]}"

@@ -179,7 +179,7 @@ def ask(
     from unsee.models.generate import generate
 
     if image is not None and not image.is_file():
-        raise DataError(f"there is no image {str(image)!r}. Expected a PNG, JPEG, WebP or BMP file; check the path.")
+        raise DataError(f"there is no image {str(image)!r}. Expected an image file; check the path.")
     asked = [Sample("asked", "asked", question, "", "", image=image and ImageFile(image.name, image))]
     active, erasers = load_active(ledger)
     for eraser in erasers:

@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 from PIL import Image
 from tests.tiny_llava import question, tiny_llava
-from unsee.experiments.sweeps.image import draw_variants
 
 from unsee.erase.config import Settings
 from unsee.errors import CalibrationError, SaveError
 from unsee.experiments.sweeps.ablations import ABLATIONS, FURTHER, SPLITS, as_rows, described, run
+from unsee.experiments.sweeps.picture import draw_variants
 from unsee.experiments.sweeps.trying import Respond, Trial
 from unsee.world.generate import World
 from unsee.world.splits import Exam

@@ -12,7 +12,6 @@ from typing import ClassVar
 import pytest
 from PIL import Image, ImageColor
 from typer.testing import CliRunner
-from unsee.experiments.table.image import COLOURS, _apart, draw
 
 from tiny_llava import tiny_llava
 from unsee.data.sample import Sample
@@ -26,6 +25,7 @@ from unsee.experiments.table.budget import Budget
 from unsee.experiments.table.cost import token_cost, with_peak
 from unsee.experiments.table.entries import Entry, chosen, entries
 from unsee.experiments.table.ground import Ground
+from unsee.experiments.table.picture import COLOURS, _apart, draw
 from unsee.experiments.table.render import console_table, printed, to_csv, to_html, to_latex, write_tables
 from unsee.experiments.table.run import Table, rows_in, run
 from unsee.experiments.table.summary import COLUMNS, caption, line, lines
