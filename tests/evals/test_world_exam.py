@@ -48,7 +48,7 @@ def test_everybody_is_asked_about_and_nobody_twice(small_exam: Exam, sets: dict[
     assert {s.subject for s in retain} == unseen, "nobody whom a fit sees"
     assert {s.subject for s in sets["celebrity"]} == {e.id for e in small_exam.celebrities}
     # Every attribute by name, and the name too over the picture; forgotten people in all three forms.
-    keys = {e.id: len(questions.keys_of(e, with_picture=False)) for e in small_exam.world.of("private")}
+    keys = {e.id: len(questions.keys_of(e, with_image=False)) for e in small_exam.world.of("private")}
     assert Counter(s.subject for s in forget) == {id: 3 * (2 * keys[id] + 1) for id in gone}
     assert Counter(s.subject for s in retain) == {id: 2 * keys[id] + 1 for id in unseen}
 

@@ -160,7 +160,7 @@ def test_all_erasers_are_in_force_and_nothing_else(steered: tuple[Vllm, Stand]) 
 def test_videos_are_refused_rather_than_asked_about_unseen(made: Made, loaded: LoadedModel) -> None:
     engine, stand = made()
     before, clip = len(stand.asked), replace(question(1), image=None, video=(noise_image(1), noise_image(2)))
-    with pytest.raises(EngineError, match="'vllm', which is not asked about clips"):
+    with pytest.raises(EngineError, match="'vllm', which is not asked about videos"):
         engine.answers([question(2), clip], How(5))
     assert len(stand.asked) == before
 
