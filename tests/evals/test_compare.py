@@ -28,7 +28,7 @@ SETTINGS: dict[str, Any] = {
     "data": "sha256:d", "limit": None,
     "sets": {n: {"role": n.partition("_")[0], "n": 80} for n in ("forget_heldout", "retain_unseen")},
     "style": "plain", "prompts": "chat template", "max_new_tokens": 48, "replies": "greedy", "tries": 4,
-    "attacks": [], "judge": "offline", "seed": 0, "measures": ["rougeL-f", "leak"],
+    "attacks": [], "judge": "offline", "detectors": {"refusal": "r 1"}, "seed": 0, "measures": ["rougeL-f", "leak"],
     "condition": {"engine": "transformers", "erasers": []},
 }  # fmt: skip
 
@@ -156,7 +156,7 @@ def test_forget_quality_is_against_the_never_knew_model() -> None:
 @pytest.mark.parametrize(
     ("name", "other"),
     [("benchmark", "clear"), ("protocol", "official"), ("ratio", 10), ("data", "sha256:e"), ("style", "mllmu"),
-     ("limit", 3), ("judge", "m at http://h/v1"), ("replies", "sampled"), ("tries", 8), ("attacks", ["turns"])],
+     ("limit", 3), ("judge", "m at http://h/v1"), ("replies", "sampled"), ("tries", 8), ("attacks", ["turns"]), ("detectors", {"refusal": "others"})],
 )  # fmt: skip
 def test_other_questions_are_not_mixed(name: str, other: object) -> None:
     with pytest.raises(SettingsError) as caught:

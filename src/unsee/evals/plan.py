@@ -16,6 +16,7 @@ from unsee.data.task import Role, Set, Task
 from unsee.errors import DataError, OptionError
 from unsee.evals.answerers.base import How
 from unsee.evals.choices import MEMBERSHIP, SAFETY, default_measures, require_measures
+from unsee.metrics.detectors import IN_USE
 from unsee.registry import ATTACKS, BENCHMARKS
 
 LONGEST = 48
@@ -136,6 +137,7 @@ class Plan:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "tries": self.tries,
+            "detectors": dict(IN_USE),
         }
 
 

@@ -12,7 +12,7 @@ from unsee.evals.store import ANSWERS, SCHEMA, SETTINGS, Record, ResultsError, S
 
 SHARED = (
     "benchmark", "protocol", "ratio", "data", "sets", "limit", "style", "prompts", "max_new_tokens", "replies",
-    "attacks", "tries", "judge",
+    "attacks", "tries", "judge", "detectors",
 )  # fmt: skip
 """Settings that must be equal for two conditions to stand in one table."""
 
