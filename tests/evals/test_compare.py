@@ -156,7 +156,8 @@ def test_forget_quality_is_against_the_never_knew_model() -> None:
 @pytest.mark.parametrize(
     ("name", "other"),
     [("benchmark", "clear"), ("protocol", "official"), ("ratio", 10), ("data", "sha256:e"), ("style", "mllmu"),
-     ("limit", 3), ("judge", "m at http://h/v1"), ("replies", "sampled"), ("tries", 8), ("attacks", ["turns"]), ("detectors", {"refusal": "others"})],
+     ("limit", 3), ("judge", "m at http://h/v1"), ("replies", "sampled"), ("tries", 8), ("attacks", ["turns"]),
+     ("detectors", {"refusal": "others"})],
 )  # fmt: skip
 def test_other_questions_are_not_mixed(name: str, other: object) -> None:
     with pytest.raises(SettingsError) as caught:
