@@ -41,6 +41,11 @@ class Result:
         return next(row["role"] for row in self.rows if row["split"] == split)
 
     @property
+    def engine(self) -> str:
+        """What answered: in half precision two engines break ties otherwise."""
+        return self.settings["condition"].get("engine", "transformers")
+
+    @property
     def erases(self) -> bool:
         """Whether erasers are in force."""
         return bool(self.settings["condition"].get("erasers"))
@@ -115,11 +120,10 @@ def require_comparable(first: Result, second: Result) -> None:
     Raises:
         SettingsError: names every difference.
     """
-    differing = [name for name in SHARED if first.settings.get(name) != second.settings.get(name)]
+    mine, theirs = ({**one.settings, "engine": one.engine} for one in (first, second))
+    differing = [name for name in (*SHARED, "engine") if mine.get(name) != theirs.get(name)]
     if differing:
-        listed = "; ".join(
-            f"{name} is {first.settings.get(name)!r} and {second.settings.get(name)!r}" for name in differing
-        )
+        listed = "; ".join(f"{name} is {mine.get(name)!r} and {theirs.get(name)!r}" for name in differing)
         raise SettingsError(
             f"results {first.name!r} and {second.name!r} are not of the same questions, asked alike: {listed}. "
             "Expected one benchmark, protocol and set of questions in a table; compare them apart, or run one again."
