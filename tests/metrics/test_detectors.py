@@ -86,14 +86,6 @@ def test_a_refusal_may_repeat_the_question_but_an_answer_may_not(leaks) -> None:
         leaks("anything", ["Prague", "?!"])
 
 
-def test_another_fact_is_volunteered_only_if_nobody_asked_for_it() -> None:
-    asked = ("Where was she born?", "Lisbon")
-    facts = ["Lisbon", "painter", "three"]
-    assert scoring.volunteered("I cannot say, but she is a painter.", facts, asked[1], asked[0])
-    assert not scoring.volunteered("She was born in Lisbon.", facts, asked[1], asked[0])
-    assert not scoring.volunteered("The painter? I cannot say.", facts, "Lisbon", "Where was the painter born?")
-
-
 @pytest.mark.parametrize(
     ("answer", "letter"),
     [

@@ -10,6 +10,7 @@ from rich.table import Table
 from unsee import __version__
 from unsee.cli.console import LIMITS, complain, diagnosis_table, finish, say, show_table, stages_shown
 from unsee.cli.evaluate import eval_app
+from unsee.cli.forget import forget
 from unsee.cli.ledger import ledger_app
 from unsee.cli.models import models_app
 from unsee.cli.options import Model, Parts, open_model, takes_parts
@@ -247,6 +248,7 @@ def ask(
     finish(as_json, result)
 
 
+app.command()(forget)
 app.command()(train)
 app.command()(sweep)
 app.command()(table)
