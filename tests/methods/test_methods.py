@@ -110,7 +110,7 @@ def test_an_unknown_method_is_answered_with_the_list(base: LoadedModel, tmp_path
 
 
 def test_steering_needs_a_profile(base: LoadedModel, task: FitData, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no profile, and nobody to calibrate one on"):
+    with pytest.raises(DataError, match="there is no profile and nobody to calibrate one on"):
         fit("cast", Request(base, FitData(task.forget, task.retain), tmp_path))
 
 

@@ -107,6 +107,8 @@ def attack_rows(answerer: Answerer, plan: Plan, name: str, split: str, condition
     got = entry.make(victim, samples, plan.seed)
     if len(got) != len(samples):
         raise DataError(f"the attack {name!r} gave {len(got)} results for {len(samples)} questions, expected one each.")
+    if all(tries is None for tries in got):
+        return unasked(plan, name, split, condition, "the attack asks none of these questions")
     rows = []
     for sample, tries in zip(samples, got, strict=True):
         if tries is None:
@@ -120,6 +122,13 @@ def attack_rows(answerer: Answerer, plan: Plan, name: str, split: str, condition
             kept["measures"] = {"leak-at-k": leak_at_k(leaks, len(tries))}
         rows.append(row | kept)
     return rows
+
+
+def unasked(plan: Plan, name: str, split: str, condition: str, reason: str) -> list[Record]:
+    """A row without an answer for every question that an attack should have asked."""
+    of = plan.task.sets[split]
+    beside = {"attack": name, "measures": {}}
+    return [row_of(condition, f"{split}/{name}", of, sample, None, reason=reason) | beside for sample in of.samples]
 
 
 def talk_of(plan: Plan) -> tuple[Turn, ...]:

@@ -15,7 +15,7 @@ from unsee.data.task import prompt_digest
 from unsee.erase.artifact import library_versions
 from unsee.errors import OptionError, UnseeError
 from unsee.evals.answerers.base import Answerer, scoring
-from unsee.evals.asking import ask, attack_rows, batches
+from unsee.evals.asking import ask, attack_rows, batches, unasked
 from unsee.evals.choices import SAFETY, takes_probabilities
 from unsee.evals.code import code_version
 from unsee.evals.plan import Plan
@@ -149,7 +149,10 @@ def _run(
             answerer = one.make()
         except UnseeError as error:
             if several.main:
-                part.append(_unmade(one, plan, f"{type(error).__name__}: {error}", expected - done))
+                reason = f"{type(error).__name__}: {error}"
+                part.append(_unmade(one, plan, reason, expected - done))
+                for name, split in open_:
+                    part.append(unasked(plan, name, split, one.name, reason))
             return
         if takes_probabilities(plan.measures):
             scoring(answerer)

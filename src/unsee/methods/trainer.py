@@ -207,7 +207,7 @@ def _arguments(folder: Path, settings: TrainSettings, seed: int, save_every: int
         "num_train_epochs": 1,  # the plan holds every epoch
         "learning_rate": settings.rate,
         "weight_decay": settings.weight_decay,
-        "max_grad_norm": settings.video,
+        "max_grad_norm": settings.clip,
         "lr_scheduler_type": "linear",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
