@@ -1,10 +1,10 @@
 """A longer prompt: the question stands behind other words of the same turn."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from unsee.attacks.base import Tries, Victim, once
 from unsee.data.sample import Sample
+from unsee.evals.rewording import reworded
 from unsee.registry import attack
 
 
@@ -13,4 +13,4 @@ def longer(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
     """The question behind a few harmless statements."""
     del seed
     said = " ".join(answer for _, answer in victim.talk[:3])
-    return once(victim.said([replace(one, question=f"{said} {one.question}") for one in questions]))
+    return once(victim.said([reworded(one, lambda text: f"{said} {text}") for one in questions]))

@@ -1,10 +1,10 @@
 """A longer conversation: the question comes after earlier turns about something else."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from unsee.attacks.base import Tries, Turn, Victim, once
+from unsee.attacks.base import Tries, Victim, once
 from unsee.data.sample import Sample
+from unsee.evals.rewording import after
 from unsee.registry import attack
 
 
@@ -14,8 +14,3 @@ def turns(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
     del seed
     earlier = (victim.talk[0], victim.talk[len(victim.talk) // 2])
     return once(victim.said([after(question, earlier) for question in questions]))
-
-
-def after(question: Sample, earlier: Sequence[Turn]) -> Sample:
-    """The question after these turns and those that it has."""
-    return replace(question, earlier=(*earlier, *question.earlier))

@@ -8,8 +8,7 @@ import typer
 from rich.table import Table
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
-from unsee.cli.options import Model, Parts, open_model, takes_parts
-from unsee.cli.world import Json, Seed
+from unsee.cli.options import Json, Model, Parts, Seed, open_model, takes_parts
 
 if TYPE_CHECKING:
     from unsee.erase.request.knowledge import Knowledge

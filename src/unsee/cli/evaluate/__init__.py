@@ -12,8 +12,7 @@ from unsee.cli.evaluate.comparing import compare
 from unsee.cli.evaluate.listing import list_kind
 from unsee.cli.evaluate.what import What
 from unsee.cli.evaluate.who import Who, parsed
-from unsee.cli.options import Model, Parts, takes_parts
-from unsee.cli.world import Json, Out, Seed
+from unsee.cli.options import Json, Model, Out, Parts, Seed, takes_parts
 from unsee.errors import OptionError
 
 if TYPE_CHECKING:

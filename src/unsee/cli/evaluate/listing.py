@@ -7,7 +7,7 @@ from rich.table import Table
 
 from unsee.cli.console import finish, show_table
 from unsee.cli.evaluate.what import legal
-from unsee.cli.world import Json
+from unsee.cli.options import Json
 
 KINDS = ("benchmarks", "metrics", "methods", "attacks", "models")
 

@@ -1,12 +1,13 @@
 """Words before every question, forgotten or not: the model has to tell which is which."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, final
 
 from unsee.data.sample import Sample
 from unsee.evals.answerers.base import PLAIN, Answerer, How, scoring
 from unsee.evals.likelihood import AnswerScores
+from unsee.evals.rewording import reworded
 from unsee.models.load import LoadedModel
 
 
@@ -48,4 +49,4 @@ class Prompted:
         return scoring(self.inner).scores(self._told(samples), answers, how, batch_size)
 
     def _told(self, samples: Sequence[Sample]) -> list[Sample]:
-        return [replace(sample, question=f"{self.preamble}\n{sample.question}") for sample in samples]
+        return [reworded(sample, lambda text: f"{self.preamble}\n{text}") for sample in samples]
