@@ -119,3 +119,8 @@ def test_what_stays_allowed_is_not_asked_twice() -> None:
     ]
     assert not texts[0] & texts[1]
     assert {"visible", "namesakes", "general", "public figures"} <= {one.group for one in held}
+
+
+def test_a_fact_is_all_that_a_request_of_its_kind_asks_for() -> None:
+    asked = request("Aldermoor", kind="fact", erase="mayor")
+    assert {p.fact for held in (False, True) for p in expand(asked, "s", held=held)} == {"mayor"}

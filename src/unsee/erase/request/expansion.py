@@ -48,11 +48,12 @@ class Scope:
 
     hidden: tuple[str, ...]
     spared: tuple[str, ...]
+    selective: bool
 
     @property
     def nouns(self) -> tuple[str, ...]:
-        """What is hidden, `ANYTHING` among it where nothing is spared: a question for anything asks for what is not."""
-        return self.hidden if self.spared else (ANYTHING, *self.hidden)
+        """What is hidden; `ANYTHING` among it unless the request is selective, as its answer is then not only that."""
+        return self.hidden if self.selective else (ANYTHING, *self.hidden)
 
 
 def scope(request: Request) -> Scope:
@@ -64,11 +65,11 @@ def scope(request: Request) -> Scope:
     known = [fact.noun for fact in BANKS[request.kind].facts]
     if request.erase:
         rest = [noun for noun in known if noun not in request.erase]
-        return Scope(request.erase, tuple(dict.fromkeys([*request.spare, *rest])))
+        return Scope(request.erase, tuple(dict.fromkeys([*request.spare, *rest])), True)
     hidden = tuple(noun for noun in known if noun not in request.spare)
     if not hidden:
         raise OptionError("every fact is spared, so nothing is left to hide. Spare fewer.")
-    return Scope(hidden, request.spare)
+    return Scope(hidden, request.spare, bool(request.spare))
 
 
 def questions(bank: Bank, noun: str, subject: str, held: bool) -> list[str]:
