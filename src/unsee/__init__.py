@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from unsee.data import Picture, Sample, read
     from unsee.erase.config import Settings
     from unsee.erase.eraser import Eraser
+    from unsee.erase.eraser_set import together
     from unsee.erase.fit_eraser import fit_eraser, fit_published
     from unsee.erase.fit_profile import fit_profile
     from unsee.erase.profile import Profile
-    from unsee.erase.steer.hooks import erased
+    from unsee.erase.steer.hooks import erased, unsteered
     from unsee.errors import UnseeError
     from unsee.models.generate import generate
     from unsee.models.load import load
@@ -39,6 +40,8 @@ _HOME = {
     "generate": "unsee.models.generate",
     "load": "unsee.models.load",
     "read": "unsee.data",
+    "together": "unsee.erase.eraser_set",
+    "unsteered": "unsee.erase.steer.hooks",
 }
 __all__ = [
     "Eraser",
@@ -54,6 +57,8 @@ __all__ = [
     "generate",
     "load",
     "read",
+    "together",
+    "unsteered",
 ]
 
 

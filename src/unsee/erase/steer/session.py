@@ -61,7 +61,7 @@ class Steering:
     _visited: list[int] = field(default_factory=list)
     _moved: dict[int, Parts] = field(default_factory=dict)
     _caller: int | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def readings(self) -> list[Reading | None]:
@@ -96,13 +96,13 @@ class Steering:
                 "Run the model without graph capture or external engines, or use unsee's plugin for them."
             )
 
-    def begin(self, call: Call) -> None:
-        """A call of the decoder starts."""
+    def begin(self, call: Call, erasers: Sequence[Eraser]) -> None:
+        """A call of the decoder starts, for which the requests of this block have these thresholds."""
         self._claim()
         if self._generating is not None:
-            self._prompts = self._prompts or self._expanded(call.rows, *self._generating)
+            self._prompts = self._prompts or self._expanded(call.rows, erasers, *self._generating)
         elif call.cached == 0:
-            self._prompts = self._started(call)
+            self._prompts = self._started(call, erasers)
         prompts = self._prompts
         if prompts is None or not _continues(call, prompts):
             known = "none" if prompts is None else f"{prompts.mask.shape[0]} row(s), {prompts.fed} columns so far"
@@ -180,17 +180,19 @@ class Steering:
                 )
             self._caller = me
 
-    def _started(self, call: Call) -> _Prompts:
+    def _started(self, call: Call, erasers: Sequence[Eraser]) -> _Prompts:
         if call.real is None:
             raise SteeringError(
                 "the attention mask of the call does not say which tokens are pads, so pads could enter the gate. "
                 "Pass attention_mask as the processor returns it: rows times columns."
             )
         tokens = self._count(call.real)
-        policies = [policy_of(eraser, tokens) for eraser in self.erasers]
+        policies = [policy_of(eraser, tokens) for eraser in erasers]
         return _Prompts(call.real, tokens, policies, self._images(call.ids, 1))
 
-    def _expanded(self, rows: int, mask: Tensor, tokens: Tensor, ids: Tensor | None) -> _Prompts:
+    def _expanded(
+        self, rows: int, erasers: Sequence[Eraser], mask: Tensor, tokens: Tensor, ids: Tensor | None
+    ) -> _Prompts:
         times, rest = divmod(rows, mask.shape[0])
         if rest or not times:
             raise SteeringError(
@@ -200,7 +202,7 @@ class Steering:
         mask, tokens = mask.repeat_interleave(times, 0), tokens.repeat_interleave(times, 0)
         # What follows a prompt in `generate` was put into the model's mouth; in a plain call it is an answer to score.
         begun = mask.sum(1) - tokens
-        policies = [policy_of(eraser, tokens) for eraser in self.erasers]
+        policies = [policy_of(eraser, tokens) for eraser in erasers]
         return _Prompts(mask, tokens, policies, self._images(ids, times), begun)
 
     def _images(self, ids: Tensor | None, times: int) -> Callable[[], Int[Tensor, "B C"]]:
