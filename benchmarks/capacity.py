@@ -35,7 +35,7 @@ from benchmarks.common import Columns, Parts, Row, arguments, paired, publish
 
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import Stacked, stack, together
 from unsee.erase.fit.activations import capture, capture_features
 from unsee.erase.fit.calibration import thresholds
@@ -44,6 +44,7 @@ from unsee.erase.fit.moments import Moments
 from unsee.erase.fit.request_states import capture_request, fit_stack, stacked
 from unsee.erase.fit_eraser import fit_eraser
 from unsee.erase.fit_profile import fit_profile
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile
 from unsee.erase.steer.hooks import erased
 from unsee.evals.run import Record, ask_all
@@ -298,7 +299,7 @@ class Study:
         }
         return row, joint, gates
 
-    def _decide(self, size: int, label: str, gate: HeldGate, owners: tuple[str, ...] | None) -> Row:
+    def _decide(self, size: int, label: str, gate: PromptRidgeGate, owners: tuple[str, ...] | None) -> Row:
         first = self._first(size)
         about = gate.margins(self.forgotten.features[:first])
         near, seen = gate.margins(self.tested.features), gate.margins(self.visible.features[: 2 * size])
@@ -333,7 +334,7 @@ class Study:
         return self.forgotten.leaked(about > cut)["value"]
 
 
-def _summed(gate: Any, profile: Profile, share: float) -> HeldGate:
+def _summed(gate: Any, profile: Profile, share: float) -> PromptRidgeGate:
     """One gate that is the sum of all, as steering vectors are often combined."""
     one = replace(gate, weight=gate.weight.sum(0, keepdim=True), bias=gate.bias.sum(0, keepdim=True),
                   threshold=torch.zeros(1))  # fmt: skip
@@ -369,7 +370,7 @@ def costs(loaded: LoadedModel, one: Eraser, options: argparse.Namespace) -> list
 
     def asking(subjects: int) -> Eraser:
         gate = one.gate
-        assert isinstance(gate, HeldGate)
+        assert isinstance(gate, PromptRidgeGate)
         many = gate.weight[:1].repeat(subjects, 1, 1, 1)
         shut = torch.full((subjects,), 1e6)
         return replace(one, gate=replace(gate, weight=many, bias=torch.zeros(subjects), threshold=shut))

@@ -12,7 +12,7 @@ the width is whole and the blocks are few (`--layers`), and the output says so. 
 Time is wall time on a GPU; on a CPU it is the process's own CPU time, so that a busy machine's other work stays out.
 Run it with one thread there (`OMP_NUM_THREADS=1`), or the time of all threads is added up.
 
-On a CPU a whole picture and vocabulary are most of the memory and the time, and none of what is compared: `--side` and
+On a CPU a whole image and vocabulary are most of the memory and the time, and none of what is compared: `--side` and
 `--vocabulary` cut them. That leaves less unsteered work beside the steered, so ratios come out higher, never lower.
 
 Run from the repository root:
@@ -37,7 +37,7 @@ from benchmarks.capture import forward, peak_bytes, questions
 from benchmarks.common import Columns, Parts, Row, arguments, paired, publish
 from benchmarks.common import clock as wall_clock
 from benchmarks.steering_cost import DTYPES, erasers, expected_positions
-from tests.tiny_llava import noise_picture, question, tiny_processor
+from tests.tiny_llava import noise_image, question, tiny_processor
 from tests.tiny_qwen import SPECIALS, TEMPLATE, tiny_tokenizer
 from transformers import (
     AutoModelForImageTextToText,
@@ -51,10 +51,10 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture
 from unsee.erase.fit.cross_fitting import cross_fitted
-from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, null_space_gate
+from unsee.erase.gates.null_space import RELEASED_LLAVA, null_space_gate
 from unsee.erase.steer.hooks import erased
 from unsee.models import adapter_named
 from unsee.models.generate import encode
@@ -91,7 +91,7 @@ class Shape:
         width, depth, inner, heads, shared, vocabulary: of the decoder; `shared` heads hold keys and values.
         sections: of M-RoPE.
         seen: width, inner width and heads of the vision tower.
-        side: of the pictures, in pixels.
+        side: of the images, in pixels.
     """
 
     family: str
@@ -202,8 +202,8 @@ def answer(loaded: LoadedModel, inputs: Mapping[str, Tensor], tokens: int, erase
 
 
 def steering(loaded: LoadedModel, shape: Shape, layers: int, options: argparse.Namespace) -> list[Row]:
-    """Prefill and token of one picture prompt, steered over unsteered."""
-    sample = replace(question(0, "x" * options.prompt), picture=noise_picture(0, (shape.side, shape.side)))
+    """Prefill and token of one image prompt, steered over unsteered."""
+    sample = replace(question(0, "x" * options.prompt), image=noise_image(0, (shape.side, shape.side)))
     inputs = dict(encode(loaded, [sample]))
     run = partial(answer, loaded, inputs, options.tokens)
     made = {name: replace(one, family=shape.family) for name, one in erasers(shape.width, layers, 1).items()}
@@ -231,8 +231,8 @@ def artifact_bytes(shape: Shape, condition: str) -> int:
     """Size of a saved request for one subject at the full depth."""
     model = {"id": "random", "revision": None, "digest": f"sha256:{64 * '0'}"}
     request = replace(erasers(shape.width, shape.depth, 1)[condition], model=model)
-    if isinstance(request.gate, HeldGate):  # its threshold here decides whatever is read; no fit makes such a one
-        request = replace(request, gate=replace(request.gate, threshold=torch.zeros(1)))
+    if request.gate.latched is True:  # its threshold here decides whatever is read; no fit makes such a one
+        request = replace(request, gate=request.gate.with_threshold(torch.zeros(1)))
     with tempfile.TemporaryDirectory() as folder:
         request.save_pretrained(Path(folder) / "request")
         return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())

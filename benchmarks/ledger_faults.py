@@ -25,7 +25,8 @@ from benchmarks.common import Columns, Row, arguments, publish
 from benchmarks.ledger_breaking import faults
 from benchmarks.ledger_worker import BY, KEY, good, step
 
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.errors import ArtifactError
 from unsee.ledger import Ledger
 from unsee.ledger.erasers import eraser_check
@@ -181,7 +182,7 @@ def mutated(folder: Path, mutants: int, seed: int) -> list[Row]:
 
 def _small_eraser() -> Eraser:
     """A real eraser with random tensors, a few kilobytes."""
-    gate = HeldGate((1, 2), torch.randn(2, 2, 2, 16), torch.zeros(2), torch.ones(2))
+    gate = PromptRidgeGate((1, 2), torch.randn(2, 2, 2, 16), torch.zeros(2), torch.ones(2))
     model = {"id": "random", "revision": None, "digest": "sha256:" + "0" * 64}
     return Eraser(model, "llava", (2, 3), gate, torch.randn(2, 3, 16), 1.0, "held-ridge", subjects=("a", "b"))
 

@@ -45,7 +45,7 @@ def check(folder: Path) -> Facts:
     if found != config.get("content_id") or len(config) != 2:
         raise ArtifactError(f"{folder}: content_id is {config.get('content_id')!r}, the contents give {found}")
     about = {"method": "synthetic", "layers": [1], "counts": {"forget": 1}, "libraries": {"unsee": "0"}}
-    about |= {THRESHOLDS: {"profile": "synthetic", "prompts": 1, "opened": 0}}
+    about |= {THRESHOLDS: {"profile": "synthetic", "prompts": 1, "false_fires": 0}}
     return Facts(found, *MODEL, about)
 
 

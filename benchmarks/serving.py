@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from benchmarks.common import Columns, Parts, arguments, clock, paired, publish, random_llava, shape
 
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.serve.engine.blocks import decoder_blocks
 from unsee.serve.engine.compat import part
 from unsee.serve.engine.plugin import engine_options
@@ -71,7 +72,7 @@ class Bench:
         for number in range(count):
             weight = torch.randn(1, len(self.read), 2, self.width, generator=generator) / 1e3
             threshold = torch.full((1,), -1e6 if steered and number == 0 else 1e6)
-            gate = HeldGate(self.read, weight, torch.zeros(1), threshold)
+            gate = PromptRidgeGate(self.read, weight, torch.zeros(1), threshold)
             erasers[f"e{number}"] = Eraser({"id": "x"}, "llava", (self.depth - 1,), gate, trajectory, 1.0, "x")
         self.runner.unsee_steerer.load(erasers, {"all": list(erasers)} if erasers else {}, NO_SET)
         self.set_name = "all" if erasers else NO_SET

@@ -22,7 +22,7 @@ import torch
 from benchmarks.common import Columns, Parts, Row, arguments, clock, paired, publish
 from tests.oracles import dense_null_space_matrix
 
-from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, null_space_gate
+from unsee.erase.gates.null_space import RELEASED_LLAVA, null_space_gate
 from unsee.shapes import Float, Tensor
 
 COLUMNS: Columns = {

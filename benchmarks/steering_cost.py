@@ -24,7 +24,9 @@ from benchmarks.common import Columns, Parts, Row, arguments, clock, paired, pub
 from tests.tiny_llava import question
 
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.null_space import NullSpaceGate
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.steer.hooks import erased
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
@@ -52,16 +54,16 @@ def erasers(width: int, depth: int, subjects: int) -> dict[str, Eraser]:
     def noise(*size: int) -> Tensor:
         return torch.randn(*size, generator=generator) / width**0.5
 
-    def request(layers: tuple[int, ...], gate: HeldGate | LayerGate, steps: int) -> Eraser:
+    def request(layers: tuple[int, ...], gate: PromptRidgeGate | NullSpaceGate, steps: int) -> Eraser:
         return Eraser({"id": "random"}, "llava", layers, gate, noise(len(layers), steps, width), 0.1, "benchmark")
 
     def held(threshold: float) -> Eraser:
         weight, zero = noise(subjects, len(read), 2, width), torch.zeros(subjects)
-        gate = HeldGate(read, weight, zero, zero + threshold)
+        gate = PromptRidgeGate(read, weight, zero, zero + threshold)
         return request(tuple(range(read[-1], depth)), gate, settings.steps)  # as `Profile.written`
 
     every = tuple(range(1, depth))
-    published = request(every, LayerGate(noise(len(every), width)), 1)
+    published = request(every, NullSpaceGate(noise(len(every), width)), 1)
     return {"held gate, not fired": held(_NEVER), "held gate, fired": held(_ALWAYS), "published gate": published}
 
 
@@ -69,7 +71,7 @@ def expected_positions(eraser: Eraser | None, rows: int, prompt: int, tokens: in
     """How many positions, over rows and layers, a run of this length has to steer."""
     if eraser is None:
         return 0
-    if isinstance(eraser.gate, LayerGate):
+    if isinstance(eraser.gate, NullSpaceGate):
         return rows * prompt * len(eraser.layers)
     fired = bool((eraser.gate.threshold == _ALWAYS).all())
     return rows * (1 + tokens) * len(eraser.layers) * fired

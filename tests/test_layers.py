@@ -36,7 +36,7 @@ PURE = {
     "unsee.erase.fit.cross_fitting",
     "unsee.erase.fit.joint",
     "unsee.erase.fit.calibration",
-    "unsee.erase.gates.prompt_ridge",
+    "unsee.erase.fit.ridge",
     "unsee.erase.steer.positions",
 }
 LONGEST = 300

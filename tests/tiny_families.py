@@ -16,7 +16,9 @@ from tiny_foreign import tiny_idefics3, tiny_llama
 from tiny_llava import WIDTH, mixed_questions, tiny_llava
 from tiny_qwen import tiny_qwen2_5_vl, tiny_qwen3_vl
 from unsee.data.sample import Sample
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.null_space import NullSpaceGate
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.steer.hooks import Steering, erased
 from unsee.errors import SteeringError
 from unsee.models.generate import encode
@@ -40,14 +42,14 @@ def fresh(loaded: LoadedModel, seed: int = 0) -> LoadedModel:
 
 
 def sees(loaded: LoadedModel) -> bool:
-    """Whether the family takes pictures."""
+    """Whether the family takes images."""
     return loaded.adapter.image_token(loaded.processor) is not None
 
 
 def samples(loaded: LoadedModel) -> list[Sample]:
-    """Pictures and text-only prompts of unequal length; text alone where the family has no eyes."""
+    """Images and text-only prompts of unequal length; text alone where the family has no eyes."""
     mixed = mixed_questions()
-    return mixed if sees(loaded) else [replace(sample, picture=None) for sample in mixed]
+    return mixed if sees(loaded) else [replace(sample, image=None) for sample in mixed]
 
 
 def steered(loaded: LoadedModel, *erasers: Eraser, **options: Any) -> Any:
@@ -65,7 +67,7 @@ def held_eraser(loaded: LoadedModel) -> Eraser:
     weight = (torch.linalg.pinv((rows - centre).flatten(1)) @ target).view(1, *centre.shape)
     bias = -float((weight * centre).sum())
     weight = torch.cat([weight, weight]).float()  # The second subject of the request asks for more and never gets it.
-    gate = HeldGate(READ, weight, torch.tensor([bias, bias]), torch.tensor([0.0, 9.0]))
+    gate = PromptRidgeGate(READ, weight, torch.tensor([bias, bias]), torch.tensor([0.0, 9.0]))
     trajectory = torch.randn(len(WRITTEN), 3, WIDTH, generator=generator)
     return Eraser({"id": "tiny"}, loaded.adapter.family, WRITTEN, gate, trajectory, 3.0, "held")
 
@@ -75,16 +77,16 @@ def published_eraser(loaded: LoadedModel) -> Eraser:
     generator = torch.Generator().manual_seed(4)
     weight = torch.randn(2, WIDTH, generator=generator) / WIDTH
     trajectory = torch.randn(2, 1, WIDTH, generator=generator)
-    return Eraser({"id": "tiny"}, loaded.adapter.family, WRITTEN, LayerGate(weight), trajectory, 2.0, "published")
+    return Eraser({"id": "tiny"}, loaded.adapter.family, WRITTEN, NullSpaceGate(weight), trajectory, 2.0, "published")
 
 
 def always(eraser: Eraser) -> Eraser:
-    assert isinstance(eraser.gate, HeldGate)
+    assert isinstance(eraser.gate, PromptRidgeGate)
     return replace(eraser, gate=replace(eraser.gate, threshold=torch.full((2,), -1e9)))
 
 
 def never(eraser: Eraser) -> Eraser:
-    assert isinstance(eraser.gate, HeldGate)
+    assert isinstance(eraser.gate, PromptRidgeGate)
     return replace(eraser, gate=replace(eraser.gate, threshold=torch.full((2,), 1e9)))
 
 
@@ -141,10 +143,10 @@ def plainly_added(loaded: LoadedModel, eraser: Eraser, prompt: int) -> Iterator[
         def add(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             states = args[0].clone()
             for column in range(states.shape[1]):
-                if isinstance(eraser.gate, LayerGate) and column < prompt:
+                if isinstance(eraser.gate, NullSpaceGate) and column < prompt:
                     value = args[0][0, prompt - 1] @ eraser.gate.weight[index].to(states)
                     states[0, column] += eraser.strength * value * eraser.trajectory[index, 0].to(states)
-                if isinstance(eraser.gate, HeldGate) and column >= prompt - 1:
+                if isinstance(eraser.gate, PromptRidgeGate) and column >= prompt - 1:
                     step = min(column - prompt + 1, eraser.trajectory.shape[1] - 1)
                     states[0, column] += eraser.strength * eraser.trajectory[index, step].to(states)
             return (states, *args[1:])
@@ -167,10 +169,10 @@ def oracle_answer(loaded: LoadedModel, inputs: Any, erasers: Sequence[Eraser]) -
     prompt, end = inputs["input_ids"].shape[1], loaded.processor.tokenizer.eos_token_id
     received = block_inputs(loaded, lambda: logits(loaded, inputs))
     features = torch.stack([torch.stack([received[i][0, -1], received[i][0].mean(0)]) for i in READ]).double()
-    active = [eraser for eraser in erasers if isinstance(eraser.gate, LayerGate)]
+    active = [eraser for eraser in erasers if isinstance(eraser.gate, NullSpaceGate)]
     strongest: dict[int, tuple[float, Eraser]] = {}  # of the gates that fire, by layer
     for eraser in erasers:
-        if isinstance(eraser.gate, LayerGate):
+        if isinstance(eraser.gate, NullSpaceGate):
             continue
         scores = (eraser.gate.weight.double() * features).sum((1, 2, 3)) + eraser.gate.bias
         margin = float((scores - eraser.gate.threshold).max())

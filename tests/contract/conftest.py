@@ -8,7 +8,8 @@ import torch
 from tiny_families import FAMILIES, READ, WRITTEN, held_eraser, oracle_features, published_eraser
 from tiny_llava import WIDTH
 from unsee.data.sample import Sample
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.models.load import LoadedModel
 
 Opened = Callable[[LoadedModel, Sequence[Sample], Sequence[bool], int], Eraser]
@@ -44,7 +45,7 @@ def opened() -> Opened:
         weight = (torch.linalg.pinv((rows - centre).flatten(1)) @ (target - target.mean())).view(1, *centre.shape)
         bias = -(weight * centre).sum().float()
         # As in `held_eraser`, a second subject never gets what it asks for.
-        gate = HeldGate(READ, weight.repeat(2, 1, 1, 1).float(), bias.repeat(2), torch.tensor([0.0, 9.0]))
+        gate = PromptRidgeGate(READ, weight.repeat(2, 1, 1, 1).float(), bias.repeat(2), torch.tensor([0.0, 9.0]))
         generator = torch.Generator().manual_seed(seed)
         trajectory = torch.randn(len(WRITTEN), 3, WIDTH, generator=generator)
         return Eraser({"id": "tiny"}, loaded.adapter.family, WRITTEN, gate, trajectory, 3.0, "held")

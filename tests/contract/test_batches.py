@@ -1,4 +1,4 @@
-"""A row of a batch is that row alone: other rows, pads and pictures of other prompts never reach it."""
+"""A row of a batch is that row alone: other rows, pads and images of other prompts never reach it."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,9 +19,10 @@ from tiny_families import (
     sees,
     steered,
 )
-from tiny_llava import noise_picture
+from tiny_llava import noise_image
 from unsee.data.prompts import Message
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.errors import DataError, SteeringError
 from unsee.models.generate import Conversation, encode, encode_conversations
 from unsee.models.load import LoadedModel
@@ -36,7 +37,7 @@ def test_a_mixed_batch_is_each_row_alone(loaded: LoadedModel, either: Eraser, be
         alone = torch.cat([answer(loaded, encode(loaded, [s]), num_beams=beams) for s in samples(loaded)])
     assert torch.equal(together, alone)
     assert reading is not None
-    expected = FIRED if isinstance(either.gate, HeldGate) else [True] * len(samples(loaded))
+    expected = FIRED if isinstance(either.gate, PromptRidgeGate) else [True] * len(samples(loaded))
     assert reading.fired.view(len(samples(loaded)), beams).tolist() == [[fires] * beams for fires in expected]
 
 
@@ -46,7 +47,7 @@ def test_rows_with_none_one_or_two_requests_are_each_row_alone(loaded: LoadedMod
     first = opened(loaded, asked, FIRED, 3)  # rows 0 and 2
     second = opened(loaded, asked, [True, False, False, True, False], 4)
     # The stronger steers where both fire; were they equally strong, rounding would decide.
-    assert isinstance(second.gate, HeldGate)
+    assert isinstance(second.gate, PromptRidgeGate)
     second = replace(second, gate=replace(second.gate, threshold=second.gate.threshold - 0.5))
     inputs = encode(loaded, asked)
     with steered(loaded, first, second) as steering:
@@ -97,7 +98,9 @@ def test_pads_never_enter_a_gate(loaded: LoadedModel, either: Eraser) -> None:
 
     margins = margins_with(0.0)
     assert torch.equal(margins, margins_with(1e3))
-    if isinstance(either.gate, HeldGate):  # It reads first what was poisoned; attention then spreads NaN on its own.
+    if isinstance(
+        either.gate, PromptRidgeGate
+    ):  # It reads first what was poisoned; attention then spreads NaN on its own.
         alone = [oracle_features(loaded, sample) for sample in asked]
         torch.testing.assert_close(margins, either.gate.margins(torch.stack(alone)), rtol=0, atol=1e-4)
         with pytest.raises(SteeringError, match="a gate read NaN, so nothing says whether it fires"):
@@ -124,17 +127,17 @@ def test_right_padding_is_left_padding(loaded: LoadedModel, either: Eraser) -> N
         torch.testing.assert_close(right[row, :length], expected[row, width - length :], rtol=1e-4, atol=1e-4)
 
 
-def turn(role: str, text: str, pictures: int = 0) -> Message:
-    return {"role": role, "content": [{"type": "image"}] * pictures + [{"type": "text", "text": text}]}
+def turn(role: str, text: str, images: int = 0) -> Message:
+    return {"role": role, "content": [{"type": "image"}] * images + [{"type": "text", "text": text}]}
 
 
-def test_two_people_in_two_pictures_of_one_prompt(loaded: LoadedModel, held: Eraser) -> None:
-    people = (noise_picture(0, (16, 16)), noise_picture(2, (16, 24)))
+def test_two_people_in_two_images_of_one_prompt(loaded: LoadedModel, held: Eraser) -> None:
+    people = (noise_image(0, (16, 16)), noise_image(2, (16, 24)))
     both = Conversation("both", [turn("user", "are these the same person?", 2)], people)
     swapped = Conversation("swapped", both.messages, people[::-1])
     other = Conversation("other", [turn("user", "who?")])
     if not sees(loaded):
-        with pytest.raises(DataError, match=r"'both' has a picture, but 'tiny-llama' takes text alone"):
+        with pytest.raises(DataError, match=r"'both' has an image, but 'tiny-llama' takes text alone"):
             encode_conversations(loaded, [both])
         return
     conversations = [both, other, swapped]
@@ -150,8 +153,8 @@ def test_two_people_in_two_pictures_of_one_prompt(loaded: LoadedModel, held: Era
 
 def test_a_conversation_of_several_turns(loaded: LoadedModel, held: Eraser) -> None:
     first, text = samples(loaded)[0], [turn("assistant", "ann lee."), turn("user", "and where does she live?")]
-    pictures = (first.picture,) if first.picture else ()
-    conversation = Conversation("turns", [turn("user", "who?", len(pictures)), *text], pictures)
+    images = (first.image,) if first.image else ()
+    conversation = Conversation("turns", [turn("user", "who?", len(images)), *text], images)
     other = Conversation("other", [turn("user", "who?")])
     alone = encode_conversations(loaded, [conversation])
     with steered(loaded, always(held)) as steering:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from tiny_families import FAMILIES, answer, logits, samples, sees, steered
-from tiny_llava import noise_picture
+from tiny_llava import noise_image
 from unsee.data.prompts import Message
 from unsee.erase.eraser import Eraser
-from unsee.erase.steer.policy import HeldPolicy
+from unsee.erase.steer.policy import LatchedPolicy
 from unsee.errors import ModelError, SteeringError
 from unsee.models.generate import Conversation, encode, encode_conversations
 from unsee.models.load import LoadedModel
@@ -22,23 +22,23 @@ Seen = list[tuple[Tensor, Tensor]]
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """Images and real tokens of each call, as the first decoder block's reader sees them."""
     calls: Seen = []
-    read = HeldPolicy.read
+    read = LatchedPolicy.read
 
-    def spy(self: HeldPolicy, layer: int, states: Tensor, steps: Any) -> None:
+    def spy(self: LatchedPolicy, layer: int, states: Tensor, steps: Any) -> None:
         if layer == 0:
             assert steps.images.shape == states.shape[:2]
             calls.append((steps.images, steps.real))
         read(self, layer, states, steps)
 
-    monkeypatch.setattr(HeldPolicy, "read", spy)
+    monkeypatch.setattr(LatchedPolicy, "read", spy)
     return calls
 
 
 def shown(number: int, *parts: int | str) -> Conversation:
     """One user turn of texts and images, in this order."""
     kinds = [{"type": "image"} if isinstance(part, int) else {"type": "text", "text": part} for part in parts]
-    pictures = [noise_picture(part) for part in parts if isinstance(part, int)]
-    return Conversation(str(number), [Message(role="user", content=kinds)], pictures)
+    images = [noise_image(part) for part in parts if isinstance(part, int)]
+    return Conversation(str(number), [Message(role="user", content=kinds)], images)
 
 
 def walked(loaded: LoadedModel, ids: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from transformers import DynamicCache
 
 from tiny_families import answer, logits, refused, require_clean, samples, steered
 from tiny_llava import LAYERS, WIDTH
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.steer.hooks import Steering
 from unsee.errors import MismatchError, OptionError, SteeringError
 from unsee.models.generate import encode
@@ -103,7 +104,7 @@ def test_continuous_batching_and_copies_are_refused(loaded: LoadedModel, either:
 
 
 def test_an_eraser_for_another_model_is_refused(loaded: LoadedModel, held: Eraser) -> None:
-    assert isinstance(held.gate, HeldGate)
+    assert isinstance(held.gate, PromptRidgeGate)
     wide = replace(
         held, gate=replace(held.gate, weight=torch.zeros(2, 2, 2, 2 * WIDTH)), trajectory=torch.zeros(2, 1, 2 * WIDTH)
     )

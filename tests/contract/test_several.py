@@ -8,14 +8,15 @@ from torch import Tensor
 
 from tiny_families import FIRED, NEW, answer, fresh, logits, oracle_answer, require_clean, samples, steered
 from tiny_llava import WIDTH
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 
 
 def raised(eraser: Eraser, by: float, **changes: Any) -> Eraser:
     """The same gate, so much further above its threshold."""
-    assert isinstance(eraser.gate, HeldGate)
+    assert isinstance(eraser.gate, PromptRidgeGate)
     return replace(eraser, gate=replace(eraser.gate, threshold=eraser.gate.threshold - by), **changes)
 
 
@@ -42,7 +43,7 @@ def test_of_several_directions_the_strongest_steers_each_row_and_layer(loaded: L
     """Row by row: some rows know one gate more, and one eraser steers the last layer only."""
     loaded = fresh(loaded)
     loaded.model.double()
-    assert isinstance(held.gate, HeldGate)
+    assert isinstance(held.gate, PromptRidgeGate)
     erasers = [
         held,
         raised(held, 0.2, **other_way(held, (2,), 1)),

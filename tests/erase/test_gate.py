@@ -12,7 +12,8 @@ from jaxtyping import TypeCheckError
 
 from oracles import auc_by_pairs, dense_null_space_matrix, float64, weighted_ridge
 from unsee.erase.fit.moments import Moments
-from unsee.erase.gates.prompt_ridge import (
+from unsee.erase.fit.ridge import ridge_gate, ridge_gates
+from unsee.erase.gates.null_space import (
     RELEASED_LLAVA,
     RELEASED_QWEN,
     NullSpace,
@@ -20,8 +21,6 @@ from unsee.erase.gates.prompt_ridge import (
     null_space_basis,
     null_space_gate,
     residual_energy,
-    ridge_gate,
-    ridge_gates,
 )
 from unsee.errors import CalibrationError, DataError, OptionError
 

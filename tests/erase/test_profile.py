@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.null_space import NullSpaceGate
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile, require_same_model, subject_digest
 from unsee.errors import ArtifactError, DataError, MismatchError, OptionError
 from unsee.models.load import LoadedModel
@@ -74,9 +76,9 @@ def test_another_model_is_refused_with_both_names() -> None:
 @pytest.mark.parametrize("held", [True, False])
 def test_an_eraser_comes_back_as_it_was(tmp_path: Path, held: bool) -> None:
     gate = (
-        HeldGate((1,), torch.ones(2, 1, 2, 8), torch.zeros(2), torch.tensor([0.5, 0.6]))
+        PromptRidgeGate((1,), torch.ones(2, 1, 2, 8), torch.zeros(2), torch.tensor([0.5, 0.6]))
         if held
-        else LayerGate(torch.ones(2, 8))
+        else NullSpaceGate(torch.ones(2, 8))
     )
     eraser = Eraser(
         MODEL, "llava", (2, 3), gate, torch.ones(2, 4, 8), 0.5, "m", subjects=("a", "b"), counts={"forget": 2}
@@ -93,7 +95,7 @@ def test_an_eraser_comes_back_as_it_was(tmp_path: Path, held: bool) -> None:
 
 
 def test_a_changed_setting_is_noticed(tmp_path: Path) -> None:
-    eraser = Eraser(MODEL, "llava", (2,), LayerGate(torch.ones(1, 8)), torch.ones(1, 1, 8), 0.5, "m")
+    eraser = Eraser(MODEL, "llava", (2,), NullSpaceGate(torch.ones(1, 8)), torch.ones(1, 1, 8), 0.5, "m")
     eraser.save_pretrained(tmp_path)
     file = tmp_path / "eraser.safetensors"
     file.write_bytes(file.read_bytes().replace(b'strength\\":0.5', b'strength\\":5.0'))
@@ -102,7 +104,7 @@ def test_a_changed_setting_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_random_direction_has_the_same_length_and_the_same_gate() -> None:
-    eraser = Eraser(MODEL, "llava", (2,), LayerGate(torch.ones(1, 8)), torch.randn(1, 3, 8), 0.5, "m")
+    eraser = Eraser(MODEL, "llava", (2,), NullSpaceGate(torch.ones(1, 8)), torch.randn(1, 3, 8), 0.5, "m")
     control = eraser.with_random_direction(1)
     torch.testing.assert_close(control.trajectory.norm(dim=-1), eraser.trajectory.norm(dim=-1))
     assert not torch.allclose(control.trajectory, eraser.trajectory)
@@ -132,7 +134,7 @@ def test_settings_refuse_what_makes_no_sense() -> None:
 
 
 def test_a_trajectory_beyond_half_precision_is_not_saved(tmp_path: Path) -> None:
-    eraser = Eraser(MODEL, "llava", (2,), LayerGate(torch.ones(1, 8)), torch.full((1, 1, 8), 1e5), 0.5, "m")
+    eraser = Eraser(MODEL, "llava", (2,), NullSpaceGate(torch.ones(1, 8)), torch.full((1, 1, 8), 1e5), 0.5, "m")
     with pytest.raises(ArtifactError, match="'trajectory' has 8 of 8 values NaN or infinite"):
         eraser.save_pretrained(tmp_path)
     assert not any(tmp_path.iterdir())

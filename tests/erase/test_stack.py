@@ -10,11 +10,13 @@ from tests.tiny_llava import LAYERS, WIDTH, mixed_questions, question, tiny_llav
 from unsee import erased
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.eraser_set import opened_of, stack
+from unsee.erase.eraser import Eraser
+from unsee.erase.eraser_set import false_fires_of, stack
 from unsee.erase.fit.activations import capture_features
 from unsee.erase.fit.request_states import RequestStates, capture_request, fit_stack
 from unsee.erase.fit_eraser import fit_eraser
+from unsee.erase.gates.null_space import NullSpaceGate
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile, identity
 from unsee.errors import ArtifactError, DataError, MismatchError
 from unsee.models.generate import encode
@@ -32,7 +34,7 @@ def loaded() -> LoadedModel:
 
 def asked(subject: str, count: int, first: int = 0) -> list[Sample]:
     return [
-        replace(question(i, f"{subject}, {i}?", picture=i % 2 == 0), subject=subject, id=f"{subject}/{i}")
+        replace(question(i, f"{subject}, {i}?", image=i % 2 == 0), subject=subject, id=f"{subject}/{i}")
         for i in range(first, first + count)
     ]
 
@@ -74,7 +76,7 @@ def states(loaded: LoadedModel, profile: Profile) -> dict[str, RequestStates]:
 def fixed(loaded: LoadedModel, seed: int, bias: float, name: str) -> Eraser:
     """A request with a random gate of two subjects; with a bias of 1e6 it always fires, with -1e6 never."""
     generator = torch.Generator().manual_seed(seed)
-    gate = HeldGate(
+    gate = PromptRidgeGate(
         (1,), torch.randn(2, 1, 2, WIDTH, generator=generator), torch.tensor([bias, bias - 1]), torch.ones(2)
     )
     trajectory = torch.randn(1, 3, WIDTH, generator=torch.Generator().manual_seed(9))
@@ -125,7 +127,7 @@ def test_what_does_not_steer_alike_is_not_stacked(loaded: LoadedModel) -> None:
     ):
         with pytest.raises(MismatchError, match="requests ra and rb were fitted on different"):
             stack({"ra": one, "rb": other})
-    published = replace(one, gate=LayerGate(torch.ones(1, WIDTH)))
+    published = replace(one, gate=NullSpaceGate(torch.ones(1, WIDTH)))
     with pytest.raises(MismatchError, match="decides at every layer for itself"):
         stack({"ra": published})
     with pytest.raises(DataError, match="no request to stack"):
@@ -137,7 +139,7 @@ def test_together_the_gates_keep_the_share_of_one(loaded: LoadedModel, profile: 
     wide = {
         name: replace(one, gate=replace(one.gate, layers=READ, weight=one.gate.weight.repeat(1, 2, 1, 1)))
         for name, one in many.items()
-        if isinstance(one.gate, HeldGate)
+        if isinstance(one.gate, PromptRidgeGate)
     }
     union = stack(wide)
     assert float(union.eraser.gate.fires(profile.calibration).float().mean()) > 0.5
@@ -161,9 +163,9 @@ def test_a_joint_fit_needs_nothing_but_what_is_stored(
     people = len(KEPT) + len(CALIBRATION)
     assert fitted.eraser.counts == {"requests": 3, "subjects": 3, "unseen": people - 6}, "ada is kept no longer"
     gate = fitted.eraser.gate
-    assert isinstance(gate, HeldGate) and gate.weight.shape == (3, 2, 2, WIDTH)
+    assert isinstance(gate, PromptRidgeGate) and gate.weight.shape == (3, 2, 2, WIDTH)
     same = fit_stack(profile, dict(reversed(states.items()))).eraser.gate
-    assert isinstance(same, HeldGate) and torch.equal(same.weight, gate.weight)
+    assert isinstance(same, PromptRidgeGate) and torch.equal(same.weight, gate.weight)
     assert torch.equal(same.threshold, gate.threshold)
     assert len(set(gate.threshold.tolist())) == 1, "scores of all gates compare, so one threshold serves all"
     strangers = gate.margins(profile.calibration).mean(0)
@@ -182,12 +184,12 @@ def test_one_request_fitted_from_its_states_is_the_request_as_it_was_fitted(
     lenient = SETTINGS.changed(tail=0.6)  # a random model tells nobody apart
     again = fit_stack(profile, {"r-hal": states["r-hal"]}, lenient).eraser.gate
     shipped = fit_eraser(loaded, profile, asked("hal", 8), keep=asked("hal", 2, first=20), settings=lenient).gate
-    assert isinstance(again, HeldGate) and isinstance(shipped, HeldGate)
+    assert isinstance(again, PromptRidgeGate) and isinstance(shipped, PromptRidgeGate)
     # The states are stored in half precision, and `fit_eraser` weighs what is kept about hal 64 to 63.
     alike = torch.cosine_similarity(again.weight.flatten(), shipped.weight.flatten(), dim=0)
     assert float(alike) > 0.999
     assert torch.allclose(again.threshold, shipped.threshold, atol=0.02)
-    kept = opened_of(fit_stack(profile, {"r-hal": states["r-hal"]}, lenient).eraser)
+    kept = false_fires_of(fit_stack(profile, {"r-hal": states["r-hal"]}, lenient).eraser)
     assert kept is not None and kept.among.prompts == len(KEPT) + len(CALIBRATION), "beside others it shares theirs"
     assert kept.scores and min(kept.scores.values()) >= float(again.threshold)
     with pytest.raises(DataError, match="no request to fit"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oracles import Array, float64, weighted_ridge
 from unsee.erase.fit.joint import Share, Stack
 from unsee.erase.fit.moments import Moments
-from unsee.erase.gates.prompt_ridge import ridge_gate
+from unsee.erase.fit.ridge import ridge_gate
 from unsee.errors import CalibrationError, DataError, OptionError
 from unsee.shapes import Tensor
 

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.steer.policy import HeldPolicy, LayerPolicy, strongest
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.null_space import NullSpaceGate
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
+from unsee.erase.steer.policy import LatchedPolicy, ProportionalPolicy, strongest
 from unsee.erase.steer.positions import Steps, added, along_trajectory, number_steps, pooled
 from unsee.errors import ArtifactError, SteeringError
 
@@ -115,22 +117,22 @@ def test_parts_are_aligned_with_the_last_column_and_summed_before_they_are_round
 def held(layers: tuple[int, ...] = (1,), threshold: float = 0.0, read: tuple[int, ...] = (0, 1)) -> Eraser:
     weight = torch.zeros(1, len(read), 2, D)
     weight[0, -1, 0, 0] = 1.0  # The first coordinate of the last prompt token at the last layer read.
-    gate = HeldGate(read, weight, torch.zeros(1), torch.tensor([threshold]))
+    gate = PromptRidgeGate(read, weight, torch.zeros(1), torch.tensor([threshold]))
     return Eraser({"id": "m"}, "llava", layers, gate, torch.ones(len(layers), 2, D), 2.0, "test")
 
 
-def policy(eraser: Eraser, prompts: Tensor) -> HeldPolicy:
-    assert isinstance(eraser.gate, HeldGate)
-    return HeldPolicy(eraser, eraser.gate, prompts)
+def policy(eraser: Eraser, prompts: Tensor) -> LatchedPolicy:
+    assert isinstance(eraser.gate, PromptRidgeGate)
+    return LatchedPolicy(eraser, eraser.gate.rule(prompts))
 
 
-def pass_by(one: HeldPolicy, layer: int, states: Tensor, steps: Steps) -> Tensor | None:
+def pass_by(one: LatchedPolicy, layer: int, states: Tensor, steps: Steps) -> Tensor | None:
     """One policy by itself at one layer."""
     one.read(layer, states, steps)
     return one.at(layer, states, steps, strongest([one], layer))
 
 
-def required(one: HeldPolicy, steps: Steps) -> int:
+def required(one: LatchedPolicy, steps: Steps) -> int:
     return one.required(steps, [strongest([one], layer) for layer in range(3)])
 
 
@@ -197,16 +199,16 @@ def test_each_row_is_steered_by_the_first_of_those_that_fire_most(margins: list[
     """Rows x erasers, the gates of which read the first coordinate of the last prompt token; every second steers 2."""
     prompts, mask = torch.ones(3, dtype=torch.long), torch.ones(3, 1, dtype=torch.bool)
     steps = number_steps(mask, prompts, 0, 1)
-    published = Eraser({}, "llava", (1,), LayerGate(torch.ones(1, D)), torch.ones(1, 1, D), 1.0, "published")
+    published = Eraser({}, "llava", (1,), NullSpaceGate(torch.ones(1, D)), torch.ones(1, 1, D), 1.0, "published")
     policies = [policy(held(layers=(1, 2) if k % 2 else (1,)), prompts) for k in range(len(margins))]
     for one, own in zip(policies, margins, strict=True):
         states = torch.zeros(3, 1, D)
         states[:, 0, 0] = torch.tensor(own)
         for layer in (0, 1):
             one.read(layer, states, steps)
-    assert isinstance(published.gate, LayerGate)
+    assert isinstance(published.gate, NullSpaceGate)
     for layer, able in ((0, []), (1, range(len(margins))), (2, range(1, len(margins), 2))):
-        won = strongest([*policies, LayerPolicy(published, published.gate)], layer)
+        won = strongest([*policies, ProportionalPolicy(published, published.gate.rule(prompts))], layer)
         assert set(won) == {policies[k] for k in able}
         for row in range(3):
             firing = sorted((-margins[k][row], k) for k in able if margins[k][row] >= 0)
@@ -215,9 +217,9 @@ def test_each_row_is_steered_by_the_first_of_those_that_fire_most(margins: list[
 
 def test_the_published_gate_adds_to_every_prompt_token_in_proportion() -> None:
     weight = torch.randn(2, D)
-    eraser = Eraser({}, "llava", (0, 2), LayerGate(weight), torch.randn(2, 1, D), 0.5, "published")
-    one = LayerPolicy(eraser, LayerGate(weight))
+    eraser = Eraser({}, "llava", (0, 2), NullSpaceGate(weight), torch.randn(2, 1, D), 0.5, "published")
     mask, prompts = torch.tensor([[False, True, True], [True, True, True]]), torch.tensor([2, 2])
+    one = ProportionalPolicy(eraser, NullSpaceGate(weight).rule(prompts))
     states, steps = torch.randn(2, 3, D), number_steps(mask, prompts, 0, 3)
     assert one.at(1, states, steps, {}) is None and one.reading() is None
     for index, layer in enumerate((0, 2)):
@@ -245,8 +247,8 @@ def test_an_eraser_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(ArtifactError, match="expected them ascending"):
         held(read=(1, 0))
     with pytest.raises(ArtifactError, match="one entry per layer"):
-        Eraser({}, "llava", (0,), LayerGate(torch.ones(2, D)), torch.ones(2, 1, D), 1.0, "test")
+        Eraser({}, "llava", (0,), NullSpaceGate(torch.ones(2, D)), torch.ones(2, 1, D), 1.0, "test")
     with pytest.raises(ArtifactError, match="nothing empty"):
-        Eraser({}, "llava", (), LayerGate(torch.ones(0, D)), torch.ones(0, 1, D), 1.0, "test")
+        Eraser({}, "llava", (), NullSpaceGate(torch.ones(0, D)), torch.ones(0, 1, D), 1.0, "test")
     with pytest.raises(ArtifactError, match="one width"):
-        Eraser({}, "llava", (0,), LayerGate(torch.ones(1, D + 1)), torch.ones(1, 1, D), 1.0, "test")
+        Eraser({}, "llava", (0,), NullSpaceGate(torch.ones(1, D + 1)), torch.ones(1, 1, D), 1.0, "test")

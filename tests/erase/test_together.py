@@ -13,9 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.eraser_set import OPENED, opened, opened_of, stack, together
+from unsee.erase.eraser import Eraser
+from unsee.erase.eraser_set import FALSE_FIRES, false_fires, false_fires_of, stack, together
 from unsee.erase.fit.calibration import raised_together
+from unsee.erase.gates.null_space import NullSpaceGate
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.errors import ArtifactError, OptionError
 from unsee.shapes import Tensor
 
@@ -27,8 +29,8 @@ def fitted(unseen: Tensor, name: str = "a", profile: Tensor = PROFILE) -> Eraser
     """A request as its fit leaves it: a threshold for itself, and what opens."""
     count = unseen.shape[1]
     threshold = raised_together(unseen, torch.full((count,), FLOOR), TAIL)
-    gate = HeldGate((1,), torch.zeros(count, 1, 2, WIDTH), torch.zeros(count), threshold)
-    kept = opened(unseen, threshold, profile)
+    gate = PromptRidgeGate((1,), torch.zeros(count, 1, 2, WIDTH), torch.zeros(count), threshold)
+    kept = false_fires(unseen, threshold, profile)
     return Eraser({"id": "m", "revision": None, "digest": "sha256:" + "0" * 64}, "llava", (1,), gate,
                   torch.ones(1, 2, WIDTH), 1.0, "held-ridge", kept, (name,) * count)  # fmt: skip
 
@@ -41,7 +43,7 @@ def scores(seed: int, prompts: int, gates: int, steps: int) -> Tensor:
 
 
 def thresholds(erasers: list[Eraser]) -> list[list[float]]:
-    return [one.gate.threshold.tolist() for one in erasers if isinstance(one.gate, HeldGate)]
+    return [one.gate.threshold.tolist() for one in erasers if isinstance(one.gate, PromptRidgeGate)]
 
 
 def by_hand(every: list[Tensor], share: float) -> list[list[float]]:
@@ -103,11 +105,11 @@ def test_each_profile_has_an_equal_part_of_the_share() -> None:
 def test_requests_that_keep_no_scores_are_as_they_were() -> None:
     many = [fitted(scores(n, 200, 1, 10**9) + 0.3) for n in range(4)]
     older = replace(many[0], settings={})
-    published = replace(older, gate=LayerGate(torch.ones(1, WIDTH)))
+    published = replace(older, gate=NullSpaceGate(torch.ones(1, WIDTH)))
     found = together([older, *many[1:], published])
     assert found[0] is older and found[-1] is published
     assert thresholds(found[1:-1]) == thresholds(together(many[1:]))
-    assert opened_of(older) is None and opened_of(published) is None
+    assert false_fires_of(older) is None and false_fires_of(published) is None
 
 
 def test_they_are_saved_with_the_eraser_and_a_stack_has_none_of_its_own(tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_they_are_saved_with_the_eraser_and_a_stack_has_none_of_its_own(tmp_path
     read = [Eraser.from_pretrained(tmp_path / str(number)) for number in range(3)]
     assert thresholds(together(read)) == thresholds(together(many)) != thresholds(many)
     joint = stack({f"r{n}": one for n, one in enumerate(together(read))}).eraser
-    assert OPENED not in joint.settings and len(set(thresholds([joint])[0])) == 1
+    assert FALSE_FIRES not in joint.settings and len(set(thresholds([joint])[0])) == 1
 
 
 BROKEN: list[dict[str, Any]] = [
@@ -130,8 +132,8 @@ BROKEN: list[dict[str, Any]] = [
 @pytest.mark.parametrize("wrong", BROKEN)
 def test_what_a_fit_does_not_write_is_refused(wrong: dict[str, Any]) -> None:
     one = fitted(scores(0, 200, 1, 10**9))
-    broken = replace(one, settings=one.settings | {OPENED: one.settings[OPENED] | wrong})
-    with pytest.raises(ArtifactError, match=r"settings\.opened of the eraser is .*Fit the request again"):
+    broken = replace(one, settings=one.settings | {FALSE_FIRES: one.settings[FALSE_FIRES] | wrong})
+    with pytest.raises(ArtifactError, match=r"settings\.false_fires of the eraser is .*Fit the request again"):
         together([broken])
 
 
@@ -139,4 +141,4 @@ def test_what_a_fit_does_not_write_is_refused(wrong: dict[str, Any]) -> None:
 def test_and_what_is_no_such_record(wrong: object) -> None:
     one = fitted(scores(0, 200, 1, 10**9))
     with pytest.raises(ArtifactError, match="expected the fingerprint of a profile"):
-        opened_of(replace(one, settings=one.settings | {OPENED: wrong}))
+        false_fires_of(replace(one, settings=one.settings | {FALSE_FIRES: wrong}))

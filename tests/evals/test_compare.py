@@ -259,18 +259,18 @@ def test_measures_beyond_one_are_no_percentages() -> None:
     assert f"{line.cells['base'].figure.value:.2f} [" in to_latex(compare(results))
 
 
-def test_files_are_written_with_the_picture(three: list[Result], tmp_path: Path) -> None:
+def test_files_are_written_with_the_image(three: list[Result], tmp_path: Path) -> None:
     files = write_tables(compare(three), tmp_path / "out")
     shown = frontier(three)
     assert shown is not None and (shown.forget, shown.keep) == ("forget_heldout", "retain_unseen")
     assert shown.about == "mllmu, 5 % forgotten; honest protocol"
     assert [point.leaked.value for point in shown.points] == pytest.approx([0.9, 0.1, 0.05], abs=0.1)
-    picture = draw(shown, tmp_path / "out" / "forget-retain.png")
+    drawn = draw(shown, tmp_path / "out" / "forget-retain.png")
     assert [file.name for file in files] == ["compare.csv", "compare.html", "compare.tex"]
-    with Image.open(picture) as image:
+    with Image.open(drawn) as image:
         assert image.size[0] > 600 and len(image.convert("RGB").getcolors(1 << 24) or []) > 20
 
 
-def test_no_picture_without_both_sides(three: list[Result]) -> None:
+def test_no_image_without_both_sides(three: list[Result]) -> None:
     alone = [Result(one.name, one.settings, one.rows[:80]) for one in three]
     assert frontier(alone) is None

@@ -9,7 +9,9 @@ import torch
 
 from tiny_llava import WIDTH, mixed_questions, question, tiny_llava
 from unsee.data.sample import Sample
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.null_space import NullSpaceGate
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.errors import DataError, ModelError, OptionError
 from unsee.evals.likelihood import AnswerScores, answer_scores, packed
 from unsee.metrics.membership import min_k_plus_plus_score
@@ -88,7 +90,7 @@ def test_the_end_token_is_scored_where_asked_for(loaded: LoadedModel) -> None:
     require_equal(found, alone(loaded, SAMPLES[0], tokens))
 
 
-def test_the_picture_is_seen(loaded: LoadedModel) -> None:
+def test_the_image_is_seen(loaded: LoadedModel) -> None:
     seen, other = answer_scores(loaded, [question(0), replace(question(1), question=question(0).question)], ["ann"] * 2)
     assert seen is not None and other is not None and np.abs(seen.log_p - other.log_p).max() > 1e-2
 
@@ -107,9 +109,9 @@ def eraser(kind: str) -> Eraser:
     generator = torch.Generator().manual_seed(5)
     trajectory = torch.randn(2, 3 if kind == "held" else 1, WIDTH, generator=generator)
     if kind == "held":
-        gate = HeldGate((0, 1), torch.zeros(1, 2, 2, WIDTH), torch.zeros(1), torch.full((1,), -1.0))
+        gate = PromptRidgeGate((0, 1), torch.zeros(1, 2, 2, WIDTH), torch.zeros(1), torch.full((1,), -1.0))
         return Eraser({"id": "tiny"}, "llava", (1, 2), gate, trajectory, 2.0, kind)
-    gate = LayerGate(torch.randn(2, WIDTH, generator=generator) / WIDTH)
+    gate = NullSpaceGate(torch.randn(2, WIDTH, generator=generator) / WIDTH)
     return Eraser({"id": "tiny"}, "llava", (1, 2), gate, trajectory, 2.0, kind)
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.errors import DataError, OptionError
 from unsee.models.load import load
@@ -62,7 +63,7 @@ def tasks(tmp_path: Path) -> Path:
 
 def always(strength: float = 400.0) -> Eraser:
     """Opens on every prompt and pushes hard."""
-    gate = HeldGate((4,), torch.zeros(1, 1, 2, 192), torch.ones(1), torch.ones(1))
+    gate = PromptRidgeGate((4,), torch.zeros(1, 1, 2, 192), torch.ones(1), torch.ones(1))
     trajectory = torch.randn(1, 8, 192, generator=torch.Generator().manual_seed(0))
     model = identity(load("world:llava"))
     return Eraser(model, "llava", (4,), gate, trajectory, strength, "held-ridge", subjects=("a",))
@@ -101,10 +102,10 @@ def test_a_task_runs_with_and_without_an_eraser(tasks: Path, tmp_path: Path) -> 
 
 
 def test_what_it_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from unsee.evals.lmms import Unsee, _picture
+    from unsee.evals.lmms import Unsee, _image
 
-    with pytest.raises(DataError, match=r"question 3 comes with .*expected one picture or none"):
-        _picture(lambda _: [Image.new("RGB", (8, 8))] * 2, {}, 3)
+    with pytest.raises(DataError, match=r"question 3 comes with .*expected one image or none"):
+        _image(lambda _: [Image.new("RGB", (8, 8))] * 2, {}, 3)
     model = Unsee("world:llava")
     with pytest.raises(OptionError, match="asks for loglikelihood, expected generate_until"):
         model.loglikelihood([])

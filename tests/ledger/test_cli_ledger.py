@@ -12,7 +12,8 @@ import torch
 from unsee.cli.console import complain
 from unsee.cli.ledger import ledger_app
 from unsee.data import Sample, write_jsonl
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.errors import UnseeError
 from unsee.models.load import load
@@ -49,7 +50,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 def eraser(tmp_path: Path) -> Path:
     """A gate that opens for everybody and steers so hard that nothing is answered as before."""
     loaded = load(shipped("llava"))
-    gate = HeldGate((4,), torch.zeros(1, 1, 2, 192), torch.zeros(1), torch.ones(1))
+    gate = PromptRidgeGate((4,), torch.zeros(1, 1, 2, 192), torch.zeros(1), torch.ones(1))
     made = Eraser(identity(loaded), "llava", (4,), gate, torch.ones(1, 2, 192), 1.0, "held-ridge", subjects=("a",))
     made.save_pretrained(tmp_path / "eraser")
     return tmp_path / "eraser"

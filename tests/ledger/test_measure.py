@@ -8,7 +8,8 @@ import torch
 from tests.tiny_llava import LAYERS, WIDTH, tiny_llava
 
 from unsee.data.sample import Sample
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.errors import DataError, MismatchError
 from unsee.evals.run import record
@@ -25,7 +26,7 @@ def loaded() -> LoadedModel:
 
 
 def eraser(loaded: LoadedModel, *names: str) -> Eraser:
-    gate = HeldGate((1,), torch.zeros(1, 1, 2, WIDTH), torch.zeros(1), torch.ones(1))
+    gate = PromptRidgeGate((1,), torch.zeros(1, 1, 2, WIDTH), torch.zeros(1), torch.ones(1))
     model, steered = identity(loaded), torch.ones(1, 2, WIDTH)
     return Eraser(model, "llava", (LAYERS - 1,), gate, steered, 1.0, "held-ridge", subjects=names)
 

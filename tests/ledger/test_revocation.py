@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.tiny_llava import LAYERS, WIDTH, mixed_questions, tiny_llava
 
 from unsee import erased
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.ledger import Ledger, active_digest
 from unsee.ledger.erasers import eraser_check, load_active
@@ -62,7 +63,7 @@ def test_the_set_in_force_forgets_what_was_revoked(way: list[tuple[int, str]]) -
 def always(loaded: LoadedModel, number: int) -> Eraser:
     """An eraser whose gate opens for everybody, for some more than others do, with a trajectory of its own."""
     generator = torch.Generator().manual_seed(number)
-    gate = HeldGate((1,), torch.randn(1, 1, 2, WIDTH, generator=generator), torch.zeros(1), torch.tensor([-1e4]))
+    gate = PromptRidgeGate((1,), torch.randn(1, 1, 2, WIDTH, generator=generator), torch.zeros(1), torch.tensor([-1e4]))
     trajectory = torch.randn(1, 3, WIDTH, generator=generator) * 10.0**-number
     return Eraser(
         identity(loaded), "llava", (LAYERS - 1,), gate, trajectory, 1.0, "held-ridge", subjects=(f"s{number}",)

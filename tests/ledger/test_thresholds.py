@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny_llava import LAYERS, WIDTH, question, tiny_llava
 
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.eraser_set import OPENED, SHARE, opened
+from unsee.erase.eraser import Eraser
+from unsee.erase.eraser_set import FALSE_FIRES, SHARE, false_fires
 from unsee.erase.fit.calibration import raised_together
+from unsee.erase.gates.null_space import NullSpaceGate
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.errors import ArtifactError
 from unsee.ledger import Ledger
@@ -37,9 +39,9 @@ def eraser(number: int, reads: float = 0.0) -> Eraser:
     """A request as it is fitted; its gate reads the same on every prompt."""
     unseen = kept_scores(number)
     threshold = raised_together(unseen, torch.tensor([0.5]), TAIL)
-    gate = HeldGate((1,), torch.zeros(1, 1, 2, WIDTH), torch.tensor([reads]), threshold)
+    gate = PromptRidgeGate((1,), torch.zeros(1, 1, 2, WIDTH), torch.tensor([reads]), threshold)
     profile = torch.zeros(32, dtype=torch.uint8)
-    kept = opened(unseen, threshold, profile)
+    kept = false_fires(unseen, threshold, profile)
     return Eraser(identity(LOADED), "llava", (LAYERS - 1,), gate, torch.ones(1, 3, WIDTH), 3.0, "held-ridge", kept,
                   (f"s{number}",))  # fmt: skip
 
@@ -56,7 +58,7 @@ def in_force(ledger: Ledger) -> dict[str, float]:
     """Threshold by subject."""
     found = dict[str, float]()
     for one in load_active(ledger)[1]:
-        assert isinstance(one.gate, HeldGate)
+        assert isinstance(one.gate, PromptRidgeGate)
         found[one.subjects[0]] = float(one.gate.threshold)
     return found
 
@@ -96,8 +98,8 @@ def test_a_set_has_higher_thresholds_than_its_members_and_its_digest_another_nam
         assert alone["s0"] < both["s0"], "six prompts open, three may"
         _, stacked = load_stack(ledger)
         gate = stacked.eraser.gate
-        assert isinstance(gate, HeldGate) and set(gate.threshold.tolist()) == set(both.values())
-        assert OPENED not in stacked.eraser.settings
+        assert isinstance(gate, PromptRidgeGate) and set(gate.threshold.tolist()) == set(both.values())
+        assert FALSE_FIRES not in stacked.eraser.settings
         assert first.digest != second.digest
         ledger.revoke(second.request.id, BY)
         assert in_force(ledger) == alone and ledger.active().digest == first.digest
@@ -133,14 +135,14 @@ def test_verification_asks_with_the_thresholds_that_will_be_in_force(
         request = ledger.attach(ledger.add("subject 1", KEY, BY).id, tmp_path / "e", eraser_check(), BY)
         with pytest.raises(KeyboardInterrupt):
             verify(ledger, request.id, LOADED, [question(0, "who?")], [], BY)
-    limits = {one.subjects[0]: float(one.gate.threshold) for one in asked if isinstance(one.gate, HeldGate)}
+    limits = {one.subjects[0]: float(one.gate.threshold) for one in asked if isinstance(one.gate, PromptRidgeGate)}
     assert list(limits) == ["s1", "s0"] and limits == from_scratch({0, 1})
 
 
 def test_what_cannot_share_a_threshold_keeps_its_own_and_is_told(tmp_path: Path) -> None:
     older = replace(eraser(2), settings={})
     published = replace(
-        older, gate=LayerGate(torch.ones(1, WIDTH)), method="published", trajectory=torch.ones(1, 1, WIDTH)
+        older, gate=NullSpaceGate(torch.ones(1, WIDTH)), method="published", trajectory=torch.ones(1, 1, WIDTH)
     )
     with Ledger.create(tmp_path / "ledger", KEY, BY) as ledger:
         quiet = switched_on(ledger, older, tmp_path / "e")
@@ -165,19 +167,19 @@ def test_the_log_says_on_what_thresholds_rest_and_not_on_whom(tmp_path: Path) ->
     one = eraser(0)
     one.save_pretrained(tmp_path / "e")
     about = eraser_check()(tmp_path / "e").about
-    count = len(one.settings[OPENED]["scores"])
-    assert about["thresholds"] == {"profile": "00" * 32, "prompts": PROMPTS, "opened": count}
-    assert count == 3 and OPENED not in about["settings"], "which prompts they were stays in the artifact"
+    count = len(one.settings[FALSE_FIRES]["scores"])
+    assert about["thresholds"] == {"profile": "00" * 32, "prompts": PROMPTS, "false_fires": count}
+    assert count == 3 and FALSE_FIRES not in about["settings"], "which prompts they were stays in the artifact"
     replace(one, settings={}).save_pretrained(tmp_path / "older")
     assert eraser_check()(tmp_path / "older").about["thresholds"] is None
 
 
 def test_damaged_scores_are_refused_when_they_come_in(tmp_path: Path) -> None:
     one = eraser(0)
-    broken = replace(one, settings=one.settings | {OPENED: one.settings[OPENED] | {"scores": {"1": "high"}}})
+    broken = replace(one, settings=one.settings | {FALSE_FIRES: one.settings[FALSE_FIRES] | {"scores": {"1": "high"}}})
     broken.save_pretrained(tmp_path / "e")
     with Ledger.create(tmp_path / "ledger", KEY, BY) as ledger:
         request = ledger.add("subject", KEY, BY)
-        with pytest.raises(ArtifactError, match=r"settings\.opened"):
+        with pytest.raises(ArtifactError, match=r"settings\.false_fires"):
             ledger.attach(request.id, tmp_path / "e", eraser_check(), BY)
         assert ledger.request(request.id).state == "received" and not list((tmp_path / "ledger/artifacts").iterdir())

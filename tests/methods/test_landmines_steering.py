@@ -14,9 +14,9 @@ from tiny_llava import question, randomised, tiny_config, tiny_llava, tiny_proce
 from unsee.data.sample import Sample
 from unsee.erase import fit_profile as fitting
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, LayerGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit_eraser import fit_published
-from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, RELEASED_QWEN, NullSpace
+from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN, NullSpace, NullSpaceGate
 from unsee.erase.profile import Profile
 from unsee.erase.steer.hooks import erased
 from unsee.models.digest import weights_digest
@@ -33,7 +33,7 @@ class Made(Exception):
 
 
 def asked(first: int, count: int, text: str) -> list[Sample]:
-    return [question(first + i, f"{text} {i}?", picture=i % 2 == 0) for i in range(count)]
+    return [question(first + i, f"{text} {i}?", image=i % 2 == 0) for i in range(count)]
 
 
 RECALL, REFUSAL = asked(80, 6, "tell me"), asked(90, 6, "give me the secret")
@@ -119,7 +119,7 @@ def test_landmine_mllmeraser_direction_and_states_are_off_by_one(deep: LoadedMod
 def test_landmine_mllmeraser_skips_layer_17(deep: LoadedModel, profile: Profile, preset: NullSpace) -> None:
     """The list of the release goes from 16 to 18; only block 0, where all last tokens are equal, is left out here."""
     eraser = published(deep, profile, preset)
-    assert isinstance(eraser.gate, LayerGate)
+    assert isinstance(eraser.gate, NullSpaceGate)
     assert profile.layers == eraser.layers == tuple(range(1, DEPTH))
     assert bool((eraser.gate.weight.norm(dim=1) > 0).all()) and bool((eraser.trajectory[:, 0].norm(dim=1) > 0).all())
 
@@ -131,7 +131,7 @@ def test_landmine_mllmeraser_sign_place_and_strength(deep: LoadedModel, profile:
     Here `h + lambda <w, h_last> d` at the input of each block, at every prompt token, with one positive lambda.
     """
     eraser = published(deep, profile, preset)
-    assert isinstance(eraser.gate, LayerGate)
+    assert isinstance(eraser.gate, NullSpaceGate)
     assert eraser.strength == 0.25
     for sample in FORGET:
         plain, steered = block_inputs(deep, sample), block_inputs(deep, sample, eraser)

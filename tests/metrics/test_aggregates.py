@@ -46,10 +46,10 @@ def test_utility_refuses_percent_and_nothing() -> None:
 
 
 def test_both_modalities() -> None:
-    picture = [True, True, False, False, None]
+    image = [True, True, False, False, None]
     text = [True, False, False, True, True]
-    assert all_modal_accuracy(picture, text) == Estimate(0.25, 4, 1)
-    assert all_modal_error(picture, text) == Estimate(0.25, 4, 1)
+    assert all_modal_accuracy(image, text) == Estimate(0.25, 4, 1)
+    assert all_modal_error(image, text) == Estimate(0.25, 4, 1)
     assert modality_gap([True, True, False], [False, True, False]) == Estimate(1 / 3, 3, 0)
     with pytest.raises(DataError, match="got 1 answers as text for 2 items"):
         all_modal_accuracy([True, False], [True])

@@ -8,8 +8,9 @@ import torch
 from benchmarks.ledger_worker import BY, KEY, good
 
 from unsee.data.sample import Sample
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture_features
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.ledger import Ledger
 from unsee.ledger.erasers import eraser_check
@@ -21,12 +22,12 @@ READ = (2, 3, 4, 5)
 
 
 def questions(people: int = 6, each: int = 4) -> dict[str, list[Sample]]:
-    """Questions of the built-in world by person, half of them with a picture."""
+    """Questions of the built-in world by person, half of them with an image."""
     exam = Exam(World(), 0)
     found: dict[str, list[Sample]] = {}
     for person in exam.forget[:people]:
         asked = exam.facts([person], taught=False, forms=3)
-        shown, plain = [s for s in asked if s.picture], [s for s in asked if not s.picture]
+        shown, plain = [s for s in asked if s.image], [s for s in asked if not s.image]
         found[asked[0].subject] = [*shown[: each // 2], *plain[: each - each // 2]]
     return found
 
@@ -45,7 +46,7 @@ def eraser_for(
     written = tuple(range(READ[-1], depth))
     size = on[:, -1, 0].square().mean().sqrt()
     drawn = (size * torch.randn(len(written), 5, on.shape[-1], generator=torch.Generator().manual_seed(seed))).half()
-    gate = HeldGate(READ, weight.float().view(1, *on.shape[1:]), torch.zeros(1), threshold.float().view(1))
+    gate = PromptRidgeGate(READ, weight.float().view(1, *on.shape[1:]), torch.zeros(1), threshold.float().view(1))
     return Eraser(identity(loaded), "llava", written, gate, drawn, strength, "held-ridge", subjects=(f"s{seed}",))
 
 
@@ -61,7 +62,7 @@ def erasers_of(loaded: LoadedModel, asked: dict[str, list[Sample]], count: int) 
 def rival_of(eraser: Eraser, above: float, direction: int | None = None) -> Eraser:
     """Fires wherever this one does, so much further above its threshold; along its direction, or one that is drawn."""
     gate = eraser.gate
-    assert isinstance(gate, HeldGate)
+    assert isinstance(gate, PromptRidgeGate)
     rival = replace(eraser, gate=replace(gate, threshold=gate.threshold - above), subjects=("rival",))
     return rival if direction is None else rival.with_random_direction(direction)
 

@@ -232,7 +232,7 @@ def shown(address: str) -> dict[str, Any]:
     return ASK | {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": address}}]}]}
 
 
-def test_pictures_are_handed_on_as_the_library_sees_them() -> None:
+def test_images_are_handed_on_as_the_library_sees_them() -> None:
     door, image = Door(Admit([REPORT])), Image.new("RGBA", (20, 10), (200, 10, 10, 0))
     assert door.ask(shown(url(image)))[0] == 200
     sent = door.asked[0]["messages"][0]["content"][0]["image_url"]["url"]
@@ -275,12 +275,12 @@ ADDRESSES = (
 
 
 @pytest.mark.parametrize("name", list(BROKEN))
-def test_pictures_that_cannot_be_used_are_refused_with_a_fixed_text(name: str) -> None:
+def test_images_that_cannot_be_used_are_refused_with_a_fixed_text(name: str) -> None:
     door = Door(Admit([REPORT]))
     status, _, body = door.ask(shown(BROKEN[name]))
     message = json.loads(body)["error"]["message"]
     assert (status, door.asked) == (400, [])
-    assert message.startswith(("A picture cannot be used.", "messages.0.user.content"))
+    assert message.startswith(("An image cannot be used.", "messages.0.user.content"))
     assert "PIL" not in message
     assert "cannot identify" not in message
 
@@ -292,11 +292,11 @@ def test_nothing_is_fetched(address: str) -> None:
     assert door.asked == []
 
 
-def test_a_picture_taken_sideways_is_shown_as_the_library_shows_it() -> None:
+def test_an_image_taken_sideways_is_shown_as_the_library_shows_it() -> None:
     assert Door(Admit([REPORT])).ask(shown(exif_rotated()))[0] == 200
 
 
-def test_too_many_pictures_are_refused() -> None:
+def test_too_many_images_are_refused() -> None:
     part = {"type": "image_url", "image_url": {"url": jpeg()}}
     door = Door(Admit([REPORT]))
     assert door.ask(ASK | {"messages": [{"role": "user", "content": [part] * 9}]})[0] == 400

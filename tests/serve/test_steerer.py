@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import together
+from unsee.erase.gates.null_space import NullSpaceGate
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.errors import MismatchError, SteeringError
 from unsee.serve.engine.steerer import Shape, Steerer
 from unsee.serve.engine.tracking import NO_SET, SET, TICKET
@@ -22,7 +24,7 @@ SHAPE = Shape("llava", DEPTH, WIDTH, READ, 64, BLOCK)
 
 def eraser(number: int, bias: float, shared: bool = False) -> Eraser:
     generator = torch.Generator().manual_seed(number)
-    gate = HeldGate(
+    gate = PromptRidgeGate(
         READ,
         torch.randn(2, len(READ), 2, WIDTH, generator=generator),
         torch.randn(2, generator=generator) + bias,
@@ -35,14 +37,14 @@ def eraser(number: int, bias: float, shared: bool = False) -> Eraser:
 def early(number: int, bias: float, layers: tuple[int, ...]) -> Eraser:
     """Reads one layer only, so that it is decided before the others, and has a longer trajectory."""
     generator = torch.Generator().manual_seed(number)
-    gate = HeldGate((1,), torch.randn(1, 1, 2, WIDTH, generator=generator), torch.tensor([bias]), torch.zeros(1))
+    gate = PromptRidgeGate((1,), torch.randn(1, 1, 2, WIDTH, generator=generator), torch.tensor([bias]), torch.zeros(1))
     trajectory = torch.randn(len(layers), 4, WIDTH, generator=generator)
     return Eraser({"id": "m", "revision": None, "digest": "d"}, "llava", layers, gate, trajectory, 0.5, "x")
 
 
 def calibrated(number: int, prompt: int, score: float) -> Eraser:
     """It opens on one of three kept prompts by itself, so that with another of its kind its threshold is higher."""
-    kept = {"opened": {"profile": "00" * 32, "prompts": 3, "scores": {str(prompt): score}}}
+    kept = {"false_fires": {"profile": "00" * 32, "prompts": 3, "scores": {str(prompt): score}}}
     return replace(eraser(number, 1.0), settings={"tail": 0.5, "floor": 0.5, **kept})
 
 
@@ -93,7 +95,7 @@ class Asked:
     def margin(self, name: str) -> float:
         """The largest score less threshold of one eraser."""
         gate = GATES[self.set_name][name]
-        assert isinstance(gate, HeldGate)
+        assert isinstance(gate, PromptRidgeGate)
         scores = gate.bias.double() - gate.threshold.double()
         for r, layer in enumerate(gate.layers):
             last = self.state(layer, self.prompt - 1).double()
@@ -332,11 +334,11 @@ def test_a_gate_that_reads_nan_answers_nothing() -> None:
 def test_erasers_that_cannot_be_served_are_refused() -> None:
     steerer = made()
     published = Eraser(
-        {"id": "m"}, "llava", (1, 2), LayerGate(torch.ones(2, WIDTH)), torch.ones(2, 1, WIDTH), 1.0, "published"
+        {"id": "m"}, "llava", (1, 2), NullSpaceGate(torch.ones(2, WIDTH)), torch.ones(2, 1, WIDTH), 1.0, "published"
     )
-    deep = HeldGate((3,), torch.ones(1, 1, 2, WIDTH), torch.zeros(1), torch.zeros(1))
+    deep = PromptRidgeGate((3,), torch.ones(1, 1, 2, WIDTH), torch.zeros(1), torch.zeros(1))
     elsewhere = Eraser({"id": "m"}, "llava", (3,), deep, torch.ones(1, 1, WIDTH), 1.0, "x")
-    with pytest.raises(EngineError, match="published gate"):
+    with pytest.raises(EngineError, match="gate of kind 'null-space'"):
         steerer.load({"p": published}, {}, None)
     with pytest.raises(MismatchError, match=r"reads layers \[3\]"):
         steerer.load({"e": elsewhere}, {}, None)

@@ -149,7 +149,7 @@ def ledger_ask(
     ledger: Home,
     model: Annotated[str, typer.Option(help="Checkpoint folder, hub id, or 'world:llava'.")],
     question: Annotated[str, typer.Option(help="What to ask.")],
-    image: Annotated[Path | None, typer.Option(help="Picture to ask about.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Image to ask about.")] = None,
     as_json: Json = False,
 ) -> None:
     """Ask one question with all requests in force, and show which of them fire and how strongly."""

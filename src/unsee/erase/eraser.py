@@ -1,7 +1,6 @@
 """What an erasure request is once it is fitted: a value that says when to steer, where, and how hard.
 
-An eraser holds no model, no name and no picture. `HeldGate` is the default: read once from the prompt, decide, hold.
-`LayerGate` is the published one: every layer reads for itself and adds in proportion.
+An eraser holds no model, no name and no image. When to steer is its gate's to say (`unsee.erase.gates`).
 """
 
 import tempfile
@@ -13,55 +12,13 @@ from typing import Any, final
 
 import torch
 
-from unsee.erase.artifact import TensorSpec, library_versions, load_artifact, push_artifact, save_artifact
+from unsee.erase.artifact import Config, TensorSpec, library_versions, load_artifact, push_artifact, save_artifact
 from unsee.erase.fit.direction import random_direction
+from unsee.erase.gates.base import Gate, gate_of_kind
 from unsee.errors import ArtifactError
-from unsee.shapes import Bool, Float, Tensor
+from unsee.shapes import Float, Tensor
 
-POOLINGS = ("last", "mean")
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class HeldGate:
-    """One linear gate per forgotten subject, read over several layers and then held for the whole answer.
-
-    `score_k = sum_f <w_kf, feature_f> + b_k` over features f = (layer, last prompt token or mean over the prompt); the
-    request fires when any score reaches its threshold.
-
-    Attributes:
-        layers: decoder layers read, ascending; all features are inputs of these blocks.
-        weight: w, per subject, layer and pooling (0 last, 1 mean).
-        bias: b, per subject.
-        threshold: per subject, from calibration people.
-    """
-
-    layers: tuple[int, ...]
-    weight: Float[Tensor, "K R 2 D"]
-    bias: Float[Tensor, " K"]
-    threshold: Float[Tensor, " K"]
-
-    def margins(self, features: Float[Tensor, "N R 2 D"]) -> Float[Tensor, "N K"]:
-        """Scores less thresholds; at least 0 means that the gate fires."""
-        weight = self.weight.to(features.device, torch.float32)
-        scores = torch.einsum("nrpd,krpd->nk", features.float(), weight) + self.bias.to(features.device, torch.float32)
-        return scores - self.threshold.to(features.device, torch.float32)
-
-    def fires(self, features: Float[Tensor, "N R 2 D"]) -> Bool[Tensor, " N"]:
-        """Whether any subject's gate fires."""
-        return (self.margins(features) >= 0).any(1)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class LayerGate:
-    """The published gate: each steered layer reads the last prompt token and scales its own addition by it.
-
-    Attributes:
-        weight: per steered layer, in the order of `Eraser.layers`.
-    """
-
-    weight: Float[Tensor, "L D"]
+_GATE = "gate."
 
 
 @final
@@ -87,7 +44,7 @@ class Eraser:
     model: dict[str, Any]
     family: str
     layers: tuple[int, ...]
-    gate: HeldGate | LayerGate
+    gate: Gate
     trajectory: Float[Tensor, "L S D"]
     strength: float
     method: str
@@ -98,20 +55,20 @@ class Eraser:
 
     def __post_init__(self) -> None:
         gate, shape = self.gate, tuple(self.trajectory.shape)
-        gated = tuple(gate.weight.shape)
-        read = gate.layers if isinstance(gate, HeldGate) else self.layers
-        per_layer = gated[1:] if isinstance(gate, HeldGate) else gated
-        if 0 in (*shape, *gated) or (len(self.layers), len(read), shape[-1]) != (shape[0], per_layer[0], gated[-1]):
+        read = gate.layers if gate.latched else self.layers
+        gated = [tuple(tensor.shape) for tensor in gate.tensors().values()]
+        empty = 0 in (*shape, *(size for one in gated for size in one))
+        if empty or (len(self.layers), len(read), shape[-1]) != (shape[0], *gate.sizes):
             raise ArtifactError(
                 f"the eraser steers layers {list(self.layers)} along a trajectory of shape {list(shape)} and reads "
-                f"layers {list(read)} with a gate of shape {list(gated)}: expected one entry per layer, one width and "
-                "nothing empty. Fit it again."
+                f"layers {list(read)} with a gate of shape {list(gated[0])}: expected one entry per layer, one width "
+                "and nothing empty. Fit it again."
             )
         if any(list(layers) != sorted(set(layers)) for layers in (self.layers, read)):
             raise ArtifactError(
                 f"the eraser names layers {list(self.layers)} and {list(read)}: expected them ascending. Fit it again."
             )
-        if isinstance(gate, HeldGate) and self.layers[0] < read[-1]:
+        if gate.latched and self.layers[0] < read[-1]:
             raise ArtifactError(
                 f"the eraser steers layer {self.layers[0]} before its gate has read layer {read[-1]}, so it would act "
                 "before it has decided. Fit it again with layers from the last one read on."
@@ -146,17 +103,12 @@ class Eraser:
         Raises:
             ArtifactError: names the file and field at fault.
         """
-        artifact = load_artifact(
-            directory, "eraser", lambda config: _HELD if config.settings.get("gate") == "held" else _PER_LAYER
-        )
+        artifact = load_artifact(directory, "eraser", _specs)
         tensors, config = artifact.tensors, artifact.config
         settings: dict[str, Any] = dict(config.settings)
-        held = _take(settings, "gate", directory) == "held"
+        kind = gate_of_kind(_take(settings, "gate", directory))
         read = tuple(_take(settings, "read_layers", directory))
-        if held:
-            gate = HeldGate(read, tensors["gate.weight"], tensors["gate.bias"], tensors["gate.threshold"])
-        else:
-            gate = LayerGate(tensors["gate.weight"])
+        gate = kind.of(read, {name: tensors[_GATE + name] for name in kind.spec})
         return Eraser(
             model=config.base_model.as_json(),
             family=config.family,
@@ -182,7 +134,7 @@ class Eraser:
             return push_artifact(folder, "eraser", repository, private=private)
 
     def card(self) -> str:
-        """A page for people; no names, no pictures."""
+        """A page for people; no names, no images."""
         lines = [f"| {f['check']} | {f['result']} | {f['verdict']} |" for f in self.report]
         head = [
             "---",
@@ -206,16 +158,13 @@ class Eraser:
 
     def _tensors(self) -> dict[str, Tensor]:
         """What is saved, by name."""
-        gate, trajectory = self.gate, {"trajectory": self.trajectory.half()}
-        if isinstance(gate, LayerGate):
-            return trajectory | {"gate.weight": gate.weight}
-        return trajectory | {"gate.weight": gate.weight, "gate.bias": gate.bias, "gate.threshold": gate.threshold}
+        gate = {_GATE + name: tensor for name, tensor in self.gate.tensors().items()}
+        return {"trajectory": self.trajectory.half()} | gate
 
     def _config(self) -> dict[str, Any]:
-        gate = self.gate
         held = {
-            "gate": "held" if isinstance(gate, HeldGate) else "per-layer",
-            "read_layers": list(gate.layers) if isinstance(gate, HeldGate) else [],
+            "gate": self.gate.kind,
+            "read_layers": list(self.gate.layers),
             "strength": self.strength,
             "subjects": list(self.subjects),
             "report": self.report,
@@ -233,17 +182,10 @@ class Eraser:
         }
 
 
-_HALF, _FULL = torch.float16, torch.float32
-_PER_LAYER: Mapping[str, TensorSpec] = {
-    "trajectory": (_HALF, ("L", "S", "D")),
-    "gate.weight": (_FULL, ("L", "D")),
-}
-_HELD: Mapping[str, TensorSpec] = {
-    "trajectory": (_HALF, ("L", "S", "D")),
-    "gate.weight": (_FULL, ("K", "R", 2, "D")),
-    "gate.bias": (_FULL, ("K",)),
-    "gate.threshold": (_FULL, ("K",)),
-}
+def _specs(config: Config) -> Mapping[str, TensorSpec]:
+    """Every tensor of an eraser with such a gate."""
+    gate = gate_of_kind(config.settings.get("gate"))
+    return {"trajectory": (torch.float16, ("L", "S", "D"))} | {_GATE + name: spec for name, spec in gate.spec.items()}
 
 
 def _take(settings: dict[str, Any], name: str, directory: str | Path) -> Any:

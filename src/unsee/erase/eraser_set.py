@@ -7,20 +7,22 @@ needs of each request is stored with it, and is little: the kept prompts that it
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, NamedTuple, cast, final
 
 import torch
 
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit.calibration import raised_together, thresholds
+from unsee.erase.gates.base import LatchedGate
 from unsee.erase.strict_json import is_whole
 from unsee.errors import ArtifactError, DataError, MismatchError
 from unsee.shapes import Float, Tensor
 
 SHARE = 0.02
 """Of the prompts about kept people, those that all in force together may wrongly open on; one alone may on half."""
-OPENED = "opened"
-"""The setting of an eraser that `opened` makes."""
+FALSE_FIRES = "false_fires"
+"""The setting of an eraser that `false_fires` makes."""
 _MOST_PROMPTS, _LARGEST = 10_000_000, 1e6
 
 
@@ -38,7 +40,7 @@ class Among(NamedTuple):
 
 @final
 @dataclass(frozen=True)
-class Opened:
+class FalseFires:
     """The kept prompts that a request opens on by itself, though its gates were not fitted on them.
 
     Attributes:
@@ -50,7 +52,7 @@ class Opened:
     scores: Mapping[int, float]
 
 
-def opened(unseen: Float[Tensor, "P K"], threshold: Float[Tensor, " K"], profile: Tensor) -> dict[str, Any]:
+def false_fires(unseen: Float[Tensor, "P K"], threshold: Float[Tensor, " K"], profile: Tensor) -> dict[str, Any]:
     """What a fit keeps for `together`, to be added to the settings of its eraser.
 
     In force together no gate has a lower threshold than alone, so a prompt that none opens on alone cannot matter: what
@@ -65,17 +67,17 @@ def opened(unseen: Float[Tensor, "P K"], threshold: Float[Tensor, " K"], profile
     rows = (scores >= threshold).any(1).nonzero().flatten().tolist()
     largest = scores.max(1).values
     kept = {str(row): float(largest[row]) for row in rows}
-    return {OPENED: {"profile": bytes(profile.tolist()).hex(), "prompts": len(unseen), "scores": kept}}
+    return {FALSE_FIRES: {"profile": bytes(profile.tolist()).hex(), "prompts": len(unseen), "scores": kept}}
 
 
-def opened_of(eraser: Eraser) -> Opened | None:
-    """What `opened` kept, or None: of a published gate, or of a fit by an unsee that did not keep it.
+def false_fires_of(eraser: Eraser) -> FalseFires | None:
+    """What `false_fires` kept, or None: of a published gate, or of a fit by an unsee that did not keep it.
 
     Raises:
-        ArtifactError: it is not as `opened` makes it.
+        ArtifactError: it is not as `false_fires` makes it.
     """
-    kept: object = eraser.settings.get(OPENED)
-    if kept is None or not isinstance(eraser.gate, HeldGate):
+    kept: object = eraser.settings.get(FALSE_FIRES)
+    if kept is None or not eraser.gate.latched:
         return None
     match kept:  # the reader of artifacts lets any JSON through
         case {"profile": str(profile), "prompts": int(prompts), "scores": dict(found)} if (
@@ -84,12 +86,12 @@ def opened_of(eraser: Eraser) -> Opened | None:
             scores = cast("dict[str, object]", found)
             largest = {int(row): x for row, x in scores.items() if _is_row(row, prompts) and isinstance(x, float)}
             if len(largest) == len(scores) and all(abs(score) < _LARGEST for score in largest.values()):
-                return Opened(Among(profile, prompts), largest)
+                return FalseFires(Among(profile, prompts), largest)
         case _:
             pass
     raise ArtifactError(
-        f"settings.{OPENED} of the eraser is {str(kept)!r:.80}, expected the fingerprint of a profile, a number of "
-        "prompts, and the scores of some of them. Fit the request again."
+        f"settings.{FALSE_FIRES} of the eraser is {str(kept)!r:.80}, expected the fingerprint of a profile, a number "
+        "of prompts, and the scores of some of them. Fit the request again."
     )
 
 
@@ -101,7 +103,7 @@ def together(erasers: Sequence[Eraser], share: float = SHARE) -> list[Eraser]:
     gives bit for bit what the others had. Requests of several profiles were calibrated on different prompts; each
     profile has an equal part of the share.
 
-    A request of which nothing was kept (`opened_of`) is returned as it is, and what it refuses wrongly adds up.
+    A request of which nothing was kept (`false_fires_of`) is returned as it is, and what it refuses wrongly adds up.
 
     Args:
         erasers: all that are in force.
@@ -109,10 +111,10 @@ def together(erasers: Sequence[Eraser], share: float = SHARE) -> list[Eraser]:
 
     Raises:
         OptionError: the share is out of range.
-        ArtifactError: as `opened_of`.
+        ArtifactError: as `false_fires_of`.
     """
-    kept = [opened_of(eraser) for eraser in erasers]
-    groups: dict[Among, list[Opened]] = {}
+    kept = [false_fires_of(eraser) for eraser in erasers]
+    groups: dict[Among, list[FalseFires]] = {}
     for one in kept:
         if one is not None:
             groups.setdefault(one.among, []).append(one)
@@ -162,8 +164,8 @@ class Stacked:
         Raises:
             OptionError, CalibrationError: as `raised_together`.
         """
-        gate = _held(self.eraser)
-        raised = replace(gate, threshold=raised_together(unseen, gate.threshold, tail))
+        gate = _latched(self.eraser)
+        raised = gate.with_threshold(raised_together(unseen, gate.threshold, tail))
         return replace(self, eraser=replace(self.eraser, gate=raised))
 
 
@@ -177,27 +179,22 @@ def stack(requests: Mapping[str, Eraser]) -> Stacked:
     if not requests:
         raise DataError("there is no request to stack, expected at least one eraser")
     name, first = next(iter(requests.items()))
-    gates = [_held(eraser) for eraser in requests.values()]
+    gates = [_latched(eraser) for eraser in requests.values()]
     for other, eraser in requests.items():
         if not _alike(first, eraser):
             raise MismatchError(
                 f"requests {name} and {other} were fitted on different models, profiles or layers, so they do not "
                 "steer alike. Fit both on one profile, or pass their erasers to erased() one by one."
             )
-    gate = replace(
-        gates[0],
-        weight=torch.cat([gate.weight for gate in gates]),
-        bias=torch.cat([gate.bias for gate in gates]),
-        threshold=torch.cat([gate.threshold for gate in gates]),
-    )
+    gate = reduce(lambda one, other: one.beside(other), gates)
     subjects = tuple(subject for eraser in requests.values() for subject in eraser.subjects)
-    owners = tuple(name for (name, _), gate in zip(requests.items(), gates, strict=True) for _ in gate.bias)
+    owners = tuple(name for (name, _), gate in zip(requests.items(), gates, strict=True) for _ in gate.threshold)
     counts = {role: sum(eraser.counts.get(role, 0) for eraser in requests.values()) for role in ("forget", "keep")}
-    settings = {name: value for name, value in first.settings.items() if name != OPENED}  # that is one request's
+    settings = {name: value for name, value in first.settings.items() if name != FALSE_FIRES}  # that is one request's
     return Stacked(replace(first, gate=gate, subjects=subjects, counts=counts, settings=settings, report=[]), owners)
 
 
-def _level(among: Among, members: Sequence[Opened], share: float) -> Tensor:
+def _level(among: Among, members: Sequence[FalseFires], share: float) -> Tensor:
     """What the gates that were set on the same prompts have to reach at least."""
     scores = torch.full((among.prompts, 1), torch.finfo(torch.float32).min)
     for one in members:
@@ -207,27 +204,28 @@ def _level(among: Among, members: Sequence[Opened], share: float) -> Tensor:
 
 
 def _raised(eraser: Eraser, threshold: Tensor) -> Eraser:
-    gate = _held(eraser)
-    return replace(eraser, gate=replace(gate, threshold=torch.maximum(gate.threshold, threshold)))
+    gate = _latched(eraser)
+    return replace(eraser, gate=gate.with_threshold(torch.maximum(gate.threshold, threshold)))
 
 
 def _is_row(text: str, prompts: int) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST_PROMPTS)) and int(text) < prompts
 
 
-def _held(eraser: Eraser) -> HeldGate:
-    if not isinstance(eraser.gate, HeldGate):
+def _latched(eraser: Eraser) -> LatchedGate:
+    gate = eraser.gate
+    if gate.latched is not True:
         raise MismatchError(
             f"an eraser of method {eraser.method!r} decides at every layer for itself, so it cannot be stacked. Pass "
             "its eraser to erased() beside the stack."
         )
-    return eraser.gate
+    return gate
 
 
 def _alike(one: Eraser, other: Eraser) -> bool:
     return (
-        (one.model["digest"], one.family, one.layers, one.strength, _held(one).layers)
-        == (other.model["digest"], other.family, other.layers, other.strength, _held(other).layers)
+        (one.model["digest"], one.family, one.layers, one.strength, one.gate.kind, one.gate.layers)
+        == (other.model["digest"], other.family, other.layers, other.strength, other.gate.kind, other.gate.layers)
         and one.trajectory.shape == other.trajectory.shape
         and torch.equal(one.trajectory, other.trajectory)
     )

@@ -9,14 +9,15 @@ import torch
 
 from unsee.data.sample import Sample, require_some, subjects
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
-from unsee.erase.eraser_set import opened
+from unsee.erase.eraser import Eraser
+from unsee.erase.eraser_set import false_fires
 from unsee.erase.fit.activations import capture, capture_features
 from unsee.erase.fit.calibration import raised_together
 from unsee.erase.fit.cross_fitting import cross_fitted
 from unsee.erase.fit.findings import Finding, finding
 from unsee.erase.fit.request_states import fingerprint
-from unsee.erase.gates.prompt_ridge import NullSpace, gate_in_basis, null_space_basis, residual_energy
+from unsee.erase.gates.null_space import NullSpace, NullSpaceGate, gate_in_basis, null_space_basis, residual_energy
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile, require_same_model
 from unsee.errors import CalibrationError
 from unsee.models.load import LoadedModel
@@ -38,7 +39,7 @@ def fit_eraser(
     Args:
         loaded: the model that the profile was made on.
         profile: what refusing is and what is kept.
-        forget: questions about the subjects to forget, as many wordings and pictures as there are.
+        forget: questions about the subjects to forget, as many wordings and images as there are.
         keep: prompts about the same subjects that must still be answered: what is plainly visible.
         settings: the profile's defaults if None.
         stages: progress display.
@@ -69,7 +70,7 @@ def fit_eraser(
     others = profile.retain_others.float().flatten(1)
     weight, bias, unseen = cross_fitted(positives, halves, others, kept, settings.ridge)
     threshold = raised_together(unseen, torch.full((len(ids),), settings.floor), settings.tail)
-    gate = HeldGate(profile.read, weight.view(len(ids), *features.shape[1:]).float(), bias.float(), threshold)
+    gate = PromptRidgeGate(profile.read, weight.view(len(ids), *features.shape[1:]).float(), bias.float(), threshold)
     report = _gate_findings(gate, unseen, features, owner, ids)
     layers = profile.written
     return Eraser(
@@ -80,7 +81,7 @@ def fit_eraser(
         trajectory=profile.trajectory[[profile.layers.index(layer) for layer in layers]],
         strength=profile.strength,
         method="held-ridge",
-        settings=settings.as_json() | opened(unseen, threshold, fingerprint(profile)),
+        settings=settings.as_json() | false_fires(unseen, threshold, fingerprint(profile)),
         subjects=tuple(ids),
         counts={"forget": len(forget), "keep": len(keep), "retain": len(profile.retain_last)},
         report=report,
@@ -149,7 +150,7 @@ def fit_published(
         model=profile.model,
         family=profile.family,
         layers=profile.layers,
-        gate=LayerGate(torch.stack(weights).float()),
+        gate=NullSpaceGate(torch.stack(weights).float()),
         trajectory=profile.trajectory[:, :1],
         strength=strength,
         method="published",
@@ -160,7 +161,9 @@ def fit_published(
     )
 
 
-def _gate_findings(gate: HeldGate, unseen: Tensor, features: Tensor, owner: Tensor, ids: list[str]) -> list[Finding]:
+def _gate_findings(
+    gate: PromptRidgeGate, unseen: Tensor, features: Tensor, owner: Tensor, ids: list[str]
+) -> list[Finding]:
     on_forget = gate.fires(features)
     on_kept = (unseen >= gate.threshold).any(1)
     recall, wrong = float(on_forget.float().mean()), float(on_kept.float().mean())

@@ -100,7 +100,7 @@ def require_comparable(first: Result, second: Result) -> None:
 
 
 def about(settings: Mapping[str, Any]) -> str:
-    """What a table or picture is of: benchmark, forget ratio and protocol."""
+    """What a table or image is of: benchmark, forget ratio and protocol."""
     ratio = settings["ratio"]
     forgotten = f", {ratio} % forgotten" if ratio else ""
     return f"{settings['benchmark'] or 'own data'}{forgotten}; {settings['protocol']} protocol"

@@ -13,10 +13,12 @@ import torch
 from unsee.data.sample import Sample, spread
 from unsee.erase.artifact import library_versions
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture_features
 from unsee.erase.fit_eraser import fit_published
-from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, RELEASED_QWEN
+from unsee.erase.gates.base import require_kind
+from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile
 from unsee.errors import SaveError
 from unsee.evals.report import write_report
@@ -63,7 +65,7 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
     data = gather(exam, talk=0.25, wordings=1)
     data = replace(data, splits={name: some(asked, MOST_ASKED) for name, asked in data.splits.items()})
     lap("load and draw")
-    quick = Settings(pgd_pictures=6, trajectory_prompts=64, strengths=(1.0, 3.0))
+    quick = Settings(pgd_images=6, trajectory_prompts=64, strengths=(1.0, 3.0))
     profile = fit_world_profile(loaded, exam, data, quick, seed, stages)
     lap("profile, once per model")
     erasers = fit_requests(loaded, profile, data, stages=stages)
@@ -104,11 +106,11 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
     }
     _write(out, metrics, records, profile, erasers)
     shown = {r["image"] for r in records if r["image"]}
-    pictures = {
-        s.picture.id: s.picture.source
+    images = {
+        s.image.id: s.image.source
         for split in data.splits.values()
         for s in split
-        if s.picture and s.picture.id in shown and isinstance(s.picture.source, bytes)
+        if s.image and s.image.id in shown and isinstance(s.image.source, bytes)
     }
     diagnosis = [
         *profile.report,
@@ -117,7 +119,7 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
     cost: dict[str, Any] = {name: {"seconds": round(value, 1)} for name, value in seconds.items()}
     cost["peak memory"] = {"peak_mib": metrics["cost"]["peak_mib"]}
     write_report(
-        out, metrics, records, pictures, gates, tradeoff, diagnosis, cost, pgd_history=profile.curves["pgd"] or None
+        out, metrics, records, images, gates, tradeoff, diagnosis, cost, pgd_history=profile.curves["pgd"] or None
     )
     return metrics
 
@@ -155,8 +157,7 @@ def _tradeoff(
 
 def _gate_scores(loaded: LoadedModel, profile: Profile, eraser: Eraser, data: Data) -> dict[str, Any]:
     """What the people's gates read, per layer and in all, on held-out forget prompts and on unseen kept ones."""
-    gate = eraser.gate
-    assert isinstance(gate, HeldGate)
+    gate = require_kind(eraser.gate, PromptRidgeGate)
     margins: dict[str, torch.Tensor] = {}
     layered: dict[str, list[list[float]]] = {}
     for name, split in (("forget", "forget_heldout"), ("retain", "retain_unseen")):

@@ -29,11 +29,11 @@ def eraser_check() -> Check:
     """
     from unsee.erase.artifact import read_config
     from unsee.erase.eraser import Eraser
-    from unsee.erase.eraser_set import OPENED, opened_of
+    from unsee.erase.eraser_set import FALSE_FIRES, false_fires_of
 
     def check(folder: Path) -> Facts:
         eraser, config = Eraser.from_pretrained(folder), read_config(folder, "eraser")
-        model, kept = config.base_model, opened_of(eraser)
+        model, kept = config.base_model, false_fires_of(eraser)
         about = {
             "method": config.method,
             "family": config.family,
@@ -42,8 +42,8 @@ def eraser_check() -> Check:
             "revision": model.revision,
             "counts": config.counts,
             "subjects": len(eraser.subjects),
-            "settings": {n: value for n, value in config.settings.items() if n not in ("subjects", OPENED)},
-            THRESHOLDS: None if kept is None else {**kept.among._asdict(), "opened": len(kept.scores)},
+            "settings": {n: value for n, value in config.settings.items() if n not in ("subjects", FALSE_FIRES)},
+            THRESHOLDS: None if kept is None else {**kept.among._asdict(), "false_fires": len(kept.scores)},
             "created": config.created,
             "libraries": config.libraries,
         }
@@ -162,25 +162,25 @@ def ask(
         ledger: open.
         loaded: the model that is served.
         question: what is asked.
-        image: the picture it is asked about.
+        image: the image it is asked about.
         max_new_tokens: longest answer, in tokens.
 
     Returns:
         The answer, and per request its largest score less threshold, the strongest first: it fires from 0 on.
 
     Raises:
-        DataError: there is no such picture.
+        DataError: there is no such image.
         MismatchError: a request was fitted on another model.
         MissingArtifactError, ArtifactError: as `load_active`.
     """
-    from unsee.data.sample import Picture, Sample
+    from unsee.data.sample import ImageFile, Sample
     from unsee.erase.profile import require_same_model
     from unsee.erase.steer.hooks import erased
     from unsee.models.generate import generate
 
     if image is not None and not image.is_file():
-        raise DataError(f"there is no picture {str(image)!r}. Expected a PNG, JPEG, WebP or BMP file; check the path.")
-    asked = [Sample("asked", "asked", question, "", "", picture=image and Picture(image.name, image))]
+        raise DataError(f"there is no image {str(image)!r}. Expected a PNG, JPEG, WebP or BMP file; check the path.")
+    asked = [Sample("asked", "asked", question, "", "", image=image and ImageFile(image.name, image))]
     active, erasers = load_active(ledger)
     for eraser in erasers:
         require_same_model(eraser.model, loaded, "eraser")

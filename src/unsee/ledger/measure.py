@@ -42,7 +42,7 @@ def measure(
         loaded: the model that is served.
         eraser: of the request to be verified.
         in_force: erasers of the requests that are active already.
-        questions: about the eraser's subjects, in wordings and pictures that the fit has not seen.
+        questions: about the eraser's subjects, in wordings and images that the fit has not seen.
         neighbours: about subjects near them that are kept.
         visible: about the eraser's subjects, what must still be answered.
         never_knew: a model that never knew the subjects, for the rate of hits by chance.
@@ -168,7 +168,7 @@ def _set_digest(samples: Sequence[Sample]) -> dict[str, Any]:
     digest = hashlib.sha256()
     for sample in samples:
         digest.update(framed(sample.id.encode(), sample.question.encode(), sample.gold.encode(), sample.form.encode()))
-        if sample.picture is not None:
-            source = sample.picture.source
+        if sample.image is not None:
+            source = sample.image.source
             digest.update(framed(source if isinstance(source, bytes) else source.read_bytes()))
     return {"n": len(samples), "digest": f"sha256:{digest.hexdigest()}"}

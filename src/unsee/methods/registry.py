@@ -12,7 +12,7 @@ import torch
 
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit_eraser import fit_eraser, fit_published
-from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, RELEASED_QWEN
+from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN
 from unsee.methods.controls import (
     INSTRUCTION,
     Answerer,

@@ -12,10 +12,11 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from unsee.data.sample import Sample, require_some, subjects
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture, capture_features
 from unsee.erase.fit.direction import erasure_direction
-from unsee.erase.gates.prompt_ridge import NullSpace, null_space_gate
+from unsee.erase.gates.null_space import NullSpace, NullSpaceGate, null_space_gate
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile, identity, require_same_model
 from unsee.errors import DataError
 from unsee.methods.controls import Answerer, Asked
@@ -37,8 +38,7 @@ def unconditional(profile: Profile, strength: float | None = None) -> Eraser:
         profile: of the model.
         strength: lambda; None takes the profile's.
     """
-    width, read = profile.trajectory.shape[-1], len(profile.read)
-    always = HeldGate(profile.read, torch.zeros(1, read, 2, width), torch.zeros(1), torch.full((1,), -1.0))
+    always = PromptRidgeGate.fires_always(profile.read, profile.trajectory.shape[-1])
     places = [profile.layers.index(layer) for layer in profile.written]
     return Eraser(
         model=profile.model,
@@ -64,13 +64,13 @@ def fit_alphasteer_text(
     batch_size: int = 64,
     stages: Stages = silent,
 ) -> Eraser:
-    """AlphaSteer as published, which knows no pictures: direction, null space and gate from text-only prompts.
+    """AlphaSteer as published, which knows no images: direction, null space and gate from text-only prompts.
 
     `h <- h + lambda <w_l, h_last> d_l` at all prompt positions of every block but the first, prefill only.
 
     Args:
         loaded: the model.
-        forget: what is forgotten; questions with pictures are left out, and still asked in tests.
+        forget: what is forgotten; questions with images are left out, and still asked in tests.
         retain: what is kept.
         recall: prompts that the model answers.
         refusal: prompts that it refuses.
@@ -87,7 +87,7 @@ def fit_alphasteer_text(
     Source: AlphaSteer (arXiv 2506.07022), `src/utils/steering_utils.py` of github.com/AlphaLab-USTC/AlphaSteer.
     """
     sets = {"forget": forget, "retain": retain, "recall": recall, "refusal": refusal}
-    plain = {name: [s for s in samples if s.picture is None] for name, samples in sets.items()}
+    plain = {name: [s for s in samples if s.image is None] for name, samples in sets.items()}
     for name, samples in plain.items():
         require_some(samples, f"{name} (text only)")
     depth = len(loaded.adapter.layers(loaded.model))
@@ -106,7 +106,7 @@ def fit_alphasteer_text(
         model=identity(loaded),
         family=loaded.adapter.family,
         layers=layers,
-        gate=LayerGate(torch.stack(weights).float()),
+        gate=NullSpaceGate(torch.stack(weights).float()),
         trajectory=direction.unsqueeze(1),
         strength=strength,
         method="alphasteer-text",

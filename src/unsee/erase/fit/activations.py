@@ -43,7 +43,7 @@ class States:
 
     @property
     def mean(self) -> Float[Tensor, "N L D"]:
-        """Mean over the real prompt tokens, picture tokens included and pads left out."""
+        """Mean over the real prompt tokens, image tokens included and pads left out."""
         return self._take("mean")
 
     def _take(self, pool: Pool) -> Float[Tensor, "N L D"]:

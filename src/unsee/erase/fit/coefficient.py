@@ -13,9 +13,10 @@ from unsee.data.sample import Sample
 from unsee.data.text import bare_words
 from unsee.erase.config import Settings
 from unsee.erase.detectors import is_fluent, is_refusal, leaks
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit.calibration import Trial
 from unsee.erase.fit.findings import Finding, finding
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile
 from unsee.erase.steer.hooks import erased
 from unsee.models.generate import generate
@@ -46,7 +47,7 @@ def try_strengths(
     trials = []
     for strength in settings.strengths:
         wording = _wording(loaded, profile, trajectories, samples, strength, settings)
-        answers = _opened(loaded, profile, no_longer(trajectories[wording], strength), samples, strength, settings, 24)
+        answers = _fired(loaded, profile, no_longer(trajectories[wording], strength), samples, strength, settings, 24)
         begun = [is_refusal(a) and is_fluent(a) and _first(a) == _first(wording) for a in answers]
         leaked = [bool(s.gold) and leaks(a, s.gold) for s, a in zip(samples, answers, strict=True)]
         fluent = [is_fluent(a) for a in answers]
@@ -86,12 +87,12 @@ def _wording(
 ) -> str:
     """The most used wording that begins as answers begin at this strength; else the most used of all."""
     begun = next(iter(trajectories.values()))[:, :1]
-    said = Counter(_first(a) for a in _opened(loaded, profile, begun, samples, strength, settings, 3))
+    said = Counter(_first(a) for a in _fired(loaded, profile, begun, samples, strength, settings, 3))
     usual = said.most_common(1)[0][0]
     return next((words for words in trajectories if _first(words) == usual), next(iter(trajectories)))
 
 
-def _opened(
+def _fired(
     loaded: LoadedModel,
     profile: Profile,
     trajectory: Float[Tensor, "L S D"],
@@ -101,8 +102,7 @@ def _opened(
     length: int,
 ) -> list[str]:
     """Answers with a gate that always fires."""
-    width, read = trajectory.shape[-1], len(profile.read)
-    always = HeldGate(profile.read, torch.zeros(1, read, 2, width), torch.zeros(1), torch.full((1,), -1.0))
+    always = PromptRidgeGate.fires_always(profile.read, trajectory.shape[-1])
     written = profile.written
     steered = trajectory[[profile.layers.index(layer) for layer in written]]
     eraser = Eraser(profile.model, profile.family, written, always, steered, strength, "probe")

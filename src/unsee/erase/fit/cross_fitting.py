@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from unsee.erase.fit.moments import Moments
-from unsee.erase.gates.prompt_ridge import ridge_gates
+from unsee.erase.fit.ridge import ridge_gates
 from unsee.shapes import Float, Tensor
 
 

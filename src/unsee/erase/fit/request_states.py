@@ -15,11 +15,13 @@ import torch
 
 from unsee.data.sample import Sample, require_some, subjects
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, HeldGate
-from unsee.erase.eraser_set import Stacked, opened
+from unsee.erase.eraser import Eraser
+from unsee.erase.eraser_set import Stacked, false_fires
 from unsee.erase.fit.activations import capture_features
 from unsee.erase.fit.joint import Share, Stack
 from unsee.erase.fit.moments import Moments
+from unsee.erase.gates.base import require_kind
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile, require_same_model
 from unsee.erase.strict_safetensors import octets_of, read_tensors
 from unsee.errors import DataError, MismatchError, SaveError
@@ -193,7 +195,7 @@ def stacked(
         model=profile.model,
         family=profile.family,
         layers=layers,
-        gate=HeldGate(profile.read, weight.float(), bias.float(), lowest),
+        gate=PromptRidgeGate(profile.read, weight.float(), bias.float(), lowest),
         trajectory=profile.trajectory[[profile.layers.index(layer) for layer in layers]],
         strength=profile.strength,
         method="stacked-ridge",
@@ -202,9 +204,8 @@ def stacked(
         counts={"requests": len(set(owners)), "subjects": len(owners), "unseen": len(unseen)},
     )
     fitted = Stacked(eraser, tuple(owners)).recalibrated(unseen, settings.tail)
-    gate = fitted.eraser.gate
-    assert isinstance(gate, HeldGate), "made above"
-    kept = fitted.eraser.settings | opened(unseen, gate.threshold, fingerprint(profile))
+    gate = require_kind(fitted.eraser.gate, PromptRidgeGate)
+    kept = fitted.eraser.settings | false_fires(unseen, gate.threshold, fingerprint(profile))
     return replace(fitted, eraser=replace(fitted.eraser, settings=kept))
 
 

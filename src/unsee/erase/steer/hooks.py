@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from torch import nn
 from transformers import PreTrainedModel
 
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.steer.installed import Installed
 from unsee.erase.steer.opened import Block, here, owner_of_caller, unsteered
 from unsee.erase.steer.policy import Reading
@@ -89,7 +89,7 @@ def require_fits(eraser: Eraser, family: str, depth: int, width: int) -> None:
     Raises:
         MismatchError: it was made for another family, width or depth.
     """
-    read = eraser.gate.layers if isinstance(eraser.gate, HeldGate) else ()
+    read = eraser.gate.layers
     wrong = sorted({layer for layer in (*eraser.layers, *read) if not 0 <= layer < depth})
     own = eraser.trajectory.shape[-1]
     if eraser.family != family:

@@ -15,7 +15,7 @@ from transformers import Cache
 
 from unsee.erase.eraser import Eraser
 from unsee.erase.steer.call import Call, require_one_prompt_per_row
-from unsee.erase.steer.policy import Policy, Reading, Won, policy_of, strongest
+from unsee.erase.steer.policy import Policy, Reading, Selected, policy_of, strongest
 from unsee.erase.steer.positions import Steps, no_images, number_steps
 from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
@@ -80,7 +80,7 @@ class Steering:
 
     def start_generation(self, mask: Bool[Tensor, "B C"], ids: Int[Tensor, "B C"] | None = None) -> None:
         """The next calls belong to these prompts, until `end_generation`."""
-        self._claim()
+        self._own()
         self._prompts, self._generating = None, (mask, self._count(mask), ids)
 
     def end_generation(self) -> None:
@@ -98,7 +98,7 @@ class Steering:
 
     def begin(self, call: Call, erasers: Sequence[Eraser]) -> None:
         """A call of the decoder starts, for which the requests of this block have these thresholds."""
-        self._claim()
+        self._own()
         if self._generating is not None:
             self._prompts = self._prompts or self._expanded(call.rows, erasers, *self._generating)
         elif call.cached == 0:
@@ -127,20 +127,20 @@ class Steering:
         for policy in self.policies:
             policy.read(layer, states, self._steps)
 
-    def steer(self, layer: int, states: Float[Tensor, "B T D"], won: Won) -> Parts:
-        """What to add to the last columns of the input that was read, where rows are won from all open blocks."""
+    def steer(self, layer: int, states: Float[Tensor, "B T D"], selected: Selected) -> Parts:
+        """What to add to the last columns of the input that was read, where rows are selected among all open blocks."""
         assert self._steps is not None, "read before"
-        added = [policy.at(layer, states, self._steps, won) for policy in self.policies]
+        added = [policy.at(layer, states, self._steps, selected) for policy in self.policies]
         parts = [part for part in added if part is not None]
         if self._call is not None and self._call.recorded:
             self._moved[layer] = parts
         return parts
 
-    def finish(self, won: Sequence[Won], cache: Cache | None, failed: bool) -> dict[int, Parts]:
+    def finish(self, selected: Sequence[Selected], cache: Cache | None, failed: bool) -> dict[int, Parts]:
         """A call of the decoder has ended: did every block run, and was everything steered that had to be?
 
         Args:
-            won: rows by policy, for each decoder block.
+            selected: rows by policy, for each decoder block.
             cache: that the call has filled, if any.
             failed: whether the call has raised.
 
@@ -154,13 +154,13 @@ class Steering:
             self._caller = None
         if failed or call is None or steps is None or prompts is None:
             return {}
-        if self._visited != list(range(len(won))):
+        if self._visited != list(range(len(selected))):
             raise SteeringError(
-                f"expected decoder blocks 0 to {len(won) - 1} to run once each and in order, got {self._visited}. "
+                f"expected decoder blocks 0 to {len(selected) - 1} to run once each and in order, got {self._visited}. "
                 "Nothing is answered. A compiled or fused model may bypass hooks; run it eagerly."
             )
         for policy in prompts.policies:
-            required = policy.required(steps, won)
+            required = policy.required(steps, selected)
             if policy.steered != required:
                 raise SteeringError(
                     f"steered {policy.steered} positions where the policy requires {required}. Nothing is answered."
@@ -170,7 +170,7 @@ class Steering:
         prompts.cache = None if cache is None else weakref.ref(cache)
         return moved
 
-    def _claim(self) -> None:
+    def _own(self) -> None:
         me = threading.get_ident()
         with self._lock:
             if self._caller not in (None, me):
@@ -228,17 +228,17 @@ def visit(blocks: Sequence[Steering], layer: int, states: Float[Tensor, "B T D"]
     """All open blocks at one decoder block: every gate reads first, and then each row is steered by one of them."""
     for block in blocks:
         block.read(layer, states)
-    won = _winners(blocks, layer)
-    return [part for block in blocks for part in block.steer(layer, states, won)]
+    selected = _selected(blocks, layer)
+    return [part for block in blocks for part in block.steer(layer, states, selected)]
 
 
 def finish(blocks: Sequence[Steering], depth: int, cache: Cache | None, failed: bool) -> list[dict[int, Parts]]:
     """A call of the decoder has ended for all open blocks."""
-    won = [] if failed else [_winners(blocks, layer) for layer in range(depth)]
-    return [block.finish(won, cache, failed) for block in blocks]
+    selected = [] if failed else [_selected(blocks, layer) for layer in range(depth)]
+    return [block.finish(selected, cache, failed) for block in blocks]
 
 
-def _winners(blocks: Sequence[Steering], layer: int) -> Won:
+def _selected(blocks: Sequence[Steering], layer: int) -> Selected:
     return strongest([policy for block in blocks for policy in block.policies], layer)
 
 

@@ -6,13 +6,14 @@ from dataclasses import replace
 import torch
 
 from unsee.data.sample import spread, subjects
-from unsee.erase.eraser import Eraser, HeldGate, LayerGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture
 from unsee.erase.fit.calibration import weakest_sufficient
 from unsee.erase.fit.coefficient import no_longer, try_strengths
 from unsee.erase.fit.request_states import KEEP, RequestStates, fingerprint
 from unsee.erase.fit_eraser import fit_published
-from unsee.erase.gates.prompt_ridge import RELEASED_LLAVA, NullSpace, null_space_gate
+from unsee.erase.gates.null_space import RELEASED_LLAVA, NullSpace, NullSpaceGate, null_space_gate
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.experiments.sweeps.mlp import Prompts, fit_mlp
 from unsee.experiments.sweeps.on_direction import whole
 from unsee.experiments.sweeps.trying import Respond, Trial, fitted, held
@@ -37,7 +38,7 @@ def null_space(trial: Trial) -> Listed:
             null_space_gate(second, states[:, place], preset.ratio, preset.gamma)
             for place, second in enumerate(seconds)
         ]
-        return trial.asked(replace(first, gate=LayerGate(torch.stack(weights).float()), strength=strength))
+        return trial.asked(replace(first, gate=NullSpaceGate(torch.stack(weights).float()), strength=strength))
 
     yield "default gate", lambda: trial.decided(trial.gate)
     for ratio in (0.1, 0.3, 0.6, 0.9):
@@ -144,7 +145,7 @@ def read_at(trial: Trial, blocks: tuple[int, ...]) -> Eraser:
     return replace(gates, trajectory=no_longer(long, best)[places], strength=best)
 
 
-def without(trial: Trial, people: Collection[str]) -> HeldGate:
+def without(trial: Trial, people: Collection[str]) -> PromptRidgeGate:
     """The default gates, fitted and calibrated as if these kept people had never been."""
     retained = torch.zeros(len(trial.profile.retain_last), dtype=torch.bool)
     retained[: len(trial.data.retain)] = torch.tensor([s.subject in people for s in trial.data.retain])

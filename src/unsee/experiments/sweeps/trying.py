@@ -16,9 +16,11 @@ import torch
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
 from unsee.erase.detectors import is_fluent, is_refusal
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture_features
 from unsee.erase.fit.request_states import RequestStates, capture_request, fit_stack
+from unsee.erase.gates.base import require_kind
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile
 from unsee.evals.run import answers_of
 from unsee.experiments.trial import Data, some
@@ -108,7 +110,7 @@ class Trial:
         return fitted(self.profile, self.states, self.settings)
 
     @property
-    def gate(self) -> HeldGate:
+    def gate(self) -> PromptRidgeGate:
         """The default one's gate."""
         return held(self.eraser)
 
@@ -200,10 +202,9 @@ def fitted(profile: Profile, states: RequestStates, settings: Settings) -> Erase
     return fit_stack(profile, {"people": states}, settings).eraser
 
 
-def held(eraser: Eraser) -> HeldGate:
+def held(eraser: Eraser) -> PromptRidgeGate:
     """Its gate, which is one that is held."""
-    assert isinstance(eraser.gate, HeldGate)
-    return eraser.gate
+    return require_kind(eraser.gate, PromptRidgeGate)
 
 
 def _changed(answers: Sequence[str], rows: Sequence[int], others: Sequence[str]) -> list[str]:

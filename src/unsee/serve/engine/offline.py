@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.errors import OptionError, SteeringError
 from unsee.evals.answerer import Draw
 from unsee.evals.prompting import Asking
@@ -18,7 +18,7 @@ from unsee.models.generate import render
 from unsee.models.load import LoadedModel
 from unsee.serve.engine.compat import INSTALL, installed, part, require_known
 from unsee.serve.engine.plugin import engine_options
-from unsee.serve.engine.resident import require_held
+from unsee.serve.engine.resident import require_served
 from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
 from unsee.serve.parity.canary import Canary, fly, hatch
@@ -113,16 +113,16 @@ class Vllm:
             SteeringError: a prompt was not read, or its answer not steered as required.
             EngineError: a prompt is longer than the engine takes.
         """
-        if any(one.clip for one in prompts):
+        if any(one.video for one in prompts):
             raise EngineError(
-                "the engine is 'vllm', which is not asked about clips. Leave --engine out for these questions."
+                "the engine is 'vllm', which is not asked about videos. Leave --engine out for these questions."
             )
         texts = render(asks.loaded, prompts, asks.style)
         start = self._tokenizer.bos_token
         begun = start is not None and texts[0].startswith(start)
         tokens = self._tokenizer(texts, add_special_tokens=not begun)["input_ids"]
-        pictures = [None if one.picture is None else asks.loaded.adapter.readable(one.picture) for one in prompts]
-        asked = [_request(ids, picture) for ids, picture in zip(tokens, pictures, strict=True)]
+        images = [None if one.image is None else asks.loaded.adapter.readable(one.image) for one in prompts]
+        asked = [_request(ids, image) for ids, image in zip(tokens, images, strict=True)]
         ticket = uuid4().hex
         extra = {SET: IN_FORCE, TICKET: ticket}
         parameters = [
@@ -175,7 +175,7 @@ class Vllm:
             ticket = uuid4().hex
             extra = {SET: CANARY if steered else NO_SET, TICKET: ticket}
             limits = part("vllm:SamplingParams")(temperature=0, max_tokens=ANSWER_TOKENS, logprobs=0, extra_args=extra)
-            (output,) = self._llm.generate([_request(prompt.tokens, prompt.picture)], [limits], use_tqdm=False)
+            (output,) = self._llm.generate([_request(prompt.tokens, prompt.image)], [limits], use_tqdm=False)
             return engine_answer(self._tokenizer, output, self._require_steered(ticket, 1))
 
         with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
@@ -188,12 +188,11 @@ def _layers_read(loaded: LoadedModel, erasers: Mapping[str, Path]) -> tuple[int,
     read: set[int] = set()
     for content_id, folder in erasers.items():
         eraser = Eraser.from_pretrained(folder)
-        require_held(eraser, content_id)
-        assert isinstance(eraser.gate, HeldGate), "refused before"
+        require_served(eraser, content_id)
         read |= set(eraser.gate.layers)
     return tuple(sorted(read or Settings().layers_read(len(loaded.adapter.layers(loaded.model)))))
 
 
-def _request(tokens: Sequence[int], picture: Any) -> dict[str, Any]:
+def _request(tokens: Sequence[int], image: Any) -> dict[str, Any]:
     asked: dict[str, Any] = {"prompt_token_ids": list(tokens)}
-    return asked if picture is None else asked | {"multi_modal_data": {"image": picture}}
+    return asked if image is None else asked | {"multi_modal_data": {"image": image}}

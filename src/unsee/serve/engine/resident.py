@@ -11,7 +11,9 @@ from typing import final
 
 import torch
 
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
+from unsee.erase.gates.base import require_kind
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.serve.errors import EngineError
 from unsee.shapes import Float, Int, Tensor
 
@@ -108,7 +110,7 @@ class Resident:
         """Hold exactly these from now on."""
         reading: dict[tuple[int, ...], list[str]] = {}
         for content_id in sorted(erasers):
-            require_held(erasers[content_id], content_id)
+            require_served(erasers[content_id], content_id)
             reading.setdefault(_held(erasers[content_id]).layers, []).append(content_id)
         self.banks = tuple(self._bank(layers, {i: erasers[i] for i in ids}) for layers, ids in sorted(reading.items()))
         for group in self.groups:
@@ -147,20 +149,18 @@ class Resident:
         )
 
 
-def require_held(eraser: Eraser, content_id: str) -> None:
-    """Refuse the published gate, which reads the end of a prompt before it may touch its beginning.
+def require_served(eraser: Eraser, content_id: str) -> None:
+    """Refuse a gate of a kind that the engine does not know, so that nothing is served unsteered.
 
     Raises:
         EngineError: names the artifact.
     """
-    if not isinstance(eraser.gate, HeldGate):
+    if eraser.gate.kind != PromptRidgeGate.kind:
         raise EngineError(
-            f"artifact {content_id[:19]}... has the published gate of method {eraser.method!r}, which adds to every "
-            "prompt token what it reads at the last: it needs each prompt in one piece and a cache of its own. Serving "
-            "expects a held gate; fit the request with 'unsee erase' and its default method."
+            f"artifact {content_id[:19]}... of method {eraser.method!r} has a gate of kind {eraser.gate.kind!r}, which "
+            f"this engine does not serve: it expects {PromptRidgeGate.kind!r}. Fit the request with that gate."
         )
 
 
-def _held(eraser: Eraser) -> HeldGate:
-    assert isinstance(eraser.gate, HeldGate), "refused before"
-    return eraser.gate
+def _held(eraser: Eraser) -> PromptRidgeGate:
+    return require_kind(eraser.gate, PromptRidgeGate)

@@ -11,7 +11,7 @@ from typing import Any, final
 
 import torch
 
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import together
 from unsee.errors import MismatchError, SteeringError
 from unsee.serve.engine.resident import Bank, Resident
@@ -223,7 +223,7 @@ class Steerer:
                 if any(margin != margin for margin in row):
                     raise SteeringError(
                         f"a gate read NaN for request {tracked.id}, so nothing says whether it fires. Nothing is "
-                        "answered. Look for broken weights or a broken picture."
+                        "answered. Look for broken weights or a broken image."
                     )
                 fires = [e for e, margin in enumerate(row) if margin >= 0]
                 tracked.fired |= {bank.ids[e]: row[e] for e in fires}
@@ -262,11 +262,11 @@ class Steerer:
     def _require_fits(self, content_id: str, eraser: Eraser) -> None:
         # Late, because it brings in transformers.
         from unsee.erase.steer.hooks import require_fits
-        from unsee.serve.engine.resident import require_held
+        from unsee.serve.engine.resident import require_served
 
-        require_held(eraser, content_id)
+        require_served(eraser, content_id)
         require_fits(eraser, self.shape.family, self.shape.depth, self.shape.width)
-        unread = set(getattr(eraser.gate, "layers", ())) - set(self.shape.read)
+        unread = set(eraser.gate.layers) - set(self.shape.read)
         if unread:
             raise MismatchError(
                 f"artifact {content_id[:19]}... reads layers {sorted(unread)}, but this engine keeps sums of layers "
@@ -278,7 +278,7 @@ def _together(erasers: Mapping[str, Eraser]) -> dict[str, Tensor]:
     """Thresholds by content id."""
     raised = together(list(erasers.values()))
     gates = {i: eraser.gate for i, eraser in zip(erasers, raised, strict=True)}
-    return {i: gate.threshold for i, gate in gates.items() if isinstance(gate, HeldGate)}
+    return {i: gate.threshold for i, gate in gates.items() if gate.latched}
 
 
 def _padded(table: Tensor, rows: int, columns: int, value: float) -> Tensor:

@@ -12,9 +12,10 @@ from typing import Any, Protocol, final
 import torch
 from PIL import Image
 
-from unsee.data.sample import Picture, Sample
-from unsee.erase.eraser import Eraser, HeldGate
+from unsee.data.sample import ImageFile, Sample
+from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture_features
+from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.models.load import LoadedModel
 from unsee.serve.errors import CanaryError
 from unsee.serve.parity.comparison import Answer, Difference, Prompt, difference, library_answers, prompts_of
@@ -38,7 +39,7 @@ class Canary:
 
     Attributes:
         eraser: fires on the first prompt only.
-        prompts: two, with a picture each.
+        prompts: two, with an image each.
         plain: the library's answers without it.
         steered: with it.
     """
@@ -70,7 +71,7 @@ def hatch(loaded: LoadedModel, read: tuple[int, ...], written: tuple[int, ...], 
     size = on[:, 0].square().mean().sqrt()
     drawn = size * torch.randn(len(written), STEPS, on.shape[-1], generator=generator)
     drawn = drawn.half()  # which is what the engine reads of a saved eraser
-    gate = HeldGate(read, weight.unsqueeze(0), torch.zeros(1), torch.tensor([sum(scores) / 2]))
+    gate = PromptRidgeGate(read, weight.unsqueeze(0), torch.zeros(1), torch.tensor([sum(scores) / 2]))
     model: Any = {"id": loaded.name, "revision": loaded.revision, "digest": loaded.digest}
     eraser = Eraser(model, loaded.adapter.family, written, gate, drawn, STRENGTH, "canary", subjects=("canary",))
     plain, steered = library_answers(loaded, samples, ()), library_answers(loaded, samples, (eraser,))
@@ -111,7 +112,7 @@ async def fly(canary: Canary, ask: Ask, exact: bool) -> list[Difference]:
 def _sample(name: str, question: str, shade: int) -> Sample:
     stream = io.BytesIO()
     Image.linear_gradient("L").point([(level + shade) % 256 for level in range(256)]).convert("RGB").save(stream, "PNG")
-    return Sample(name, "canary", question, "", "", picture=Picture(name, stream.getvalue()))
+    return Sample(name, "canary", question, "", "", image=ImageFile(name, stream.getvalue()))
 
 
 def _without_margin(answer: Answer) -> Answer:

@@ -63,7 +63,7 @@ class Prepared:
         tokenizer: of this model.
         read_layers: that gates may read.
         dtype: that the engine runs in.
-        markers: tokens that stand for a picture.
+        markers: tokens that stand for an image.
         special_tokens: whether the tokenizer adds the start token.
     """
 

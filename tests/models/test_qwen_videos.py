@@ -1,4 +1,4 @@
-"""Clips of Qwen are encoded as transformers' own video processors do it, without torchvision."""
+"""Videos of Qwen are encoded as transformers' own video processors do it, without torchvision."""
 
 import json
 from dataclasses import replace
@@ -9,16 +9,16 @@ import pytest
 import torch
 import transformers
 
-from tiny_llava import noise_picture, question, tiny_llava
+from tiny_llava import noise_image, question, tiny_llava
 from tiny_qwen import PATCH, TEMPLATE, tiny_qwen2_5_vl, tiny_qwen3_vl
 from unsee.data.sample import Sample
 from unsee.errors import DataError, ImageError
 from unsee.models.generate import Conversation, batches_by_length, encode, encode_conversations, generate
 from unsee.models.load import LoadedModel, load
 from unsee.models.patches import in_time
-from unsee.models.qwen_video import ClipReader
+from unsee.models.qwen_video import VideoReader
 
-# As the released templates: a clip's place stands between the same marks as a picture's.
+# As the released templates: a video's place stands between the same marks as an image's.
 MOVING = TEMPLATE.replace(
     "{% else %}{{ part['text'] }}",
     "{% elif part['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>{% else %}{{ part['text'] }}",
@@ -33,13 +33,13 @@ def loaded(request: pytest.FixtureRequest) -> LoadedModel:
 
 
 def shown(index: int, frames: int, size: tuple[int, int] = (16, 24), text: str = "who?") -> Sample:
-    clip = tuple(noise_picture(100 * index + step, size) for step in range(frames))
-    return replace(question(index, text, picture=False), clip=clip)
+    video = tuple(noise_image(100 * index + step, size) for step in range(frames))
+    return replace(question(index, text, image=False), video=video)
 
 
 def slow_patches(loaded: LoadedModel, sample: Sample) -> torch.Tensor:
     """Oracle: every number of every patch looked up by its place, with a loop for each of them."""
-    frames = [loaded.adapter.pixels(loaded.processor, [frame])[0] for frame in sample.clip]
+    frames = [loaded.adapter.pixels(loaded.processor, [frame])[0] for frame in sample.video]
     frames += [frames[-1]] * (len(frames) % 2)
     mean, std = loaded.adapter.image_normalisation(loaded.processor)
     _, height, width = frames[0].shape
@@ -83,10 +83,10 @@ def test_patches_are_those_of_a_slow_oracle(loaded: LoadedModel, frames: int, si
     assert torch.equal(places, inputs["mm_token_type_ids"][0] == 2)
 
 
-def test_a_clip_that_stands_still_is_its_picture_many_times(loaded: LoadedModel) -> None:
-    picture = noise_picture(0, (16, 24))
-    still = encode(loaded, [replace(question(0, picture=False), clip=(picture,) * 4)])
-    alone = encode(loaded, [replace(question(0), picture=picture)])
+def test_a_video_that_stands_still_is_its_image_many_times(loaded: LoadedModel) -> None:
+    image = noise_image(0, (16, 24))
+    still = encode(loaded, [replace(question(0, image=False), video=(image,) * 4)])
+    alone = encode(loaded, [replace(question(0), image=image)])
     assert torch.equal(still["pixel_values_videos"], alone["pixel_values"].repeat(2, 1))
 
 
@@ -102,21 +102,21 @@ def test_time_is_told_as_each_family_tells_it(loaded: LoadedModel) -> None:
     assert text == f"<|im_start|>user\n{expected}who?<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_clips_pictures_and_text_share_a_batch(loaded: LoadedModel) -> None:
-    samples = [shown(0, 4), question(1, picture=False), question(2), shown(3, 2, (24, 8)), shown(4, 3)]
+def test_videos_images_and_text_share_a_batch(loaded: LoadedModel) -> None:
+    samples = [shown(0, 4), question(1, image=False), question(2), shown(3, 2, (24, 8)), shown(4, 3)]
     assert batches_by_length(loaded, samples, 3) == [[0, 3, 4], [2, 1]]
     together = generate(loaded, samples, max_new_tokens=4)
     assert together == [generate(loaded, [sample], max_new_tokens=4)[0] for sample in samples]
     mixed = encode(loaded, samples)
     assert mixed["video_grid_thw"].tolist() == [[2, 6, 4], [1, 2, 6], [2, 6, 4]]
-    backwards = generate(loaded, [replace(samples[0], clip=samples[0].clip[::-1])], max_new_tokens=4)
+    backwards = generate(loaded, [replace(samples[0], video=samples[0].video[::-1])], max_new_tokens=4)
     assert backwards != together[:1]
 
 
 def test_a_conversation_shows_both(loaded: LoadedModel) -> None:
     parts = [{"type": "video"}, {"type": "image"}, {"type": "video"}, {"type": "text", "text": "the same?"}]
-    clips = (shown(0, 2, (8, 8)).clip, shown(1, 4, (8, 16)).clip)
-    conversation = Conversation("both", [{"role": "user", "content": parts}], [noise_picture(9)], clips)
+    videos = (shown(0, 2, (8, 8)).video, shown(1, 4, (8, 16)).video)
+    conversation = Conversation("both", [{"role": "user", "content": parts}], [noise_image(9)], videos)
     inputs = encode_conversations(loaded, [conversation])
     assert inputs["video_grid_thw"].tolist() == [[1, 2, 2], [2, 4, 2]]
     kinds = inputs["mm_token_type_ids"][0]
@@ -129,7 +129,7 @@ def test_limits_are_the_checkpoints_own(loaded: LoadedModel, tmp_path: Path) -> 
     sample = shown(0, 4, (64, 64))
     whole = encode(loaded, [sample])["video_grid_thw"].tolist()
     assert encode(load(tmp_path, device="cpu"), [sample])["video_grid_thw"].tolist() == whole
-    # 32 pixels a side are the most of a picture, and of a frame of Qwen2.5-VL; Qwen3-VL limits all frames together.
+    # 32 pixels a side are the most of an image, and of a frame of Qwen2.5-VL; Qwen3-VL limits all frames together.
     own = loaded.adapter.family == "qwen2_5_vl"
     assert whole == ([[2, 8, 8]] if own else [[2, 16, 16]])
     file = tmp_path / "processor_config.json"
@@ -141,16 +141,16 @@ def test_limits_are_the_checkpoints_own(loaded: LoadedModel, tmp_path: Path) -> 
 
 
 def test_limits_of_older_directories() -> None:
-    pictures: Any = tiny_qwen2_5_vl().processor.image_processor
-    assert ClipReader(pictures).limited({"min_pixels": 64, "max_pixels": 256}).size == {
+    images: Any = tiny_qwen2_5_vl().processor.image_processor
+    assert VideoReader(images).limited({"min_pixels": 64, "max_pixels": 256}).size == {
         "shortest_edge": 64,
         "longest_edge": 256,
     }
-    assert ClipReader(pictures).limited({}).size == {}
+    assert VideoReader(images).limited({}).size == {}
 
 
 @pytest.mark.parametrize(("size", "exact"), [((16, 24), True), ((32, 32), True), ((100, 60), False)])
-def test_clips_are_those_of_transformers(loaded: LoadedModel, size: tuple[int, int], exact: bool) -> None:
+def test_videos_are_those_of_transformers(loaded: LoadedModel, size: tuple[int, int], exact: bool) -> None:
     """Runs where torchvision works; its resizing is not Pillow's, so pixels are the same only where none is needed."""
     pytest.importorskip("torchvision")
     own = loaded.processor
@@ -166,7 +166,7 @@ def test_clips_are_those_of_transformers(loaded: LoadedModel, size: tuple[int, i
 
 
 def test_what_cannot_be_read_is_refused(loaded: LoadedModel) -> None:
-    uneven = replace(shown(0, 1), clip=(noise_picture(0, (16, 16)), noise_picture(1, (16, 24))))
+    uneven = replace(shown(0, 1), video=(noise_image(0, (16, 16)), noise_image(1, (16, 24))))
     with pytest.raises(
         ImageError, match=r"begins with 'noise-0' has frames of 2 sizes \(16 x 16, 16 x 24\), expected one"
     ):
@@ -174,15 +174,15 @@ def test_what_cannot_be_read_is_refused(loaded: LoadedModel) -> None:
     with pytest.raises(ImageError, match="is 402 x 2 pixels"):
         encode(loaded, [shown(0, 2, (402, 2))])
     loaded.processor.chat_template = TEMPLATE
-    with pytest.raises(DataError, match=r"'q0' has 0 clip place\(s\) '<\|video_pad\|>', expected 1"):
+    with pytest.raises(DataError, match=r"'q0' has 0 video place\(s\) '<\|video_pad\|>', expected 1"):
         encode(loaded, [shown(0, 2)])
 
 
-def test_a_family_that_takes_no_clips_refuses_them() -> None:
+def test_a_family_that_takes_no_videos_refuses_them() -> None:
     sample = shown(0, 2)
     with pytest.raises(
-        DataError, match=r"sample 'q0' has a clip, but 'tiny-llava' of family 'llava' takes none\. Ask ab"
+        DataError, match=r"sample 'q0' has a video, but 'tiny-llava' of family 'llava' takes none\. Ask ab"
     ):
         encode(tiny_llava(), [sample])
-    with pytest.raises(DataError, match="it has a picture and a clip of 2 frames, expected one of them"):
-        replace(sample, picture=noise_picture(0))
+    with pytest.raises(DataError, match="it has an image and a video of 2 frames, expected one of them"):
+        replace(sample, image=noise_image(0))

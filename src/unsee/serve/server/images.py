@@ -1,6 +1,6 @@
-"""Pictures of clients: from data URLs only, checked before anything large is decoded, and handed on as plain PNG.
+"""Images of clients: from data URLs only, checked before anything large is decoded, and handed on as plain PNG.
 
-The library decodes them (`unsee.data.Picture`), so that the model is shown what it was shown when gates were fitted.
+The library decodes them (`unsee.data.ImageFile`), so that the model is shown what it was shown when gates were fitted.
 """
 
 import base64
@@ -10,7 +10,7 @@ from typing import final
 
 from PIL import Image
 
-from unsee.data.sample import Picture
+from unsee.data.sample import ImageFile
 from unsee.errors import ImageError
 from unsee.serve.errors import RefusedError
 
@@ -21,44 +21,44 @@ FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "BMP"
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 
 UNREADABLE = (
-    "A picture cannot be used. Expected a data URL with a still PNG, JPEG, WebP or BMP in grey or RGB, 8 bits a "
+    "An image cannot be used. Expected a data URL with a still PNG, JPEG, WebP or BMP in grey or RGB, 8 bits a "
     f"channel, sides of {SHORTEST_SIDE} to {LONGEST_SIDE} pixels and at most {MOST_PIXELS // 1_000_000} megapixels."
 )
 _UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning, Image.DecompressionBombError)
-NO_ADDRESS = "Pictures are not fetched from addresses. Send the picture itself, as 'data:image/png;base64,...'."
+NO_ADDRESS = "Images are not fetched from addresses. Send the image itself, as 'data:image/png;base64,...'."
 
 
 @final
-class PictureError(RefusedError):
-    """A picture was refused; the text is always one of two, and never Pillow's."""
+class UnusableImageError(RefusedError):
+    """An image was refused; the text is always one of two, and never Pillow's."""
 
     def __init__(self, message: str = UNREADABLE) -> None:
-        super().__init__(message, "picture")
+        super().__init__(message, "image")
 
 
 def plain_png(url: str) -> str:
-    """A data URL of the picture as it is shown to the model: RGB, PNG.
+    """A data URL of the image as it is shown to the model: RGB, PNG.
 
     Raises:
-        PictureError: an address, or nothing that can be shown.
+        UnusableImageError: an address, or nothing that can be shown.
     """
     head, comma, body = url.partition(",")
     if not head.lower().startswith("data:"):
-        raise PictureError(NO_ADDRESS)
+        raise UnusableImageError(NO_ADDRESS)
     kind, _, encoding = head[5:].lower().partition(";")
     if not comma or encoding != "base64":
-        raise PictureError
+        raise UnusableImageError
     try:
         data = base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise PictureError from error
+        raise UnusableImageError from error
     _require_sound(data, kind)
     try:
-        picture = Picture("request", data).load()
+        image = ImageFile("request", data).load()
     except (ImageError, MemoryError) as error:
-        raise PictureError from error
+        raise UnusableImageError from error
     stream = io.BytesIO()
-    picture.save(stream, "PNG", compress_level=1)
+    image.save(stream, "PNG", compress_level=1)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 
@@ -76,6 +76,6 @@ def _require_sound(data: bytes, kind: str) -> None:
                 and width * height <= MOST_PIXELS
             )
     except (*_UNREADABLE, KeyError) as error:
-        raise PictureError from error
+        raise UnusableImageError from error
     if not sound:
-        raise PictureError
+        raise UnusableImageError

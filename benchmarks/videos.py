@@ -1,14 +1,14 @@
-"""Forget by picture and ask by clip, and the reverse: one split of the built-in world on a tiny Qwen.
+"""Forget by image and ask by video, and the reverse: one split of the built-in world on a tiny Qwen.
 
 People are forgotten twice over, by two erasers that are fitted alike, thresholds and strength included: for one every
-person is shown on pictures, for the other in clips. Both are asked the same held-out questions by held-out pictures
-and by held-out clips (and, for the forgotten, by name). A checkpoint that was taught with pictures alone may know less
-by clip, and what its base model does not know cannot leak: every row stands beside the base model's.
+person is shown on images, for the other in videos. Both are asked the same held-out questions by held-out images
+and by held-out videos (and, for the forgotten, by name). A checkpoint that was taught with images alone may know less
+by video, and what its base model does not know cannot leak: every row stands beside the base model's.
 
 Run from the repository root:
 
-    python -m benchmarks.clips world:qwen2_5_vl --never-knew world:qwen2_5_vl-never-knew --markdown
-    python -m benchmarks.clips FOLDER --seed 1 --json
+    python -m benchmarks.videos world:qwen2_5_vl --never-knew world:qwen2_5_vl-never-knew --markdown
+    python -m benchmarks.videos FOLDER --seed 1 --json
 """
 
 import time
@@ -27,7 +27,7 @@ from unsee.experiments.trial import Data, fit_requests, fit_world_profile, gathe
 from unsee.models.load import LoadedModel, load
 from unsee.world.generate import World
 from unsee.world.splits import Exam
-from unsee.world.videos import by_clip, visible
+from unsee.world.videos import by_video, visible
 
 COLUMNS: Columns = {
     "asked": lambda row: row["split"],
@@ -47,49 +47,49 @@ def _percent(row: Row, name: str) -> str:
     return f"{100 * value:.1f}{spread}"
 
 
-def taking_clips(loaded: LoadedModel) -> LoadedModel:
+def taking_videos(loaded: LoadedModel) -> LoadedModel:
     """The same model.
 
     Raises:
-        OptionError: its family takes no clips.
+        OptionError: its family takes no videos.
     """
-    if loaded.adapter.clip_token(loaded.processor) is None:
-        raise OptionError(f"{loaded.name!r} of family {loaded.adapter.family!r} takes no clips: choose a Qwen.")
+    if loaded.adapter.video_token(loaded.processor) is None:
+        raise OptionError(f"{loaded.name!r} of family {loaded.adapter.family!r} takes no videos: choose a Qwen.")
     return loaded
 
 
 def moving(world: World, data: Data) -> Data:
-    """The same fit with a clip wherever a person is shown on a picture."""
+    """The same fit with a video wherever a person is shown on an image."""
     forget, keep = data.requests["people"]
     return replace(
         data,
-        retain=by_clip(world, data.retain, taught=True),
-        calibration=by_clip(world, data.calibration, taught=True),
-        others=by_clip(world, data.others, taught=True),
-        requests={"people": (by_clip(world, forget, taught=True), by_clip(world, keep, taught=True))},
+        retain=by_video(world, data.retain, taught=True),
+        calibration=by_video(world, data.calibration, taught=True),
+        others=by_video(world, data.others, taught=True),
+        requests={"people": (by_video(world, forget, taught=True), by_video(world, keep, taught=True))},
     )
 
 
 def splits(exam: Exam, data: Data, limit: int) -> dict[str, list[Sample]]:
-    """Held-out questions, the same ones by picture and by clip."""
+    """Held-out questions, the same ones by image and by video."""
     forgotten = data.splits["forget_heldout"]
-    shown, named = [s for s in forgotten if s.picture], [s for s in forgotten if not s.picture]
+    shown, named = [s for s in forgotten if s.image], [s for s in forgotten if not s.image]
     unseen = some(exam.facts(exam.retain_unseen, taught=False, modes=("image",)), limit)
     shown = some(shown, limit)
     return {
-        "forget_picture": shown,
-        "forget_clip": by_clip(exam.world, shown, taught=False),
+        "forget_image": shown,
+        "forget_video": by_video(exam.world, shown, taught=False),
         "forget_name": some(named, limit),
-        "unseen_picture": unseen,
-        "unseen_clip": by_clip(exam.world, unseen, taught=False),
-        "visible_picture": some(data.splits["visible"], limit),
-        "visible_clip": some(visible(exam.world, exam.forget, taught=False), limit),
+        "unseen_image": unseen,
+        "unseen_video": by_video(exam.world, unseen, taught=False),
+        "visible_image": some(data.splits["visible"], limit),
+        "visible_video": some(visible(exam.world, exam.forget, taught=False), limit),
     }
 
 
 def fitted(loaded: LoadedModel, exam: Exam, data: Data, seed: int) -> Eraser:
     """The people's request, with a profile from the same kind of prompts; in the short form of the demo."""
-    quick = Settings(pgd_pictures=8, strengths=(1.0, 2.0, 3.0))
+    quick = Settings(pgd_images=8, strengths=(1.0, 2.0, 3.0))
     profile = fit_world_profile(loaded, exam, data, quick, seed)
     people = replace(data, requests={"people": data.requests["people"]})
     return fit_requests(loaded, profile, people)["people"]
@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
     parser.add_argument("--limit", type=int, default=200, help="questions of each row at most")
     parser.add_argument("--people", type=int, default=200, help="private people of the world; fewer for a smoke run")
     options = parser.parse_args(argv)
-    loaded = taking_clips(load(options.model))
+    loaded = taking_videos(load(options.model))
     exam = Exam(World(private=options.people), options.seed)
     data = gather(exam, talk=0.0, wordings=1)
     asked = splits(exam, data, options.limit)
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
         conditions[name] = loaded, [fitted(loaded, exam, shown, options.seed)]
         seconds[name] = round(time.process_time() - start, 1)
     if options.never_knew:
-        conditions["never knew"] = taking_clips(load(options.never_knew)), []
+        conditions["never knew"] = taking_videos(load(options.never_knew)), []
     records: list[Record] = []
     for name, (model, erasers) in conditions.items():
         records += ask_all(model, asked, name, erasers)
