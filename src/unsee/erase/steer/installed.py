@@ -14,23 +14,25 @@ from typing import Any, NoReturn, final
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
-from transformers import Cache, PreTrainedModel
+from transformers import Cache
 from transformers.utils.generic import ModelOutput
 
 from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import together
+from unsee.erase.replies.base import FREE
 from unsee.erase.steer.call import Call, columns_of, real_columns, refuse_packed
 from unsee.erase.steer.eager import eagerly
+from unsee.erase.steer.forcing import forced_logits, require_said
 from unsee.erase.steer.opened import Block, blocks_of_call, inherited
+from unsee.erase.steer.outer import Outer, ends_of, pad_tokens, picked, require_left_padding
 from unsee.erase.steer.positions import added
-from unsee.erase.steer.session import Parts, finish, visit
+from unsee.erase.steer.session import Parts, finish, forced, visit
 from unsee.erase.steer.target import Target
 from unsee.errors import SteeringError
 from unsee.models import AbstractAdapter
 from unsee.shapes import Tensor
 
-# Mask and token ids that the model as a whole was called with: its decoder may get another mask, and no ids.
-_OUTER: ContextVar[tuple[Tensor | None, Tensor | None]] = ContextVar("unsee_outer_call", default=(None, None))
+_OUTER: ContextVar[Outer | None] = ContextVar("unsee_outer_call", default=None)
 # Two threads that open their first block on one model at once must not both install hooks. Reentrant: a generator that
 # is dropped closes its block wherever the collector happens to run.
 _INSTALLING = threading.RLock()
@@ -46,7 +48,7 @@ class Installed:
         self._open: list[Block] = []
         self._left: list[Block] = []
         self._raised: dict[tuple[Block, ...], list[Eraser]] = {}
-        self._generate, self._pads = model.generate, _pad_tokens(model)
+        self._generate, self._pads = model.generate, pad_tokens(model)
         self._signature = inspect.signature(model.forward)
         decoder, blocks = adapter.text_model(model), adapter.layers(model)
         self._depth = len(blocks)
@@ -129,7 +131,7 @@ class Installed:
         if mask is None:
             self._require_no_pads(ids)
             mask = torch.ones(prompt.shape[:2])
-        _require_left_padding(mask)
+        require_left_padding(mask)
         known = ids if ids is not None and ids.shape == prompt.shape[:2] else None
         with ExitStack() as ending:
             for block in blocks:
@@ -137,8 +139,10 @@ class Installed:
                 ending.callback(self._end, block)  # only of what was started: another thread's goes on
             result = self._generate(*args, **{**kwargs, "disable_compile": True})
             sequences = result if isinstance(result, Tensor) else result.sequences
+            said = sequences[:, 0 if ids is None else ids.shape[1] :].cpu()
             for block in blocks:
-                block.steering.require_fed(prompt.shape[1] + sequences.shape[1] - (0 if ids is None else ids.shape[1]))
+                block.steering.require_fed(prompt.shape[1] + said.shape[1])
+            self._require_said(blocks, said, prompt.shape, kwargs)
         return result
 
     def _here(self) -> list[Block]:
@@ -159,12 +163,28 @@ class Installed:
             return
         given = self._signature.bind_partial(*args, **(kwargs or {})).arguments
         mask = given.get("attention_mask")
-        _OUTER.set((mask if isinstance(mask, Tensor) else None, given.get("input_ids")))
+        _OUTER.set(Outer(mask if isinstance(mask, Tensor) else None, given.get("input_ids"), picked(given)))
         if mask is None and not blocks[0].steering.generating and columns_of(given.get("past_key_values")) == 0:
             self._require_no_pads(given.get("input_ids"))
 
-    def _leave(self, *_: Any) -> None:
-        _OUTER.set((None, None))
+    def _leave(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        del args
+        outer = _OUTER.get()
+        _OUTER.set(None)
+        if output is None or outer is None or outer.forced is None:
+            return None
+        if outer.picked is not None or not isinstance(output, ModelOutput | tuple):
+            raise SteeringError(
+                f"a reply fixes tokens, but {outer.picked or 'the output has no logits'}. Nothing is answered."
+            )
+        logits = output["logits"] if isinstance(output, ModelOutput) else output[0]
+        fixed, places = forced_logits(logits, outer.forced)
+        for block in self._here():
+            block.steering.forced += places
+        if isinstance(output, ModelOutput):
+            output["logits"] = fixed
+            return output
+        return (fixed, *output[1:])
 
     def _begin(self, decoder: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> None:
         blocks = self._here()
@@ -177,7 +197,8 @@ class Installed:
         cache = kwargs.get("past_key_values")
         rows, width = tokens.shape[:2]
         real = real_columns(kwargs.get("attention_mask"), rows, width)
-        whole, ids = _OUTER.get()
+        outer = _OUTER.get()
+        whole, ids = (None, None) if outer is None else (outer.mask, outer.ids)
         if real is None and whole is not None:
             real = real_columns(whole, rows, width)
         ids = kwargs.get("input_ids") if ids is None else ids
@@ -209,8 +230,28 @@ class Installed:
         blocks = self._here() if output is not None else inherited(self._model, self._open)[0]
         returned = output.values() if isinstance(output, Mapping) else output or ()
         cache = next((part for part in returned if isinstance(part, Cache)), None)
+        outer = _OUTER.get()
         moved = finish([block.steering for block in blocks], self._depth, cache, failed=output is None)
+        if output is not None and blocks:
+            table = forced([block.steering for block in blocks], *blocks[0].steering.window)
+            if table is not None and bool((table != FREE).any()):
+                if outer is None:
+                    raise SteeringError(
+                        "a reply fixes tokens, but the decoder was called alone, without the model that makes logits "
+                        "of its states. Nothing is answered. Call the model as a whole."
+                    )
+                outer.forced = table
         return _truthful(output, moved) if output is not None and any(moved) else None
+
+    def _require_said(self, blocks: list[Block], said: Tensor, prompt: torch.Size, kwargs: Mapping[str, Any]) -> None:
+        """Refuse a generation in which something else than the reply had the last word."""
+        table = forced([block.steering for block in blocks], prompt[1] - 1, said.shape[1])
+        if table is None:
+            return
+        # Each prompt may have been run in many rows, of which some are returned; all of them have its decision.
+        table = table[:: len(table) // prompt[0]].repeat_interleave(len(said) // prompt[0], 0)
+        ends = ends_of(self._model, kwargs)
+        require_said(said, table, torch.tensor(ends, dtype=said.dtype))
 
     def _refuse_batching(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise SteeringError(
@@ -224,15 +265,6 @@ class Installed:
                 "the prompts hold pad tokens but no attention_mask was passed, so pads would enter the gate. "
                 "Pass attention_mask as the processor returns it."
             )
-
-
-def _require_left_padding(mask: Tensor) -> None:
-    ending = mask[:, -1].bool().cpu()
-    if mask.ndim == 2 and not bool(ending.all()):
-        raise SteeringError(
-            f"rows {(~ending).nonzero().flatten().tolist()} end in pads, so the model would go on after pads and not "
-            "after the prompt. Nothing is answered. Set tokenizer.padding_side = 'left' before you make the prompts."
-        )
 
 
 def _truthful(output: Any, moved: Sequence[Mapping[int, Parts]]) -> Any:
@@ -252,13 +284,3 @@ def _restore(attributes: dict[str, Any], name: str, before: Any) -> None:
     attributes.pop(name)
     if before is not None:
         attributes[name] = before
-
-
-def _pad_tokens(model: PreTrainedModel) -> list[int]:
-    generation = model.generation_config
-    named = (
-        model.config.to_dict().get("pad_token_id"),
-        model.config.get_text_config().pad_token_id,
-        None if generation is None else generation.pad_token_id,
-    )
-    return sorted({token for token in named if token is not None})

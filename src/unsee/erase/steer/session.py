@@ -15,7 +15,7 @@ from transformers import Cache
 
 from unsee.erase.eraser import Eraser
 from unsee.erase.steer.call import Call, require_one_prompt_per_row
-from unsee.erase.steer.policy import Policy, Reading, Selected, policy_of, strongest
+from unsee.erase.steer.policy import Policy, Reading, Selected, forced_tokens, policy_of, strongest
 from unsee.erase.steer.positions import Steps, no_images, number_steps
 from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
@@ -48,12 +48,16 @@ class Steering:
             follows them in `generate` is an answer begun by the caller: refusing begins after it.
         image_index: the adapter's, for this model.
         positions: steered positions so far, over all erasers, rows, layers and calls of this block.
+        forced: tokens that replies have fixed so far, over all rows and calls, by whichever open block.
+        window: first column and width of the latest call.
     """
 
     erasers: tuple[Eraser, ...]
     prompt_tokens: tuple[int, ...] | None = None
     image_index: Callable[[Int[Tensor, "B T"]], Int[Tensor, "B T"]] | None = None
     positions: int = 0
+    forced: int = 0
+    window: tuple[int, int] = (0, 0)
     _generating: tuple[Tensor, Tensor, Tensor | None] | None = None
     _prompts: _Prompts | None = None
     _call: Call | None = None
@@ -72,6 +76,14 @@ class Steering:
     def policies(self) -> list[Policy]:
         """Of the prompts whose calls are under way."""
         return self._prompts.policies if self._prompts else []
+
+    def policies_at(self, first: int, width: int) -> list[tuple[Policy, Steps]]:
+        """The policies, each with the steps of these columns."""
+        prompts = self._prompts
+        if prompts is None:
+            return []
+        steps = number_steps(prompts.mask, prompts.tokens, first, width, prompts.begun)
+        return [(policy, steps) for policy in prompts.policies]
 
     @property
     def generating(self) -> bool:
@@ -112,6 +124,7 @@ class Steering:
                 "cache inside the block, and finish one prompt before the next."
             )
         self._call, self._visited, self._moved = call, [], {}
+        self.window = call.cached, call.width
         self._steps = number_steps(
             prompts.mask, prompts.tokens, call.cached, call.width, prompts.begun, prompts.find_images
         )
@@ -236,6 +249,11 @@ def finish(blocks: Sequence[Steering], depth: int, cache: Cache | None, failed: 
     """A call of the decoder has ended for all open blocks."""
     selected = [] if failed else [_selected(blocks, layer) for layer in range(depth)]
     return [block.finish(selected, cache, failed) for block in blocks]
+
+
+def forced(blocks: Sequence[Steering], first: int, width: int) -> Int[Tensor, "B T"] | None:
+    """The token that must follow each of these columns, or `FREE`; None where no reply fixes any."""
+    return forced_tokens([pair for block in blocks for pair in block.policies_at(first, width)])
 
 
 def _selected(blocks: Sequence[Steering], layer: int) -> Selected:
