@@ -31,7 +31,7 @@ def test_image_is_decoded_to_rgb_from_bytes_and_from_a_file(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("source", [b"", b"no picture", png()[:40], Path("missing.png")])
 def test_unreadable_image_is_named(source: bytes | Path) -> None:
-    with pytest.raises(ImageError, match=r"cannot read image 'p1/face': .* Expected a PNG, JPEG, WebP or BMP"):
+    with pytest.raises(ImageError, match=r"cannot read image 'p1/face': .* Expected a file in one of \['PNG'"):
         ImageFile("p1/face", source).load()
 
 

@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "format": 1, "benchmark": "mllmu", "protocol": "honest", "ratio": 5, "data": "sha256:d", "limit": None,
     "sets": {"forget_heldout": 80, "retain_unseen": 80}, "style": "plain", "prompts": "chat template",
     "max_new_tokens": 48, "replies": "greedy", "tries": 4, "engine": "transformers", "judge": "offline", "seed": 0,
-    "measures": ["rougeL-f", "leak"],
+    "measures": ["rougeL-f", "leak"], "detectors": {"leak": "aligned words 1"},
 }  # fmt: skip
 
 
@@ -153,7 +153,8 @@ def test_forget_quality_is_against_the_never_knew_model() -> None:
 @pytest.mark.parametrize(
     ("name", "other"),
     [("benchmark", "clear"), ("protocol", "official"), ("ratio", 10), ("data", "sha256:e"), ("style", "mllmu"),
-     ("limit", 3), ("judge", "m at http://h/v1"), ("replies", "sampled"), ("tries", 8), ("engine", "vllm")],
+     ("limit", 3), ("judge", "m at http://h/v1"), ("replies", "sampled"), ("tries", 8), ("engine", "vllm"),
+     ("detectors", {"leak": "aligned words 0"})],
 )  # fmt: skip
 def test_other_questions_are_not_mixed(name: str, other: object) -> None:
     with pytest.raises(SettingsError) as caught:

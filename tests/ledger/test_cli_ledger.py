@@ -1,148 +1,97 @@
-"""The command line of the ledger, from request to export as a new user goes, and what it says to mistakes."""
+"""`unsee ledger` as a desk uses it: 80 columns, whole ids, prefixes, JSON at the end, and errors that teach."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from benchmarks.ledger_worker import fitted, opened, verified
+from typer.testing import CliRunner
 
-from unsee.cli.console import complain
-from unsee.cli.ledger import ledger_app
-from unsee.data import Sample, write_jsonl
-from unsee.erase.eraser import Eraser
-from unsee.erase.gates.prompt_ridge import PromptRidgeGate
-from unsee.erase.profile import identity
+from unsee.cli import app
 from unsee.errors import UnseeError
-from unsee.models.load import load
-from unsee.models.names import shipped
 
-Run = Callable[..., tuple[int, str, str]]
+Run = Callable[..., tuple[int, str, dict[str, Any]]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    monkeypatch.setenv("UNSEE_LEDGER", str(tmp_path / "ledger"))
-    monkeypatch.setenv("UNSEE_WHO", "privacy desk")
-    monkeypatch.setenv("UNSEE_SUBJECT_KEY", str(tmp_path / "keys" / "subject.key"))
-    monkeypatch.delenv("UNSEE_SIGN_KEY", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    for name, value in (("LEDGER", tmp_path / "ledger"), ("LEDGER_KEYS", tmp_path / "keys"), ("WHO", "desk")):
+        monkeypatch.setenv(f"UNSEE_{name}", str(value))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["unsee ledger", *map(str, arguments)])
-        code = 0
-        try:
-            ledger_app()
-        except UnseeError as error:  # as `unsee.cli.main` does
-            complain(error)
-            code = 2
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
+    def call(*words: str, typed: str = "") -> tuple[int, str, dict[str, Any]]:
+        done = CliRunner().invoke(app, ["ledger", *words, "--json"], input=typed)
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert all(len(line) <= 80 for line in done.stdout.splitlines() if line[:1] in "┏┃┡│└")
+        return done.exit_code, done.stdout, json.loads(done.stdout.splitlines()[-1])
 
+    call("init")
     return call
 
 
-@pytest.fixture
-def eraser(tmp_path: Path) -> Path:
-    """A gate that opens for everybody and steers so hard that nothing is answered as before."""
-    loaded = load(shipped("llava"))
-    gate = PromptRidgeGate((4,), torch.zeros(1, 1, 2, 192), torch.zeros(1), torch.ones(1))
-    made = Eraser(identity(loaded), "llava", (4,), gate, torch.ones(1, 2, 192), 1.0, "held-ridge", subjects=("a",))
-    made.save_pretrained(tmp_path / "eraser")
-    return tmp_path / "eraser"
+ADD = ("add", "--why", "letter", "--legal-basis", "GDPR Art. 17", "--scope", "all")
 
 
-def questions(folder: Path, subject: str, count: int) -> Path:
-    samples = [
-        Sample(f"{subject}{n}", subject, f"where does {subject} live?", "in oslo.", "oslo") for n in range(count)
-    ]
-    write_jsonl(samples, folder)
-    return folder
+def test_from_receipt_to_answer(run: Run, tmp_path: Path) -> None:
+    _, _, got = run(*ADD, "--name", "-", "--receipt", "receipt.json", typed="Jane Doe\nJ. Doe\n")
+    request, short = got["request"]["id"], got["request"]["id"][:9]
+    assert got["token"] == json.loads((tmp_path / "receipt.json").read_text())["token"]
+    assert run("list", "--name", "jane DOE")[2]["requests"][0]["id"] == request
+    for state in ("", "received", "denied"):
+        _, board, data = run("list", *(("--state", state) if state else ()))
+        assert (request in board) == (state != "denied") == bool(data["requests"]), "ids are never cut"
+    run("accept", short, "--why", "identity shown")
+    with opened(tmp_path) as ledger:
+        verified(ledger, fitted(ledger, ledger.request(request), tmp_path / "a", 1))
+    _, said, got = run("activate", short, "--why", "shown", "--until", "2999-01-01")
+    assert got["request"]["in_force"] and "how many this model holds is not known" in said
+    run("letter", short, "--out", "letter.txt")
+    _, _, got = run("answer", short, "--letter", "letter.txt", "--how", "by post")
+    assert got["request"]["state"] == "answered"
+    _, said, got = run("show", short)
+    assert "answered in time" in said and "revoke" in got["allowed"]
+    assert run("revoke", short, "--why", "taken back")[2]["request"]["state"] == "revoked"
+    run("sign", "--out", "head.json")
+    assert run("check", "--head", "head.json")[0] == 0
+    assert len(run("export", "--out", "out")[2]["files"]) == 3 and run("compact")[2]["purged"] == []
 
 
-def said(out: str) -> dict[str, Any]:
-    return json.loads(out.splitlines()[-1])
+@pytest.mark.parametrize(("words", "said"), [
+    (("accept", "r-zzzz", "--why", "x"), "no request"), (("list", "--state", "lost"), "expected one of"),
+    (("sign",), "pins nothing"), (("note", "--why", " "), "why has 0 characters"),
+    (("import", "nothing.csv", *ADD[1:], "--out", "o"), "cannot read"),
+    (("import", "nothing.csv", *ADD[1:], "--out", "o", "--format", "xml"), "format"),
+    (("check", "--head", "nothing.json"), "no signed document"), ((*ADD, "--name", " "), "nobody"),
+])  # fmt: skip
+def test_errors_say_what_to_do(run: Run, words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UnseeError, match=said):
+        run(*words)
 
 
-def test_from_request_to_export(run: Run, eraser: Path, tmp_path: Path) -> None:
-    code, out, _ = run("init", "--sign-key", tmp_path / "keys" / "sign.key", "--json")
-    assert code == 0 and said(out)["ledger"] == str(tmp_path / "ledger")
-    (tmp_path / "who.txt").write_text("Some Person\n")
-    asked = (
-        "--subject-file",
-        tmp_path / "who.txt",
-        "--why",
-        "by letter",
-        "--legal-basis",
-        "law",
-        "--scope",
-        "all facts",
-    )
-    code, out, _ = run("add", *asked, "--json")
-    request = said(out)["request"]
-    assert code == 0 and request["state"] == "received"
-    name = request["id"]
-    code, out, _ = run("attach", name, "--eraser", eraser)
-    assert code == 0 and "is fitted" in out
-
-    about, near = questions(tmp_path / "about", "a", 3), questions(tmp_path / "near", "b", 3)
-    code, out, _ = run("verify", name, "--model", "world:llava", "--questions", about, "--neighbours", near, "--json")
-    assert code == 1 and said(out)["passed"] is False, "a request that fails ends with 1"
-    assert "stays off: questions about the subject: 3 held-out questions were answered" in out
-    code, _, err = run("activate", name, "--why", "due")
-    assert code == 2 and "is fitted, expected verified" in err
-
-    code, out, _ = run("ask", "--model", "world:llava", "--question", "who is oslo?", "--json")
-    assert code == 0 and said(out)["readings"] == {}, "it is off"
-    assert run("note", name, "--why", "retrieval store purged")[0] == 0
-    code, out, _ = run("sign", "--sign-key", tmp_path / "keys" / "sign.key", "--out", tmp_path / "head.json", "--json")
-    assert code == 0 and said(out)["seq"] == 5
-    code, out, _ = run("revoke", name, "--why", "withdrawn", "--json")
-    revoked = said(out)["request"]
-    assert code == 0 and revoked["state"] == "revoked"
-    checked = ("verify", "--head", tmp_path / "head.json", "--sign-key", tmp_path / "keys" / "sign.key", "--json")
-    code, out, _ = run(*checked)
-    assert code == 0 and said(out)["failures"] == [] and said(out)["signatures"] == 2
-    code, out, _ = run("export", "--out", tmp_path / "out", "--json")
-    assert code == 0 and [Path(str(f)).suffix for f in said(out)["files"]] == [".html", ".json", ".pdf"]
-    code, out, _ = run("list", "--subject-file", tmp_path / "who.txt", "--json")
-    assert code == 0 and [r["id"] for r in said(out)["requests"]] == [name]
-    code, out, _ = run("show", name)
-    events = ("received", "fitted", "verification failed", "noted", "revoked")
-    assert code == 0 and all(event in out for event in events) and "Some Person" not in out
-    assert run("compact")[1].startswith("Deleted 0 artifact(s)")
+def test_bulk_and_what_is_due(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("name,received\nJane Doe,2020-02-28\n,\nBob Roe,\n")
+    code, said, got = run("import", "t.csv", *ADD[1:], "--out", "out.jsonl")
+    assert (code, got["received"], got["failed"]) == (1, 2, 1) and "row 3" in said
+    assert (tmp_path / "out.jsonl").stat().st_mode & 0o777 == 0o600
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3
+    code, _, got = run("due")
+    assert code == 1 and [one["by"] for one in got["due"]] == ["2020-03-30"], "28 March 2020 was a Saturday"
 
 
-def test_mistakes_are_told_and_end_with_2(run: Run, tmp_path: Path) -> None:
-    run("init")
-    (tmp_path / "who.txt").write_text("Some Person\n")
-    add = ("add", "--subject-file", tmp_path / "who.txt", "--legal-basis", "law", "--scope", "all")
-    for arguments, words in (
-        (("show", "r-0"), "there is no request 'r-0'"),
-        (("list", "--state", "gone"), "expected one of ['received', 'fitted'"),
-        ((*add, "--why", "Some Person wrote"), "contains the subject's reference"),
-        ((*add, "--why", "x", "--subject-key", tmp_path / "none"), "there is no subject key"),
-        (("verify", "r-0"), "--model and --questions are needed"),
-        (("init",), "there is a ledger already"),
-        (("list", "--ledger", tmp_path / "nowhere"), "there is no ledger"),
-        (("sign", "--out", tmp_path / "h"), "UNSEE_SIGN_KEY"),
-    ):
-        code, _, err = run(*arguments)
-        assert code == 2 and words in " ".join(err.split()), (arguments, err)
-        assert "Traceback" not in err
+def test_an_older_copy_is_refused_until_it_is_adopted(run: Run, tmp_path: Path) -> None:
+    older = (tmp_path / "ledger" / "ledger.db").read_bytes()
+    run(*ADD, "--name", "Jane Doe")
+    (tmp_path / "ledger" / "ledger.db").write_bytes(older)
+    with pytest.raises(UnseeError, match="seen before"):
+        run("note", "--why", "x")
+    assert run("adopt", "--why", "the disk burnt")[2]["seen"] == 2
+    assert run(*ADD, "--name", "Jane Doe")[0] == 0
 
 
-def test_a_tampered_ledger_ends_with_2_and_names_the_row(run: Run, tmp_path: Path) -> None:
-    import sqlite3
-
-    run("init")
-    connection = sqlite3.connect(tmp_path / "ledger" / "ledger.db")
-    connection.executescript("DROP TRIGGER audit_keeps_values; UPDATE audit SET who = 'nobody';")
-    connection.close()
-    code, out, err = run("verify", "--json")
-    assert code == 2 and "row 1 (created) was altered" in " ".join(err.split())
-    assert "row 1" in str(said(out)["failures"])
+def test_a_complaint_is_taken_in(run: Run) -> None:
+    _, _, got = run("complain", "--why", "e-mail", "--name", "Mary Smith")
+    assert got["request"]["id"].startswith("c-") and run("show", got["request"]["id"])[2]["allowed"][0] == "reproduce"

@@ -4,9 +4,6 @@ Shared by the readers of benchmarks: records of JSON, columns, lists, literals a
 """
 
 import ast
-import io
-import json
-import warnings
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -16,15 +13,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from unsee.data.jsonl import Record, reject, text
+from unsee.data.images import MOST_PIXELS, header
+from unsee.data.records import Record, reject, strict_json, text
 from unsee.data.sample import ImageFile
-from unsee.errors import DataError
+from unsee.errors import DataError, ImageError
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 _LARGEST_FILE = 1 << 26  # bytes of one image inside an archive
-_UNREADABLE = (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError)
 
 
 def require_columns(names: Collection[str], families: Sequence[Collection[str]], at: str) -> Collection[str]:
@@ -52,10 +47,10 @@ def documents(file: Path) -> list[tuple[str, Record]]:
             f"cannot read {file}: {error}. Expected UTF-8 text; fetch it again or check the path."
         ) from error
     try:
-        whole = json.loads(content)
+        whole = strict_json(content)
         found = whole if isinstance(whole, list) else [whole]
         places = [f"{file}, record {number}" for number in range(len(found))]
-    except (ValueError, RecursionError):
+    except ValueError:
         lines = [(number, line) for number, line in enumerate(content.split("\n"), 1) if line.strip()]
         places = [f"{file}, line {number}" for number, _ in lines]
         found = [_parsed_line(line, at) for (_, line), at in zip(lines, places, strict=True)]
@@ -204,8 +199,8 @@ def pseudonym(prefix: str, name: str) -> str:
 
 def _parsed_line(line: str, at: str) -> object:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
+        return strict_json(line)
+    except ValueError:
         reject(at, "the line", line, "one JSON object, or the whole file one JSON list of objects")
 
 
@@ -251,12 +246,10 @@ def _listed(archive: Path, changed: int, size: int) -> dict[str, tuple[str, ...]
 
 
 def _checked(image: ImageFile, at: str, field: str) -> ImageFile:
-    stream = io.BytesIO(image.source) if isinstance(image.source, bytes) else image.source
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(stream, formats=_FORMATS):
-                return image
-    except (*_UNREADABLE, Image.DecompressionBombWarning) as error:
+        header(image.source, image.id)
+    except ImageError as error:
         got = image.source[:16] if isinstance(image.source, bytes) else str(image.source)
-        reject(at, field, got, f"an image file of at most {Image.MAX_IMAGE_PIXELS} pixels ({type(error).__name__})")
+        why = type(error.__cause__).__name__ if error.__cause__ else "DecompressionBomb"
+        reject(at, field, got, f"an image file of at most {MOST_PIXELS} pixels ({why})")
+    return image

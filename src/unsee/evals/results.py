@@ -12,7 +12,7 @@ from unsee.evals.store import ANSWERS, SETTINGS, Record, ResultsError, SettingsE
 
 SHARED = (
     "format", "benchmark", "protocol", "ratio", "data", "sets", "limit", "style", "prompts", "max_new_tokens",
-    "replies", "tries", "engine", "judge",
+    "replies", "tries", "engine", "judge", "detectors",
 )  # fmt: skip
 """Settings that must be equal for two conditions to stand in one table."""
 

@@ -25,6 +25,7 @@ from unsee.evals.report import write_report
 from unsee.evals.run import Record, ask_all
 from unsee.evals.stats import Row, summarise
 from unsee.experiments.trial import Data, fit_requests, fit_world_profile, gather, some
+from unsee.metrics.detectors import IN_USE
 from unsee.models.load import LoadedModel, load
 from unsee.progress import Stages
 from unsee.world.generate import World
@@ -101,6 +102,7 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             "eraser_bytes": erasers["people"].stored_bytes,
         },
+        "detectors": dict(IN_USE),
         "environment": library_versions()
         | {"threads": torch.get_num_threads(), "model": loaded.name.rsplit("/", 1)[-1]},
     }

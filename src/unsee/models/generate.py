@@ -94,7 +94,7 @@ def render(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
 
 
 def _conversation(sample: Sample, style: Style) -> Conversation:
-    images = () if sample.image is None else (sample.image,)
+    images = () if sample.video else sample.shown
     return Conversation(sample.id, chat(sample, style), images, (sample.video,) if sample.video else ())
 
 
