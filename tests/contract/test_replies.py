@@ -95,7 +95,7 @@ def test_plain_calls_by_step(loaded: LoadedModel, eraser: Eraser, reply: Any) ->
         got, last = logits(loaded, full), logits(loaded, full, logits_to_keep=2)
         with pytest.raises(SteeringError, match="the loss of labels"):
             loaded.model(**full, labels=full["input_ids"])
-    assert torch.equal(last, got[:, -2:])
+    torch.testing.assert_close(last, got[:, -2:], rtol=1e-4, atol=1e-4)
     for row, fires in enumerate(FIRED):
         if not fires:
             assert torch.equal(got[row], base[row])
