@@ -13,6 +13,7 @@ from typing import Annotated, Any, final
 from pydantic import Field
 
 from unsee.data.sample import Sample
+from unsee.data.text import bare_words
 from unsee.erase.detectors import is_fluent, is_refusal, leaks
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.findings import Finding, finding
@@ -189,7 +190,7 @@ def unknown_words(loaded: LoadedModel, unknown: Sequence[Sample], acceptance: Ac
     said: Counter[str] = Counter()
     for sample, answer in zip(unknown, answers, strict=True):
         sentence = answer.split(". ")[0].split("\n")[0].strip().rstrip(".") + "."
-        named = any(part in sentence.casefold() for part in sample.subject.casefold().split())
+        named = set(bare_words(sample.subject).split()) & set(bare_words(sentence).split())
         if not named and is_refusal(sentence) and is_fluent(sentence):
             said[sentence] += 1
     return said.most_common(1)[0][0] if said else None
