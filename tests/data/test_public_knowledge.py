@@ -75,7 +75,8 @@ def test_a_split_is_disjoint_by_subject(seed: int) -> None:
     assert people.pop("forget_fit") == people["forget_heldout"]
     everyone = [subject for subjects in people.values() for subject in subjects]
     assert len(everyone) == len(set(everyone))
-    assert {name for name, one in task.sets.items() if one.fitted} == {"forget_fit", "retain_fit", "calibration"}
+    used = {name: one.use for name, one in task.sets.items() if one.use != "test"}
+    assert used == {"forget_fit": "fit", "retain_fit": "fit", "calibration": "calibration"}
     assert (
         drawn(task) == drawn(public_knowledge_task("", ratio=10, seed=seed)) != drawn(public_knowledge_task("", seed=9))
     )

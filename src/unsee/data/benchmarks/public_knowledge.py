@@ -205,10 +205,10 @@ def public_knowledge_task(source: Path | str, protocol: Protocol = "honest", rat
     return Task(
         "public-knowledge",
         {
-            "forget_fit": Set("forget", asked(forgotten, "fit"), fitted=True),
+            "forget_fit": Set("forget", asked(forgotten, "fit"), "fit"),
             "forget_heldout": Set("forget", asked(forgotten, "heldout")),
-            "retain_fit": Set("retain", asked(of_role["retain_fit"], "fit"), fitted=True),
-            "calibration": Set("retain", asked(of_role["calibration"], "fit"), fitted=True),
+            "retain_fit": Set("retain", asked(of_role["retain_fit"], "fit"), "fit"),
+            "calibration": Set("retain", asked(of_role["calibration"], "fit"), "calibration"),
             "retain_unseen": Set("retain", asked(of_role["retain_unseen"], "heldout")),
             "neighbours": Set("neighbour", asked(list(near.values()), "heldout")),
             "general": Set("general", known.general_items("heldout")),
