@@ -1,7 +1,7 @@
 """Replies side by side on a real language model: steer, prefix and canned, with the gate held open.
 
 `python benchmarks/replies.py --out results.json` (`unsee models get smollm2` first). The direction leads from
-known to unknown entities; replies are tried on other entities than it was taken from. 10 CPU minutes.
+known to unknown entities; replies are tried on other entities than it was taken from.
 """
 
 import argparse
