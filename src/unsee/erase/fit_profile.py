@@ -13,6 +13,7 @@ from unsee.data.sample import Sample, require_disjoint, require_some, spread, su
 from unsee.erase.config import Settings
 from unsee.erase.detectors import is_fluent, is_refusal
 from unsee.erase.fit.activations import AnswerStates, capture, capture_answers, capture_features
+from unsee.erase.fit.background import capture_background, halves
 from unsee.erase.fit.calibration import weakest_sufficient
 from unsee.erase.fit.coefficient import no_longer, strength_finding, try_strengths
 from unsee.erase.fit.direction import erasure_direction, separation
@@ -79,6 +80,8 @@ def fit_profile(
         loaded, calibration, read, settings.batch_size, progress=stages("calibration prompts", len(calibration))
     )
     places = [layers.index(layer) for layer in read]
+    groups = {"subjects": (list(retain), list(calibration))} | ({"general": halves(others)} if others else {})
+    background = capture_background(loaded, groups, settings.subject_layers(depth), settings.batch_size, stages=stages)
     profile = Profile(
         model=identity(loaded),
         family=loaded.adapter.family,
@@ -102,6 +105,7 @@ def fit_profile(
         },
         report=report,
         curves={"pgd": history},
+        background=background,
     )
     trials = try_strengths(
         loaded, profile, trajectories, spread(calibration, settings.calibration_prompts), settings, stages

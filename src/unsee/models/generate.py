@@ -53,7 +53,7 @@ def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
             picture and clip.
         ImageError: a picture cannot be read.
     """
-    return encode_conversations(loaded, [_conversation(sample, style) for sample in samples])
+    return encode_conversations(loaded, [conversation_of(sample, style) for sample in samples])
 
 
 def encode_conversations(loaded: LoadedModel, conversations: Sequence[Conversation]) -> BatchFeature:
@@ -67,7 +67,7 @@ def encode_conversations(loaded: LoadedModel, conversations: Sequence[Conversati
         DataError: no prompt, or one that has not exactly one place per picture.
         ImageError: a picture cannot be read.
     """
-    texts = _render(loaded, conversations)
+    texts = render_conversations(loaded, conversations)
     # One list per prompt: some processors would give all of a flat list to the first prompt.
     pictures = [[loaded.adapter.readable(picture) for picture in one.pictures] for one in conversations]
     options: dict[str, Any] = {
@@ -89,15 +89,21 @@ def render(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
     Raises:
         DataError: no sample, or a prompt has not exactly one placeholder per picture.
     """
-    return _render(loaded, [_conversation(sample, style) for sample in samples])
+    return render_conversations(loaded, [conversation_of(sample, style) for sample in samples])
 
 
-def _conversation(sample: Sample, style: Style) -> Conversation:
+def conversation_of(sample: Sample, style: Style = "plain") -> Conversation:
+    """A sample as a prompt of several turns."""
     pictures = () if sample.picture is None else (sample.picture,)
     return Conversation(sample.id, chat(sample, style), pictures, (sample.clip,) if sample.clip else ())
 
 
-def _render(loaded: LoadedModel, conversations: Sequence[Conversation]) -> list[str]:
+def render_conversations(loaded: LoadedModel, conversations: Sequence[Conversation]) -> list[str]:
+    """As `render`, for prompts of several turns or several pictures.
+
+    Raises:
+        DataError: no prompt, or one that has not exactly one place per picture.
+    """
     if not conversations:
         raise DataError("there is no question to ask: got an empty list, expected at least one sample. Check filters.")
     write: Any = loaded.processor.apply_chat_template

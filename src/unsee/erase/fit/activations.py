@@ -125,13 +125,13 @@ def capture_batches(
     Raises:
         OptionError, DataError, ModelError: as for `capture`, once the first batch is asked for.
     """
-    blocks = _named_blocks(loaded, layers)
+    _named_blocks(loaded, layers)
     if not pool or not set(pool) <= set(get_args(Pool)):
         raise OptionError(f"pool is {tuple(pool)}, expected one or both of {get_args(Pool)}")
     for number, indices in enumerate(batches_by_length(loaded, samples, batch_size, style)):
         inputs = encode(loaded, [samples[i] for i in indices], style)
         reduce = _pooling(inputs["attention_mask"].bool(), pool)
-        reduced = _run(loaded, blocks, dict(inputs), reduce, to_the_end=number == 0)
+        reduced = run_blocks(loaded, layers, dict(inputs), reduce, to_the_end=number == 0)
         pooled: dict[Pool, Tensor] = {
             name: torch.stack([of_layer[name] for of_layer in reduced], dim=1) for name in pool
         }
@@ -181,7 +181,6 @@ def capture_answers(
         raise OptionError(f"steps is {steps}, expected at least 1 (step 0 is the last prompt token)")
     if len(answers) != len(samples):
         raise DataError(f"got {len(answers)} answers for {len(samples)} samples, expected one answer per sample")
-    blocks = _named_blocks(loaded, layers)
     tokens = answer_tokens(loaded, answers)
     states = torch.zeros(len(samples), steps, len(layers), loaded.adapter.hidden_size(loaded.model))
     mask = torch.tensor([[step <= len(ids) for step in range(steps)] for ids in tokens], dtype=torch.bool)
@@ -189,7 +188,9 @@ def capture_answers(
         prompts = encode(loaded, [samples[i] for i in indices], style)
         inputs = append_tokens(loaded, dict(prompts), [tokens[i] for i in indices], steps - 1)
         # Left padding puts step 0 in the same column of every row: the steps are the last S columns.
-        reduced = _run(loaded, blocks, inputs, lambda hidden: hidden[:, -steps:].float().cpu(), to_the_end=number == 0)
+        reduced = run_blocks(
+            loaded, layers, inputs, lambda hidden: hidden[:, -steps:].float().cpu(), to_the_end=number == 0
+        )
         rows = torch.stack(reduced, dim=2)
         states[indices] = rows.masked_fill(~mask[indices][..., None, None], 0.0)
         if progress is not None:
@@ -228,19 +229,24 @@ class _Enough(Exception):
     """What was to be seen has been seen."""
 
 
-def _run(
+def run_blocks(
     loaded: LoadedModel,
-    blocks: Mapping[int, nn.Module],
+    layers: Sequence[int],
     inputs: Mapping[str, Tensor],
     reduce: Callable[[Float[Tensor, "B T D"]], R],
     *,
-    to_the_end: bool,
+    to_the_end: bool = True,
 ) -> list[R]:
     """One forward pass; what `reduce` makes of the input of each block, in the order of the blocks.
 
     Only a pass to the end shows that no block runs twice. One such pass is enough to know it of a model; the others
     stop at the last input that is wanted, which spares what lies behind it.
+
+    Raises:
+        OptionError: a layer is not legal.
+        ModelError: a block did not run exactly once.
     """
+    blocks = _named_blocks(loaded, layers)
     with torch.no_grad(), suppress(_Enough), _recording(blocks, reduce, stop=not to_the_end) as seen:
         loaded.model(**inputs, use_cache=False, logits_to_keep=1)
     for layer, records in seen.items():
