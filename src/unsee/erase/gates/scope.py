@@ -15,6 +15,7 @@ from unsee.erase.fit.calibration import thresholds
 from unsee.erase.fit.evidence import balanced
 from unsee.erase.fit.moments import Moments
 from unsee.erase.fit.ridge import ridge_gate
+from unsee.erase.fit.tokens import TokenStates
 from unsee.erase.steer.positions import Steps
 from unsee.shapes import Bool, Float, Tensor
 
@@ -27,7 +28,7 @@ EVIDENCE = ("text", "image")
 class Scope:
     """`score_se = sum_f <w_sef, feature_f> + b_se` for S scopes; in scope where it is at least 0.
 
-    Features f are, per block, the last prompt token and the mean over the text of the prompt.
+    Features f are, per block, the unit-norm state of the last prompt token and the mean of those of all its text.
 
     Attributes:
         weight: w, per scope, evidence (0 text, 1 image), block and pooling (0 last, 1 mean).
@@ -47,12 +48,20 @@ class Scope:
         return torch.einsum("nrpd,serpd->nse", features, self.weight.to(features)) + self.bias.to(features)
 
 
-def scope_features(states: Float[Tensor, "B T D"], steps: Steps, text: Bool[Tensor, "B T"]) -> Float[Tensor, "B 2 D"]:
-    """What this call's tokens add to the features: the last prompt token, and the sum over the prompt's text."""
+def scope_features(states: TokenStates) -> Float[Tensor, "N R 2 D"]:
+    """The features of whole prompts."""
+    count = int(states.prompt.max()) + 1
+    lengths = torch.bincount(states.prompt, minlength=count)
+    total = states.text.new_zeros(count, *states.text.shape[1:]).index_add_(0, states.prompt, states.text)
+    return torch.stack([states.text[lengths.cumsum(0) - 1], total / lengths.view(-1, 1, 1)], dim=2)
+
+
+def added_features(units: Float[Tensor, "B T D"], steps: Steps, text: Bool[Tensor, "B T"]) -> Float[Tensor, "B 2 D"]:
+    """What this call's unit-norm states add: that of the last prompt token, and the sum over the prompt's text."""
 
     def total(chosen: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
         # Filled and not multiplied: a pad may hold NaN, and 0 times NaN is NaN.
-        return states.float().masked_fill(~chosen.to(states.device).unsqueeze(-1), 0.0).sum(1)
+        return units.masked_fill(~chosen.to(states.device).unsqueeze(-1), 0.0).sum(1)
 
     return torch.stack([total(steps.last), total(text)], dim=1)
 
@@ -65,7 +74,7 @@ def fit_scope(
     gamma: float,
     tail: float,
     floor: float,
-) -> tuple[Float[Tensor, "R 2 D"], float]:
+) -> tuple[Float[Tensor, "R 2 D"], Tensor]:
     """Class-balanced ridge of what is in scope against groups of what is not, each group weighing the same.
 
     The threshold is the largest of the floor and the groups' conformal (1 - tail) quantiles on prompts of calibration
@@ -93,4 +102,4 @@ def fit_scope(
         scores = group.double().flatten(1) @ weight + bias
         limit = max(limit, float(thresholds(scores.unsqueeze(1), tail)))
     limit = min(limit, 0.5)
-    return weight.view(inside.shape[1:]).float(), float(bias) - limit
+    return weight.view(inside.shape[1:]).float(), (bias - limit).float()

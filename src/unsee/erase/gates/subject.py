@@ -17,7 +17,7 @@ import torch
 from unsee.erase.artifact import TensorSpec
 from unsee.erase.fit.tokens import unit
 from unsee.erase.gates.base import Reading, register, require_all_read, require_numbers
-from unsee.erase.gates.scope import Scope, scope_features
+from unsee.erase.gates.scope import Scope, added_features
 from unsee.erase.steer.positions import Steps
 from unsee.shapes import Float, Int, Tensor
 
@@ -150,14 +150,14 @@ class SubjectRule:
         place, images, undecided = self._gate.layers.index(layer), steps.images.cpu(), ~self.decided
         shown = steps.in_prompt & (images > 0)
         text = steps.in_prompt & (images == 0)
-        states = states.detach()
+        units = unit(states.detach())
         if place == 0:
             self._scores = torch.zeros(2, *states.shape[:2], len(self._gate.weight), device=states.device)
         for evidence, there in enumerate((text, shown)):
             if bool(self._reads[evidence, place]) and bool(there.any()):
                 towards = self._gate.weight[:, evidence, place].to(states.device, torch.float32)
-                self._scores[evidence] += unit(states) @ towards.mT
-        self._features[undecided, place] += scope_features(states, steps, text).cpu()[undecided]
+                self._scores[evidence] += units @ towards.mT
+        self._features[undecided, place] += added_features(units, steps, text).cpu()[undecided]
         if place == len(self._gate.layers) - 1:
             self._pool(text, shown, images, undecided)
             self._decide(steps, undecided & steps.last.any(1))
