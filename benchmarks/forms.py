@@ -17,7 +17,6 @@ from typing import Any, cast, final
 
 import torch
 from benchmarks.forms_prompts import FIT_FAMILIES, FORGET_ROWS, OUTSIDE_ROWS, Asked, Forms
-from unsee.data.answers import is_refusal, leaks
 
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
@@ -25,6 +24,7 @@ from unsee.erase.fit_scope import ScopePrompts, with_scope
 from unsee.erase.fit_subject import Subject, fit_subject
 from unsee.erase.profile import Profile
 from unsee.erase.steer.hooks import erased
+from unsee.metrics.detectors import is_refusal, leaks
 from unsee.models.generate import Conversation, encode_conversations
 from unsee.models.load import LoadedModel, load
 from unsee.world.generate import Entity, World
@@ -89,17 +89,17 @@ def answers(loaded: LoadedModel, eraser: Eraser | None, prompts: Sequence[Conver
     return found
 
 
-def scoped(loaded: LoadedModel, profile: Profile, exam: Exam, forms: Forms, settings: Settings) -> Profile:
+def scoped(loaded: LoadedModel, profile: Profile, exam: Exam, forms: Forms, settings: Settings, people: int) -> Profile:
     """The profile with a scope from retained people, in the families of the fit."""
-    fit, spare = exam.retain_fit[:60], exam.retain_fit[60:]
-    held = exam.calibration
+    fit, spare = exam.retain_fit[:people], exam.retain_fit[people:]
+    held = exam.calibration[:people]
 
     def prompts(kind: str) -> ScopePrompts:
-        inside = [a.prompt for f, way in FIT_FAMILIES if kind in way for a in forms.ask(f, fit, 4, held=False, seed=1)]
+        inside = [a.prompt for f, way in FIT_FAMILIES if kind in way for a in forms.ask(f, fit, 2, held=False, seed=1)]
         rows = [f for f, way in OUTSIDE_ROWS.items() if kind in way]
-        outside = {f: [a.prompt for a in forms.ask(f, fit, 5, held=False, seed=2, others=spare)] for f in rows}
+        outside = {f: [a.prompt for a in forms.ask(f, fit, 4, held=False, seed=2, others=spare)] for f in rows}
         calibration = {
-            f: [a.prompt for a in forms.ask(f, held[::2], 5, held=False, seed=3, others=held[1::2])] for f in rows
+            f: [a.prompt for a in forms.ask(f, held[::2], 4, held=False, seed=3, others=held[1::2])] for f in rows
         }
         return ScopePrompts(inside, outside, calibration)
 
@@ -160,6 +160,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="split")
     parser.add_argument("--each", type=int, default=8, help="prompts a person and form; 20 people")
     parser.add_argument("--images", type=int, default=24, help="views of each forgotten person")
+    parser.add_argument("--scope-people", type=int, default=60, help="retained people that the scope is fitted on")
     parser.add_argument("--no-scope", action="store_true", help="the subject gate alone")
     parser.add_argument("--answers", default="", help="forms to ask as well, comma-separated, or 'all'")
     parser.add_argument("--out", type=Path, required=True)
@@ -169,7 +170,8 @@ def main() -> None:
     profile = Profile.from_pretrained(options.profile)
     settings = Settings.from_json(profile.settings)
     if not options.no_scope:
-        profile = scoped(loaded, profile, exam, forms, settings)
+        profile = scoped(loaded, profile, exam, forms, settings, options.scope_people)
+    print(json.dumps({"scope_s": round(time.time() - start)}), flush=True)
     people = {e.id: subject_of(exam, e, list(FIT_VIEWS)[: options.images]) for e in exam.forget}
     eraser = fit_subject(loaded, profile, people, settings=settings)
     print(json.dumps({"fitted_s": round(time.time() - start), "report": eraser.report}), flush=True)

@@ -75,11 +75,11 @@ def fit_profile(
     chosen = spread(retain, settings.trajectory_prompts)
     trajectories = _trajectories(loaded, chosen, words, direction, layers, settings, stages)
     kept = [*retain, *others]
-    states = capture(loaded, kept, layers, settings.batch_size, progress=stages("kept prompts", len(kept)))
+    told = stages("kept prompts", len(kept))
+    states = capture(loaded, kept, layers, settings.batch_size, progress=told, mean_at=read)
     features = capture_features(
         loaded, calibration, read, settings.batch_size, progress=stages("calibration prompts", len(calibration))
     )
-    places = [layers.index(layer) for layer in read]
     groups = {"subjects": (list(retain), list(calibration))} | ({"general": halves(others)} if others else {})
     background = capture_background(loaded, groups, settings.subject_layers(depth), settings.batch_size, stages=stages)
     profile = Profile(
@@ -89,7 +89,7 @@ def fit_profile(
         read=read,
         trajectory=_kept(trajectories[words[0]]),
         retain_last=states.last.half(),
-        retain_mean=states.mean[:, places].half(),
+        retain_mean=states.mean.half(),
         calibration=features.half(),
         strength=1.0,
         settings=settings.as_json()
@@ -190,7 +190,7 @@ def _contrast(
             steps=settings.pgd_steps,
             step_size=settings.step_size,
             targets_per_step=1,
-            batch_size=len(chosen),
+            batch_size=settings.batch_size,
             progress=stages("adversarial pictures", len(chosen) * settings.pgd_steps),
         )
         history = attack.history.mean(0).tolist()

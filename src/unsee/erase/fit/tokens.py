@@ -77,7 +77,7 @@ def capture_tokens(
         inputs = dict(encode_conversations(loaded, [prompts[i] for i in rows]))
         index = loaded.adapter.image_index(loaded.model, inputs["input_ids"]).cpu()
         real = inputs["attention_mask"].bool().cpu()
-        states = torch.stack(run_blocks(loaded, layers, inputs, lambda h: unit(h).cpu()), dim=2)
+        states = torch.stack(run_blocks(loaded, layers, inputs, lambda _, h: unit(h).cpu()), dim=2)
         for row, i in enumerate(rows):
             text[i] = states[row][real[row] & (index[row] == 0)]
             shown = [states[row][real[row] & (index[row] == j)].mean(0) for j in range(1, int(index[row].max()) + 1)]

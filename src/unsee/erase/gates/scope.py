@@ -61,7 +61,7 @@ def added_features(units: Float[Tensor, "B T D"], steps: Steps, text: Bool[Tenso
 
     def total(chosen: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
         # Filled and not multiplied: a pad may hold NaN, and 0 times NaN is NaN.
-        return units.masked_fill(~chosen.to(states.device).unsqueeze(-1), 0.0).sum(1)
+        return units.masked_fill(~chosen.to(units.device).unsqueeze(-1), 0.0).sum(1)
 
     return torch.stack([total(steps.last), total(text)], dim=1)
 

@@ -54,8 +54,8 @@ class SubjectGate:
         "weight": (torch.float32, ("K", 2, "R", "D")),
         "bias": (torch.float32, ("K", 2)),
         "threshold": (torch.float32, ("K",)),
-        _SCOPE + "weight": (torch.float32, ("S", 2, "R", 2, "D")),
-        _SCOPE + "bias": (torch.float32, ("S", 2)),
+        _SCOPE + "weight": (torch.float32, ("C", 2, "R", 2, "D")),
+        _SCOPE + "bias": (torch.float32, ("C", 2)),
         _SCOPE + "of": (torch.int64, ("K",)),
     }
 
