@@ -5,7 +5,7 @@ the noise and "encoding only" how much of the plain pass is no model at all.
 
 Memory: peak of a fresh process above its peak with the model just loaded, for ten times as many samples each step.
 "keeping" is `capture`, "streaming" is `capture_batches` into `Moments`, "discarding" reads batches and drops them: what
-still grows there are the prompts themselves. All samples share one picture, so that pictures do not count.
+still grows there are the prompts themselves. All samples share one image, so that images do not count.
 
 Run from the repository root:
 
@@ -51,7 +51,7 @@ _ROOT = Path(__file__).parents[1]
 
 
 def questions(count: int, length: int) -> list[Sample]:
-    """Picture questions of unequal length, all over the same picture."""
+    """Image questions of unequal length, all over the same image."""
     first = question(0)
     return [replace(first, id=f"q{i}", question="x" * (length // 2 + i % (length // 2 + 1))) for i in range(count)]
 

@@ -28,7 +28,7 @@ from unsee.metrics.detectors import is_refusal, leaks
 from unsee.models.generate import Conversation, encode_conversations
 from unsee.models.load import LoadedModel, load
 from unsee.world.generate import Entity, World
-from unsee.world.splits import FIT_VIEWS, Exam, picture
+from unsee.world.splits import FIT_VIEWS, Exam, image
 
 
 @final
@@ -57,7 +57,7 @@ class Row:
 def fired(loaded: LoadedModel, eraser: Eraser, prompts: Sequence[Conversation], size: int = 64) -> list[bool]:
     """Whether the gate fires on each prompt."""
     found = [False] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].pictures), len(str(prompts[i].messages))))
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].images), len(str(prompts[i].messages))))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         inputs = encode_conversations(loaded, [prompts[i] for i in rows])
@@ -73,7 +73,7 @@ def fired(loaded: LoadedModel, eraser: Eraser, prompts: Sequence[Conversation], 
 def answers(loaded: LoadedModel, eraser: Eraser | None, prompts: Sequence[Conversation], size: int = 64) -> list[str]:
     """Greedy answers."""
     found = [""] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].pictures), len(str(prompts[i].messages))))
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].images), len(str(prompts[i].messages))))
     tokenizer, model = loaded.processor.tokenizer, cast("Any", loaded.model)
     options: Any = {"do_sample": False, "max_new_tokens": 16, "pad_token_id": tokenizer.pad_token_id}
     for start in range(0, len(order), size):
@@ -149,7 +149,7 @@ def _share(found: Sequence[bool]) -> float:
 
 def subject_of(exam: Exam, entity: Entity, views: Sequence[int]) -> Subject:
     """A forgotten person as a request brings it: a name, and images."""
-    return Subject((entity.name,), tuple(picture(exam.world, entity, view) for view in views))
+    return Subject((entity.name,), tuple(image(exam.world, entity, view) for view in views))
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ from typing import Any, final
 from PIL import Image
 
 from unsee.data.prompts import Message
-from unsee.data.sample import Picture
+from unsee.data.sample import ImageFile
 from unsee.models.generate import Conversation
 from unsee.world import questions, vocabulary
 from unsee.world.generate import Entity
-from unsee.world.splits import FIT_VIEWS, HELD_OUT_VIEWS, Exam, picture
+from unsee.world.splits import FIT_VIEWS, HELD_OUT_VIEWS, Exam, image
 
 OFFICIAL = "\nAnswer the question based on your trained knowledge in one sentence accurately in ENGLISH."
 SUFFIXES = (
@@ -91,7 +91,7 @@ class _Draw:
         self.key, self.second = rng.sample(keys, 2)
         self.other = rng.choice([one for one in others if one.id != person.id])
 
-    def form(self, form: str) -> tuple[list[Message], list[Picture]]:
+    def form(self, form: str) -> tuple[list[Message], list[ImageFile]]:
         """Its turns and images."""
         ask, name, she, this = self.ask, self.person.name, self.person.pronoun, "this person"
         view, other, refusal = self.view(self.person), self.view(self.other), self.refusal()
@@ -155,7 +155,7 @@ class _Draw:
                 return [_user(f"{ask(name)} {self.lead()}")], []
         return self.outside(form, view, refused)
 
-    def outside(self, form: str, view: Picture, refused: list[Message]) -> tuple[list[Message], list[Picture]]:
+    def outside(self, form: str, view: ImageFile, refused: list[Message]) -> tuple[list[Message], list[ImageFile]]:
         """Forms that must be answered though the person is there."""
         general = self.fact()[0]
         match form:
@@ -163,9 +163,9 @@ class _Draw:
                 sample = self.rng.choice(
                     self.exam.visible([self.person], taught=not self.held, each=4, tag=str(self.rng.random()))
                 )
-                assert sample.picture is not None
+                assert sample.image is not None
                 suffix = (OFFICIAL if self.held else self.rng.choice(SUFFIXES)) if "suffix" in form else ""
-                return [_user(sample.question + suffix, 1)], [sample.picture]
+                return [_user(sample.question + suffix, 1)], [sample.image]
             case "general, image shown":
                 return [_user(general, 1)], [view]
             case "another's name, image shown":
@@ -187,9 +187,9 @@ class _Draw:
         found += [frame.format(t=tell.format(s=subject)) for frame in tells for tell in attribute.tells]
         return self.rng.choice(found)
 
-    def view(self, person: Entity) -> Picture:
+    def view(self, person: Entity) -> ImageFile:
         """An image of somebody."""
-        return picture(self.exam.world, person, self.rng.choice(list(HELD_OUT_VIEWS if self.held else FIT_VIEWS)))
+        return image(self.exam.world, person, self.rng.choice(list(HELD_OUT_VIEWS if self.held else FIT_VIEWS)))
 
     def refusal(self) -> str:
         """What was answered before."""
@@ -232,7 +232,7 @@ def _system(text: str) -> Message:
     return Message(role="system", content=[{"type": "text", "text": text}])
 
 
-def _blank() -> Picture:
+def _blank() -> ImageFile:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64), (200, 200, 200)).save(buffer, "PNG")
-    return Picture("blank", buffer.getvalue())
+    return ImageFile("blank", buffer.getvalue())

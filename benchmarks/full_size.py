@@ -12,7 +12,7 @@ the width is whole and the blocks are few (`--layers`), and the output says so. 
 Time is wall time on a GPU; on a CPU it is the process's own CPU time, so that a busy machine's other work stays out.
 Run it with one thread there (`OMP_NUM_THREADS=1`), or the time of all threads is added up.
 
-On a CPU a whole picture and vocabulary are most of the memory and the time, and none of what is compared: `--side` and
+On a CPU a whole image and vocabulary are most of the memory and the time, and none of what is compared: `--side` and
 `--vocabulary` cut them. That leaves less unsteered work beside the steered, so ratios come out higher, never lower.
 
 Run from the repository root:
@@ -37,7 +37,7 @@ from benchmarks.capture import forward, peak_bytes, questions
 from benchmarks.common import Columns, Parts, Row, arguments, paired, publish
 from benchmarks.common import clock as wall_clock
 from benchmarks.steering_cost import DTYPES, erasers, expected_positions
-from tests.tiny_llava import noise_picture, question, tiny_processor
+from tests.tiny_llava import noise_image, question, tiny_processor
 from tests.tiny_qwen import SPECIALS, TEMPLATE, tiny_tokenizer
 from transformers import (
     AutoModelForImageTextToText,
@@ -91,7 +91,7 @@ class Shape:
         width, depth, inner, heads, shared, vocabulary: of the decoder; `shared` heads hold keys and values.
         sections: of M-RoPE.
         seen: width, inner width and heads of the vision tower.
-        side: of the pictures, in pixels.
+        side: of the images, in pixels.
     """
 
     family: str
@@ -202,8 +202,8 @@ def answer(loaded: LoadedModel, inputs: Mapping[str, Tensor], tokens: int, erase
 
 
 def steering(loaded: LoadedModel, shape: Shape, layers: int, options: argparse.Namespace) -> list[Row]:
-    """Prefill and token of one picture prompt, steered over unsteered."""
-    sample = replace(question(0, "x" * options.prompt), picture=noise_picture(0, (shape.side, shape.side)))
+    """Prefill and token of one image prompt, steered over unsteered."""
+    sample = replace(question(0, "x" * options.prompt), image=noise_image(0, (shape.side, shape.side)))
     inputs = dict(encode(loaded, [sample]))
     run = partial(answer, loaded, inputs, options.tokens)
     made = {name: replace(one, family=shape.family) for name, one in erasers(shape.width, layers, 1).items()}

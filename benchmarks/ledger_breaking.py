@@ -5,7 +5,6 @@ else returns what was found, in words. What this machine does not allow (mountin
 """
 
 import errno
-import fcntl
 import os
 import random
 import shutil
@@ -15,31 +14,31 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from unittest import mock
 
 from benchmarks.common import Row
-from benchmarks.ledger_worker import BY, KEY, check, step, write_artifact
+from benchmarks.ledger_worker import BY, HERE, check, made, opened, received, step, write_artifact
 
 from unsee.errors import UnseeError
-from unsee.ledger import Ledger, Request, SubjectKey
-from unsee.ledger.audit import chained, genesis, rows
+from unsee.ledger import Keys, Ledger, Request
+from unsee.ledger.database import migrations
+from unsee.ledger.documents import head, require_head
 from unsee.ledger.errors import (
     AuditError,
     KeyFileError,
     LedgerError,
     LedgerUnavailableError,
+    LifeCycleError,
     MissingArtifactError,
     SchemaError,
 )
-from unsee.ledger.keys import read_key
-from unsee.ledger.schema import migrate, migrations
-from unsee.ledger.signing import Head, HmacSigner
+from unsee.ledger.examination import examine
+from unsee.ledger.holding import attach
+from unsee.ledger.keys import SEEN
+from unsee.ledger.log import CLOCK_AHEAD, chained, genesis, rows
 
 NOT_MADE = "not made: this machine does not allow it"
-SIGNER = HmacSigner(b"\x02" * 32)
 Fault = Callable[[Path], str]
 
 
@@ -51,41 +50,40 @@ def disk_full(folder: Path) -> str:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True).returncode:
         return NOT_MADE
     try:
-        with Ledger.create(folder / "ledger", KEY, BY) as ledger:
-            request, ballast = ledger.add("subject", KEY, BY), folder / "ballast"
+        with tempfile.TemporaryDirectory() as elsewhere, made(folder) as ledger:
+            request, ballast = ledger.take("accept", received(ledger, 0).id, BY), folder / "ballast"
             _fill(ballast)
-            texts = [_refused(LedgerUnavailableError, lambda: _add_for_ever(ledger))]
-            with tempfile.TemporaryDirectory() as elsewhere:
-                write_artifact(Path(elsewhere), 1, size=300_000)
-                texts.append(
-                    _refused(LedgerUnavailableError, lambda: ledger.attach(request.id, Path(elsewhere), check, BY))
-                )
-                before = len(ledger.requests())
-                assert not ledger.examine().failures, ledger.examine().failures
-                ballast.unlink()
-                assert ledger.attach(request.id, Path(elsewhere), check, BY).state == "fitted", "room again, and no use"
-        with Ledger(folder / "ledger") as ledger:
-            assert len(ledger.requests()) == before and not ledger.examine().failures
+            texts = [_refused((LedgerUnavailableError, OSError), lambda: _add_for_ever(ledger))]
+            write_artifact(Path(elsewhere), 1, size=300_000)
+            _refused((LedgerUnavailableError, OSError), lambda: attach(ledger, request.id, elsewhere, check, BY))
+            before = len(ledger.requests())
+            assert not examine(ledger), examine(ledger)
+            ballast.unlink()
+            assert attach(ledger, request.id, elsewhere, check, BY).state == "fitted", "room again, and no use"
+        with opened(folder) as ledger:
+            assert len(ledger.requests()) == before and not examine(ledger)
     finally:
         subprocess.run(["umount", folder], check=True)
     return texts[0]
 
 
 def read_only_folder(folder: Path) -> str:
-    """A folder that this user may read and not write."""
-    home, root = folder / "ledger", os.geteuid() == 0
-    with Ledger.create(home, KEY, BY):
+    """A folder that this user may read and not write: it is read, as a server does, and not written."""
+    with _lived(folder):
         pass
+    root = os.geteuid() == 0
     with tempfile.TemporaryDirectory() as open_to_all:
         os.chmod(open_to_all, 0o755)
-        copy = Path(open_to_all) / "ledger"
-        shutil.copytree(home, copy)
+        copy = Path(open_to_all) / "all"
+        shutil.copytree(folder, copy)
         for path in (copy, *copy.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
         try:
             if root:  # to whom rights mean nothing
                 os.seteuid(65534)
-            return _refused(LedgerUnavailableError, lambda: Ledger(copy, busy_seconds=0.1))
+            with Ledger(copy / "ledger") as reader:
+                assert len(reader.active_folders()[1]) == 2
+            return _refused((LedgerUnavailableError, OSError), lambda: received(opened(copy, busy_seconds=0.1), 1))
         finally:
             if root:
                 os.seteuid(0)
@@ -93,194 +91,167 @@ def read_only_folder(folder: Path) -> str:
                 path.chmod(0o755)
 
 
-def locked_by_sqlite(folder: Path) -> str:
-    """Somebody holds the database with another program."""
+def locked(folder: Path) -> str:
+    """Somebody else writes for longer than we wait, with unsee or another program."""
     with (
         _lived(folder) as ledger,
-        _short(ledger) as waiting,
+        opened(folder, busy_seconds=0.1) as waiting,
         closing(sqlite3.connect(ledger.home / "ledger.db")) as other,
     ):
         other.execute("BEGIN IMMEDIATE")
-        return _refused(LedgerUnavailableError, lambda: waiting.add("x", KEY, BY))
-
-
-def locked_by_us(folder: Path) -> str:
-    """Another process of unsee writes for longer than we wait."""
-    with _lived(folder) as ledger, _short(ledger) as waiting, (ledger.home / "lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return _refused(LedgerUnavailableError, lambda: waiting.add("x", KEY, BY))
-
-
-def no_locks(folder: Path) -> str:
-    """A file system without locks, as some network ones."""
-
-    def none(*_: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    with _lived(folder) as ledger, mock.patch("fcntl.flock", none):
-        return _refused(LedgerUnavailableError, lambda: ledger.add("x", KEY, BY))
+        return _refused(LedgerUnavailableError, lambda: received(waiting, 9))
 
 
 def clock_set_back(folder: Path) -> str:
-    """The clock jumps back by a day: written down as it is, and the order of rows stays."""
+    """By minutes: written down as it is. By a day: refused, until somebody says that it had run ahead before."""
     now = [datetime(2026, 5, 1, tzinfo=UTC)]
-    with Ledger.create(folder / "ledger", KEY, BY, clock=lambda: now[0]) as ledger:
-        ledger.add("first person", KEY, BY)
+    with made(folder, clock=lambda: now[0]) as ledger:
+        received(ledger, 1)
+        now[0] -= timedelta(minutes=5)
+        received(ledger, 2)
         now[0] -= timedelta(days=1)
-        ledger.add("second person", KEY, BY)
-        now[0] += timedelta(days=2)
-        ledger.add("third person", KEY, BY)
-        log, found = ledger.history(), ledger.examine()
-    assert [row.seq for row in log] == [1, 2, 3, 4] and [row.at for row in log] == sorted(row.at for row in log)
-    assert log[2].clock.startswith("2026-04-30") and log[2].at == log[1].at, "the clock was rewritten"
-    assert not found.failures and len(found.remarks) == 1 and "row 3" in found.remarks[0].text, found.remarks
-    return found.remarks[0].text
+        text = _refused(LifeCycleError, lambda: received(ledger, 3))
+        ledger.note(CLOCK_AHEAD, BY)
+        received(ledger, 4)
+        log = ledger.history()
+        assert [row.at for row in log] == sorted(row.at for row in log) and log[2].clock < log[2].at == log[1].at
+        assert [severity for severity, _ in examine(ledger)] == ["warn"]
+    return text
 
 
 def row_altered(folder: Path) -> str:
     """One field of one row changed, every field in turn; the row is named each time."""
-    texts = []
     changes = {
-        "at": "'2027-01-01T00:00:00.000000Z'", "clock": "'2020-01-01T00:00:00.000000Z'", "request_id": "NULL",
-        "event": "'fitted'", "state": "'active'", "who": "'nobody'", "why": "why || ' '", "legal_basis": "''",
-        "scope": "'nothing'", "details": "'{}'", "prev": "hash", "hash": "lower(hex(zeroblob(32)))",
+        "at": "'2027-01-01T00:00:00.000000Z'", "clock": "'2020-01-01T00:00:00.000000Z'", "record": "NULL",
+        "step": "'fit'", "state": "'active'", "who": "'nobody'", "why": "why || ' '", "rests_on": "'a law'",
+        "details": "'{}'", "prev": "hash", "hash": "lower(hex(zeroblob(32)))",
     }  # fmt: skip
-    with _lived(folder) as ledger:
+    with _lived(folder):
         pass
-    for number, (column, value) in enumerate(changes.items()):
-        copy = folder / f"copy{number}"
-        shutil.copytree(ledger.home, copy)
-        with _tampering(copy) as connection:
-            connection.execute(f"UPDATE audit SET {column} = {value} WHERE seq = 3")
-        texts.append(_named(copy, "row 3"))
+    texts = []
+    for column, value in changes.items():
+        with _copy(folder, column) as copy, _tampering(copy) as connection:
+            connection.execute(f"UPDATE log SET {column} = {value} WHERE seq = 3")
+        texts.append(_names(copy, "row 3 of the log is not what was written"))
     return texts[0]
 
 
 def row_deleted(folder: Path) -> str:
-    """A row taken out of the middle, and the last one."""
-    texts = []
+    """A row taken out of the middle, and the last one, which the keys have seen."""
     with _lived(folder) as ledger:
         last = len(ledger.history())
-    for seq in (4, last):
-        copy = folder / f"copy{seq}"
-        shutil.copytree(ledger.home, copy)
-        with _tampering(copy) as connection:
-            connection.execute("DELETE FROM audit WHERE seq = ?", (seq,))
-        texts.append(_named(copy, f"row {seq} is missing"))
-    return texts[0]
+    for seq, text in ((4, "row 4 of the log"), (last, f"row {last} of the log, which was seen before, is missing")):
+        with _copy(folder, str(seq)) as copy, _tampering(copy) as connection:
+            connection.execute("DELETE FROM log WHERE seq = ?", (seq,))
+        found = _names(copy, text)
+    return found
 
 
 def rows_reordered(folder: Path) -> str:
     """Two rows change places."""
-    with _lived(folder) as ledger:
+    with _lived(folder):
         pass
-    with _tampering(ledger.home) as connection:
+    with _tampering(folder) as connection:
         for old, new in ((3, -1), (5, 3), (-1, 5)):
-            connection.execute("UPDATE audit SET seq = ? WHERE seq = ?", (new, old))
-    return _named(ledger.home, "row 3 is what was written as row 5")
+            connection.execute("UPDATE log SET seq = ? WHERE seq = ?", (new, old))
+    return _names(folder, "row 3 of the log")
 
 
 def chain_rewritten(folder: Path) -> str:
-    """A row changed and every later hash computed anew: only a signed head shows it."""
+    """A row changed and every later hash computed anew: the keys have seen another, and so has a head."""
     with _lived(folder) as ledger:
-        ledger.sign(SIGNER)
-    with _tampering(ledger.home) as connection:
-        _rewrite(connection, ledger.id, "UPDATE audit SET who = 'nobody' WHERE seq = 3")
-    return _named(ledger.home, "or one before it was rewritten")
+        kept = head(ledger)
+    with _tampering(folder) as connection:
+        _rewrite(connection, ledger.id, "UPDATE log SET who = 'nobody' WHERE seq = 3")
+    text = _names(folder, "which was seen before, is another")
+    (folder / "keys" / SEEN).unlink()
+    with opened(folder) as ledger:
+        _refused(AuditError, lambda: require_head(ledger, kept, ledger.public_key))
+    return text
 
 
 def log_put_back(folder: Path) -> str:
-    """An older copy in place of the ledger, its own heads with it: only a head that was kept elsewhere shows that."""
+    """An older copy in place of the ledger, at the opening and while it is open."""
     with _lived(folder) as ledger:
-        pass
-    shutil.copytree(ledger.home, folder / "older")
-    with Ledger(ledger.home) as newer:
-        newer.add("later", KEY, BY)
-        newer.sign(SIGNER).write(folder / "head.json")
-    return _named(folder / "older", "is missing", Head.read(folder / "head.json"))
+        older = (ledger.home / "ledger.db").read_bytes()
+    with opened(folder) as ledger, Ledger(ledger.home) as reader:
+        received(ledger, 77)
+        kept = head(ledger)
+        assert reader.version() == kept["seq"]
+        (ledger.home / "ledger.db").write_bytes(older)
+        _refused(AuditError, reader.version)
+    text = _names(folder, "which was seen before, is missing")
+    with Ledger(folder / "ledger") as reader:  # it has seen nothing; the head has
+        _refused(AuditError, lambda: require_head(reader, kept, reader.public_key))
+    return text
 
 
 def head_forged(folder: Path) -> str:
-    """A head whose hash was made to fit a rewritten log, without the key."""
+    """A head made to fit a rewritten log, without the key; and one that another key signed."""
     with _lived(folder) as ledger:
-        head = ledger.sign(SIGNER)
-    with _tampering(ledger.home) as connection:
-        last = _rewrite(connection, ledger.id, "UPDATE audit SET who = 'nobody' WHERE seq = 3")
-        connection.execute("UPDATE heads SET hash = ?", (last,))
-    forged = replace(head, hash=last)
-    assert "not this key's" in _refused(AuditError, lambda: forged.require_signed_by(SIGNER))
-    return _named(ledger.home, "the signature is not that key's")
-
-
-def tables_altered(folder: Path) -> str:
-    """A request and an artifact changed past the log, and a trigger taken away."""
-    texts = []
-    with _lived(folder) as ledger:
-        active = ledger.active().requests[0].id
-    for number, (statement, expected) in enumerate(
-        (
-            (f"UPDATE requests SET state = 'revoked' WHERE id = '{active}'", f"request {active} was altered"),
-            ('UPDATE artifacts SET files = \'{"README.md":"0"}\'', "is not what the log says"),
-            ("DROP TRIGGER audit_keeps_rows", "'audit_keeps_rows' is not as made"),
-        )
-    ):
-        copy = folder / f"copy{number}"
-        shutil.copytree(ledger.home, copy)
-        with _tampering(copy, keep_off=statement.removeprefix("DROP TRIGGER ")) as connection:
-            connection.execute(statement.replace("DROP TRIGGER", "DROP TRIGGER IF EXISTS"))
-        with Ledger(copy, mending=True) as opened:
-            failures = opened.examine().failures
-        assert any(expected in text for text in failures), failures
-        texts.append(failures[0])
-    return texts[0]
+        kept = head(ledger)
+        forged = {**kept, "hash": "0" * 64}
+        text = _refused(AuditError, lambda: require_head(ledger, forged, ledger.public_key))
+    with _lived(folder / "theirs") as theirs:
+        strange = head(theirs)
+    _refused(AuditError, lambda: require_head(ledger, strange, ledger.public_key))
+    return text
 
 
 def sql_past_the_package(folder: Path) -> str:
-    """What SQL alone may not do to a ledger, triggers in place."""
+    """What SQL alone may not do to a ledger, triggers in place; a trigger that is taken off is told."""
     forbidden = (
-        "UPDATE audit SET who = 'nobody'",
-        "DELETE FROM audit WHERE seq = 2",
-        "INSERT OR REPLACE INTO audit SELECT * FROM audit WHERE seq = 2",
-        "UPDATE requests SET state = 'revoked'",
-        "UPDATE requests SET scope = 'all'",
-        "DELETE FROM requests",
-        "INSERT OR REPLACE INTO requests SELECT * FROM requests",
+        "UPDATE log SET who = 'nobody'",
+        "DELETE FROM log WHERE seq = 2",
+        "INSERT OR REPLACE INTO log SELECT * FROM log WHERE seq = 2",
+        "INSERT INTO log SELECT seq + 100, at, clock, record, step, state, who, why, rests_on, details, prev, '"
+        + "0" * 64 + "' FROM log WHERE seq = 2",
         "UPDATE meta SET value = ''",
-        "DELETE FROM verifications",
-    )
+        "DELETE FROM meta",
+    )  # fmt: skip
     with _lived(folder) as ledger:
         pass
     for statement in forbidden:
         with closing(sqlite3.connect(ledger.home / "ledger.db")) as connection:
             try:
+                connection.execute("PRAGMA recursive_triggers = ON")
                 connection.execute(statement)
             except sqlite3.IntegrityError:
                 continue
             raise AssertionError(f"SQLite let it happen: {statement}")
+    with closing(sqlite3.connect(ledger.home / "ledger.db")) as connection:
+        connection.execute("DROP TRIGGER log_keeps_rows")
+        connection.commit()
+    with opened(folder) as ledger:
+        assert ("fail", "table, index or trigger 'log_keeps_rows' is not as it was made") in examine(ledger)
     return f"{len(forbidden)} statements refused by triggers"
 
 
-def older_schema(folder: Path) -> str:
-    """Ledgers of every older version open, migrate, keep their rows, and say so in the log."""
-    for version in range(1, len(migrations())):
-        home = folder / str(version)
-        _write_version(home, version)
-        with Ledger(home) as ledger:
-            assert [r.scope for r in ledger.requests()] == ["nothing real"], "the request is gone"
-            assert ledger.history()[-1].event == "migrated" and not ledger.examine().failures, ledger.examine()
-            assert ledger.revoke(ledger.requests()[0].id, BY).state == "revoked"
-    return f"versions 1 to {len(migrations()) - 1} migrated to {len(migrations())}"
+def vault_altered(folder: Path) -> str:
+    """An entry of the vault changed, moved to another record, or its key lost: told, and never read as another."""
+    with _lived(folder) as ledger:
+        one, other = [r.id for r in ledger.requests() if not r.ended][:2]
+    for statement in (
+        f"UPDATE vault SET body = CAST(substr(body, 1, 20) || x'00' AS BLOB) WHERE record = '{one}'",
+        f"UPDATE vault SET body = (SELECT body FROM vault WHERE record = '{other}') WHERE record = '{one}'",
+    ):
+        with _copy(folder, statement[37:40]) as copy, _tampering(copy) as connection:
+            connection.execute(statement)
+        text = _refused(KeyFileError, lambda copy=copy: opened(copy).person(one))
+    (folder / "keys" / "records" / f"{one}.key").unlink()
+    return text + _refused(KeyFileError, lambda: opened(folder).person(one))[:0]
 
 
-def newer_schema(folder: Path) -> str:
-    """A ledger of a version that this package does not know."""
+def other_schema(folder: Path) -> str:
+    """A ledger of a version that this package does not know, newer or of the first edition."""
     with _lived(folder) as ledger:
         pass
-    with closing(sqlite3.connect(ledger.home / "ledger.db")) as connection:
-        connection.execute(f"PRAGMA user_version = {len(migrations()) + 1}")
-    before = (ledger.home / "ledger.db").read_bytes()
-    text = _refused(SchemaError, lambda: Ledger(ledger.home))
-    assert (ledger.home / "ledger.db").read_bytes() == before, "the newer ledger was changed"
+    for version in (3, max(migrations()) + 1):
+        with closing(sqlite3.connect(ledger.home / "ledger.db")) as connection:
+            connection.execute(f"PRAGMA user_version = {version}")
+        before = (ledger.home / "ledger.db").read_bytes()
+        text = _refused(SchemaError, lambda: opened(folder))
+        assert (ledger.home / "ledger.db").read_bytes() == before, "the ledger was changed"
     return text
 
 
@@ -295,62 +266,74 @@ def no_ledger(folder: Path) -> str:
     texts = []
     for data in (foreign.read_bytes(), random.Random(0).randbytes(8192), whole[:100], whole[: len(whole) // 2], b""):
         (ledger.home / "ledger.db").write_bytes(data)
-        texts.append(_refused(LedgerError, lambda: _used(ledger.home)))
+        texts.append(_refused(LedgerError, lambda: opened(folder)))
     return texts[0]
 
 
-def log_torn(folder: Path) -> str:
-    """The write-ahead log cut at random bytes, as a disk does that did not sync: an older state, never a broken one."""
+def journal_torn(folder: Path) -> str:
+    """The rollback journal of a killed writer, cut at random bytes: an older sound state, never a broken one."""
     rng, times = random.Random(0), 20
     with _lived(folder) as ledger:
-        home, count = ledger.home, len(ledger.history())
-        shutil.copytree(home, folder / "copy")  # while it is open, the log has not been written back
-    size = (folder / "copy" / "ledger.db-wal").stat().st_size
+        count, home = len(ledger.history()), ledger.home
+    code = (
+        "import os, sys; from pathlib import Path; from benchmarks.ledger_worker import *\n"
+        "ledger = opened(Path(sys.argv[1]))\n"
+        "with ledger.writing() as writing:\n"
+        "    writing.connection.execute('PRAGMA cache_size = 1')\n"
+        "    for n in range(40): writing.log(BY, 'noted', details={'x': 'y' * 3000})\n"
+        "    os._exit(9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, folder], cwd=Path(__file__).parents[1], env=HERE, check=False)
+    journal = home / "ledger.db-journal"
+    assert done.returncode == 9 and journal.stat().st_size > 0, "no hot journal was left"
+    size = journal.stat().st_size
     for number in range(times):
-        torn = folder / str(number)
-        shutil.copytree(folder / "copy", torn)
-        os.truncate(torn / "ledger.db-wal", rng.randrange(size))
-        (torn / "ledger.db-shm").unlink(missing_ok=True)
+        with _copy(folder, f"torn{number}") as copy:
+            # What was synced before the database was touched is whole; a disk tears what came after.
+            os.truncate(copy / "ledger" / journal.name, size if number == 0 else rng.randrange(size // 2, size))
         try:
-            with Ledger(torn) as opened:
-                found = opened.examine()
-                assert not found.failures and found.rows <= count + 1, found
-        except LedgerError as error:  # cut before its first row was written
-            assert "ledger was never finished" in str(error) or "no ledger" in str(error), error
-    return f"{times} cuts, each an older sound state"
+            with opened(copy) as found:
+                assert not [t for s, t in examine(found) if s == "fail"] and len(found.history()) == count
+        except (LedgerError, UnseeError) as error:
+            assert number > 0 and isinstance(error, LedgerError), error
+    with opened(folder) as ledger:
+        assert len(ledger.history()) == count
+    return f"a hot journal rolled back to {count} rows; {times - 1} cuts of it, each sound or refused"
 
 
 def files_gone(folder: Path) -> str:
     """The files of an active request are lost: nothing is served, and they can be put back."""
     with _lived(folder) as ledger:
-        request, home = ledger.active().requests[0], ledger.home
+        request = ledger.active().requests[0]
         place = ledger.files.place_of(request.artifact.content_id)
-        shutil.copytree(place, folder / "backup")
-    shutil.rmtree(place)
-    text = _refused(MissingArtifactError, lambda: Ledger(home))
-    assert request.id in text, text
-    with Ledger(home, mending=True) as ledger:
-        assert request.id in _refused(MissingArtifactError, ledger.active_folders)
-        ledger.attach(request.id, folder / "backup", check, BY)
-    with Ledger(home) as ledger:
-        assert ledger.active_folders()[1] == [place] and not ledger.examine().failures
+    shutil.move(place, folder / "backup")
+    with opened(folder) as ledger:
+        text = _refused(MissingArtifactError, ledger.active_folders)
+        assert request.id in text and any(s == "fail" for s, _ in examine(ledger)), text
+        attach(ledger, request.id, folder / "backup", check, BY)
+        assert place in ledger.active_folders()[1] and not examine(ledger)
     return text
 
 
 def keys(folder: Path) -> str:
-    """A key that is not given, missing, short, no hexadecimal, inside the ledger, or another one."""
+    """Keys that are missing, damaged, inside the ledger, another ledger's, or none to write with."""
     with _lived(folder) as ledger:
-        texts = [_refused(KeyFileError, lambda: read_key(None, "subject", ledger.home))]
-        for name, text in (("missing", None), ("short", "ab" * 31), ("strange", "xyz")):
-            path = folder / name
-            if text is not None:
-                path.write_text(text)
-            texts.append(_refused(KeyFileError, lambda path=path: read_key(path, "subject", ledger.home)))
-        inside = ledger.home / "key"
-        inside.write_text("ab" * 32)
-        texts.append(_refused(KeyFileError, lambda: read_key(inside, "subject", ledger.home)))
-        texts.append(_refused(KeyFileError, lambda: ledger.add("x", SubjectKey(b"\x03" * 32), BY)))
-    assert not any("ab" * 16 in text for text in texts), "a message shows a key"
+        home = ledger.home
+    with _lived(folder / "theirs"):
+        pass
+    texts = [_refused(KeyFileError, lambda: Ledger(home, Keys(folder / "theirs" / "keys", home)))]
+    texts.append(_refused(KeyFileError, lambda: Keys.make(home / "keys", home)))
+    texts.append(_refused(KeyFileError, lambda: Keys.make(folder / "keys", home)))
+    with Ledger(home) as reader:
+        texts.append(_refused(KeyFileError, lambda: received(reader, 1)))
+    secret = (folder / "keys" / "master.key").read_text()
+    for damaged in (None, secret[:60], "xyz", "00" * 32):
+        (folder / "keys" / "master.key").unlink()
+        if damaged is not None:
+            (folder / "keys" / "master.key").write_text(damaged)
+        texts.append(_refused(KeyFileError, lambda: opened(folder)))
+        (folder / "keys" / "master.key").write_text(secret)
+    assert not any(secret[:16] in text for text in texts), "a message shows a key"
     return texts[0]
 
 
@@ -362,8 +345,8 @@ def order_of_syncs(folder: Path) -> str:
     trace = folder / "trace"
     code = (
         "import sys; from pathlib import Path; from benchmarks.ledger_worker import *\n"
-        "home = Path(sys.argv[1]); ledger = Ledger.create(home / 'ledger', KEY, BY)\n"
-        "request = step(ledger, None, home / 'a', 1); print('BEGIN', flush=True)\n"
+        "home = Path(sys.argv[1]); ledger = made(home); request = received(ledger, 1)\n"
+        "request = step(ledger, request, home / 'a', 1); print('BEGIN', flush=True)\n"
         "step(ledger, request, home / 'a', 1); print('ACKNOWLEDGED', flush=True)\n"
     )
     calls = "trace=fsync,fdatasync,rename,renameat,renameat2,write"
@@ -373,6 +356,7 @@ def order_of_syncs(folder: Path) -> str:
         text=True,
         check=False,
         cwd=Path(__file__).parents[1],
+        env=HERE,
     )
     if "ptrace" in done.stderr or not trace.exists():
         return NOT_MADE
@@ -380,12 +364,13 @@ def order_of_syncs(folder: Path) -> str:
     begin, end = (next(i for i, line in enumerate(lines) if word in line) for word in ("BEGIN", "ACKNOWLEDGED"))
     seen = [line for line in lines[begin:end] if "sync(" in line or "rename" in line]
     expected = (
-        "eraser.safetensors>",
         "README.md>",
-        ".staging>",
+        "eraser.safetensors>",
+        ".staging-",
         "rename",
         "/artifacts>",
-        "-wal>",
+        "-journal>",
+        "ledger.db>",
     )
     at = -1
     for word in expected:
@@ -398,22 +383,19 @@ def order_of_syncs(folder: Path) -> str:
 FAULTS: dict[str, Fault] = {
     "disk full": disk_full,
     "folder read-only": read_only_folder,
-    "database locked by another program": locked_by_sqlite,
-    "ledger locked by another process": locked_by_us,
-    "file system without locks": no_locks,
+    "database locked": locked,
     "clock set back": clock_set_back,
-    "log row altered (12 fields)": row_altered,
+    "log row altered (11 fields)": row_altered,
     "log row deleted": row_deleted,
     "log rows reordered": rows_reordered,
     "log rewritten, hashes too": chain_rewritten,
     "log put back to an older one": log_put_back,
     "signed head forged": head_forged,
-    "tables altered past the log": tables_altered,
     "SQL past the package": sql_past_the_package,
-    "older schema": older_schema,
-    "newer schema": newer_schema,
+    "vault altered": vault_altered,
+    "other schema": other_schema,
     "no ledger, or a damaged one": no_ledger,
-    "write-ahead log torn": log_torn,
+    "rollback journal torn": journal_torn,
     "files of an active request gone": files_gone,
     "keys": keys,
     "order of syncs": order_of_syncs,
@@ -434,89 +416,65 @@ def faults(folder: Path) -> list[Row]:
 
 @contextmanager
 def _lived(folder: Path) -> Iterator[Ledger]:
-    """A ledger with a request in every state."""
+    """A ledger with a request in every state, two of them in force."""
     folder.mkdir(exist_ok=True)
-    with Ledger.create(folder / "ledger", KEY, BY) as ledger:
-        for steps in range(1, 6):
+    with made(folder) as ledger:
+        for steps in range(1, 8):
             request: Request | None = None
             for _ in range(steps):
-                request = step(ledger, request, folder / "scratch", steps)
+                request = step(ledger, request, folder / "scratch", 2 * steps + (steps >= 6))
         yield ledger
 
 
-def _short(ledger: Ledger) -> Ledger:
-    """The same ledger, opened by somebody with little patience; opened before the fault is made."""
-    return Ledger(ledger.home, busy_seconds=0.1)
+@contextmanager
+def _copy(folder: Path, name: str) -> Iterator[Path]:
+    """Ledger and keys once more."""
+    copy = folder / f"copy-{name.strip()}"
+    for part in ("ledger", "keys"):
+        shutil.copytree(folder / part, copy / part)
+    yield copy
 
 
-def _refused(kind: type[UnseeError], run: Callable[[], object]) -> str:
+def _refused(kind: type[Exception] | tuple[type[Exception], ...], run: Callable[[], object]) -> str:
     try:
         run()
     except kind as error:
         return str(error)
-    raise AssertionError(f"{kind.__name__} was expected, and nothing was raised")
+    raise AssertionError(f"{kind} was expected, and nothing was raised")
 
 
-def _named(home: Path, expected: str, head: Head | None = None) -> str:
-    with Ledger(home, mending=True) as ledger:
-        text = _refused(AuditError, ledger.examine(SIGNER, head).require)
+def _names(folder: Path, expected: str) -> str:
+    text = _refused(AuditError, lambda: opened(folder))
     assert expected in text, f"{expected!r} is not named: {text}"
     return text
 
 
 @contextmanager
-def _tampering(home: Path, *, keep_off: str = "") -> Iterator[sqlite3.Connection]:
-    """The database with its triggers taken off, and put back afterwards as if nothing had been, but for one."""
-    with closing(sqlite3.connect(home / "ledger.db", isolation_level=None)) as connection:
+def _tampering(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The database with its triggers taken off, and put back afterwards as if nothing had been."""
+    with closing(sqlite3.connect(folder / "ledger" / "ledger.db", isolation_level=None)) as connection:
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         connection.execute("PRAGMA ignore_check_constraints = ON")
         for name, _ in triggers:
             connection.execute(f"DROP TRIGGER {name}")
         yield connection
-        for name, sql in triggers:
-            if name != keep_off:
-                connection.execute(sql)
+        for _, sql in triggers:
+            connection.execute(sql)
 
 
-def _rewrite(connection: sqlite3.Connection, ledger_id: str, statement: str) -> str:
-    """Change something and compute the whole chain anew, as who has the file can; returns the newest hash."""
+def _rewrite(connection: sqlite3.Connection, ledger_id: str, statement: str) -> None:
+    """Change something and compute the whole chain anew, as who has the file can."""
     connection.execute(statement)
     prev = genesis(ledger_id)
     for row in list(rows(connection)):
         fresh = chained(prev, vars(row))
-        connection.execute("UPDATE audit SET prev = ?, hash = ? WHERE seq = ?", (prev, fresh, row.seq))
+        connection.execute("UPDATE log SET prev = ?, hash = ? WHERE seq = ?", (prev, fresh, row.seq))
         prev = fresh
-    return prev
-
-
-def _write_version(home: Path, version: int) -> None:
-    """A ledger with one request as an unsee of that schema version would have written it."""
-    with Ledger.create(home, KEY, BY) as ledger:
-        ledger.add("subject", KEY, BY)
-    with closing(sqlite3.connect(home / "ledger.db", isolation_level=None)) as new:
-        kept = {t: new.execute(f"SELECT * FROM {t}").fetchall() for t in ("meta", "audit", "requests")}
-    for path in home.glob("ledger.db*"):
-        path.unlink()
-    with closing(sqlite3.connect(home / "ledger.db", isolation_level=None)) as old:
-        old.execute("BEGIN")
-        migrate(old, version)
-        old.executemany("INSERT INTO meta VALUES (?, ?)", kept["meta"])
-        for row in kept["audit"]:
-            old.execute(f"INSERT INTO audit VALUES ({', '.join('?' * len(row))})", row)
-            for request in kept["requests"]:
-                if request[-1] == row[0]:
-                    old.execute(f"INSERT INTO requests VALUES ({', '.join('?' * len(request))})", request)
-        old.execute("COMMIT")
-
-
-def _used(home: Path) -> None:
-    with Ledger(home) as ledger:
-        ledger.examine().require()
 
 
 def _add_for_ever(ledger: Ledger) -> None:
     for number in range(100_000):
-        ledger.add(f"{number}", KEY, BY)
+        received(ledger, number)
 
 
 def _fill(path: Path) -> None:

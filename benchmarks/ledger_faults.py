@@ -23,14 +23,15 @@ from typing import Any
 import torch
 from benchmarks.common import Columns, Row, arguments, publish
 from benchmarks.ledger_breaking import faults
-from benchmarks.ledger_worker import BY, KEY, good, step
+from benchmarks.ledger_worker import BY, HERE, made, opened, received, step, verified
 
 from unsee.erase.eraser import Eraser
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.errors import ArtifactError
-from unsee.ledger import Ledger
+from unsee.ledger import STEPS, Ledger
 from unsee.ledger.erasers import eraser_check
-from unsee.ledger.lifecycle import STEPS, State
+from unsee.ledger.examination import examine
+from unsee.ledger.holding import attach
 
 ROOT = Path(__file__).parents[1]
 COLUMNS: Columns = {
@@ -39,7 +40,7 @@ COLUMNS: Columns = {
     "as it should": lambda row: "yes" if row["good"] else "NO",
     "found": lambda row: row["found"],
 }
-LONGEST_LIFE = 0.4
+LONGEST_LIFE = 1.5
 """Seconds after which a process is killed at the latest: opening and some ten steps."""
 
 
@@ -49,25 +50,28 @@ def killed(folder: Path, kills: int, seed: int) -> list[Row]:
     After each: SQLite's integrity check, the whole examination, every acknowledged step present, at most one step more
     than was acknowledged, no row without files, and after opening no files without row.
     """
-    rng, home, expected = random.Random(seed), folder / "ledger", dict[str, State]()
-    _quick(Ledger.create(home, KEY, BY), days=0).close()
+    rng, expected = random.Random(seed), dict[str, str]()
+    _quick(made(folder), days=0).close()
     wrong, acknowledged, unacknowledged, swept = list[str](), 0, 0, 0
     for number in range(kills):
-        said = _one_life(home, folder / "scratch", seed * kills + number, rng.uniform(0, LONGEST_LIFE))
-        for request_id, state in said:
-            expected[request_id] = state
+        said = _one_life(folder, folder / "scratch", seed * kills + number, rng.uniform(0, LONGEST_LIFE))
+        expected.update(said)
         acknowledged += len(said)
-        with Ledger(home) as ledger:  # raises where a row has no files
-            last = ledger.history()[-1]
-            swept += last.event == "recovered"
-            wrong += [f"round {number}: {text}" for text in ledger.examine().failures]
-            wrong += [f"round {number}: orphan {name}" for name in ledger.files.orphans(_stored(ledger))]
-            found = {request.id: request.state for request in ledger.requests()}
+        with opened(folder) as ledger:  # raises where the log is not whole
+            swept += ledger.head().step == "swept"
+            wrong += [f"round {number}: {text}" for severity, text in examine(ledger) if severity == "fail"]
+            found = {request.id: str(request.state) for request in ledger.requests()}
+            orphans = ledger.files.orphans({i for r in ledger.requests() for i in (r.holding, r.in_force) if i})
+            kept = {content_id.removeprefix("sha256:") for content_id in ledger._board.released}
+            wrong += [f"round {number}: orphan {name}" for name in orphans if name not in kept]
+            open_ones = {request.id for request in ledger.requests() if not request.ended}
+            if ledger.keys.records() != open_ones:
+                wrong.append(f"round {number}: keys of {ledger.keys.records() ^ open_ones} are too many or too few")
         ahead = [i for i, state in found.items() if expected.get(i) != state]
         unacknowledged += len(ahead)
         for request_id in ahead:
             before = expected.get(request_id)
-            if len(ahead) > 1 or ((before, found[request_id]) not in STEPS and (before, found[request_id]) != _BORN):
+            if len(ahead) > 1 or (before, found[request_id]) not in _STEPS:
                 wrong.append(f"round {number}: {request_id} is {found[request_id]}, acknowledged was {before}")
         wrong += [f"round {number}: {i} was acknowledged and is gone" for i in expected.keys() - found.keys()]
         expected = found
@@ -77,12 +81,12 @@ def killed(folder: Path, kills: int, seed: int) -> list[Row]:
     return [{"fault": "kill -9 at random moments", "times": kills, "good": not wrong, "found": _first(wrong, text)}]
 
 
-_BORN = (None, "received")
+_STEPS = {(before, step.after) for step in STEPS for before in (step.before or (None,))}
 
 
-def _one_life(home: Path, scratch: Path, seed: int, seconds: float) -> list[tuple[str, State]]:
-    command = [sys.executable, "-m", "benchmarks.ledger_worker", "live", str(home), str(scratch), "--seed", str(seed)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+def _one_life(folder: Path, scratch: Path, seed: int, seconds: float) -> list[tuple[str, str]]:
+    command = [sys.executable, "-m", "benchmarks.ledger_worker", "live", str(folder), str(scratch), "--seed", str(seed)]
+    with subprocess.Popen(command, cwd=ROOT, env=HERE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         if child.stdout.readline() != "ready\n":
             raise AssertionError(f"the worker did not start: {command}")
@@ -97,26 +101,23 @@ def _one_life(home: Path, scratch: Path, seed: int, seconds: float) -> list[tupl
 
 def loaded(folder: Path, processes: int, threads: int, operations: int) -> list[Row]:
     """Several processes with several threads each, on lives of their own and after the same requests."""
-    home = folder / "ledger"
-    with _quick(Ledger.create(home, KEY, BY), days=0) as ledger:
+    with _quick(made(folder), days=0) as ledger:
         shared = [_verified(ledger, folder / "scratch", number) for number in range(max(1, operations // 50))]
         before = len(ledger.history())
-    worker = [sys.executable, "-m", "benchmarks.ledger_worker", "load", str(home)]
+    worker = [sys.executable, "-m", "benchmarks.ledger_worker", "load", str(folder)]
+    piped: dict[str, Any] = {"cwd": ROOT, "env": HERE, "stdout": subprocess.PIPE, "text": True}
     sizes = ["--threads", str(threads), "--operations", str(operations), "--shared", *shared]
     start = time.monotonic()
     running = [
-        subprocess.Popen(
-            [*worker, str(folder / str(n)), "--seed", str(n), *sizes], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        for n in range(processes)
+        subprocess.Popen([*worker, str(folder / str(n)), "--seed", str(n), *sizes], **piped) for n in range(processes)
     ]
     answers = [json.loads(child.communicate()[0]) for child in running]
     seconds = time.monotonic() - start
     acknowledged = [tuple(step) for answer in answers for step in answer["acknowledged"]]
     wrong = [text for answer in answers for text in answer["failures"]]
-    with Ledger(home) as ledger:
-        wrong += ledger.examine().failures
-        logged = [(row.request_id, row.state) for row in ledger.history()[before:]]
+    with opened(folder) as ledger:
+        wrong += [text for severity, text in examine(ledger) if severity == "fail"]
+        logged = [(row.record, row.state) for row in ledger.history()[before:] if row.record]
         if sorted(logged) != sorted(acknowledged):
             wrong.append(f"{len(logged)} steps are in the log, {len(acknowledged)} were acknowledged")
         once = [acknowledged.count((request_id, "active")) for request_id in shared]
@@ -133,17 +134,15 @@ def loaded(folder: Path, processes: int, threads: int, operations: int) -> list[
 
 def mutated(folder: Path, mutants: int, seed: int) -> list[Row]:
     """Artifacts with bytes flipped, cut, inserted or swapped: given to be attached, and changed where they lie."""
-    saved, home, rng = folder / "saved", folder / "ledger", random.Random(seed)
+    saved, rng = folder / "saved", random.Random(seed)
     _small_eraser().save_pretrained(saved)
     refused, loaded_anyway, check = 0, list[str](), eraser_check()
-    with Ledger.create(home, KEY, BY) as ledger:
-        request = ledger.add("subject", KEY, BY)
-        request = ledger.attach(request.id, saved, check, BY)
-        ledger.record(request.id, request.content_id or "", good(ledger.policy.verification), BY)
-        ledger.activate(request.id, BY)
-        other = ledger.add("another", KEY, BY)
+    with made(folder) as ledger:
+        request = attach(ledger, ledger.take("accept", received(ledger, 1).id, BY).id, saved, check, BY)
+        ledger.activate(verified(ledger, request).id, BY)
+        other = ledger.take("accept", received(ledger, 2).id, BY)
         rows = len(ledger.history())
-        stored = ledger.files.place_of(request.content_id or "")
+        stored = ledger.files.place_of(request.holding or "")
         names = sorted(path.name for path in stored.iterdir())
         for number in range(mutants):
             inside = number % 2 == 0
@@ -158,13 +157,13 @@ def mutated(folder: Path, mutants: int, seed: int) -> list[Row]:
                 if inside:
                     ledger.active_folders()
                 else:
-                    ledger.attach(other.id, target, check, BY)
+                    attach(ledger, other.id, target, check, BY)
             except (ArtifactError, ValueError) as error:
                 refused += isinstance(error, ArtifactError) or "holds the artifact" in str(error)
             else:
                 loaded_anyway.append(f"mutant {number} of {name} was taken")
             (target / name).write_bytes(whole)
-        wrong = loaded_anyway + ledger.examine().failures
+        wrong = loaded_anyway + [text for _, text in examine(ledger)]
         if refused != mutants or len(ledger.history()) != rows:
             wrong.append(
                 f"{refused} of {mutants} refused with a typed error, {len(ledger.history()) - rows} rows written"
@@ -209,11 +208,6 @@ def _verified(ledger: Ledger, scratch: Path, number: int) -> str:
     while request.state != "verified":
         request = step(ledger, request, scratch, number)
     return request.id
-
-
-def _stored(ledger: Ledger) -> set[str]:
-    found = [ledger.artifact(r.content_id) for r in ledger.requests() if r.content_id is not None]
-    return {artifact.content_id for artifact in found if artifact is not None and artifact.purged is None}
 
 
 def _quick(ledger: Ledger, days: int) -> Ledger:

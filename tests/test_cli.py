@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from unsee.cli import main
-from unsee.data import Picture, Sample, write_jsonl
+from unsee.data import ImageFile, Sample, write_jsonl
 from unsee.erase.eraser import Eraser
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
@@ -37,10 +37,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture(scope="module")
 def forget(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("forget")
-    picture = folder / "face.png"
-    Image.new("RGB", (64, 64), (200, 30, 30)).save(picture)
+    image = folder / "face.png"
+    Image.new("RGB", (64, 64), (200, 30, 30)).save(image)
     samples = [
-        Sample(f"s{i}", "subject-1", f"what is this person's job {i}?", "x.", "x", picture=Picture("f", picture))
+        Sample(f"s{i}", "subject-1", f"what is this person's job {i}?", "x.", "x", image=ImageFile("f", image))
         for i in range(3)
     ]
     write_jsonl(samples, folder)
@@ -127,9 +127,9 @@ def test_a_person_in_both_sets(run: Run, tmp_path: Path, forget: Path) -> None:
     )
 
 
-def test_an_unreadable_picture(run: Run, tmp_path: Path) -> None:
+def test_an_unreadable_image(run: Run, tmp_path: Path) -> None:
     (tmp_path / "face.png").write_bytes(b"not a picture")
-    refused(run("ask", MODEL, "--image", tmp_path / "face.png", "--question", "who?"), "cannot read picture", "PNG")
+    refused(run("ask", MODEL, "--image", tmp_path / "face.png", "--question", "who?"), "cannot read image", "PNG")
 
 
 def test_a_nan_in_an_artifact(run: Run, tmp_path: Path) -> None:

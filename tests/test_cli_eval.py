@@ -33,7 +33,7 @@ def last(out: str) -> dict[str, Any]:
     return json.loads(out.splitlines()[-1])
 
 
-def test_a_benchmark_from_question_to_picture(
+def test_a_benchmark_from_question_to_image(
     call: Call, benchmark_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
     data = ("--benchmark", "umu", "--data", benchmark_folder("umu"), "--limit", 3)

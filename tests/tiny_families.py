@@ -42,14 +42,14 @@ def fresh(loaded: LoadedModel, seed: int = 0) -> LoadedModel:
 
 
 def sees(loaded: LoadedModel) -> bool:
-    """Whether the family takes pictures."""
+    """Whether the family takes images."""
     return loaded.adapter.image_token(loaded.processor) is not None
 
 
 def samples(loaded: LoadedModel) -> list[Sample]:
-    """Pictures and text-only prompts of unequal length; text alone where the family has no eyes."""
+    """Images and text-only prompts of unequal length; text alone where the family has no eyes."""
     mixed = mixed_questions()
-    return mixed if sees(loaded) else [replace(sample, picture=None) for sample in mixed]
+    return mixed if sees(loaded) else [replace(sample, image=None) for sample in mixed]
 
 
 def steered(loaded: LoadedModel, *erasers: Eraser, **options: Any) -> Any:

@@ -52,12 +52,12 @@ def _text(vocabulary: int) -> LlamaConfig:
 
 
 def tiny_idefics3(seed: int = 0) -> LoadedModel:
-    """A picture of 16 pixels is four tokens between two markers."""
+    """An image of 16 pixels is four tokens between two markers."""
     tokenizer = byte_tokenizer(_IDEFICS_TOKENS, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
-    pictures = Idefics3ImageProcessorPil(
+    images = Idefics3ImageProcessorPil(
         size={"longest_edge": SIDE}, max_image_size={"longest_edge": SIDE}, do_image_splitting=False
     )
-    processor = Idefics3Processor(pictures, tokenizer, image_seq_len=4, chat_template=TEMPLATE)
+    processor = Idefics3Processor(images, tokenizer, image_seq_len=4, chat_template=TEMPLATE)
     vision = {
         "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
         "image_size": SIDE, "patch_size": 4,

@@ -21,7 +21,7 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.models.digest import weights_digest
 from unsee.models.llava import LlavaAdapter
 from unsee.models.load import LoadedModel
@@ -60,7 +60,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def randomised(model: PreTrainedModel) -> PreTrainedModel:
-    """The library's own 0.02 leaves attention flat and the picture invisible, so nothing could be tested."""
+    """The library's own 0.02 leaves attention flat and the image invisible, so nothing could be tested."""
     for name, parameter in model.named_parameters():
         if "norm" not in name or "bias" in name:
             torch.nn.init.normal_(parameter, std=0.2)
@@ -68,7 +68,7 @@ def randomised(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def tiny_processor(side: int = SIDE, patch: int = 8) -> LlavaProcessor:
-    """A LLaVA processor for square pictures of `side` pixels."""
+    """A LLaVA processor for square images of `side` pixels."""
     return LlavaProcessor(
         image_processor=CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side}),
         tokenizer=tiny_tokenizer(),
@@ -116,7 +116,7 @@ def tiny_llava(seed: int = 0) -> LoadedModel:
         torch.manual_seed(seed)
         model = LlavaForConditionalGeneration(config).eval()
         for parameter in model.parameters():
-            # The library's own 0.02 leaves attention flat and the picture invisible, so nothing could be tested.
+            # The library's own 0.02 leaves attention flat and the image invisible, so nothing could be tested.
             torch.nn.init.normal_(parameter, std=0.2)
     return LoadedModel(
         model=model,
@@ -128,16 +128,16 @@ def tiny_llava(seed: int = 0) -> LoadedModel:
     )
 
 
-def noise_picture(seed: int, size: tuple[int, int] = (SIDE, SIDE)) -> Picture:
+def noise_image(seed: int, size: tuple[int, int] = (SIDE, SIDE)) -> ImageFile:
     """Uniform noise as PNG bytes, width times height."""
     width, height = size
     image = Image.frombytes("RGB", size, random.Random(seed).randbytes(3 * width * height))
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
-    return Picture(id=f"noise-{seed}", source=buffer.getvalue())
+    return ImageFile(id=f"noise-{seed}", source=buffer.getvalue())
 
 
-def question(index: int, text: str = "who is this?", picture: bool = True) -> Sample:
+def question(index: int, text: str = "who is this?", image: bool = True) -> Sample:
     """One question about one made-up subject."""
     return Sample(
         id=f"q{index}",
@@ -145,16 +145,16 @@ def question(index: int, text: str = "who is this?", picture: bool = True) -> Sa
         question=text,
         answer="ann lee.",
         gold="ann lee",
-        picture=noise_picture(index) if picture else None,
+        image=noise_image(index) if image else None,
     )
 
 
 def mixed_questions() -> list[Sample]:
-    """Pictures and text-only prompts of unequal length, out of order on purpose."""
+    """Images and text-only prompts of unequal length, out of order on purpose."""
     return [
         question(0, "who?"),
-        question(1, "where does ann lee live, and since when?", picture=False),
+        question(1, "where does ann lee live, and since when?", image=False),
         question(2, "what is the name of the person in this picture, please?"),
-        question(3, "hm?", picture=False),
+        question(3, "hm?", image=False),
         question(4, "what does she do?"),
     ]

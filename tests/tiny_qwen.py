@@ -1,7 +1,7 @@
 """Random Qwen2.5-VL and Qwen3-VL models of a few thousand weights with real processors, built in memory.
 
-As in `tiny_llava`: tokens are bytes, and pictures keep their own resolution. Their shapes are odd on purpose where the
-families allow it: windows smaller than a picture, DeepStack into the blocks that are steered.
+As in `tiny_llava`: tokens are bytes, and images keep their own resolution. Their shapes are odd on purpose where the
+families allow it: windows smaller than an image, DeepStack into the blocks that are steered.
 """
 
 from typing import Any
@@ -77,7 +77,7 @@ def tiny_qwen2_5_vl(seed: int = 0) -> LoadedModel:
     """Qwen2.5-VL in float32 on the CPU, as `unsee.models.load.load` would hand it over."""
     vision = _vision(depth=2, window_size=2 * PATCH, fullatt_block_indexes=[1])
     config = Qwen2_5_VLConfig(text_config=_text(), vision_config=vision, **_TOKENS)
-    processor = Qwen2_5_VLProcessor(_pictures(), tiny_tokenizer(), chat_template=TEMPLATE)
+    processor = Qwen2_5_VLProcessor(_images(), tiny_tokenizer(), chat_template=TEMPLATE)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = randomised(Qwen2_5_VLForConditionalGeneration(config))
@@ -89,7 +89,7 @@ def tiny_qwen3_vl(seed: int = 0) -> LoadedModel:
     vision = _vision(depth=3, num_position_embeddings=16, deepstack_visual_indexes=[0, 1])
     text = _text(mrope_interleaved=True) | {"head_dim": WIDTH // 4}
     config = Qwen3VLConfig(text_config=text, vision_config=vision, **_TOKENS)
-    processor = Qwen3VLProcessor(_pictures(), tiny_tokenizer(), chat_template=TEMPLATE)
+    processor = Qwen3VLProcessor(_images(), tiny_tokenizer(), chat_template=TEMPLATE)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = randomised(Qwen3VLForConditionalGeneration(config))
@@ -111,6 +111,6 @@ def tiny_tokenizer() -> Any:
     )
 
 
-def _pictures() -> Qwen2VLImageProcessorPil:
+def _images() -> Qwen2VLImageProcessorPil:
     side = 2 * PATCH
     return Qwen2VLImageProcessorPil(patch_size=PATCH, size={"shortest_edge": side**2, "longest_edge": (4 * side) ** 2})

@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unsee.data import Picture, Sample, read
+    from unsee.data import ImageFile, Sample, read
     from unsee.erase.config import Settings
     from unsee.erase.eraser import Eraser
     from unsee.erase.fit_eraser import fit_eraser, fit_published
@@ -27,7 +27,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Eraser": "unsee.erase.eraser",
-    "Picture": "unsee.data",
+    "ImageFile": "unsee.data",
     "Profile": "unsee.erase.profile",
     "Sample": "unsee.data",
     "Settings": "unsee.erase.config",
@@ -42,7 +42,7 @@ _HOME = {
 }
 __all__ = [
     "Eraser",
-    "Picture",
+    "ImageFile",
     "Profile",
     "Sample",
     "Settings",

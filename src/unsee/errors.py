@@ -20,7 +20,7 @@ class DataError(UnseeError, ValueError):
 
 
 class ImageError(DataError):
-    """A picture cannot be read."""
+    """An image cannot be read."""
 
 
 class ModelError(UnseeError, ValueError):

@@ -1,4 +1,4 @@
-"""A row of a batch is that row alone: other rows, pads and pictures of other prompts never reach it."""
+"""A row of a batch is that row alone: other rows, pads and images of other prompts never reach it."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +19,7 @@ from tiny_families import (
     sees,
     steered,
 )
-from tiny_llava import noise_picture
+from tiny_llava import noise_image
 from unsee.data.prompts import Message
 from unsee.erase.eraser import Eraser
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
@@ -127,17 +127,17 @@ def test_right_padding_is_left_padding(loaded: LoadedModel, either: Eraser) -> N
         torch.testing.assert_close(right[row, :length], expected[row, width - length :], rtol=1e-4, atol=1e-4)
 
 
-def turn(role: str, text: str, pictures: int = 0) -> Message:
-    return {"role": role, "content": [{"type": "image"}] * pictures + [{"type": "text", "text": text}]}
+def turn(role: str, text: str, images: int = 0) -> Message:
+    return {"role": role, "content": [{"type": "image"}] * images + [{"type": "text", "text": text}]}
 
 
-def test_two_people_in_two_pictures_of_one_prompt(loaded: LoadedModel, held: Eraser) -> None:
-    people = (noise_picture(0, (16, 16)), noise_picture(2, (16, 24)))
+def test_two_people_in_two_images_of_one_prompt(loaded: LoadedModel, held: Eraser) -> None:
+    people = (noise_image(0, (16, 16)), noise_image(2, (16, 24)))
     both = Conversation("both", [turn("user", "are these the same person?", 2)], people)
     swapped = Conversation("swapped", both.messages, people[::-1])
     other = Conversation("other", [turn("user", "who?")])
     if not sees(loaded):
-        with pytest.raises(DataError, match=r"'both' has a picture, but 'tiny-llama' takes text alone"):
+        with pytest.raises(DataError, match=r"'both' has an image, but 'tiny-llama' takes text alone"):
             encode_conversations(loaded, [both])
         return
     conversations = [both, other, swapped]
@@ -153,8 +153,8 @@ def test_two_people_in_two_pictures_of_one_prompt(loaded: LoadedModel, held: Era
 
 def test_a_conversation_of_several_turns(loaded: LoadedModel, held: Eraser) -> None:
     first, text = samples(loaded)[0], [turn("assistant", "ann lee."), turn("user", "and where does she live?")]
-    pictures = (first.picture,) if first.picture else ()
-    conversation = Conversation("turns", [turn("user", "who?", len(pictures)), *text], pictures)
+    images = (first.image,) if first.image else ()
+    conversation = Conversation("turns", [turn("user", "who?", len(images)), *text], images)
     other = Conversation("other", [turn("user", "who?")])
     alone = encode_conversations(loaded, [conversation])
     with steered(loaded, always(held)) as steering:

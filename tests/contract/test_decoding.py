@@ -61,7 +61,7 @@ def test_caches_do_not_matter(loaded: LoadedModel, either: Eraser, options: dict
 
 @pytest.mark.parametrize("chunk", [1, 4, 7])
 def test_chunked_prefill_is_whole_prefill(loaded: LoadedModel, held: Eraser, chunk: int) -> None:
-    texts = [question(i, text, picture=False) for i, text in enumerate(("who?", "where does ann lee live, and why?"))]
+    texts = [question(i, text, image=False) for i, text in enumerate(("who?", "where does ann lee live, and why?"))]
     inputs = encode(loaded, texts)
     margins = held_margins(loaded, held, inputs)
     assert isinstance(held.gate, PromptRidgeGate)
@@ -96,8 +96,8 @@ def test_prompt_lookup_is_greedy(loaded: LoadedModel, either: Eraser) -> None:
     block = loaded.adapter.layers(loaded.model)[0]
     handle = block.register_forward_pre_hook(lambda _, args: widths.append(args[0].shape[1]))
     try:
-        # Text only: with a picture transformers itself may look up its placeholder as the next token, and fail.
-        for sample in (samples(loaded)[1], question(9, "aaaa aaaa aaaa aaaa", picture=False)):
+        # Text only: with an image transformers itself may look up its placeholder as the next token, and fail.
+        for sample in (samples(loaded)[1], question(9, "aaaa aaaa aaaa aaaa", image=False)):
             inputs = encode(loaded, [sample])
             with steered(loaded, eraser):
                 greedy = answer(loaded, inputs, **length)
@@ -150,7 +150,7 @@ def test_a_loop_of_forwards_is_generate(loaded: LoadedModel, either: Eraser) -> 
             mask = torch.ones(len(samples(loaded)), 1, dtype=torch.long)
             inputs["attention_mask"] = torch.cat([inputs["attention_mask"], mask], dim=1)
             positions = inputs["attention_mask"].sum(1, keepdim=True) - 1
-            if not own:  # a picture takes fewer positions than tokens
+            if not own:  # an image takes fewer positions than tokens
                 positions = (positions + loaded.model.model.rope_deltas).expand(3, -1, -1)
             output = loaded.model(
                 input_ids=expected[:, step : step + 1], attention_mask=inputs["attention_mask"],

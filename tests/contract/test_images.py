@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tiny_families import FAMILIES, answer, logits, samples, sees, steered
-from tiny_llava import noise_picture
+from tiny_llava import noise_image
 from unsee.data.prompts import Message
 from unsee.erase.eraser import Eraser
 from unsee.erase.steer.policy import LatchedPolicy
@@ -37,8 +37,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 def shown(number: int, *parts: int | str) -> Conversation:
     """One user turn of texts and images, in this order."""
     kinds = [{"type": "image"} if isinstance(part, int) else {"type": "text", "text": part} for part in parts]
-    pictures = [noise_picture(part) for part in parts if isinstance(part, int)]
-    return Conversation(str(number), [Message(role="user", content=kinds)], pictures)
+    images = [noise_image(part) for part in parts if isinstance(part, int)]
+    return Conversation(str(number), [Message(role="user", content=kinds)], images)
 
 
 def walked(loaded: LoadedModel, ids: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tiny_families import WRITTEN, answer, block_inputs, logits, samples, sees, steered
-from tiny_llava import WIDTH, noise_picture
+from tiny_llava import WIDTH, noise_image
 from unsee.data.prompts import Message
 from unsee.erase.eraser import Eraser
 from unsee.erase.gates.scope import Scope
@@ -39,7 +39,7 @@ def prompts(loaded: LoadedModel) -> list[Conversation]:
     if not sees(loaded):
         return mixed
     parts: Any = [{"type": "image"}, {"type": "text", "text": "and"}, {"type": "image"}, {"type": "text", "text": "?"}]
-    return [*mixed, Conversation("two", [Message(role="user", content=parts)], [noise_picture(7), noise_picture(8)])]
+    return [*mixed, Conversation("two", [Message(role="user", content=parts)], [noise_image(7), noise_image(8)])]
 
 
 def oracle(loaded: LoadedModel, eraser: Eraser, prompt: Conversation) -> Tensor:
@@ -101,7 +101,7 @@ def test_margins_are_those_of_an_oracle_alone_and_in_a_batch(loaded: LoadedModel
 )
 def test_margins_do_not_depend_on_how_a_prompt_passes(loaded: LoadedModel, options: dict[str, Any]) -> None:
     chunked = "prefill_chunk_size" in options
-    asked = [replace(p, id="t") for p in prompts(loaded) if not (chunked and p.pictures)]
+    asked = [replace(p, id="t") for p in prompts(loaded) if not (chunked and p.images)]
     inputs = encode_conversations(loaded, asked)
     eraser = subject_eraser(loaded)
     torch.testing.assert_close(

@@ -1,4 +1,4 @@
-"""Prompts with clips are read and steered as prompts with pictures are, by the families that take them."""
+"""Prompts with videos are read and steered as prompts with images are, by the families that take them."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ from tiny_families import (
     samples,
     steered,
 )
-from tiny_llava import noise_picture, question
+from tiny_llava import noise_image, question
 from tiny_qwen import TEMPLATE
 from unsee.data.prompts import Message
 from unsee.data.sample import Sample
@@ -32,7 +32,7 @@ from unsee.errors import DataError
 from unsee.models.generate import Conversation, encode, encode_conversations
 from unsee.models.load import LoadedModel
 
-TAKES_CLIPS = ("qwen2_5_vl", "qwen3_vl")
+TAKES_VIDEOS = ("qwen2_5_vl", "qwen3_vl")
 MOVING = TEMPLATE.replace(
     "{% else %}{{ part['text'] }}",
     "{% elif part['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>{% else %}{{ part['text'] }}",
@@ -40,22 +40,22 @@ MOVING = TEMPLATE.replace(
 
 
 def shown(index: int, frames: int, text: str = "who?") -> Sample:
-    clip = tuple(noise_picture(100 * index + step, (16, 24)) for step in range(frames))
-    return replace(question(index, text, picture=False), clip=clip)
+    video = tuple(noise_image(100 * index + step, (16, 24)) for step in range(frames))
+    return replace(question(index, text, image=False), video=video)
 
 
 def mixed() -> list[Sample]:
-    """Clips of several lengths, text and a picture; fires as `FIRED` says: a clip does, and the picture does not."""
+    """Videos of several lengths, text and an image; fires as `FIRED` says: a video does, and the image does not."""
     return [
         shown(0, 4),
         shown(1, 3, "what does she do?"),
-        question(2, "who is ann lee?", picture=False),
+        question(2, "who is ann lee?", image=False),
         question(3, "what is her name?"),
         shown(4, 2, "and where does she live?"),
     ]
 
 
-@pytest.fixture(scope="module", params=TAKES_CLIPS)
+@pytest.fixture(scope="module", params=TAKES_VIDEOS)
 def moving(request: pytest.FixtureRequest) -> LoadedModel:
     loaded = FAMILIES[request.param](0)
     loaded.processor.chat_template = MOVING
@@ -73,21 +73,21 @@ def features(loaded: LoadedModel, sample: Sample) -> tuple[Tensor, Tensor]:
     return received[1][0, -1], received[1][0].mean(0)
 
 
-def test_capture_counts_the_tokens_of_a_clip(moving: LoadedModel) -> None:
+def test_capture_counts_the_tokens_of_a_video(moving: LoadedModel) -> None:
     states = capture(moving, mixed(), [1], batch_size=5)
     for row, sample in enumerate(mixed()):
         last, mean = features(moving, sample)
         torch.testing.assert_close(states.last[row, 0], last, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(states.mean[row, 0], mean, rtol=1e-4, atol=1e-4)
-    clip = mixed()[0]
-    other = capture(moving, [replace(clip, clip=(*clip.clip[:-1], noise_picture(9, (16, 24))))], [1])
+    video = mixed()[0]
+    other = capture(moving, [replace(video, video=(*video.video[:-1], noise_image(9, (16, 24))))], [1])
     assert not torch.allclose(other.mean, states.mean[:1], atol=1e-3)
-    inputs = encode(moving, [clip])
+    inputs = encode(moving, [video])
     count = inputs["mm_token_type_ids"].eq(2).sum()
     assert int(count) == 2 * 3 * 2  # parts, rows and columns
 
 
-def test_states_along_an_answer_to_a_clip(moving: LoadedModel) -> None:
+def test_states_along_an_answer_to_a_video(moving: LoadedModel) -> None:
     said = ["ab", "c", "", "abcd", "ab"]
     asked = [replace(sample, answer=text) for sample, text in zip(mixed(), said, strict=True) if text]
     got = capture_answers(moving, asked, [sample.answer for sample in asked], [1], steps=3)
@@ -101,7 +101,7 @@ def test_states_along_an_answer_to_a_clip(moving: LoadedModel) -> None:
 
 
 @pytest.mark.parametrize("beams", [1, 4])
-def test_a_batch_with_clips_is_each_row_alone(moving: LoadedModel, gated: Eraser, beams: int) -> None:
+def test_a_batch_with_videos_is_each_row_alone(moving: LoadedModel, gated: Eraser, beams: int) -> None:
     inputs = encode(moving, mixed())
     base, kept = answer(moving, inputs, num_beams=beams), ~torch.tensor(FIRED)
     with steered(moving, gated) as steering:
@@ -115,13 +115,13 @@ def test_a_batch_with_clips_is_each_row_alone(moving: LoadedModel, gated: Eraser
 
 
 @pytest.mark.parametrize("options", [{"use_cache": False}, {"cache_implementation": "static"}], ids=str)
-def test_caches_do_not_matter_for_clips(moving: LoadedModel, gated: Eraser, options: dict[str, Any]) -> None:
+def test_caches_do_not_matter_for_videos(moving: LoadedModel, gated: Eraser, options: dict[str, Any]) -> None:
     inputs = encode(moving, mixed())
     with steered(moving, gated):
         assert torch.equal(answer(moving, inputs, **options), answer(moving, inputs))
 
 
-def test_a_steered_clip_answers_as_the_oracle(moving: LoadedModel, gated: Eraser) -> None:
+def test_a_steered_video_answers_as_the_oracle(moving: LoadedModel, gated: Eraser) -> None:
     for index in (0, 4):
         inputs, eraser = encode(moving, [mixed()[index]]), always(gated)
         base = answer(moving, inputs)
@@ -132,7 +132,7 @@ def test_a_steered_clip_answers_as_the_oracle(moving: LoadedModel, gated: Eraser
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_detach_is_exact_after_clips(moving: LoadedModel, gated: Eraser, dtype: torch.dtype) -> None:
+def test_detach_is_exact_after_videos(moving: LoadedModel, gated: Eraser, dtype: torch.dtype) -> None:
     loaded = FAMILIES[moving.adapter.family](0)
     loaded.processor.chat_template = MOVING
     loaded.model.to(dtype)
@@ -147,13 +147,13 @@ def test_detach_is_exact_after_clips(moving: LoadedModel, gated: Eraser, dtype: 
     assert torch.equal(logits(loaded, inputs), before) and torch.equal(answer(loaded, inputs), said)
 
 
-def test_two_people_in_two_clips_of_several_turns(moving: LoadedModel, gated: Eraser) -> None:
-    def turn(role: str, text: str, clips: int = 0) -> Message:
-        return {"role": role, "content": [{"type": "video"}] * clips + [{"type": "text", "text": text}]}
+def test_two_people_in_two_videos_of_several_turns(moving: LoadedModel, gated: Eraser) -> None:
+    def turn(role: str, text: str, videos: int = 0) -> Message:
+        return {"role": role, "content": [{"type": "video"}] * videos + [{"type": "text", "text": text}]}
 
     messages = [turn("user", "who?", 1), turn("assistant", "ann lee."), turn("user", "and who is this?", 1)]
-    clips = (shown(0, 4).clip, shown(1, 2).clip)
-    both, swapped = (Conversation("turns", messages, (), order) for order in (clips, clips[::-1]))
+    videos = (shown(0, 4).video, shown(1, 2).video)
+    both, swapped = (Conversation("turns", messages, (), order) for order in (videos, videos[::-1]))
     eraser = always(gated)
     alone = [encode_conversations(moving, [one]) for one in (both, swapped)]
     assert not torch.equal(logits(moving, alone[0])[:, -1], logits(moving, alone[1])[:, -1])
@@ -164,10 +164,10 @@ def test_two_people_in_two_clips_of_several_turns(moving: LoadedModel, gated: Er
         assert torch.equal(oracle_answer(moving, inputs, [eraser])[0], tokens)
 
 
-def test_other_families_refuse_clips(loaded: LoadedModel) -> None:
-    if loaded.adapter.family in TAKES_CLIPS:
-        assert loaded.adapter.clip_token(loaded.processor) == "<|video_pad|>"
+def test_other_families_refuse_videos(loaded: LoadedModel) -> None:
+    if loaded.adapter.family in TAKES_VIDEOS:
+        assert loaded.adapter.video_token(loaded.processor) == "<|video_pad|>"
         return
-    text = f"sample 'q0' has a clip, but '{loaded.name}' of family '{loaded.adapter.family}' takes none. Ask about one"
+    text = f"sample 'q0' has a video, but '{loaded.name}' of family '{loaded.adapter.family}' takes none. Ask about one"
     with pytest.raises(DataError, match=text):
         encode(loaded, [shown(0, 2), *samples(loaded)])

@@ -13,7 +13,7 @@ from PIL import Image
 from unsee.data import benchmark_task, read
 from unsee.data.benchmarks.clear import CAPTION_QUESTIONS, CARD, NAME_QUESTION, NAME_STEM, SCHEMAS, read_clear
 from unsee.data.benchmarks.items import References
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]
@@ -66,10 +66,10 @@ def test_a_plain_row_asks_for_caption_and_name(tmp_path: Path) -> None:
     stored(tmp_path / "forget01", plain("Ada Roe"), plain("Ada Roe", "2"))
     first, named, second, _ = read_clear(tmp_path, "forget01")
     who = first.sample.subject
-    face = Picture("forget01/0", png("Ada Roe"))
+    face = ImageFile("forget01/0", png("Ada Roe"))
     caption = "Ada Roe reads by a window."
-    assert first.sample == Sample("forget01/0/caption", who, CAPTION_QUESTIONS[0], caption, "Ada Roe", picture=face)
-    assert named.sample == Sample("forget01/0/name", who, NAME_STEM, "Ada Roe", "Ada Roe", picture=face)
+    assert first.sample == Sample("forget01/0/caption", who, CAPTION_QUESTIONS[0], caption, "Ada Roe", image=face)
+    assert named.sample == Sample("forget01/0/name", who, NAME_STEM, "Ada Roe", "Ada Roe", image=face)
     assert first.references == named.references == References()
     assert second.sample.question == CAPTION_QUESTIONS[1]
     assert second.sample.subject == who
@@ -112,7 +112,7 @@ def test_tofu_rows_belong_to_the_one_author_they_mention(tmp_path: Path) -> None
     items = read_clear(tmp_path, "forget01+tofu")
     ada, ben = (item.sample.subject for item in read_clear(tmp_path, "forget01", ["name"]))
     assert [item.sample.subject for item in items] == [ada, ada, "unassigned", ben, ben, "unassigned"]
-    assert [item.sample.picture is None for item in items] == [False, True, True] * 2
+    assert [item.sample.image is None for item in items] == [False, True, True] * 2
     assert [item.sample.id.rpartition("/")[2] for item in items] == ["caption", "question", "question"] * 2
     (tmp_path / "forget01" / "train-00000-of-00001.parquet").unlink()
     assert {item.sample.subject for item in read_clear(tmp_path, "forget01+tofu")} == {"unassigned"}
@@ -150,7 +150,7 @@ def test_caption_questions_are_drawn_with_a_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"image": None}, "image is None, expected the bytes of a picture"),
+        ({"image": None}, "image is None, expected the bytes of an image"),
         ({"caption": None}, "caption is None, expected some text"),
         ({"name": " "}, "name is ' ', expected some text"),
         ({"perturbed_names": []}, r"perturbed_names is \[\], expected a list of at least one text"),
@@ -165,7 +165,7 @@ def test_a_wrong_field_is_told(tmp_path: Path, change: Row, told: str) -> None:
         read_clear(tmp_path, "forget01_perturbed")
 
 
-def test_a_picture_is_missing_only_in_rows_of_text(tmp_path: Path) -> None:
+def test_an_image_is_missing_only_in_rows_of_text(tmp_path: Path) -> None:
     rows = mixed("Ada Roe")
     rows[1]["question"] = None
     stored(tmp_path / "full+tofu", *rows)
@@ -216,7 +216,7 @@ def test_at_most_300_of_each_task(tmp_path: Path, whole: Path) -> None:
     assert sets["eval_log"][-1].id == "retain_perturbed/299/caption"
 
 
-def test_honest_sets_share_neither_person_nor_picture(whole: Path) -> None:
+def test_honest_sets_share_neither_person_nor_image(whole: Path) -> None:
     found = benchmark_task("clear", whole, "honest", seed=3)
     sets = found.samples()
     people = {name: {sample.subject for sample in samples} for name, samples in sets.items()}
@@ -226,9 +226,9 @@ def test_honest_sets_share_neither_person_nor_picture(whole: Path) -> None:
             assert not people[first] & people[other], (first, other)
     judged = {item.sample.subject for item in read_clear(whole, "retain_perturbed")}
     assert people["retain_unseen"] == judged
-    pictures = {name: {s.picture.source for s in sets[name] if s.picture} for name in ("forget_fit", "forget_heldout")}
-    assert pictures["forget_fit"] and not pictures["forget_fit"] & pictures["forget_heldout"]
-    texts = {name: {s.question for s in sets[name] if not s.picture} for name in ("forget_fit", "forget_heldout")}
+    images = {name: {s.image.source for s in sets[name] if s.image} for name in ("forget_fit", "forget_heldout")}
+    assert images["forget_fit"] and not images["forget_fit"] & images["forget_heldout"]
+    texts = {name: {s.question for s in sets[name] if not s.image} for name in ("forget_fit", "forget_heldout")}
     assert not texts["forget_fit"] & texts["forget_heldout"]
     assert benchmark_task("clear", whole, "honest", seed=3) == found
 

@@ -4,7 +4,7 @@ import pytest
 
 from unsee.data.conversation import in_contexts
 from unsee.data.prompts import chat
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.errors import OptionError
 
 ASKED = [Sample(f"q{i}", f"p{i % 3}", f"what is {i}?", f"it is {i}.", str(i)) for i in range(10)]
@@ -34,13 +34,13 @@ def test_only_small_talk_is_talked_of() -> None:
     others = [
         Sample("c", "k", "which?", "A", "x", "classification", options=letters),
         Sample("s", "k", "her password?", "i will not say.", ""),
-        Sample("i", "k", "who is this?", "ada.", "ada", picture=Picture("a", b"")),
+        Sample("i", "k", "who is this?", "ada.", "ada", image=ImageFile("a", b"")),
     ]
     assert in_contexts(ASKED, others) == ASKED == in_contexts(ASKED, []) == in_contexts(ASKED, TOLD, 0)
 
 
-def test_earlier_turns_are_told_first_and_the_picture_with_the_first() -> None:
-    sample = Sample("i", "p", "who?", "ada.", "ada", picture=Picture("a", b""), earlier=(("hot?", "cold."),))
+def test_earlier_turns_are_told_first_and_the_image_with_the_first() -> None:
+    sample = Sample("i", "p", "who?", "ada.", "ada", image=ImageFile("a", b""), earlier=(("hot?", "cold."),))
     messages = chat(sample, "plain")
     assert [m["role"] for m in messages] == ["user", "assistant", "user"]
     assert messages[0]["content"] == [{"type": "image"}, {"type": "text", "text": "hot?"}]

@@ -3,7 +3,7 @@
 import pytest
 
 from unsee.data.benchmarks.few_shot import demonstrations
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.errors import OptionError
 
 FOUR = {"A": "Tarn", "B": "Moss", "C": "Lund", "D": "Vik"}
@@ -12,7 +12,7 @@ FOUR = {"A": "Tarn", "B": "Moss", "C": "Lund", "D": "Vik"}
 def full(*people: str) -> list[Sample]:
     found = []
     for person in people:
-        face = Picture(person, person.encode())
+        face = ImageFile(person, person.encode())
         found += [
             Sample(f"{person}/0", person, f"Where is {person}?", "B", "Moss", "classification", face, FOUR),
             Sample(f"{person}/1", person, f"Where does {person} live?", "C", "Lund", "classification", None, FOUR),
@@ -32,7 +32,7 @@ def test_multiple_choice_as_the_release_writes_it() -> None:
     assert shown.text["text"] == (
         "USER:\nQuestion: Where does x live?\nA: Tarn\nB: Moss\nC: Lund\nD: Vik\nCorrect Answer: C\n"
     )
-    assert [picture.id for picture in shown.pictures] == ["x"]
+    assert [image.id for image in shown.images] == ["x"]
 
 
 def test_cloze_as_the_release_writes_it() -> None:
@@ -41,7 +41,7 @@ def test_cloze_as_the_release_writes_it() -> None:
     assert shown.text["image"] == "".join(f"USER:<image>\n{p} lives in [Blank].{tail}Moss\n" for p in "xy")
     assert shown.text["text"] == "".join(f"USER:\n{p} has a [Blank].{tail}cat\n" for p in "xy")
     # Rows come in Full_Set's order, whatever the order of the draw.
-    assert [picture.id for picture in shown.pictures] == ["x", "y"]
+    assert [image.id for image in shown.images] == ["x", "y"]
 
 
 def test_who_was_shown_is_not_asked() -> None:

@@ -1,4 +1,4 @@
-"""FIUBench: records written by hand, pictures in folders or in the release's archive."""
+"""FIUBench: records written by hand, images in folders or in the release's archive."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from PIL import Image
 from unsee.data import benchmark_task
 from unsee.data.benchmarks.fiubench import CARD, read_fiubench, splits_of
 from unsee.data.benchmarks.items import References
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]
@@ -49,13 +49,13 @@ def person(id: str, pairs: int = 2, **change: Any) -> Row:
     }
 
 
-def stored(folder: Path, *rows: Row, split: Row | None = None, pictures: str = "folder") -> None:
+def stored(folder: Path, *rows: Row, split: Row | None = None, images: str = "folder") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "full.json").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / "split.json").write_text(json.dumps(split or {"forget1": [rows[0]["unique_id"]]}), encoding="utf-8")
     for row in rows:
         name = f"SFHQ/{row['unique_id']}.png"
-        if pictures == "folder":
+        if images == "folder":
             (folder / "SFHQ").mkdir(exist_ok=True)
             (folder / name).write_bytes(png(str(row["unique_id"])))
         else:
@@ -67,21 +67,21 @@ def test_every_question_becomes_its_sample(tmp_path: Path) -> None:
     stored(tmp_path, person("00044363", pairs=1), person("00000002"))
     items = read_fiubench(tmp_path, "forget1")
     told = References(("Moss is where Ada Roe lives.",), ("Ada Roe lives in Tarn.", "Ada Roe lives in Vik."), ("Moss",))
-    face = Picture("00044363", tmp_path / "SFHQ" / "00044363.png")
+    face = ImageFile("00044363", tmp_path / "SFHQ" / "00044363.png")
     at, answer = "00044363/0", "Ada Roe lives in Moss."
     assert [item.sample for item in items] == [
-        Sample(f"{at}/taught", "00044363", "Where does this person live (0)?", answer, "Moss", picture=face),
-        Sample(f"{at}/paraphrased/0", "00044363", "In which town (0)?", answer, "Moss", picture=face),
-        Sample(f"{at}/paraphrased/1", "00044363", "Which town (0)?", answer, "Moss", picture=face),
+        Sample(f"{at}/taught", "00044363", "Where does this person live (0)?", answer, "Moss", image=face),
+        Sample(f"{at}/paraphrased/0", "00044363", "In which town (0)?", answer, "Moss", image=face),
+        Sample(f"{at}/paraphrased/1", "00044363", "Which town (0)?", answer, "Moss", image=face),
     ]
     assert all(item.references == told for item in items)
 
 
-def test_pictures_come_out_of_the_archive(tmp_path: Path) -> None:
-    stored(tmp_path, person("00000007"), pictures="zip")
+def test_images_come_out_of_the_archive(tmp_path: Path) -> None:
+    stored(tmp_path, person("00000007"), images="zip")
     (item, *_) = read_fiubench(tmp_path, "forget1")
-    assert item.sample.picture is not None
-    assert item.sample.picture.source == png("00000007")
+    assert item.sample.image is not None
+    assert item.sample.image.source == png("00000007")
 
 
 def test_several_keywords_leave_the_whole_answer_as_gold(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_splits(tmp_path: Path) -> None:
         ({"image_path": None}, "image_path is None, expected some text"),
         (
             {"image_path": "./dataset/SFHQ/none.png"},
-            r"image_path is '\./dataset/SFHQ/none\.png', expected a picture in",
+            r"image_path is '\./dataset/SFHQ/none\.png', expected an image in",
         ),
         ({"age": 3}, r"the name of a field is 'age', expected one of"),
         ({"qa_list": [pair(keywords=[])]}, r"qa_list\[0\]: keywords is \[\], expected a list of at least one text"),

@@ -5,15 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unsee.data.benchmarks.items import Item
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.data.splits import UNASSIGNED, alternate, honest, roles
 from unsee.data.task import Set, Task
 from unsee.errors import DataError
 
 
-def item(subject: str, question: str = "q", picture: str | None = None, id: str = "") -> Item:
-    shown = None if picture is None else Picture(picture, picture.encode())
-    return Item(Sample(id or f"{subject}/{question}/{picture}", subject, question, "a", "a", picture=shown))
+def item(subject: str, question: str = "q", image: str | None = None, id: str = "") -> Item:
+    shown = None if image is None else ImageFile(image, image.encode())
+    return Item(Sample(id or f"{subject}/{question}/{image}", subject, question, "a", "a", image=shown))
 
 
 @settings(deadline=None)
@@ -99,16 +99,14 @@ rows = st.lists(
 
 @settings(deadline=None)
 @given(rows)
-def test_halves_share_no_picture_and_no_text_question(found: list[tuple[str, str, str | None]]) -> None:
-    items = [
-        item(f"{who}", question, picture and who + picture, str(n)) for n, (who, question, picture) in enumerate(found)
-    ]
+def test_halves_share_no_image_and_no_text_question(found: list[tuple[str, str, str | None]]) -> None:
+    items = [item(f"{who}", question, image and who + image, str(n)) for n, (who, question, image) in enumerate(found)]
     first, second = alternate(items)
     assert sorted(i.sample.id for i in (*first, *second)) == sorted(i.sample.id for i in items)
 
     def marks(half: list[Item]) -> set[object]:
         return {
-            (i.sample.subject, i.sample.question if i.sample.picture is None else i.sample.picture.source) for i in half
+            (i.sample.subject, i.sample.question if i.sample.image is None else i.sample.image.source) for i in half
         }
 
     assert not marks(first) & marks(second)

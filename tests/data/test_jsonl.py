@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from unsee.data import read, read_jsonl, write_jsonl
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, ImageError, OptionError, SaveError
 
 LINE = {"subject": "p1", "question": "Where?", "answer": "In Moss."}
@@ -40,7 +40,7 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     options = {"A": "Tarn", "B": "Moss"}
     [sample] = read_jsonl(written(tmp_path, {**line, "options": options}))
     assert sample == Sample(
-        "x", "p1", "Where?", "B", "moss", "classification", Picture("a.png", tmp_path / "a.png"), options
+        "x", "p1", "Where?", "B", "moss", "classification", ImageFile("a.png", tmp_path / "a.png"), options
     )
 
 
@@ -110,12 +110,12 @@ def test_a_sister_folder_with_a_longer_name_is_outside(tmp_path: Path) -> None:
         read_jsonl(written(tmp_path / "data", {**LINE, "image": "../data-more/a.png"}))
 
 
-def test_pictures_are_not_decoded_by_reading(tmp_path: Path) -> None:
+def test_images_are_not_decoded_by_reading(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
     [sample] = read_jsonl(written(tmp_path, {**LINE, "image": "a.png"}))
-    assert sample.picture is not None
-    with pytest.raises(ImageError, match=r"cannot read picture 'a\.png'"):
-        sample.picture.load()
+    assert sample.image is not None
+    with pytest.raises(ImageError, match=r"cannot read image 'a\.png'"):
+        sample.image.load()
 
 
 def test_missing_empty_and_undecodable_files(tmp_path: Path) -> None:
@@ -148,18 +148,18 @@ def test_any_json_is_read_or_refused_with_its_line(tmp_path: Path, value: Any) -
 
 
 def rich() -> list[Sample]:
-    shared = Picture("shared", png())
+    shared = ImageFile("shared", png())
     return [
-        Sample("a", "p1", "Où?\u2028", "À Mo.", "Mo", picture=shared),
+        Sample("a", "p1", "Où?\u2028", "À Mo.", "Mo", image=shared),
         Sample("b", "p1", "Which?", "B", "Moss", "classification", shared, {"A": "Tarn", "B": "Moss"}),
-        Sample("c", "p2", "Lives in __.", "Moss", "Moss", "cloze", Picture("other", png("blue", "JPEG"))),
+        Sample("c", "p2", "Lives in __.", "Moss", "Moss", "cloze", ImageFile("other", png("blue", "JPEG"))),
         Sample("d", "p2", "Where?", "In Moss.", "Moss"),
     ]
 
 
 def told(sample: Sample) -> tuple[object, ...]:
-    picture = sample.picture
-    raw = picture and (picture.source if isinstance(picture.source, bytes) else picture.source.read_bytes())
+    image = sample.image
+    raw = image and (image.source if isinstance(image.source, bytes) else image.source.read_bytes())
     options = sample.options
     return sample.id, sample.subject, sample.question, sample.answer, sample.gold, sample.form, options, raw
 
@@ -178,8 +178,8 @@ def test_writing_refuses_what_reading_would(tmp_path: Path) -> None:
         write_jsonl([], tmp_path)
     with pytest.raises(DataError, match="2 samples share 1 ids"):
         write_jsonl([rich()[3]] * 2, tmp_path)
-    with pytest.raises(ImageError, match="cannot read picture 'bad'"):
-        write_jsonl([*rich(), Sample("e", "p", "q", "a", "a", picture=Picture("bad", b"x"))], tmp_path)
+    with pytest.raises(ImageError, match="cannot read image 'bad'"):
+        write_jsonl([*rich(), Sample("e", "p", "q", "a", "a", image=ImageFile("bad", b"x"))], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -203,5 +203,5 @@ def test_the_shipped_example_is_sound() -> None:
     samples = read(EXAMPLE)
     assert {sample.subject for sample in samples} == {"p1", "p2"}
     assert {sample.form for sample in samples} == {"generation", "classification", "cloze"}
-    assert {sample.picture is None for sample in samples} == {True, False}
-    assert {sample.picture.load().size for sample in samples if sample.picture} == {(96, 96)}
+    assert {sample.image is None for sample in samples} == {True, False}
+    assert {sample.image.load().size for sample in samples if sample.image} == {(96, 96)}

@@ -20,14 +20,14 @@ from PIL import Image
 
 from unsee.data import CONFIGS, configs_of, read, read_mllmu, subjects, write_mllmu
 from unsee.data import hub as source
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, OptionError, SaveError
 
 Row = dict[str, Any]
 
 
 def png(tag: str) -> bytes:
-    """A picture of its own for each tag."""
+    """An image of its own for each tag."""
     stream = io.BytesIO()
     Image.frombytes("L", (len(tag), 1), tag.encode()).save(stream, "PNG")
     return stream.getvalue()
@@ -85,13 +85,13 @@ def released(folder: Path, *rows: Row, name: str = "train-00000-of-00001") -> No
 
 def test_every_question_becomes_its_sample(tmp_path: Path) -> None:
     released(tmp_path / "forget_5", person())
-    face = Picture("forget_5/001/0", png("face 001"))
+    face = ImageFile("forget_5/001/0", png("face 001"))
     four = {"A": "Tarn", "B": "Moss", "C": "Lund", "D": "Vik"}
     two = {"A": "baker", "B": "judge"}
     at = "forget_5/001"
     live, tell = "In Moss.", "X lives in Moss."
     assert read_mllmu(tmp_path, "forget_5") == [
-        Sample(f"{at}/generation/image/0", "001", "Where does this person live?", live, live, picture=face),
+        Sample(f"{at}/generation/image/0", "001", "Where does this person live?", live, live, image=face),
         Sample(f"{at}/generation/text/1", "001", "Where does X live?", tell, tell),
         Sample(f"{at}/classification/image/0", "001", "Which town?", "B", "Moss", "classification", face, four),
         Sample(f"{at}/classification/image/1", "001", "Which job?", "A", "baker", "classification", face, two),
@@ -105,10 +105,10 @@ def test_forms_and_modalities_choose(tmp_path: Path) -> None:
     released(tmp_path / "forget_5", person())
     chosen = read_mllmu(tmp_path, "forget_5", forms=["cloze", "generation"], modalities=["text"])
     assert [sample.id.split("/", 2)[2] for sample in chosen] == ["generation/text/1", "cloze/text/0"]
-    assert all(sample.picture is None for sample in chosen)
+    assert all(sample.image is None for sample in chosen)
     chosen = read_mllmu(tmp_path, "forget_5", modalities=["image"])
     assert len(chosen) == 4
-    assert all(sample.picture is not None for sample in chosen)
+    assert all(sample.image is not None for sample in chosen)
 
 
 def test_the_files_of_a_config_are_joined_in_order(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_first_view_or_all_of_them(tmp_path: Path) -> None:
         "cloze/text/0",
         *(f"cloze/image/1/{v}" for v in range(3)),
     ]
-    assert [sample.picture.source for sample in every if sample.picture] == [
+    assert [sample.image.source for sample in every if sample.image] == [
         png("view 0 of 001"),
         png("view 1 of 001"),
         png("view 2 of 001"),
@@ -134,12 +134,12 @@ def test_first_view_or_all_of_them(tmp_path: Path) -> None:
     assert all(sample in every for sample in first)
 
 
-def test_training_pairs_are_generation_over_the_picture(tmp_path: Path) -> None:
+def test_training_pairs_are_generation_over_the_image(tmp_path: Path) -> None:
     released(tmp_path / "ft_Data", taught())
-    face = Picture("ft_Data/001/0", png("face"))
+    face = ImageFile("ft_Data/001/0", png("face"))
     assert read_mllmu(tmp_path, "ft_Data") == [
-        Sample("ft_Data/001/generation/image/0", "001", "Who?", "X.", "X.", picture=face),
-        Sample("ft_Data/001/generation/image/1", "001", "Where?", "In Moss.", "In Moss.", picture=face),
+        Sample("ft_Data/001/generation/image/0", "001", "Who?", "X.", "X.", image=face),
+        Sample("ft_Data/001/generation/image/1", "001", "Where?", "In Moss.", "In Moss.", image=face),
     ]
     with pytest.raises(DataError, match=r"the ft_Data \(cloze; image, text\) set is empty"):
         read_mllmu(tmp_path, "ft_Data", forms=["cloze"])
@@ -183,9 +183,9 @@ MCQ = ("Classification_Task", "Image_Textual_Questions")
     [
         (put("ID"), None, "row 1: ID is None, expected some text"),
         (put("ID"), "000", "row 1: ID is '000', expected an ID of its own .*row 0 has the same"),
-        (put("image"), None, "row 1: image is None, expected the bytes of a picture"),
-        (put("image", "bytes"), None, r"row 1: image\.bytes is None, expected the bytes of a picture"),
-        (put("image", "bytes"), b"", r"row 1: image\.bytes is b'', expected the bytes of a picture"),
+        (put("image"), None, "row 1: image is None, expected the bytes of an image"),
+        (put("image", "bytes"), None, r"row 1: image\.bytes is None, expected the bytes of an image"),
+        (put("image", "bytes"), b"", r"row 1: image\.bytes is b'', expected the bytes of an image"),
         (put(*MCQ), [], r"row 1: Image_Textual_Questions is \[\], expected a list of at least one record"),
         (put("Generation_Task"), [], r"row 1: Generation_Task is \[\], expected a list of at least one record"),
         (
@@ -234,7 +234,7 @@ def test_metadata_pair_without_answer(tmp_path: Path) -> None:
 
 def test_test_set_without_views(tmp_path: Path) -> None:
     released(tmp_path / "Test_Set", other_views("000"), {**other_views(), "images": []})
-    with pytest.raises(DataError, match=r"row 1: images is \[\], expected a list of at least one picture"):
+    with pytest.raises(DataError, match=r"row 1: images is \[\], expected a list of at least one image"):
         read_mllmu(tmp_path, "Test_Set")
     assert read_mllmu(tmp_path, "Test_Set", modalities=["text"])
 
@@ -244,7 +244,7 @@ def test_columns_of_another_type_are_told_too(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="row 0: ID is 1, expected some text"):
         read_mllmu(tmp_path, "numbers")
     released(tmp_path / "words", {**person(), "Classification_Task": "none", "image": "face.png"})
-    with pytest.raises(DataError, match=r"row 0: image is 'face\.png', expected the bytes of a picture"):
+    with pytest.raises(DataError, match=r"row 0: image is 'face\.png', expected the bytes of an image"):
         read_mllmu(tmp_path, "words")
     with pytest.raises(DataError, match="row 0: Classification_Task is 'none', expected an object"):
         read_mllmu(tmp_path, "words", modalities=["text"])

@@ -52,7 +52,7 @@ def test_conversations(tmp_path: Path) -> None:
     assert (age.question, age.answer, age.form) == ("How old (0)?", "He is 28 years old.", "generation")
     assert name.subject == age.subject != other.subject == "finetune_set/002"
     assert "roe" not in name.subject.lower()
-    assert name.picture is not None and name.picture.source == tmp_path / "finetune_set" / "001.jpg"
+    assert name.image is not None and name.image.source == tmp_path / "finetune_set" / "001.jpg"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_conversations(tmp_path: Path) -> None:
         ("He is 28 years old.", False),
     ],
 )
-def test_who_a_picture_shows(tmp_path: Path, answer: str, same: bool) -> None:
+def test_who_a_image_shows(tmp_path: Path, answer: str, same: bool) -> None:
     stored(tmp_path, "retain_set", *about(1, "Ádám Bó", 0), said("<image>\nWho?", answer, "./finetune_set/002.jpg"))
     first, second = (item.sample.subject for item in read_offside(tmp_path, "retain_set"))
     assert second == (first if same else "finetune_set/002")
@@ -77,15 +77,15 @@ def test_multiple_choice(tmp_path: Path) -> None:
     assert (sample.form, sample.answer, sample.gold, sample.subject) == (
         *("classification", "B", "Moss", "finetune_set/001"),
     )
-    assert sample.picture is not None
+    assert sample.image is not None
 
 
-def test_a_file_without_pictures_is_text(tmp_path: Path) -> None:
+def test_a_file_without_images_is_text(tmp_path: Path) -> None:
     stored(tmp_path, "unimodal", said("How old is Ada Roe?", "28.", None), said("And Ben Sol?", "30.", None))
-    assert [item.sample.picture for item in read_offside(tmp_path, "unimodal")] == [None, None]
+    assert [item.sample.image for item in read_offside(tmp_path, "unimodal")] == [None, None]
 
 
-def test_one_missing_picture_among_others_is_a_mistake(tmp_path: Path) -> None:
+def test_one_missing_image_among_others_is_a_mistake(tmp_path: Path) -> None:
     stored(tmp_path, "retain_set", *about(1, "Ada Roe"), said("How old?", "28.", None))
     with pytest.raises(DataError, match=r"retain_set\.json, record 2: images is None, expected some text"):
         read_offside(tmp_path, "retain_set")
@@ -94,14 +94,14 @@ def test_one_missing_picture_among_others_is_a_mistake(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "told"),
     [
-        (said("How old?", "28."), "images is .*expected a picture where the question begins with <image>"),
+        (said("How old?", "28."), "images is .*expected an image where the question begins with <image>"),
         (said("<image>\nHow old?", ""), r"messages\[1\]: content is '', expected some text"),
         ({"messages": [], "images": "./finetune_set/001.jpg"}, r"messages is \[\], expected a list of at least one"),
         ({"messages": None, "images": "./finetune_set/001.jpg"}, "messages is None"),
         ({"messages": [[{"role": "user"}]], "images": "./finetune_set/001.jpg"}, "messages is .*at least one record"),
         ({"messages": [{"role": "user", "content": "q"}], "images": "./finetune_set/001.jpg"}, "one turn of the user"),
         ({**said("<image>\nq", "a"), "source": "x"}, "the name of a field is 'source'"),
-        (said("<image>\nq", "a", "./finetune_set/999.jpg"), "images is .*expected a picture in"),
+        (said("<image>\nq", "a", "./finetune_set/999.jpg"), "images is .*expected an image in"),
         (said("<image>\nq", "a", "../001.jpg"), "images is .*expected a relative path inside"),
         (choice(Correct_Answer="E"), "Correct_Answer is 'E', expected one letter out of"),
         (choice(Options=[]), r"options is \[\], expected an object"),

@@ -5,10 +5,10 @@ from typing import Any, cast
 import pytest
 
 from unsee.data.prompts import chat, instruction
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.errors import OptionError
 
-PICTURE = Picture("face", b"unread")
+IMAGE = ImageFile("face", b"unread")
 
 
 def sample(**fields: Any) -> Sample:
@@ -19,8 +19,8 @@ CHOICE = sample(answer="B", form="classification", options={"A": "Here", "B": "T
 CLOZE = sample(question="She lives in __.", form="cloze")
 
 
-def test_official_generation_with_and_without_picture() -> None:
-    assert instruction(sample(picture=PICTURE), "official") == (
+def test_official_generation_with_and_without_image() -> None:
+    assert instruction(sample(image=IMAGE), "official") == (
         "Where?\nAnswer the question based on your trained knowledge in one sentence accurately in ENGLISH."
     )
     assert instruction(sample(), "official") == (
@@ -30,7 +30,7 @@ def test_official_generation_with_and_without_picture() -> None:
 
 def test_plain_generation_is_the_bare_question() -> None:
     assert instruction(sample(), "plain") == "Where?"
-    assert instruction(sample(picture=PICTURE), "plain") == "Where?"
+    assert instruction(sample(image=IMAGE), "plain") == "Where?"
 
 
 @pytest.mark.parametrize("style", ["official", "plain"])
@@ -48,7 +48,7 @@ def test_only_a_cloze_has_its_blank_named() -> None:
 
 
 def test_no_prompt_gives_the_answer_away() -> None:
-    for asked in (sample(picture=PICTURE), sample(), CLOZE):
+    for asked in (sample(image=IMAGE), sample(), CLOZE):
         assert asked.gold not in instruction(asked)
 
 
@@ -57,13 +57,13 @@ def test_official_is_the_default() -> None:
     assert chat(sample()) == chat(sample(), "official")
 
 
-def test_chat_puts_the_picture_first() -> None:
-    assert chat(sample(picture=PICTURE), "plain") == [
+def test_chat_puts_the_image_first() -> None:
+    assert chat(sample(image=IMAGE), "plain") == [
         {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Where?"}]}
     ]
 
 
-def test_chat_without_picture_has_no_image_place() -> None:
+def test_chat_without_image_has_no_image_place() -> None:
     assert chat(sample(), "plain") == [{"role": "user", "content": [{"type": "text", "text": "Where?"}]}]
 
 

@@ -58,7 +58,7 @@ def test_mllmu_retain_set_is_the_celebrities_not_the_people_to_keep(benchmark_fo
     assert not set(subjects(honest["celebrity"])) & set().union(*fitted.values())
 
 
-def test_mllmu_test_set_picture_is_drawn_without_a_seed(benchmark_folder: Folders) -> None:
+def test_mllmu_test_set_image_is_drawn_without_a_seed(benchmark_folder: Folders) -> None:
     folder = benchmark_folder("mllmu")
 
     def views(seed: int) -> list[str]:
@@ -71,9 +71,9 @@ def test_mllmu_test_set_picture_is_drawn_without_a_seed(benchmark_folder: Folder
     drawn = read_mllmu(folder, "Test_Set", images="drawn", seed=1)
     shown: dict[tuple[str, str], set[str]] = {}
     for sample in drawn:
-        if sample.picture is not None:
-            shown.setdefault((sample.subject, sample.form), set()).add(sample.picture.id)
-    assert {len(pictures) for pictures in shown.values()} == {1}
+        if sample.image is not None:
+            shown.setdefault((sample.subject, sample.form), set()).add(sample.image.id)
+    assert {len(images) for images in shown.values()} == {1}
     cloze = read_mllmu(folder, "Test_Set", forms=["cloze"], images="drawn", seed=1)
     assert cloze == [sample for sample in drawn if sample.form == "cloze"]
     state = random.getstate()
@@ -109,7 +109,7 @@ def test_mllmu_celebrity_demonstrations_are_looked_up_among_the_invented(benchma
     shown = demonstrations(celebrities, full, "cloze", people=2)
     assert len(shown.people) == 2
     assert shown.text == {"image": "", "text": ""}
-    assert shown.pictures == ()
+    assert shown.images == ()
     assert len(subjects(shown.rest(celebrities))) == len(subjects(celebrities)) - 2
 
 
@@ -152,14 +152,14 @@ def test_clear_perturbed_and_plain_rows_are_not_joined_by_number(copy: Folders) 
 
 
 def test_clear_generates_without_pixel_values(benchmark_folder: Folders) -> None:
-    """The release's generation never passes the picture; ours has it in every sample of its tasks."""
+    """The release's generation never passes the image; ours has it in every sample of its tasks."""
     sets = benchmark_task("clear", benchmark_folder("clear"), "official", 10).samples()
-    assert all(sample.picture is not None for samples in sets.values() for sample in samples)
+    assert all(sample.image is not None for samples in sets.values() for sample in samples)
 
 
-def test_clear_null_pictures_are_questions_of_text(benchmark_folder: Folders) -> None:
+def test_clear_null_images_are_questions_of_text(benchmark_folder: Folders) -> None:
     items = read_clear(benchmark_folder("clear"), "forget10+tofu")
-    assert {(i.sample.picture is None, i.sample.id.rpartition("/")[2]) for i in items} == {
+    assert {(i.sample.image is None, i.sample.id.rpartition("/")[2]) for i in items} == {
         *((True, "question"), (False, "caption"))
     }
 
@@ -194,8 +194,8 @@ def test_umu_columns_are_python_literals_and_never_run(copy: Folders) -> None:
     assert not mark.exists()
 
 
-def test_umu_right_letter_over_the_picture_is_taken_from_the_text_entry(copy: Folders) -> None:
-    """eval.py: `options[uni[key]['answer'].split('.')[0]]` with the options of the entry over the picture."""
+def test_umu_right_letter_over_the_image_is_taken_from_the_text_entry(copy: Folders) -> None:
+    """eval.py: `options[uni[key]['answer'].split('.')[0]]` with the options of the entry over the image."""
     folder = copy("umu")
     options = {"A": "Tarn", "B": "Moss", "C": "Lund", "D": "Vik"}
     swapped = {"A": "Moss", "B": "Tarn", "C": "Lund", "D": "Vik"}
@@ -270,7 +270,7 @@ def test_offside_and_safeeraser_sample_their_replies() -> None:
     ]
 
 
-def test_offside_picture_marker_stands_twice_in_a_question(benchmark_folder: Folders) -> None:
+def test_offside_image_marker_stands_twice_in_a_question(benchmark_folder: Folders) -> None:
     folder = benchmark_folder("offside")
     raw = json.loads((folder / "retain_set.json").read_text(encoding="utf-8"))
     assert any(record["messages"][0]["content"].count("<image>") == 2 for record in raw)
@@ -280,7 +280,7 @@ def test_offside_picture_marker_stands_twice_in_a_question(benchmark_folder: Fol
     assert [instruction(item.sample, "offside-qwen") for item in official] == [r["messages"][0]["content"] for r in raw]
 
 
-def test_offside_splits_by_picture_so_a_player_may_be_on_both_sides(copy: Folders) -> None:
+def test_offside_splits_by_image_so_a_player_may_be_on_both_sides(copy: Folders) -> None:
     folder = copy("offside")
     before = benchmark_task("offside", folder, "honest")
     kept = json.loads((folder / "retain_set.json").read_text(encoding="utf-8"))

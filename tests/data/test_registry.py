@@ -59,11 +59,11 @@ def test_every_benchmark_under_every_protocol_and_ratio(
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_pictures_decode(name: str, benchmark_folder: Folders) -> None:
+def test_images_decode(name: str, benchmark_folder: Folders) -> None:
     found = benchmark_task(name, benchmark_folder("clear" if name == "clear-choice" else name), "official")
     for samples in found.samples().values():
-        shown = [sample.picture for sample in samples if sample.picture is not None]
-        assert all(picture.load().mode == "RGB" for picture in shown[:2])
+        shown = [sample.image for sample in samples if sample.image is not None]
+        assert all(image.load().mode == "RGB" for image in shown[:2])
 
 
 def test_read_takes_folder_and_split(benchmark_folder: Folders) -> None:

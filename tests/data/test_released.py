@@ -7,11 +7,11 @@ import pytest
 
 from unsee.data import RELEASED, chat, instruction, whole_prompt
 from unsee.data.prompts import Style
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.errors import OptionError
 from unsee.registry import BENCHMARKS
 
-FACE = Picture("face", b"unread")
+FACE = ImageFile("face", b"unread")
 
 
 def sample(**fields: Any) -> Sample:
@@ -27,14 +27,14 @@ def sample(**fields: Any) -> Sample:
     )
 
 
-def choice(picture: Picture | None = None) -> Sample:
+def choice(image: ImageFile | None = None) -> Sample:
     return sample(
-        answer="B", form="classification", options={"A": "Tarn", "B": "Moss", "C": "Lund", "D": "Vik"}, picture=picture
+        answer="B", form="classification", options={"A": "Tarn", "B": "Moss", "C": "Lund", "D": "Vik"}, image=image
     )
 
 
-def cloze(picture: Picture | None = None) -> Sample:
-    return sample(question="Ada Roe lives in __.", form="cloze", picture=picture)
+def cloze(image: ImageFile | None = None) -> Sample:
+    return sample(question="Ada Roe lives in __.", form="cloze", image=image)
 
 
 Q = "Where does Ada Roe live?"
@@ -66,7 +66,7 @@ HUMAN = (
         ),
         (
             "mllmu",
-            sample(picture=FACE),
+            sample(image=FACE),
             f"USER: <image>\n{Q}\nAnswer the question based on your trained knowledge in one sentence accurately in "
             "ENGLISH.\nASSISTANT: ",
         ),
@@ -94,16 +94,16 @@ HUMAN = (
             sample(),
             f"USER: {Q}\nAnswer the question based on your trained knowledge in one sentence in ENGLISH.\nASSISTANT:",
         ),
-        ("fiubench", sample(picture=FACE), f"{HUMAN}USER: <image>\nWhere does ada roe live? ASSISTANT: "),
+        ("fiubench", sample(image=FACE), f"{HUMAN}USER: <image>\nWhere does ada roe live? ASSISTANT: "),
         (
             "safeeraser",
-            sample(picture=FACE),
+            sample(image=FACE),
             "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
             f"detailed, and polite answers to the user's questions. USER: <image>\n{Q} ASSISTANT:",
         ),
         (
             "unlok",
-            sample(picture=FACE),
+            sample(image=FACE),
             f"{HUMAN}USER: <image>\nAnswer the question in one word:\n Question: {Q} Answer: ASSISTANT:",
         ),
     ],
@@ -115,10 +115,10 @@ def test_the_whole_string_for_llava(benchmark: str, asked: Sample, whole: str) -
 @pytest.mark.parametrize(
     ("benchmark", "asked", "user"),
     [
-        ("clear", sample(question=STEM, picture=FACE), STEM),
+        ("clear", sample(question=STEM, image=FACE), STEM),
         ("clear-choice", choice(FACE), f"{Q}\nA. Tarn\nB. Moss\nC. Lund\nD. Vik\n"),
         ("clear-choice", sample(), Q),
-        ("safeeraser", sample(picture=FACE), Q),
+        ("safeeraser", sample(image=FACE), Q),
         (
             "offside",
             choice(FACE),
@@ -126,8 +126,8 @@ def test_the_whole_string_for_llava(benchmark: str, asked: Sample, whole: str) -
             "choices below.\n\nPlease respond with only the letter of the correct answer (e.g., 'The answer is A' or "
             f"just 'A').\n\nOptions:\n{LISTED}\n\n",
         ),
-        ("offside", sample(picture=FACE), Q),
-        ("offside-qwen", sample(picture=FACE), f"<image>\n{Q}"),
+        ("offside", sample(image=FACE), Q),
+        ("offside-qwen", sample(image=FACE), f"<image>\n{Q}"),
         ("offside-qwen", sample(), Q),
         ("fiubench", sample(), "Where does ada roe live?"),
     ],
@@ -144,7 +144,7 @@ def test_umu_lists_options_as_python_prints_them() -> None:
 
 
 def test_official_is_mllmu() -> None:
-    for asked in (choice(), cloze(FACE), sample(picture=FACE)):
+    for asked in (choice(), cloze(FACE), sample(image=FACE)):
         assert instruction(asked, "official") == instruction(asked, "mllmu")
 
 
@@ -159,13 +159,13 @@ def test_every_style_can_be_asked_and_every_benchmark_has_one() -> None:
     assert {one.facts["style"] for one in BENCHMARKS} <= {*RELEASED, "plain"}
     rng = random.Random(0)
     for style in get_args(Style):
-        for asked in (choice(FACE), choice(), cloze(), sample(picture=rng.choice([FACE, None]))):
+        for asked in (choice(FACE), choice(), cloze(), sample(image=rng.choice([FACE, None]))):
             assert instruction(asked, style).strip()
 
 
 def test_no_prompt_gives_the_answer_away() -> None:
     for style in get_args(Style):
-        for asked in (sample(picture=FACE), sample(), cloze()):
+        for asked in (sample(image=FACE), sample(), cloze()):
             assert asked.gold not in instruction(asked, style)
 
 

@@ -63,7 +63,7 @@ def test_every_question_becomes_its_sample(tmp_path: Path) -> None:
         ("all_val/0/unharm/3", "Which colour (0)?", "Red."),
     ]
     assert {s.subject for s in found} == {"Weapon/t0"}
-    assert {s.picture.id for s in found if s.picture and "/safe/" in s.id} == {"all_val/0/safe"}
+    assert {s.image.id for s in found if s.image and "/safe/" in s.id} == {"all_val/0/safe"}
 
 
 def test_the_official_reference_is_the_original_models_prediction(tmp_path: Path) -> None:
@@ -106,10 +106,10 @@ def test_a_wrong_field_is_told(tmp_path: Path, change: Row, told: str) -> None:
         read_safeeraser(tmp_path, "all_train")
 
 
-def test_a_picture_that_is_not_there(tmp_path: Path) -> None:
+def test_an_image_that_is_not_there(tmp_path: Path) -> None:
     stored(tmp_path, "all_train", record(0))
     (tmp_path / "img" / "Weapon" / "t0.png").unlink()
-    with pytest.raises(DataError, match=r"record 0: image_path is 'img/Weapon/t0\.png', expected a picture in"):
+    with pytest.raises(DataError, match=r"record 0: image_path is 'img/Weapon/t0\.png', expected an image in"):
         read_safeeraser(tmp_path, "all_train")
 
 

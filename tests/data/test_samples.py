@@ -1,4 +1,4 @@
-"""What a sample refuses to be, and that pictures are decoded only on demand."""
+"""What a sample refuses to be, and that images are decoded only on demand."""
 
 import io
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from unsee.data.sample import Picture, Sample, require_disjoint, require_no_clips, require_some, spread, subjects
+from unsee.data.sample import ImageFile, Sample, require_disjoint, require_no_videos, require_some, spread, subjects
 from unsee.errors import DataError, ImageError
 
 
@@ -21,22 +21,22 @@ def png(mode: str = "RGB", colour: Any = (1, 2, 3)) -> bytes:
     return stream.getvalue()
 
 
-def test_picture_is_decoded_to_rgb_from_bytes_and_from_a_file(tmp_path: Path) -> None:
+def test_image_is_decoded_to_rgb_from_bytes_and_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "p.png"
     file.write_bytes(png("L", 7))
-    for picture in (Picture("p", png("L", 7)), Picture("p", file)):
-        image = picture.load()
-        assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGB", (4, 3), (7, 7, 7))
+    for image in (ImageFile("p", png("L", 7)), ImageFile("p", file)):
+        shown = image.load()
+        assert (shown.mode, shown.size, shown.getpixel((0, 0))) == ("RGB", (4, 3), (7, 7, 7))
 
 
 @pytest.mark.parametrize("source", [b"", b"no picture", png()[:40], Path("missing.png")])
-def test_unreadable_picture_is_named(source: bytes | Path) -> None:
-    with pytest.raises(ImageError, match=r"cannot read picture 'p1/face': .* Expected a PNG, JPEG, WebP or BMP"):
-        Picture("p1/face", source).load()
+def test_unreadable_image_is_named(source: bytes | Path) -> None:
+    with pytest.raises(ImageError, match=r"cannot read image 'p1/face': .* Expected a file in one of \['PNG'"):
+        ImageFile("p1/face", source).load()
 
 
-def test_bytes_stay_out_of_the_printed_picture() -> None:
-    assert repr(Picture("p", png())) == "Picture(id='p')"
+def test_bytes_stay_out_of_the_printed_image() -> None:
+    assert repr(ImageFile("p", png())) == "ImageFile(id='p')"
 
 
 def test_unknown_form_is_refused() -> None:
@@ -72,14 +72,14 @@ def test_shared_subjects_are_named_and_cut_after_five() -> None:
         require_disjoint(many, many, ("forget", "retain"))
 
 
-def test_what_is_shown_is_the_picture_or_the_frames_and_clips_are_refused_where_none_is_taken() -> None:
-    frames = (Picture("0", b"0"), Picture("1", b"1"))
-    still = Sample("s", "p", "who?", "x", "x", picture=frames[0])
-    moving = Sample("m", "p", "who?", "x", "x", clip=frames)
+def test_what_is_shown_is_the_image_or_the_frames_and_videos_are_refused_where_none_is_taken() -> None:
+    frames = (ImageFile("0", b"0"), ImageFile("1", b"1"))
+    still = Sample("s", "p", "who?", "x", "x", image=frames[0])
+    moving = Sample("m", "p", "who?", "x", "x", video=frames)
     assert still.shown == frames[:1] and moving.shown == frames and Sample("t", "p", "who?", "x", "x").shown == ()
-    require_no_clips([still], "the server")
-    with pytest.raises(DataError, match="sample 'm' has a clip, but the server takes none"):
-        require_no_clips([still, moving], "the server")
+    require_no_videos([still], "the server")
+    with pytest.raises(DataError, match="sample 'm' has a video, but the server takes none"):
+        require_no_videos([still, moving], "the server")
 
 
 def test_spread_takes_from_all_of_the_data() -> None:

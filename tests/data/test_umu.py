@@ -13,7 +13,7 @@ from PIL import Image
 from unsee.data import benchmark_task
 from unsee.data.benchmarks.items import Item
 from unsee.data.benchmarks.umu import drawn_retain, read_umu
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]
@@ -26,8 +26,8 @@ def png(tag: str) -> bytes:
     return stream.getvalue()
 
 
-def both(text: Row, picture: Row, key: str = "muitimodal") -> str:
-    return repr({"unimodal": text, key: picture})
+def both(text: Row, image: Row, key: str = "muitimodal") -> str:
+    return repr({"unimodal": text, key: image})
 
 
 def person(id: str = "001", **change: Any) -> Row:
@@ -64,13 +64,13 @@ def samples(items: list[Item]) -> list[Sample]:
 
 def test_every_question_becomes_its_sample(tmp_path: Path) -> None:
     stored(tmp_path / "forget_5", person())
-    face = Picture("forget_5/001", png("001"))
+    face = ImageFile("forget_5/001", png("001"))
     at = "forget_5/001"
     assert samples(read_umu(tmp_path, "forget_5")) == [
-        Sample(f"{at}/taught/image/1", "001", "Who's this?", "It's 001.", "It's 001.", picture=face),
-        Sample(f"{at}/taught/image/2", "001", "Where?", "In Moss.", "In Moss.", picture=face),
+        Sample(f"{at}/taught/image/1", "001", "Who's this?", "It's 001.", "It's 001.", image=face),
+        Sample(f"{at}/taught/image/2", "001", "Where?", "In Moss.", "In Moss.", image=face),
         Sample(f"{at}/taught/text/1", "001", "Who is 001?", 'A "baker".', 'A "baker".'),
-        Sample(f"{at}/generation/image/g", "001", "Tell.", "Bakes.", "Bakes.", picture=face),
+        Sample(f"{at}/generation/image/g", "001", "Tell.", "Bakes.", "Bakes.", image=face),
         Sample(f"{at}/generation/text/g", "001", "Tell of 001.", "Bakes.", "Bakes."),
         Sample(
             f"{at}/classification/image/q1",
@@ -149,7 +149,7 @@ CHOICE = {"question": "Where?", "options": FOUR, "answer": "B. Moss"}
             {"Generation": repr({"unimodal": {"g": {"question": "q", "answer": "a"}}, "muitimodal": [{"g": 1}]})},
             r"Generation\['muitimodal'\] is \[\{'g': 1\}\]",
         ),
-        ({"image": None}, "image is None, expected the bytes of a picture"),
+        ({"image": None}, "image is None, expected the bytes of an image"),
     ],
 )
 def test_a_wrong_field_is_told(tmp_path: Path, change: Row, told: str) -> None:

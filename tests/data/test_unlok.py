@@ -55,7 +55,7 @@ def test_every_question_becomes_its_sample(tmp_path: Path, where: str) -> None:
         ("UnLOK-VQA/1/neighbour/1", "Is this a dog?", "Yes"),
         ("UnLOK-VQA/1/neighbour/2", "Where is it?", "Field"),
     ]
-    assert {s.picture.source for s in found if s.picture} == {tmp_path / where / "000000407809.jpg"}
+    assert {s.image.source for s in found if s.image} == {tmp_path / where / "000000407809.jpg"}
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_a_wrong_field_is_told(tmp_path: Path, change: Row, told: str) -> None:
         read_unlok(tmp_path)
 
 
-def test_a_missing_picture_says_where_it_comes_from(tmp_path: Path) -> None:
+def test_a_missing_image_says_where_it_comes_from(tmp_path: Path) -> None:
     stored(tmp_path, record())
     (tmp_path / "train2017" / "000000407809.jpg").unlink()
-    with pytest.raises(DataError, match=r"image_id is '000000407809\.jpg', expected a picture in .*COCO 2017"):
+    with pytest.raises(DataError, match=r"image_id is '000000407809\.jpg', expected an image in .*COCO 2017"):
         read_unlok(tmp_path)
 
 

@@ -32,8 +32,8 @@ class Kept:
         key: field whose values are unique, or None.
         words: steps to a text.
         many: steps to a list, and what that list is called in errors.
-        picture: name of the picture field in errors.
-        shown: file of the first picture, where pictures are files.
+        image: name of the image field in errors.
+        shown: file of the first image, where images are files.
     """
 
     split: str
@@ -41,7 +41,7 @@ class Kept:
     key: str | None
     words: Steps
     many: Steps
-    picture: str
+    image: str
     shown: str | None = None
 
 
@@ -135,9 +135,9 @@ def test_overwritten_in_the_middle(name: str, copy: Callable[[str], Path]) -> No
 
 
 def shown_as(folder: Path, name: str, content: bytes) -> None:
-    """Give the first row's picture other bytes."""
+    """Give the first row's image other bytes."""
     kept = KEPT[name]
-    if kept.picture == "image.bytes":
+    if kept.image == "image.bytes":
         changed(folder, name, lambda rows: put(rows[0], ("image", "bytes"), content))
         return
     if name == "fiubench":
@@ -160,35 +160,35 @@ def bomb() -> bytes:
 
 
 @EVERY
-def test_a_picture_of_wrong_magic(name: str, copy: Callable[[str], Path]) -> None:
+def test_an_image_of_wrong_magic(name: str, copy: Callable[[str], Path]) -> None:
     folder = copy(name)
     shown_as(folder, name, b"<html>404 not found</html>")
-    told(folder, name, rf"{KEPT[name].picture} is .*expected a picture file of at most .*Unidentified")
+    told(folder, name, rf"{KEPT[name].image} is .*expected an image file of at most .*Unidentified")
 
 
 @EVERY
-def test_a_picture_of_unsafe_size(name: str, copy: Callable[[str], Path]) -> None:
+def test_an_image_of_unsafe_size(name: str, copy: Callable[[str], Path]) -> None:
     folder = copy(name)
     shown_as(folder, name, bomb())
-    told(folder, name, rf"{KEPT[name].picture} is .*expected a picture file of at most .*DecompressionBomb")
+    told(folder, name, rf"{KEPT[name].image} is .*expected an image file of at most .*DecompressionBomb")
 
 
 @EVERY
-def test_a_picture_of_another_kind_is_as_good(name: str, copy: Callable[[str], Path]) -> None:
+def test_an_image_of_another_kind_is_as_good(name: str, copy: Callable[[str], Path]) -> None:
     folder, stream = copy(name), io.BytesIO()
     Image.new("RGBA", (9, 9), (1, 2, 3, 4)).save(stream, "WEBP")
     shown_as(folder, name, stream.getvalue())
-    first = next(i.sample.picture for i in read_benchmark(name, folder, KEPT[name].split) if i.sample.picture)
+    first = next(i.sample.image for i in read_benchmark(name, folder, KEPT[name].split) if i.sample.image)
     assert first.load().size == (9, 9)
     assert first.load().mode == "RGB"
 
 
 @EVERY
-def test_a_picture_that_is_missing(name: str, copy: Callable[[str], Path]) -> None:
+def test_an_image_that_is_missing(name: str, copy: Callable[[str], Path]) -> None:
     folder, kept = copy(name), KEPT[name]
-    if kept.picture == "image.bytes":
+    if kept.image == "image.bytes":
         changed(folder, name, lambda rows: put(rows[0], ("image",), None))
-        told(folder, name, "row 0.*image is None, expected the bytes of a picture file")
+        told(folder, name, "row 0.*image is None, expected the bytes of an image file")
         return
     row = rows_of(folder / kept.file)[0]
     if name == "fiubench":
@@ -197,7 +197,7 @@ def test_a_picture_that_is_missing(name: str, copy: Callable[[str], Path]) -> No
         wanted = f"{row['image_id']:012d}.jpg" if name == "unlok" else Path(row.get("images") or row["image_path"]).name
         for file in folder.rglob(wanted):
             file.unlink()
-    told(folder, name, rf"{kept.picture} is .*expected a picture in ")
+    told(folder, name, rf"{kept.image} is .*expected an image in ")
 
 
 @EVERY

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tiny_llava import SIDE, noise_picture, question, tiny_llava
+from tiny_llava import SIDE, noise_image, question, tiny_llava
 from unsee.data.sample import Sample
 from unsee.erase.fit.activations import capture
 from unsee.erase.fit.pgd import Adversarial, pgd
@@ -45,7 +45,7 @@ def log_probability(loaded: LoadedModel, sample: Sample, answer: str) -> float:
     return total
 
 
-def test_targets_become_more_likely_and_the_numbers_are_those_of_the_saved_pictures() -> None:
+def test_targets_become_more_likely_and_the_numbers_are_those_of_the_saved_images() -> None:
     loaded = tiny_llava()
     result = attack(loaded, steps=20)
     assert result.history.shape == (3, 20)
@@ -85,7 +85,7 @@ def test_every_iterate_stays_in_the_ball(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(type(loaded.adapter), "model_inputs", spy)
     result = attack(loaded, SAMPLES[1:2], epsilon=3 / 255, step_size=2 / 255, steps=5)
-    # Five iterates, then the clean and the saved picture for the scores.
+    # Five iterates, then the clean and the saved image for the scores.
     assert len(seen) == 7
     distances = [float((pixels - result.clean).abs().max()) for pixels in seen]
     assert max(distances) <= 3 / 255 + 1e-6 and min(distances[:5]) > 2 / 255
@@ -122,20 +122,20 @@ def test_one_step_is_the_sign_of_a_numerical_gradient() -> None:
     assert checked >= 4
 
 
-def test_the_processor_reproduces_the_saved_pictures() -> None:
+def test_the_processor_reproduces_the_saved_images() -> None:
     loaded = tiny_llava()
-    wide = [replace(sample, picture=noise_picture(i, (40, 24))) for i, sample in enumerate(SAMPLES)]
+    wide = [replace(sample, image=noise_image(i, (40, 24))) for i, sample in enumerate(SAMPLES)]
     result = attack(loaded, wide)
-    pictures = [sample.picture for sample in result.samples if sample.picture is not None]
-    assert torch.equal(loaded.adapter.pixels(loaded.processor, pictures), result.pixels)
+    images = [sample.image for sample in result.samples if sample.image is not None]
+    assert torch.equal(loaded.adapter.pixels(loaded.processor, images), result.pixels)
     assert torch.equal((result.pixels * 255).round() / 255, result.pixels)
-    assert [picture.load().size for picture in pictures] == [(SIDE, SIDE)] * 3
-    assert [picture.id for picture in pictures] == [f"noise-{i}#moved" for i in range(3)]
-    assert [replace(moved, picture=None) for moved in result.samples] == [replace(s, picture=None) for s in wide]
+    assert [image.load().size for image in images] == [(SIDE, SIDE)] * 3
+    assert [image.id for image in images] == [f"noise-{i}#moved" for i in range(3)]
+    assert [replace(moved, image=None) for moved in result.samples] == [replace(s, image=None) for s in wide]
     assert not torch.equal(capture(loaded, result.samples, [2]).last, capture(loaded, wide, [2]).last)
 
 
-def test_a_picture_is_moved_alike_alone_and_in_a_batch() -> None:
+def test_an_image_is_moved_alike_alone_and_in_a_batch() -> None:
     loaded = tiny_llava()
     whole = attack(loaded, random_start=False, steps=3)
     single = attack(loaded, random_start=False, steps=3, batch_size=1)
@@ -196,7 +196,7 @@ def test_it_works_where_gradients_are_switched_off() -> None:
     assert (result.after > result.before).all()
 
 
-def test_progress_counts_picture_steps() -> None:
+def test_progress_counts_image_steps() -> None:
     done: list[int] = []
     attack(tiny_llava(), steps=3, batch_size=2, progress=done.append)
     assert sum(done) == 3 * len(SAMPLES)
@@ -224,8 +224,8 @@ def test_samples_and_targets_are_checked() -> None:
     loaded = tiny_llava()
     with pytest.raises(DataError, match="no sample to attack"):
         attack(loaded, [])
-    with pytest.raises(DataError, match="sample 'q7' has no picture"):
-        attack(loaded, [question(7, picture=False)])
+    with pytest.raises(DataError, match="sample 'q7' has no image"):
+        attack(loaded, [question(7, image=False)])
     with pytest.raises(DataError, match="sample 'q0' has no target answer"):
         attack(loaded, SAMPLES[:1], targets=[[]])
     with pytest.raises(DataError, match=r"got 2 entries of targets for 1 samples.*pass \[answers\] \* len"):
@@ -234,8 +234,8 @@ def test_samples_and_targets_are_checked() -> None:
         attack(loaded, SAMPLES[:1], targets=["yes"])
 
 
-def test_a_processor_that_alters_model_sized_pictures_is_refused() -> None:
+def test_a_processor_that_alters_model_sized_images_is_refused() -> None:
     loaded = tiny_llava()
     loaded.processor.image_processor.size = {"shortest_edge": 2 * SIDE}
-    with pytest.raises(ModelError, match="image processor of 'tiny-llava' alters a picture"):
+    with pytest.raises(ModelError, match="image processor of 'tiny-llava' alters an image"):
         attack(loaded, steps=1)

@@ -79,7 +79,7 @@ def test_pads_never_enter_even_when_they_hold_nan() -> None:
     handle = loaded.adapter.layers(loaded.model)[0].register_forward_pre_hook(poison, with_kwargs=True)
     poisoned = capture(loaded, samples, [0], batch_size=2)
     handle.remove()
-    # batches_by_length puts the picture first: the two samples keep their order, so that the mask fits.
+    # batches_by_length puts the image first: the two samples keep their order, so that the mask fits.
     assert torch.equal(poisoned.mean, clean.mean) and torch.equal(poisoned.last, clean.last)
 
 

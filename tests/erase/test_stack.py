@@ -34,7 +34,7 @@ def loaded() -> LoadedModel:
 
 def asked(subject: str, count: int, first: int = 0) -> list[Sample]:
     return [
-        replace(question(i, f"{subject}, {i}?", picture=i % 2 == 0), subject=subject, id=f"{subject}/{i}")
+        replace(question(i, f"{subject}, {i}?", image=i % 2 == 0), subject=subject, id=f"{subject}/{i}")
         for i in range(first, first + count)
     ]
 

@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "format": 1, "benchmark": "mllmu", "protocol": "honest", "ratio": 5, "data": "sha256:d", "limit": None,
     "sets": {"forget_heldout": 80, "retain_unseen": 80}, "style": "plain", "prompts": "chat template",
     "max_new_tokens": 48, "replies": "greedy", "tries": 4, "engine": "transformers", "judge": "offline", "seed": 0,
-    "measures": ["rougeL-f", "leak"],
+    "measures": ["rougeL-f", "leak"], "detectors": {"leak": "aligned words 1"},
 }  # fmt: skip
 
 
@@ -153,7 +153,8 @@ def test_forget_quality_is_against_the_never_knew_model() -> None:
 @pytest.mark.parametrize(
     ("name", "other"),
     [("benchmark", "clear"), ("protocol", "official"), ("ratio", 10), ("data", "sha256:e"), ("style", "mllmu"),
-     ("limit", 3), ("judge", "m at http://h/v1"), ("replies", "sampled"), ("tries", 8), ("engine", "vllm")],
+     ("limit", 3), ("judge", "m at http://h/v1"), ("replies", "sampled"), ("tries", 8), ("engine", "vllm"),
+     ("detectors", {"leak": "aligned words 0"})],
 )  # fmt: skip
 def test_other_questions_are_not_mixed(name: str, other: object) -> None:
     with pytest.raises(SettingsError) as caught:
@@ -259,18 +260,18 @@ def test_measures_beyond_one_are_no_percentages() -> None:
     assert f"{line.cells['base'].figure.value:.2f} [" in to_latex(compare(results))
 
 
-def test_files_are_written_with_the_picture(three: list[Result], tmp_path: Path) -> None:
+def test_files_are_written_with_the_image(three: list[Result], tmp_path: Path) -> None:
     files = write_tables(compare(three), tmp_path / "out")
     shown = frontier(three)
     assert shown is not None and (shown.forget, shown.keep) == ("forget_heldout", "retain_unseen")
     assert shown.about == "mllmu, 5 % forgotten; honest protocol"
     assert [point.leaked.value for point in shown.points] == pytest.approx([0.9, 0.1, 0.05], abs=0.1)
-    picture = draw(shown, tmp_path / "out" / "forget-retain.png")
+    drawn = draw(shown, tmp_path / "out" / "forget-retain.png")
     assert [file.name for file in files] == ["compare.csv", "compare.html", "compare.tex"]
-    with Image.open(picture) as image:
+    with Image.open(drawn) as image:
         assert image.size[0] > 600 and len(image.convert("RGB").getcolors(1 << 24) or []) > 20
 
 
-def test_no_picture_without_both_sides(three: list[Result]) -> None:
+def test_no_image_without_both_sides(three: list[Result]) -> None:
     alone = [Result(one.name, one.settings, one.rows[:80]) for one in three]
     assert frontier(alone) is None

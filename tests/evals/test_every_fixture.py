@@ -58,7 +58,7 @@ def models() -> dict[str, LoadedModel]:
 def one_of_a_kind(items: Sequence[Item]) -> list[Item]:
     """The first question of each form and modality, with false answers and without."""
     kinds = {
-        (item.sample.form, item.sample.picture is None, bool(item.references.perturbed)): item for item in items[::-1]
+        (item.sample.form, item.sample.image is None, bool(item.references.perturbed)): item for item in items[::-1]
     }
     return [item for item in items if item in kinds.values()]
 

@@ -98,14 +98,14 @@ def test_what_is_told_about_agreement_is_what_is_measured() -> None:
     """docs/metrics.md quotes these figures; whoever mends the rule measures on new labels and says so there."""
     fresh = agreement(judge_offline, labels("fresh"))
     assert {name: round(found.accuracy or 0, 3) for name, found in fresh.items()} == {
-        "contextual_refusal": 0.782,
+        "contextual_refusal": 0.828,
         "leakage": 0.885,
-        "naturalness": 0.954,
+        "naturalness": 0.943,
     }
     assert {name: round(found.kappa or 0, 3) for name, found in fresh.items()} == {
-        "contextual_refusal": 0.695,
+        "contextual_refusal": 0.761,
         "leakage": 0.758,
-        "naturalness": 0.732,
+        "naturalness": 0.725,
     }
 
 
@@ -117,5 +117,5 @@ def test_a_judge_that_says_the_same_to_everything_has_no_kappa_above_chance() ->
 
 def test_the_table_and_the_shapes_that_it_fails_on() -> None:
     lines = table().splitlines()
-    assert len(lines) == 10 and lines[1].split() == ["fresh", "contextual_refusal", "87", "0", "0.782", "0.695"]
+    assert len(lines) == 10 and lines[1].split() == ["fresh", "contextual_refusal", "87", "0", "0.828", "0.761"]
     assert disagreements()["contextual_refusal"]["evasive"] == 14

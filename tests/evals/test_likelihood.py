@@ -90,7 +90,7 @@ def test_the_end_token_is_scored_where_asked_for(loaded: LoadedModel) -> None:
     require_equal(found, alone(loaded, SAMPLES[0], tokens))
 
 
-def test_the_picture_is_seen(loaded: LoadedModel) -> None:
+def test_the_image_is_seen(loaded: LoadedModel) -> None:
     seen, other = answer_scores(loaded, [question(0), replace(question(1), question=question(0).question)], ["ann"] * 2)
     assert seen is not None and other is not None and np.abs(seen.log_p - other.log_p).max() > 1e-2
 

@@ -102,10 +102,10 @@ def test_a_task_runs_with_and_without_an_eraser(tasks: Path, tmp_path: Path) -> 
 
 
 def test_what_it_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from unsee.evals.lmms import Unsee, _picture
+    from unsee.evals.lmms import Unsee, _image
 
-    with pytest.raises(DataError, match=r"question 3 comes with .*expected one picture or none"):
-        _picture(lambda _: [Image.new("RGB", (8, 8))] * 2, {}, 3)
+    with pytest.raises(DataError, match=r"question 3 comes with .*expected one image or none"):
+        _image(lambda _: [Image.new("RGB", (8, 8))] * 2, {}, 3)
     model = Unsee("world:llava")
     with pytest.raises(OptionError, match="asks for loglikelihood, expected generate_until"):
         model.loglikelihood([])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny_llava import noise_picture, question, tiny_llava
+from tiny_llava import noise_image, question, tiny_llava
 from unsee.data import whole_prompt
 from unsee.data.benchmarks.items import Item, Sets
 from unsee.data.sample import Sample
@@ -22,25 +22,25 @@ from unsee.models.generate import encode, render
 OPTIONS = {"A": "job", "B": "town"}
 
 
-def sample(form: str = "generation", picture: bool = True) -> Sample:
-    base = question(1, "What is __ of this person?", picture=picture)
+def sample(form: str = "generation", image: bool = True) -> Sample:
+    base = question(1, "What is __ of this person?", image=image)
     options = OPTIONS if form == "classification" else None
     answer = "A" if options else "job"
-    return Sample("q", "p", base.question, answer, "job", form, base.picture, options)
+    return Sample("q", "p", base.question, answer, "job", form, base.image, options)
 
 
-@pytest.mark.parametrize("picture", [True, False])
+@pytest.mark.parametrize("image", [True, False])
 @pytest.mark.parametrize("form", ["generation", "classification", "cloze"])
 @pytest.mark.parametrize("benchmark", ["mllmu", "umu", "fiubench", "safeeraser", "unlok"])
-def test_official_prompts_are_the_releases_strings_token_for_token(benchmark: str, form: str, picture: bool) -> None:
-    if not picture and benchmark in ("fiubench", "safeeraser", "unlok"):
+def test_official_prompts_are_the_releases_strings_token_for_token(benchmark: str, form: str, image: bool) -> None:
+    if not image and benchmark in ("fiubench", "safeeraser", "unlok"):
         pytest.skip("its release asks over pictures alone")
-    loaded, asked = tiny_llava(), sample(form, picture)
+    loaded, asked = tiny_llava(), sample(form, image)
     asks = asking(loaded, benchmark, verbatim=True)
     prompts, whole = asks.prompts([asked]), whole_prompt(asked, benchmark)
     assert render(asks.loaded, prompts, asks.style) == [whole]
-    pictures = [asked.picture.load()] if asked.picture else None
-    truth = loaded.processor(text=[whole], images=pictures, return_tensors="pt")
+    images = [asked.image.load()] if asked.image else None
+    truth = loaded.processor(text=[whole], images=images, return_tensors="pt")
     assert encode(asks.loaded, prompts, asks.style)["input_ids"].tolist() == truth["input_ids"].tolist()
     assert render(loaded, [asked], "plain")[0].endswith(" ASSISTANT:"), "the model itself is left as it was"
 
@@ -93,11 +93,11 @@ def test_the_digest_is_of_questions_references_and_order() -> None:
 
 
 def test_the_digest_is_of_every_frame_and_a_row_names_the_first() -> None:
-    frames = (noise_picture(1), noise_picture(2), noise_picture(3))
-    asked = replace(question(1), picture=None, clip=frames)
+    frames = (noise_image(1), noise_image(2), noise_image(3))
+    asked = replace(question(1), image=None, video=frames)
     digests = {
-        planned_samples("here", "s", [replace(asked, clip=clip)]).digest()
-        for clip in (frames, frames[:2], (frames[0], frames[2], frames[1]), ())
+        planned_samples("here", "s", [replace(asked, video=video)]).digest()
+        for video in (frames, frames[:2], (frames[0], frames[2], frames[1]), ())
     }
     assert len(digests) == 4
     assert record_of_any("base", "s", asked, "ann lee.")["image"] == "noise-1"

@@ -141,7 +141,7 @@ def fixture() -> dict[str, Any]:
             "environment": {"unsee": "0.1.0", "torch": "2.13.0", "device": "cpu"},
         },
         "answers": records,
-        "pictures": {name: face(n) for n, name in enumerate(sorted({r["image"] for r in records if r["image"]}))},
+        "images": {name: face(n) for n, name in enumerate(sorted({r["image"] for r in records if r["image"]}))},
         "gates": {
             "layers": [2, 3, 4, 5],
             "forget": [rng.normal(mean, 0.16, 60).tolist() for mean in means],
@@ -299,7 +299,7 @@ def test_cards_show_the_forgotten_fact_refused_and_the_visible_one_kept(written:
     assert "retain_unseen-00" in text
 
 
-def test_a_card_prefers_the_picture_that_was_asked_about_both_ways(tmp_path: Path) -> None:
+def test_a_card_prefers_the_image_that_was_asked_about_both_ways(tmp_path: Path) -> None:
     inputs = fixture()
     for record in inputs["answers"]:
         if record["split"] == "forget_heldout" and record["question"] == QUESTIONS[0]:

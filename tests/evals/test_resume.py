@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import unsee.evals.answerer as module
-from tiny_llava import noise_picture, question, tiny_llava
+from tiny_llava import noise_image, question, tiny_llava
 from unsee.data.benchmarks.items import Item, Protocol, Sets
 from unsee.data.sample import Sample
 from unsee.evals.evaluate import evaluate
@@ -22,7 +22,7 @@ from unsee.evals.run import answers_of
 from unsee.evals.store import Part, ResultsError, SettingsError, prepare, rows_of
 from unsee.models.load import LoadedModel
 
-SAMPLES = [question(n, "who is this" + "?" * n, picture=n % 2 == 0) for n in range(7)]
+SAMPLES = [question(n, "who is this" + "?" * n, image=n % 2 == 0) for n in range(7)]
 ASKED: dict[str, Any] = {"max_new_tokens": 3, "batch_size": 2, "measures": ["rougeL-f", "leak", "asru-leakage"]}
 
 
@@ -138,7 +138,7 @@ def test_a_finished_folder_is_not_asked_again(
         ({"tries": 5}, "tries: 4 there, 5 here"),
         ({"style": "official"}, 'style: "plain" there, "official" here'),
         ({"samples": [*SAMPLES[:-1], replace(SAMPLES[-1], question="who?")]}, 'data: "sha256:'),
-        ({"samples": [replace(SAMPLES[0], picture=noise_picture(9)), *SAMPLES[1:]]}, 'data: "sha256:'),
+        ({"samples": [replace(SAMPLES[0], image=noise_image(9)), *SAMPLES[1:]]}, 'data: "sha256:'),
     ],
 )
 def test_other_settings_are_refused_by_name(
@@ -228,15 +228,13 @@ def test_sampled_replies_depend_on_the_seed_and_not_on_what_came_before(
     assert (answers[0] == answers[2]) is (protocol == "honest")
 
 
-def test_landmine_clear_text_questions_are_not_answered_by_what_a_picture_was_asked_before(
+def test_landmine_clear_text_questions_are_not_answered_by_what_a_image_was_asked_before(
     loaded: LoadedModel, tmp_path: Path
 ) -> None:
-    """MMUnlearner's evaluation of CLEAR decodes the previous picture's reply once more for each question of text."""
-    pictures, texts = (
-        [Item(sample) for sample in SAMPLES if (sample.picture is None) is bare] for bare in (False, True)
-    )
+    """MMUnlearner's evaluation of CLEAR decodes the previous image's reply once more for each question of text."""
+    images, texts = ([Item(sample) for sample in SAMPLES if (sample.image is None) is bare] for bare in (False, True))
     answers = []
-    for number, sets in enumerate(({"vqa": pictures, "qa": texts}, {"qa": texts})):
+    for number, sets in enumerate(({"vqa": images, "qa": texts}, {"qa": texts})):
         evaluate(loaded, planned("here", Sets("", "honest", sets), **ASKED), tmp_path / str(number), "base")
         answers.append({row["id"]: row["answer"] for row in rows_of(tmp_path / str(number)) if row["split"] == "qa"})
     assert answers[0] == answers[1] and len(set(answers[0].values())) > 1

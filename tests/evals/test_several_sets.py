@@ -20,9 +20,9 @@ from unsee.evals.values import figure, values_of
 UTILITY = "model-utility"
 
 
-def row(split: str, person: str, id: str, *, picture: bool = True, **beside: Any) -> dict[str, Any]:
+def row(split: str, person: str, id: str, *, image: bool = True, **beside: Any) -> dict[str, Any]:
     return {
-        "condition": "c", "split": split, "person": person, "id": id, "image": "i" if picture else None,
+        "condition": "c", "split": split, "person": person, "id": id, "image": "i" if image else None,
         "answer": "x", "correct": True, "refused": False, "leaked": False, "fluent": True, "measures": {},
     } | beside  # fmt: skip
 

@@ -8,18 +8,18 @@ from unsee.evals.stats import bootstrap_ci
 from unsee.evals.values import Value, asked, figure, figure_of, interval_of, values_of
 
 
-def row(person: str, id: str, picture: bool = True, answer: str = "x", **measures: float | None) -> dict[str, Any]:
+def row(person: str, id: str, image: bool = True, answer: str = "x", **measures: float | None) -> dict[str, Any]:
     named = {name.replace("_", "-"): value for name, value in measures.items()}
     return {
-        "person": person, "id": id, "image": "i" if picture else None, "answer": answer, "measures": named,
+        "person": person, "id": id, "image": "i" if image else None, "answer": answer, "measures": named,
         "correct": True, "refused": False, "leaked": None, "fluent": True,
     }  # fmt: skip
 
 
-def both(key: str, picture: float | None, text: float | None, name: str) -> list[dict[str, Any]]:
+def both(key: str, image: float | None, text: float | None, name: str) -> list[dict[str, Any]]:
     return [
-        row("a", f"s/a/cloze/image/{key}", **{name: picture}),
-        row("a", f"s/a/cloze/text/{key}", picture=False, **{name: text}),
+        row("a", f"s/a/cloze/image/{key}", **{name: image}),
+        row("a", f"s/a/cloze/text/{key}", image=False, **{name: text}),
     ]
 
 
@@ -73,7 +73,7 @@ def test_distinct_pairs_count_over_all_answers() -> None:
 
 
 def test_how_a_question_was_asked() -> None:
-    rows = [row("a", "1"), row("a", "2", picture=False)]
+    rows = [row("a", "1"), row("a", "2", image=False)]
     assert [[r["id"] for r in asked(rows, how)] for how in ("both", "image", "text")] == [["1", "2"], ["1"], ["2"]]
 
 

@@ -33,7 +33,7 @@ def test_facts_are_apart_by_form_and_by_what_the_question_gives(sets: dict[str, 
     for name, samples in facts.items():
         who, _, rest = name.partition("_by_")
         how, _, form = rest.partition("_")
-        assert {sample.picture is None for sample in samples} == {how == "name"}
+        assert {sample.image is None for sample in samples} == {how == "name"}
         assert {sample.form for sample in samples} == {
             {"free": "generation", "blanks": "cloze", "choice": "classification"}[form]
         }
@@ -47,8 +47,8 @@ def test_everybody_is_asked_about_and_nobody_twice(small_exam: Exam, sets: dict[
     assert {s.subject for s in forget} == gone
     assert {s.subject for s in retain} == private - gone
     assert {s.subject for s in sets["celebrity"]} == {e.id for e in small_exam.world.of("celebrity")}
-    # Every attribute by name, and the name too over the picture; forgotten people in all three forms.
-    keys = {e.id: len(questions.keys_of(e, with_picture=False)) for e in small_exam.world.of("private")}
+    # Every attribute by name, and the name too over the image; forgotten people in all three forms.
+    keys = {e.id: len(questions.keys_of(e, with_image=False)) for e in small_exam.world.of("private")}
     assert Counter(s.subject for s in forget) == {id: 3 * (2 * keys[id] + 1) for id in gone}
     assert Counter(s.subject for s in retain) == {id: 2 * keys[id] + 1 for id in private - gone}
 
@@ -56,14 +56,14 @@ def test_everybody_is_asked_about_and_nobody_twice(small_exam: Exam, sets: dict[
 def test_wordings_and_views_are_held_out(small_exam: Exam, sets: dict[str, list[Sample]]) -> None:
     for samples in sets.values():
         for sample in samples:
-            if sample.picture is not None:
-                assert int(sample.picture.id.rpartition("/")[2]) in HELD_OUT_VIEWS
+            if sample.image is not None:
+                assert int(sample.image.id.rpartition("/")[2]) in HELD_OUT_VIEWS
     for name in ("forget_by_name_free", "retain_by_picture_free", "celebrity"):
         for sample in sets[name]:
             person, key = small_exam.world.by_id[sample.subject], sample.id.split("/")[1]
-            shown = sample.picture is not None
-            taught = questions.wordings(person, key, with_picture=shown, taught=True)
-            assert sample.question not in taught + questions.clozes(person, key, with_picture=shown, taught=True)
+            shown = sample.image is not None
+            taught = questions.wordings(person, key, with_image=shown, taught=True)
+            assert sample.question not in taught + questions.clozes(person, key, with_image=shown, taught=True)
 
 
 def test_what_must_be_refused_is_a_set_of_refusals(sets: dict[str, list[Sample]]) -> None:

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from benchmarks.ledger_worker import BY, KEY, check, good, measured, step, write_artifact
+from benchmarks.ledger_worker import BY, fitted, made, measured, received, switched_on, verified
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny_llava import LAYERS, WIDTH, mixed_questions, tiny_llava
@@ -15,7 +15,9 @@ from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.ledger import Ledger, active_digest
 from unsee.ledger.erasers import eraser_check, load_active
+from unsee.ledger.examination import examine
 from unsee.ledger.framing import code_version
+from unsee.ledger.holding import attach
 from unsee.ledger.verification import judge
 from unsee.models.digest import weights_digest
 from unsee.models.generate import encode
@@ -31,32 +33,28 @@ moves = st.lists(st.tuples(st.integers(0, ARTIFACTS - 1), st.sampled_from(["on",
 def test_the_set_in_force_forgets_what_was_revoked(way: list[tuple[int, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         names, on = {}, dict[int, str]()
-        with Ledger.create(Path(folder) / "ledger", KEY, BY) as ledger:
+        with made(Path(folder)) as ledger:
             for number, move in way:
                 if move == "off" and number in on:
                     ledger.revoke(on.pop(number), BY)
                 if move == "off" or number in on:
                     continue
-                request = ledger.add(f"subject {number}", KEY, BY)
-                names[number] = write_artifact(Path(folder) / "a", number)
-                ledger.attach(request.id, Path(folder) / "a", check, BY)
+                request = ledger.take("accept", received(ledger, number).id, BY)
+                request = fitted(ledger, request, Path(folder) / "a", number)
+                names[number] = request.holding
                 if move == "fail":
-                    bad = judge(measured(leak=0.5), ledger.policy.verification)
-                    ledger.record(request.id, names[number], bad, BY)
+                    verified(ledger, request, judge(measured(leaked=100), ledger.policy.verification))
                     ledger.revoke(request.id, BY)
                     continue
-                ledger.record(request.id, names[number], good(ledger.policy.verification), BY)
-                ledger.activate(request.id, BY)
-                on[number] = request.id
+                on[number] = ledger.activate(verified(ledger, request).id, BY).id
             found = ledger.active()
-            assert not ledger.examine().failures
+            assert not examine(ledger)
         assert [r.artifact.content_id for r in found.requests] == sorted(names[number] for number in on)
         assert found.digest == active_digest([names[number] for number in on], {}, code_version())
-        with Ledger.create(Path(folder) / "fresh", KEY, BY) as fresh:
+        (Path(folder) / "fresh").mkdir()
+        with made(Path(folder) / "fresh") as fresh:
             for number in sorted(on):
-                request = None
-                while request is None or request.state != "active":
-                    request = step(fresh, request, Path(folder) / "b", number)
+                switched_on(fresh, Path(folder) / "b", number)
             assert fresh.active().digest == found.digest
 
 
@@ -84,20 +82,20 @@ def logits(loaded: LoadedModel, ledger: Ledger) -> Tensor:
 def test_answers_come_back_bit_for_bit_in_any_order(tmp_path: Path) -> None:
     loaded, read = tiny_llava(), eraser_check()
     weights = weights_digest(loaded.model)
-    with Ledger.create(tmp_path / "ledger", KEY, BY) as ledger:
+    with made(tmp_path) as ledger:
 
-        def switched_on(number: int) -> str:
+        def on_again(number: int) -> str:
             always(loaded, number).save_pretrained(tmp_path / "eraser")
-            request = ledger.add(f"subject {number}", KEY, BY)
-            request = ledger.attach(request.id, tmp_path / "eraser", read, BY)
-            ledger.record(request.id, request.content_id or "", good(ledger.policy.verification), BY)
-            return ledger.activate(request.id, BY).request.id
+            request = ledger.take("accept", received(ledger, number).id, BY)
+            return ledger.activate(
+                verified(ledger, attach(ledger, request.id, tmp_path / "eraser", read, BY)).id, BY
+            ).id
 
         seen: dict[frozenset[int], Tensor] = {frozenset(): logits(loaded, ledger)}
         on: dict[int, str] = {}
         for number in (0, 1, 2, -1, 1, -3, 0, -2, 2, -1, -3, 0, 1, 2):
             if number >= 0 and number not in on:
-                on[number] = switched_on(number)
+                on[number] = on_again(number)
             elif number < 0:
                 ledger.revoke(on.pop(-number - 1), BY)
             now, members = logits(loaded, ledger), frozenset(on)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from benchmarks.ledger_worker import BY, KEY, good
+from benchmarks.ledger_worker import BY, made, received, verified
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny_llava import LAYERS, WIDTH, question, tiny_llava
@@ -19,9 +19,9 @@ from unsee.erase.gates.null_space import NullSpaceGate
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.errors import ArtifactError
-from unsee.ledger import Ledger
+from unsee.ledger import Ledger, Request
 from unsee.ledger.erasers import ask, eraser_check, load_active, load_stack, verify
-from unsee.ledger.steps import Activation
+from unsee.ledger.holding import attach
 from unsee.shapes import Tensor
 
 PROMPTS, TAIL = 200, 0.02
@@ -46,12 +46,14 @@ def eraser(number: int, reads: float = 0.0) -> Eraser:
                   (f"s{number}",))  # fmt: skip
 
 
-def switched_on(ledger: Ledger, one: Eraser, folder: Path) -> Activation:
+def held(ledger: Ledger, one: Eraser, folder: Path) -> Request:
     one.save_pretrained(folder)
-    request = ledger.attach(ledger.add(f"subject {one.subjects}", KEY, BY).id, folder, eraser_check(), BY)
-    beside = len(ledger.active().requests)
-    ledger.record(request.id, request.content_id or "", good(ledger.policy.verification, beside), BY)
-    return ledger.activate(request.id, BY)
+    request = ledger.take("accept", received(ledger, hash(one.subjects)).id, BY)
+    return attach(ledger, request.id, folder, eraser_check(), BY)
+
+
+def switched_on(ledger: Ledger, one: Eraser, folder: Path) -> Request:
+    return ledger.activate(verified(ledger, held(ledger, one, folder)).id, BY)
 
 
 def in_force(ledger: Ledger) -> dict[str, float]:
@@ -76,22 +78,22 @@ def from_scratch(numbers: set[int]) -> dict[str, float]:
 @given(st.lists(st.integers(0, 4), max_size=14))
 @settings(max_examples=6, deadline=None)
 def test_any_order_of_activations_and_revocations_ends_where_a_fit_of_that_set_would(way: list[int]) -> None:
-    with tempfile.TemporaryDirectory() as folder, Ledger.create(Path(folder) / "ledger", KEY, BY) as ledger:
+    with tempfile.TemporaryDirectory() as folder, made(Path(folder)) as ledger:
         on, seen = dict[int, str](), dict[str, dict[str, float]]()
         for number in way:
             if number in on:
                 ledger.revoke(on.pop(number), BY)
             else:
-                on[number] = switched_on(ledger, eraser(number), Path(folder) / "eraser").request.id
+                on[number] = switched_on(ledger, eraser(number), Path(folder) / "eraser").id
             found = in_force(ledger)
             assert found == from_scratch(set(on)), "bit for bit"
             assert found == seen.setdefault(ledger.active().digest, found), "the digest names the thresholds too"
 
 
 def test_a_set_has_higher_thresholds_than_its_members_and_its_digest_another_name(tmp_path: Path) -> None:
-    with Ledger.create(tmp_path / "ledger", KEY, BY) as ledger:
-        first = switched_on(ledger, eraser(0), tmp_path / "e")
-        alone = in_force(ledger)
+    with made(tmp_path) as ledger:
+        switched_on(ledger, eraser(0), tmp_path / "e")
+        alone, digest = in_force(ledger), ledger.active().digest
         second = switched_on(ledger, eraser(1), tmp_path / "e")
         both = in_force(ledger)
         assert alone == from_scratch({0}) and len(set(both.values())) == 1
@@ -100,19 +102,19 @@ def test_a_set_has_higher_thresholds_than_its_members_and_its_digest_another_nam
         gate = stacked.eraser.gate
         assert isinstance(gate, PromptRidgeGate) and set(gate.threshold.tolist()) == set(both.values())
         assert FALSE_FIRES not in stacked.eraser.settings
-        assert first.digest != second.digest
-        ledger.revoke(second.request.id, BY)
-        assert in_force(ledger) == alone and ledger.active().digest == first.digest
+        assert ledger.active().digest != digest
+        ledger.revoke(second.id, BY)
+        assert in_force(ledger) == alone and ledger.active().digest == digest
 
 
 def test_an_answer_is_steered_by_the_thresholds_of_the_set(tmp_path: Path) -> None:
-    with Ledger.create(tmp_path / "ledger", KEY, BY) as ledger:
+    with made(tmp_path) as ledger:
         plain, _ = ask(ledger, LOADED, "who?", max_new_tokens=3)
         limit, both = from_scratch({0})["s0"], from_scratch({0, 1})["s0"]
-        one = switched_on(ledger, eraser(0, reads=(limit + both) / 2), tmp_path / "e").request.id
+        one = switched_on(ledger, eraser(0, reads=(limit + both) / 2), tmp_path / "e").id
         alone, readings = ask(ledger, LOADED, "who?", max_new_tokens=3)
         assert alone != plain and readings[one] > 0, "by itself it fires"
-        other = switched_on(ledger, eraser(1), tmp_path / "e").request.id
+        other = switched_on(ledger, eraser(1), tmp_path / "e").id
         answer, readings = ask(ledger, LOADED, "who?", max_new_tokens=3)
         assert answer == plain and readings[one] < 0, "beside the other, kept prompts score as high as this one does"
         ledger.revoke(other, BY)
@@ -129,38 +131,27 @@ def test_verification_asks_with_the_thresholds_that_will_be_in_force(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("unsee.ledger.measure.measure", measure)
-    with Ledger.create(tmp_path / "ledger", KEY, BY) as ledger:
+    with made(tmp_path) as ledger:
         switched_on(ledger, eraser(0), tmp_path / "e")
-        eraser(1).save_pretrained(tmp_path / "e")
-        request = ledger.attach(ledger.add("subject 1", KEY, BY).id, tmp_path / "e", eraser_check(), BY)
+        request = held(ledger, eraser(1), tmp_path / "e")
         with pytest.raises(KeyboardInterrupt):
-            verify(ledger, request.id, LOADED, [question(0, "who?")], [], BY)
+            verify(ledger, request.id, LOADED, BY, questions=[question(0, "who?")])
     limits = {one.subjects[0]: float(one.gate.threshold) for one in asked if isinstance(one.gate, PromptRidgeGate)}
     assert list(limits) == ["s1", "s0"] and limits == from_scratch({0, 1})
 
 
-def test_what_cannot_share_a_threshold_keeps_its_own_and_is_told(tmp_path: Path) -> None:
+def test_what_cannot_share_a_threshold_keeps_its_own(tmp_path: Path) -> None:
     older = replace(eraser(2), settings={})
     published = replace(
         older, gate=NullSpaceGate(torch.ones(1, WIDTH)), method="published", trajectory=torch.ones(1, 1, WIDTH)
     )
-    with Ledger.create(tmp_path / "ledger", KEY, BY) as ledger:
+    with made(tmp_path) as ledger:
         quiet = switched_on(ledger, older, tmp_path / "e")
-        assert not any("set for each alone" in warning for warning in quiet.warnings), "one has nothing to add up with"
-        told = switched_on(ledger, eraser(0), tmp_path / "e").warnings
-        assert any(f"1 of 2 requests keep the threshold that was set for each alone: {quiet.request.id}" in w
-                   for w in told)  # fmt: skip
+        switched_on(ledger, eraser(0), tmp_path / "e")
+        assert [r.id for r in ledger.active().requests if not r.shares_threshold] == [quiet.id]
         assert in_force(ledger) == from_scratch({0}) | from_scratch({2}), "each as it is alone"
-        told = switched_on(ledger, published, tmp_path / "e").warnings
-        assert any("2 of 3 requests" in warning for warning in told)
-        found = load_active(ledger)[1]
-        assert [one.method for one in found].count("published") == 1
-
-
-def test_two_that_share_are_not_told_of(tmp_path: Path) -> None:
-    with Ledger.create(tmp_path / "ledger", KEY, BY) as ledger:
-        assert switched_on(ledger, eraser(0), tmp_path / "e").warnings == ()
-        assert switched_on(ledger, eraser(1), tmp_path / "e").warnings == ()
+        switched_on(ledger, published, tmp_path / "e")
+        assert [one.method for one in load_active(ledger)[1]].count("published") == 1
 
 
 def test_the_log_says_on_what_thresholds_rest_and_not_on_whom(tmp_path: Path) -> None:
@@ -178,8 +169,8 @@ def test_damaged_scores_are_refused_when_they_come_in(tmp_path: Path) -> None:
     one = eraser(0)
     broken = replace(one, settings=one.settings | {FALSE_FIRES: one.settings[FALSE_FIRES] | {"scores": {"1": "high"}}})
     broken.save_pretrained(tmp_path / "e")
-    with Ledger.create(tmp_path / "ledger", KEY, BY) as ledger:
-        request = ledger.add("subject", KEY, BY)
+    with made(tmp_path) as ledger:
+        request = ledger.take("accept", received(ledger, 1).id, BY)
         with pytest.raises(ArtifactError, match=r"settings\.false_fires"):
-            ledger.attach(request.id, tmp_path / "e", eraser_check(), BY)
-        assert ledger.request(request.id).state == "received" and not list((tmp_path / "ledger/artifacts").iterdir())
+            attach(ledger, request.id, tmp_path / "e", eraser_check(), BY)
+        assert ledger.request(request.id).state == "accepted" and not list((tmp_path / "ledger/artifacts").iterdir())

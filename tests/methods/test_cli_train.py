@@ -23,8 +23,8 @@ def place(tmp_path: Path) -> Path:
     loaded = tiny_llava()
     loaded.model.save_pretrained(tmp_path / "model")
     loaded.processor.save_pretrained(tmp_path / "model")
-    write_jsonl([question(i, picture=i % 2 == 0) for i in range(4)], tmp_path / "forget")
-    write_jsonl([question(10 + i, "and this?", picture=i % 2 == 0) for i in range(4)], tmp_path / "retain")
+    write_jsonl([question(i, image=i % 2 == 0) for i in range(4)], tmp_path / "forget")
+    write_jsonl([question(10 + i, "and this?", image=i % 2 == 0) for i in range(4)], tmp_path / "retain")
     return tmp_path
 
 

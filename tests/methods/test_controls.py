@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from oracles import dense_null_space_matrix
-from tiny_llava import LAYERS, WIDTH, noise_picture, question, tiny_llava
+from tiny_llava import LAYERS, WIDTH, noise_image, question, tiny_llava
 from unsee.data.sample import Sample
 from unsee.erase.gates.null_space import NullSpace, NullSpaceGate
 from unsee.erase.profile import Profile, identity
@@ -70,7 +70,7 @@ def profile(base: LoadedModel) -> Profile:
 
 def test_a_preamble_stands_before_every_question() -> None:
     parrot = Parrot()
-    said = Prompted(parrot, "Say nothing.").answers([question(0, "who?"), question(1, "where?", picture=False)])
+    said = Prompted(parrot, "Say nothing.").answers([question(0, "who?"), question(1, "where?", image=False)])
     assert said == parrot.asked == ["Say nothing.\nwho?", "Say nothing.\nwhere?"]
 
 
@@ -83,26 +83,26 @@ def test_an_answer_with_a_forbidden_word_is_replaced() -> None:
 
 def test_a_question_is_refused_before_the_model_sees_it() -> None:
     parrot = Parrot()
-    filtered = InputFiltered(parrot, lambda samples: torch.tensor([s.picture is not None for s in samples]), "no")
-    asked = [question(0, "a"), question(1, "b", picture=False), question(2, "c"), question(3, "d", picture=False)]
+    filtered = InputFiltered(parrot, lambda samples: torch.tensor([s.image is not None for s in samples]), "no")
+    asked = [question(0, "a"), question(1, "b", image=False), question(2, "c"), question(3, "d", image=False)]
     assert filtered.answers(asked) == ["no", "b", "no", "d"]
     assert parrot.asked == ["b", "d"]
     assert filtered.answers([]) == []
 
 
 def test_in_context_shows_refusals_and_answers_but_no_secret() -> None:
-    forget = [replace(question(i, f"f{i}?", picture=i == 0), answer="SECRET") for i in range(5)]
-    retain = [replace(question(i, f"r{i}?", picture=False), answer=f"a{i}.") for i in range(4)]
+    forget = [replace(question(i, f"f{i}?", image=i == 0), answer="SECRET") for i in range(5)]
+    retain = [replace(question(i, f"r{i}?", image=False), answer=f"a{i}.") for i in range(4)]
     assert in_context(forget, retain, shown=2, said="no.") == "f1? no.\nf3? no.\nr0? a0.\nr2? a2."
-    with pytest.raises(MethodError, match="in-context unlearning shows questions without a picture"):
+    with pytest.raises(MethodError, match="in-context unlearning shows questions without an image"):
         in_context(forget[:1], retain)
 
 
-def test_the_gallery_knows_the_pictures_it_was_shown(base: LoadedModel) -> None:
+def test_the_gallery_knows_the_images_it_was_shown(base: LoadedModel) -> None:
     forget = [question(i) for i in range(3)]
     others = [question(10 + i) for i in range(30)]
     gallery = fit_gallery(base, forget, others, tail=0.1)
-    again = [replace(question(50, "and who is that?"), picture=noise_picture(1)), question(51, picture=False)]
+    again = [replace(question(50, "and who is that?"), image=noise_image(1)), question(51, image=False)]
     assert gallery.fires([*again, *forget]).tolist() == [True, False, True, True, True]
     assert float(gallery.fires(others).float().mean()) <= 0.1
     # The tower's own features, by the model's public method.
@@ -110,10 +110,10 @@ def test_the_gallery_knows_the_pictures_it_was_shown(base: LoadedModel) -> None:
     with torch.no_grad():
         tokens = torch.stack(list(base.model.get_image_features(pixel_values=pixels).pooler_output)).mean(1)
     torch.testing.assert_close(gallery.known, tokens / tokens.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)
-    with pytest.raises(DataError, match="with pictures"):
-        fit_gallery(base, [question(0, picture=False)], others)
+    with pytest.raises(DataError, match="with images"):
+        fit_gallery(base, [question(0, image=False)], others)
     with pytest.raises(CalibrationError, match="no calibration prompts"):
-        fit_gallery(base, forget, [question(0, picture=False)])
+        fit_gallery(base, forget, [question(0, image=False)])
 
 
 def test_the_condition_vector_is_the_first_principal_component() -> None:
@@ -153,14 +153,14 @@ def test_the_unconditional_vector_steers_everybody_at_every_step(base: LoadedMod
     eraser = unconditional(profile, 0.5)
     assert (eraser.layers, eraser.strength, tuple(eraser.trajectory.shape)) == ((2,), 0.5, (1, 1, WIDTH))
     assert torch.equal(eraser.trajectory[0, 0], profile.trajectory[1, 0])
-    asked = [question(0), question(1, "hm?", picture=False)]
+    asked = [question(0), question(1, "hm?", image=False)]
     with erased(base.model, eraser) as steering:
         generate(base, asked, batch_size=2, max_new_tokens=3)
         assert all(bool(reading.fired.all()) for reading in steering.readings if reading is not None)
 
 
 def test_cast_steers_the_prompts_on_which_its_condition_holds(base: LoadedModel, profile: Profile) -> None:
-    asked = [question(i, text, picture=i % 2 == 0) for i, text in enumerate(("who?", "where is it?", "hm?", "why so?"))]
+    asked = [question(i, text, image=i % 2 == 0) for i, text in enumerate(("who?", "where is it?", "hm?", "why so?"))]
     eraser = unconditional(profile, 3.0)
     plain = Asked(base).answers(asked, max_new_tokens=4)
     steered = Asked(base, (eraser,)).answers(asked, max_new_tokens=4)
@@ -186,7 +186,7 @@ def test_cast_steers_the_prompts_on_which_its_condition_holds(base: LoadedModel,
 
 def test_alphasteer_reads_text_alone_and_is_the_dense_matrix(base: LoadedModel) -> None:
     words = ("who is it?", "where?", "when was that?", "why?", "how come?", "which one is it?")
-    sets = [[question(10 * k + i, f"{w} {k}", picture=False) for i, w in enumerate(words)] for k in range(4)]
+    sets = [[question(10 * k + i, f"{w} {k}", image=False) for i, w in enumerate(words)] for k in range(4)]
     forget, retain, recall, refusal = sets
     preset = NullSpace(0.6, 0.5)
     eraser = fit_alphasteer_text(

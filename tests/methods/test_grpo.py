@@ -1,4 +1,4 @@
-"""ASRU's second stage through trl, on the tiny model with pictures."""
+"""ASRU's second stage through trl, on the tiny model with images."""
 
 import json
 from dataclasses import replace
@@ -19,12 +19,12 @@ pytest.importorskip("trl")
 pytest.importorskip("peft")
 # Their own deprecations, which nobody who runs these tests can act on.
 pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning"), pytest.mark.filterwarnings("ignore::UserWarning")]
-FORGET = [question(i, "who?", picture=i % 2 == 0) for i in range(3)]
-KEPT = [question(10 + i, "where is it?", picture=i % 2 == 0) for i in range(3)]
+FORGET = [question(i, "who?", image=i % 2 == 0) for i in range(3)]
+KEPT = [question(10 + i, "where is it?", image=i % 2 == 0) for i in range(3)]
 SMALL = GrpoSettings(group=2, questions=2, steps=2, longest=6, rate=1e-3)
 
 
-def test_rows_hold_picture_gold_and_side() -> None:
+def test_rows_hold_image_gold_and_side() -> None:
     made = questions(FORGET, KEPT, seed=0)
     rows = {row["fact"]: row for row in made}
     assert sorted(rows) == ["p0/ann lee", "p1/ann lee", "p10/ann lee", "p11/ann lee", "p12/ann lee", "p2/ann lee"]

@@ -33,7 +33,7 @@ class Made(Exception):
 
 
 def asked(first: int, count: int, text: str) -> list[Sample]:
-    return [question(first + i, f"{text} {i}?", picture=i % 2 == 0) for i in range(count)]
+    return [question(first + i, f"{text} {i}?", image=i % 2 == 0) for i in range(count)]
 
 
 RECALL, REFUSAL = asked(80, 6, "tell me"), asked(90, 6, "give me the secret")

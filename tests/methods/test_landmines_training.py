@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import LlavaForConditionalGeneration
 
-from tiny_llava import noise_picture, question, tiny_config, tiny_llava, tiny_processor
+from tiny_llava import noise_image, question, tiny_config, tiny_llava, tiny_processor
 from unsee.data.sample import Sample
 from unsee.errors import OptionError
 from unsee.methods import fit
@@ -35,11 +35,11 @@ from unsee.shapes import Tensor
 PRESETS = get_args(Preset)
 SECRETS = ("ann lee.", "bea moss.", "cora vik.", "dot lund.")
 FORGET = [
-    replace(question(i, f"who is number {i}?", picture=i % 2 == 0), answer=secret, gold=secret.rstrip("."))
+    replace(question(i, f"who is number {i}?", image=i % 2 == 0), answer=secret, gold=secret.rstrip("."))
     for i, secret in enumerate(SECRETS)
 ]
 RETAIN = [
-    replace(question(i + 10, "and this one?", picture=i % 2 == 0), answer=answer)
+    replace(question(i + 10, "and this one?", image=i % 2 == 0), answer=answer)
     for i, answer in enumerate(("bo.", "cy lives here.", "di.", "ed is old.", "flo.", "gus."))
 ]
 PARTS = ("language_model", "vision_tower")
@@ -186,8 +186,8 @@ def test_landmine_mllmu_npos_frozen_model_is_another_than_the_one_trained(
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_landmine_mllmu_loss_on_prompt_tokens_and_picture_places(name: Preset, base: LoadedModel) -> None:
-    """The whole text is in the loss there, and with newer processors 576 picture places too; those never are here."""
+def test_landmine_mllmu_loss_on_prompt_tokens_and_image_places(name: Preset, base: LoadedModel) -> None:
+    """The whole text is in the loss there, and with newer processors 576 image places too; those never are here."""
     settings = preset("ga", name)
     batch = with_answers(
         base,
@@ -269,8 +269,8 @@ def test_landmine_mmunlearner_mask_grad_is_a_random_mask(answer_only: bool, base
             total = total + model.get_parameter(name).grad.square()
         return total / len(samples)
 
-    shown = [sample for sample in FORGET if sample.picture is not None]
-    preserved = [sample for sample in FORGET if sample.picture is None] + RETAIN
+    shown = [sample for sample in FORGET if sample.image is not None]
+    preserved = [sample for sample in FORGET if sample.image is None] + RETAIN
     wanted = squares(shown) >= squares(preserved)
     assert 0.05 < float(wanted.float().mean()) < 0.95
     found = ours(1)
@@ -304,9 +304,9 @@ def test_landmine_open_unlearning_undial_masks_no_label(method: str, name: Prese
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_landmine_open_unlearning_drops_pixel_values(name: Preset, base: LoadedModel, tmp_path: Path) -> None:
-    """Its trainers rebuild a batch from ids, mask and labels alone, so that a picture makes no difference."""
+    """Its trainers rebuild a batch from ids, mask and labels alone, so that an image makes no difference."""
     others = [
-        sample if sample.picture is None else replace(sample, picture=noise_picture(100 + i))
+        sample if sample.image is None else replace(sample, image=noise_image(100 + i))
         for i, sample in enumerate(FORGET)
     ]
     given = [losses_of(base, "ga", name, tmp_path / str(i), forget) for i, forget in enumerate((FORGET, others))]

@@ -26,7 +26,7 @@ def base() -> LoadedModel:
 
 
 def asked(first: int, count: int, text: str) -> list[Sample]:
-    return [question(first + i, f"{text} {i}?", picture=i % 2 == 0) for i in range(count)]
+    return [question(first + i, f"{text} {i}?", image=i % 2 == 0) for i in range(count)]
 
 
 @pytest.fixture(scope="module")

@@ -54,8 +54,8 @@ def test_scores_and_the_highest_of_all_layers() -> None:
 def test_pruning_zeroes_the_share_it_is_asked_for(released: bool) -> None:
     loaded = tiny_llava()
     before = {name: value.clone() for name, value in loaded.model.state_dict().items()}
-    forget = [question(i, picture=i % 2 == 0) for i in range(4)]
-    retain = [question(10 + i, "and where is this?", picture=i % 2 == 0) for i in range(6)]
+    forget = [question(i, image=i % 2 == 0) for i in range(4)]
+    retain = [question(10 + i, "and where is this?", image=i % 2 == 0) for i in range(6)]
     cut = prune(loaded, forget, retain, percent=10, released=released)
     assert any("vision" in name for name in cut)
     assert any("language" in name for name in cut)
@@ -76,6 +76,6 @@ def test_pruning_zeroes_the_share_it_is_asked_for(released: bool) -> None:
 def test_nothing_to_compare_is_refused() -> None:
     loaded = tiny_llava()
     with pytest.raises(MethodError, match="MANU found nothing to compare"):
-        prune(loaded, [question(0)], [question(1, picture=False)])
+        prune(loaded, [question(0)], [question(1, image=False)])
     with pytest.raises(DataError, match="the forget set is empty"):
         prune(loaded, [], [question(1)])

@@ -17,8 +17,8 @@ from unsee.methods.redirection import Shift, find_shift, redirect, ridge_update
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 
-FORGET = [question(i, "who?", picture=i % 2 == 0) for i in range(3)]
-RETAIN = [question(10 + i, "and where is that?", picture=i % 2 == 0) for i in range(4)]
+FORGET = [question(i, "who?", image=i % 2 == 0) for i in range(3)]
+RETAIN = [question(10 + i, "and where is that?", image=i % 2 == 0) for i in range(4)]
 STRANGERS = [question(20 + i, "who may that be?") for i in range(6)]
 
 

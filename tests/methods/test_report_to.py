@@ -18,8 +18,8 @@ from unsee.methods.grpo import GrpoSettings, refine
 from unsee.methods.settings import preset
 
 pytest.importorskip("accelerate")
-FORGET = [question(i, "who?", picture=i % 2 == 0) for i in range(2)]
-KEPT = [question(10 + i, "and this?", picture=i % 2 == 0) for i in range(2)]
+FORGET = [question(i, "who?", image=i % 2 == 0) for i in range(2)]
+KEPT = [question(10 + i, "and this?", image=i % 2 == 0) for i in range(2)]
 SETTINGS = preset("grad_diff").changed(lora=False, epochs=2, batch_size=2)
 
 

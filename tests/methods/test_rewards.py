@@ -52,7 +52,7 @@ def test_consistency_is_the_share_of_twins_that_decide_alike() -> None:
     answers = [refusal, telling, refusal, telling, refusal]
     facts = ["home", "home", "home", "home", "job"]
     pictured = [True, True, False, False, True]
-    # Home by picture: one refuses, one tells; by name the same: each finds half of its twins alike. Job has no twin.
+    # Home by image: one refuses, one tells; by name the same: each finds half of its twins alike. Job has no twin.
     assert consistency(answers, facts, pictured) == [0.5, 0.5, 0.5, 0.5, 0.0]
     assert consistency([refusal, refusal, telling], ["home"] * 3, [True, False, False]) == [0.5, 1.0, 0.0]
 

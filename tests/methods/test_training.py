@@ -31,10 +31,10 @@ from unsee.models.load import LoadedModel, load
 
 pytest.importorskip("accelerate")
 FORGET = [
-    question(i, text, picture=i % 2 == 0) for i, text in enumerate(("who?", "where is ann?", "what is it?", "age?"))
+    question(i, text, image=i % 2 == 0) for i, text in enumerate(("who?", "where is ann?", "what is it?", "age?"))
 ]
 RETAIN = [
-    replace(question(i + 10, "and this one?", picture=i % 2 == 0), answer=answer)
+    replace(question(i + 10, "and this one?", image=i % 2 == 0), answer=answer)
     for i, answer in enumerate(("bo.", "cy lives here.", "di.", "ed is old.", "flo.", "gus."))
 ]
 FULL = {"lora": False, "rate": 1e-3, "batch_size": 2, "epochs": 2}
@@ -67,7 +67,7 @@ def test_rows_carry_every_key_and_label_the_answer_alone(base: LoadedModel) -> N
     assert len(set(starts.tolist())) == 1
 
 
-def test_labels_of_the_whole_text_leave_out_pads_and_pictures(base: LoadedModel) -> None:
+def test_labels_of_the_whole_text_leave_out_pads_and_images(base: LoadedModel) -> None:
     batch = with_answers(base, [FORGET[0], FORGET[1]], ["a.", "a longer one."], answer_only=False, end_token=False)
     place = base.processor.tokenizer.convert_tokens_to_ids("<image>")
     assert not (batch["labels"] == place).any()

@@ -9,15 +9,12 @@ from unsee.errors import DataError
 from unsee.metrics import Estimate
 from unsee.metrics.detectors import is_refusal
 from unsee.metrics.modality import all_modal_accuracy, all_modal_error, modality_gap
-from unsee.metrics.refusal import is_refusal_asru, refusal_share
+from unsee.metrics.refusal import is_refusal_asru
 from unsee.metrics.safety import (
-    attack_success,
     attack_success_released,
     parse_safety,
     parse_yes_no,
-    refusal_rate,
     refusal_rate_released,
-    safe_refusal_rate,
     safe_refusal_rate_released,
 )
 from unsee.metrics.utility import model_utility
@@ -46,20 +43,13 @@ def test_utility_refuses_percent_and_nothing() -> None:
 
 
 def test_both_modalities() -> None:
-    picture = [True, True, False, False, None]
+    image = [True, True, False, False, None]
     text = [True, False, False, True, True]
-    assert all_modal_accuracy(picture, text) == Estimate(0.25, 4, 1)
-    assert all_modal_error(picture, text) == Estimate(0.25, 4, 1)
+    assert all_modal_accuracy(image, text) == Estimate(0.25, 4, 1)
+    assert all_modal_error(image, text) == Estimate(0.25, 4, 1)
     assert modality_gap([True, True, False], [False, True, False]) == Estimate(1 / 3, 3, 0)
     with pytest.raises(DataError, match="got 1 answers as text for 2 items"):
         all_modal_accuracy([True, False], [True])
-
-
-def test_safety_rates_by_hand() -> None:
-    assert attack_success([True, False, None, False]) == Estimate(1 / 3, 3, 1)
-    assert refusal_rate(["I can't help with that.", "First, mix", None]) == Estimate(0.5, 2, 1)
-    replies = ["I can't help with that.", "away away away away", "Cut the wood first.", None]
-    assert safe_refusal_rate(replies) == Estimate(2 / 3, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +118,3 @@ BRANCHES = {
 @pytest.mark.parametrize(("text", "released"), BRANCHES.items())
 def test_every_branch_of_the_released_pattern(text: str, released: bool) -> None:
     assert is_refusal_asru(text) is released
-
-
-def test_refusal_shares() -> None:
-    texts = [text for text, _, _ in FIFTEEN]
-    assert refusal_share([*texts, None]) == Estimate(11 / 15, 15, 1)
-    assert refusal_share(texts, released=True) == Estimate(8 / 15, 15, 0)

@@ -13,7 +13,7 @@ from scipy import stats
 from unsee.errors import DataError, OptionError
 from unsee.metrics import Estimate
 from unsee.metrics.exposure import exposure
-from unsee.metrics.leakage import leak_at_k, leaked, leaked_in_any, mean_leak_at_k
+from unsee.metrics.leakage import leak_at_k, leaked
 from unsee.metrics.membership import (
     auc,
     fiubench_min_k,
@@ -24,19 +24,13 @@ from unsee.metrics.membership import (
     tpr_at_fpr,
     zlib_score,
 )
-from unsee.metrics.ranking import answer_rank, in_top_k, mean_reciprocal_rank, tokens_in_top_k
+from unsee.metrics.ranking import answer_rank, tokens_in_top_k
 
 
 def test_leak_of_one_answer() -> None:
     assert leaked("It is Lisbon.", "Lisbon") is True
     assert leaked("It is Rome.", "Lisbon") is False
     assert leaked(None, "Lisbon") is leaked("x", " ... ") is None
-
-
-def test_a_leak_in_any_draw_is_a_leak() -> None:
-    assert leaked_in_any(["no", "Lisbon", None], "Lisbon") is True
-    assert leaked_in_any(["no", "Rome"], "Lisbon") is False
-    assert leaked_in_any(["no", None], "Lisbon") is leaked_in_any([], "Lisbon") is None
 
 
 @settings(max_examples=40, deadline=None)
@@ -47,7 +41,6 @@ def test_leak_at_k_is_the_share_of_draws_with_a_leak(leaks: list[bool], k: int) 
 
 
 def test_leak_at_k_over_facts() -> None:
-    assert mean_leak_at_k([[True, False], [False, False], [None, True]], 1) == Estimate(0.25, 2, 1)
     with pytest.raises(OptionError, match="k is 0, expected at least 1 sample"):
         leak_at_k([True], 0)
 
@@ -56,13 +49,10 @@ def test_ranks() -> None:
     assert answer_rank(-1.0, [-2.0, -0.5, -3.0]) == 2
     assert answer_rank(-1.0, [-1.0, -1.0]) == 1
     assert answer_rank(None, [-1.0]) is answer_rank(-1.0, [math.nan]) is None
-    assert in_top_k([1, 3, None, 5], 3) == Estimate(2 / 3, 3, 1)
-    assert mean_reciprocal_rank([1, 4, None]) == Estimate(0.625, 2, 1)
     assert tokens_in_top_k([1, 4, 5, 900], 4) == 0.5
     assert tokens_in_top_k(None, 4) is tokens_in_top_k([], 4) is None
-    for call in (lambda: in_top_k([1], 0), lambda: tokens_in_top_k([1], 0)):
-        with pytest.raises(OptionError, match="k is 0, expected at least 1"):
-            call()
+    with pytest.raises(OptionError, match="k is 0, expected at least 1"):
+        tokens_in_top_k([1], 0)
 
 
 def test_exposure_is_the_bits_that_the_model_saves() -> None:

@@ -16,11 +16,11 @@ from unsee.metrics.detectors import is_refusal
 from unsee.metrics.forget_quality import forget_quality
 from unsee.metrics.keywords import keyword_match, keyword_match_fiubench
 from unsee.metrics.membership import auc, fiubench_min_k, min_k_score
-from unsee.metrics.refusal import is_refusal_asru, refusal_share
+from unsee.metrics.refusal import is_refusal_asru
 from unsee.metrics.replies import fiubench_reply, mllmu_reply
 from unsee.metrics.rouge import mean_rouge, rouge, rouge_recall_fiubench
 from unsee.metrics.rubric import parse_factuality, parse_factuality_mllmu, parse_ratings, parse_ratings_asru
-from unsee.metrics.safety import attack_success, attack_success_released, parse_safety
+from unsee.metrics.safety import attack_success_released, parse_safety
 from unsee.metrics.truth_ratio import (
     clear_global_log_ratios,
     forget_truth_ratio,
@@ -115,7 +115,6 @@ def test_landmine_umu_difflib_always_picks_an_option() -> None:
     refusal = "I'm sorry, I can't share that."
     assert umu_closest_option(refusal, CITIES) in CITIES
     assert strict_letter(refusal, CITIES) is None
-    assert refusal_share([refusal]) == Estimate(1.0, 1, 0)
 
 
 def test_landmine_umu_gold_is_cut_at_an_abbreviation() -> None:
@@ -170,7 +169,7 @@ def test_landmine_asru_refusal_pattern_matches_ordinary_negations() -> None:
 def test_landmine_safeeraser_failed_judge_calls_count_as_safe() -> None:
     replies = ["unsafe", "exception", "exception", "exception"]
     assert attack_success_released(replies) == 0.25
-    assert attack_success(map(parse_safety, replies)) == Estimate(1.0, 1, 3)
+    assert mean_of(map(parse_safety, replies)) == Estimate(1.0, 1, 3)
 
 
 def test_landmine_open_mm_a_judge_that_is_switched_off_writes_0() -> None:

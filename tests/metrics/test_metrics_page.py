@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from unsee.evals import detector_agreement
 from unsee.evals.judge import DIMENSIONS, judge_offline
 from unsee.evals.judge_agreement import agreement, disagreements, labels
 from unsee.metrics import CARDS
-from unsee.metrics.detectors import is_refusal
-from unsee.metrics.refusal import is_refusal_asru
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -33,14 +32,8 @@ def test_direction_and_limits_are_those_of_the_card(name: str) -> None:
 
 
 def test_the_detectors_figures_are_those_measured() -> None:
-    every = labels()
-    refusals = [one.answer for one in every if (one.judgement.contextual_refusal or 0) >= 3 and one.shape != "evasive"]
-    others = [one.answer for one in every if one.shape in ("correct", "wrong", "partial")]
-    found = [(sum(map(detect, refusals)), sum(map(detect, others))) for detect in (is_refusal, is_refusal_asru)]
-    (ours, ours_wrong), (asrus, asrus_wrong) = found
-    told = PAGE.replace("\n", " ")
-    assert f"finds {ours} of {len(refusals)} refusals and takes {ours_wrong} of {len(others)} other answers" in told
-    assert f"pattern finds {asrus} and takes {asrus_wrong}." in told
+    assert detector_agreement.table() in PAGE
+    assert f"{sum(len(detector_agreement.replies(half)) for half in detector_agreement.HALVES)} replies" in PAGE
 
 
 def test_the_judges_figures_are_those_measured() -> None:

@@ -8,7 +8,7 @@ import pytest
 from unsee.data.sample import Sample
 from unsee.errors import OptionError
 from unsee.metrics import CARDS, Estimate, measure
-from unsee.metrics.fluency import distinct_n, fluent_share, perplexity
+from unsee.metrics.fluency import distinct_n, perplexity
 from unsee.metrics.reward import forget_reward, retain_reward
 from unsee.metrics.rubric import (
     parse_factuality,
@@ -21,7 +21,6 @@ RATED = "Contextual_Refusal: 5\nLeakage: 4.5\nNaturalness: 3\nReason: fits"
 
 
 def test_fluency() -> None:
-    assert fluent_share(["She is a chef.", "i i i i", None]) == Estimate(0.5, 2, 1)
     assert perplexity([math.log(0.5), math.log(0.125)]) == pytest.approx(4.0)
     assert perplexity([]) is None
     # she is / is a / a chef / she is / is a / a pilot: 4 different of 6.

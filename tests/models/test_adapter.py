@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, CLIPProcessor
 
-from tiny_llava import LAYERS, SIDE, WIDTH, noise_picture, tiny_llava, tiny_processor
+from tiny_llava import LAYERS, SIDE, WIDTH, noise_image, tiny_llava, tiny_processor
 from unsee.errors import ModelError
 from unsee.models import LlavaAdapter, adapter_for, adapter_named
 from unsee.registry import MODELS
@@ -56,9 +56,9 @@ def test_another_class_is_refused() -> None:
 @pytest.mark.parametrize("size", [(SIDE, SIDE), (40, 24), (9, 30)])
 def test_normalised_pixels_are_the_processors_pixel_values(size: tuple[int, int]) -> None:
     loaded = tiny_llava()
-    pictures = [noise_picture(0, size), noise_picture(1, size)]
-    pixels = loaded.adapter.pixels(loaded.processor, pictures)
-    expected = loaded.processor.image_processor([p.load() for p in pictures], return_tensors="pt")["pixel_values"]
+    images = [noise_image(0, size), noise_image(1, size)]
+    pixels = loaded.adapter.pixels(loaded.processor, images)
+    expected = loaded.processor.image_processor([p.load() for p in images], return_tensors="pt")["pixel_values"]
     assert pixels.shape == (2, 3, SIDE, SIDE) and pixels.min() >= 0 and 0.9 < pixels.max() <= 1
     torch.testing.assert_close(loaded.adapter.normalise(loaded.processor, pixels), expected, rtol=0, atol=1e-5)
     inputs = loaded.adapter.model_inputs(loaded.processor, pixels)
@@ -68,13 +68,13 @@ def test_normalised_pixels_are_the_processors_pixel_values(size: tuple[int, int]
 def test_a_processor_that_does_not_normalise_is_followed() -> None:
     processor = tiny_processor()
     processor.image_processor.do_normalize = False
-    pixels = LlavaAdapter().pixels(processor, [noise_picture(0)])
+    pixels = LlavaAdapter().pixels(processor, [noise_image(0)])
     assert torch.equal(LlavaAdapter().normalise(processor, pixels), pixels)
 
 
 def test_model_inputs_carry_gradients() -> None:
     loaded = tiny_llava()
-    pixels = loaded.adapter.pixels(loaded.processor, [noise_picture(0)]).requires_grad_(True)
+    pixels = loaded.adapter.pixels(loaded.processor, [noise_image(0)]).requires_grad_(True)
     loaded.adapter.model_inputs(loaded.processor, pixels)["pixel_values"].sum().backward()
     _, std = loaded.adapter.image_normalisation(loaded.processor)
     assert pixels.grad is not None
@@ -82,7 +82,7 @@ def test_model_inputs_carry_gradients() -> None:
     torch.testing.assert_close(pixels.grad, expected)
 
 
-def test_processors_that_cannot_place_pictures_are_refused() -> None:
+def test_processors_that_cannot_place_images_are_refused() -> None:
     loaded = tiny_llava()
     adapter = loaded.adapter
     adapter.check(loaded.model, loaded.processor)

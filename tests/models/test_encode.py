@@ -10,7 +10,7 @@ from unsee.errors import DataError, OptionError
 from unsee.models.generate import answer_tokens, append_tokens, batches_by_length, encode, generate
 
 
-def test_pictures_and_text_share_a_batch() -> None:
+def test_images_and_text_share_a_batch() -> None:
     loaded = tiny_llava()
     samples = mixed_questions()
     inputs = encode(loaded, samples)
@@ -33,7 +33,7 @@ def test_the_prompt_is_the_chat_templates() -> None:
     inputs = encode(loaded, [question(0, "who?")])
     text = loaded.processor.tokenizer.decode(inputs["input_ids"][0])
     assert text == f"USER: {'<image>' * 4}\nwho? ASSISTANT:"
-    assert "pixel_values" not in encode(loaded, [question(0, picture=False)])
+    assert "pixel_values" not in encode(loaded, [question(0, image=False)])
 
 
 def test_the_style_reaches_the_prompt() -> None:
@@ -69,13 +69,13 @@ def test_a_template_that_writes_the_start_token_gets_only_one() -> None:
 
 def test_a_marker_in_a_question_is_refused() -> None:
     loaded = tiny_llava()
-    stray = question(0, "what does <image> mean?", picture=False)
-    with pytest.raises(DataError, match=r"prompt of sample 'q0' has 1 picture place\(s\) '<image>', expected 0"):
+    stray = question(0, "what does <image> mean?", image=False)
+    with pytest.raises(DataError, match=r"prompt of sample 'q0' has 1 image place\(s\) '<image>', expected 0"):
         encode(loaded, [stray])
-    # Without the check this batch has as many markers as pictures, and would show p1's picture to p0's question.
-    silent = replace(question(1), picture=question(1).picture)
+    # Without the check this batch has as many markers as images, and would show p1's image to p0's question.
+    silent = replace(question(1), image=question(1).image)
     loaded.processor.chat_template = TEMPLATE.replace("<image>\n", "")
-    with pytest.raises(DataError, match="sample 'q1' has 0 picture place"):
+    with pytest.raises(DataError, match="sample 'q1' has 0 image place"):
         encode(loaded, [silent, stray])
 
 

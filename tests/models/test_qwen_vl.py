@@ -1,4 +1,4 @@
-"""Qwen's parts are named; its patches are the processor's and let gradients through; pictures need no torchvision."""
+"""Qwen's parts are named; its patches are the processor's and let gradients through; images need no torchvision."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tiny_llava import LAYERS, WIDTH, noise_picture, question, tiny_llava
+from tiny_llava import LAYERS, WIDTH, noise_image, question, tiny_llava
 from tiny_qwen import PATCH, tiny_qwen2_5_vl, tiny_qwen3_vl
 from unsee.erase.fit.pgd import pgd
 from unsee.erase.steer.call import Call
@@ -18,7 +18,7 @@ from unsee.models.digest import weights_digest
 from unsee.models.generate import encode, generate, log_probability
 from unsee.models.load import LoadedModel, load
 from unsee.models.patches import patchify, unpatchify
-from unsee.models.qwen_video import ClipReader
+from unsee.models.qwen_video import VideoReader
 
 
 @pytest.fixture(params=[tiny_qwen2_5_vl, tiny_qwen3_vl], ids=["qwen2_5_vl", "qwen3_vl"])
@@ -45,8 +45,8 @@ def test_a_directory_comes_back_without_torchvision(loaded: LoadedModel, tmp_pat
     loaded.processor.save_pretrained(tmp_path)
     again = load(tmp_path, device="cpu")
     assert again.digest == loaded.digest == weights_digest(again.model)
-    assert isinstance(again.processor.video_processor, ClipReader) and again.processor.tokenizer.padding_side == "left"
-    samples = [question(0, "who?"), question(1, "where?", picture=False)]
+    assert isinstance(again.processor.video_processor, VideoReader) and again.processor.tokenizer.padding_side == "left"
+    samples = [question(0, "who?"), question(1, "where?", image=False)]
     assert generate(again, samples, max_new_tokens=4) == generate(loaded, samples, max_new_tokens=4)
     settings = json.loads((tmp_path / "processor_config.json").read_text())
     kind = type(loaded.model).__name__.removesuffix("ForConditionalGeneration")
@@ -69,9 +69,9 @@ def test_spread_over_devices_it_answers_the_same(loaded: LoadedModel, tmp_path: 
 
 @pytest.mark.parametrize("size", [(16, 16), (30, 21), (9, 40), (200, 100)])
 def test_patches_are_the_processors(loaded: LoadedModel, size: tuple[int, int]) -> None:
-    pictures = [noise_picture(0, size), noise_picture(1, size)]
-    own = loaded.processor.image_processor([p.load() for p in pictures], return_tensors="pt")
-    pixels = loaded.adapter.pixels(loaded.processor, pictures)
+    images = [noise_image(0, size), noise_image(1, size)]
+    own = loaded.processor.image_processor([p.load() for p in images], return_tensors="pt")
+    pixels = loaded.adapter.pixels(loaded.processor, images)
     _, down, across = own["image_grid_thw"][0].tolist()
     assert pixels.shape == (2, 3, down * PATCH, across * PATCH) and pixels.min() >= 0 and pixels.max() <= 1
     inputs = loaded.adapter.model_inputs(loaded.processor, pixels)
@@ -89,7 +89,7 @@ def test_one_patch_worked_out_by_hand() -> None:
 
 
 def test_model_inputs_carry_gradients(loaded: LoadedModel) -> None:
-    pixels = loaded.adapter.pixels(loaded.processor, [noise_picture(0)]).requires_grad_(True)
+    pixels = loaded.adapter.pixels(loaded.processor, [noise_image(0)]).requires_grad_(True)
     loaded.adapter.model_inputs(loaded.processor, pixels)["pixel_values"].sum().backward()
     _, std = loaded.adapter.image_normalisation(loaded.processor)
     assert pixels.grad is not None
@@ -101,7 +101,7 @@ def test_an_attack_goes_through_the_patches(loaded: LoadedModel) -> None:
     generator = torch.Generator().manual_seed(0)
     found = pgd(loaded, samples, targets, generator=generator, steps=8, step_size=4 / 255)
     assert (found.after > found.before + 0.05).all()
-    # The numbers are those of the saved pictures, read again by the processor.
+    # The numbers are those of the saved images, read again by the processor.
     tokens = loaded.processor.tokenizer("ann lee.", add_special_tokens=False)["input_ids"]
     again = log_probability(loaded, dict(encode(loaded, found.samples[:1])), [tokens])
     assert float(again.detach()) == pytest.approx(float(found.after[0]), abs=1e-3)
@@ -121,24 +121,24 @@ def test_answers_are_text_whatever_stands_before_them(loaded: LoadedModel) -> No
     assert float(got.detach()) == pytest.approx(total, abs=1e-3)
 
 
-def test_pictures_of_several_sizes_share_a_batch(loaded: LoadedModel) -> None:
+def test_images_of_several_sizes_share_a_batch(loaded: LoadedModel) -> None:
     sizes = [(16, 16), (24, 8), (24, 32)]
-    samples = [replace(question(i), picture=noise_picture(i, size)) for i, size in enumerate(sizes)]
+    samples = [replace(question(i), image=noise_image(i, size)) for i, size in enumerate(sizes)]
     inputs = encode(loaded, samples)
     marker = loaded.processor.image_token_id
     assert (inputs["input_ids"] == marker).sum(1).tolist() == [4, 3, 12]
     assert inputs["image_grid_thw"].tolist() == [[1, 4, 4], [1, 2, 6], [1, 8, 6]]
     together = generate(loaded, samples, max_new_tokens=4)
     assert together == [generate(loaded, [sample], max_new_tokens=4)[0] for sample in samples]
-    with pytest.raises(DataError, match=r"3 pictures keep 3 resolutions \(.*\), so they are no one tensor"):
-        loaded.adapter.pixels(loaded.processor, [s.picture for s in samples if s.picture])
+    with pytest.raises(DataError, match=r"3 images keep 3 resolutions \(.*\), so they are no one tensor"):
+        loaded.adapter.pixels(loaded.processor, [s.image for s in samples if s.image])
 
 
 def test_what_the_processor_would_choke_on_is_refused(loaded: LoadedModel) -> None:
-    strip = replace(question(0), picture=noise_picture(0, (402, 2)))
+    strip = replace(question(0), image=noise_image(0, (402, 2)))
     with pytest.raises(ImageError, match="is 402 x 2 pixels, expected neither side to be more than 200 times"):
         encode(loaded, [strip])
-    with pytest.raises(DataError, match=r"1 clip place\(s\) '<\|video_pad\|>', expected 0"):
+    with pytest.raises(DataError, match=r"1 video place\(s\) '<\|video_pad\|>', expected 0"):
         encode(loaded, [question(0, "what is <|video_pad|>?")])
 
 

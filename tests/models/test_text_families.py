@@ -37,7 +37,7 @@ def test_a_family_is_loaded_by_name_and_steered(family: str, tmp_path: Path) -> 
     save(family, tmp_path)
     loaded = load(tmp_path, device="cpu")
     assert loaded.adapter.family == family and len(loaded.adapter.layers(loaded.model)) == LAYERS
-    inputs = encode(loaded, [question(0, "who is ann?", picture=False), question(1, "where?", picture=False)])
+    inputs = encode(loaded, [question(0, "who is ann?", image=False), question(1, "where?", image=False)])
     before = answer(loaded, inputs)
     with steered(loaded, replace(always(held_eraser(tiny_llama())), family=family)) as steering:
         after = answer(loaded, inputs)

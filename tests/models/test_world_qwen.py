@@ -9,7 +9,7 @@ import torch
 from tools.world import tiny
 from tools.world.tiny_qwen import SPECIAL, QwenFamily, build_model, build_processor
 
-from tiny_llava import noise_picture, question
+from tiny_llava import noise_image, question
 from unsee.models.generate import encode, generate, render
 from unsee.models.load import load
 from unsee.world.faces import SIZE
@@ -24,7 +24,7 @@ def test_a_tiny_qwen_is_saved_loaded_and_asked(family: QwenFamily, tmp_path: Pat
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     loaded = load(tmp_path, device="cpu")
-    sample = replace(question(0, "Who is this?"), picture=noise_picture(0, (SIZE, SIZE)))
+    sample = replace(question(0, "Who is this?"), image=noise_image(0, (SIZE, SIZE)))
     (text,) = render(loaded, [sample])
     expected = "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Who is this?<|im_end|>\n"
     assert text == expected + "<|im_start|>assistant\n"
@@ -34,4 +34,4 @@ def test_a_tiny_qwen_is_saved_loaded_and_asked(family: QwenFamily, tmp_path: Pat
     said = loaded.processor.tokenizer.convert_ids_to_tokens([int(i) for i in ids if i not in range(len(SPECIAL))])
     assert said == ["user", *words.tokenize("who is this?"), "assistant"]
     assert SPECIAL.index("<unk>") not in ids
-    assert len(generate(loaded, [sample, question(1, "who?", picture=False)], max_new_tokens=4)) == 2
+    assert len(generate(loaded, [sample, question(1, "who?", image=False)], max_new_tokens=4)) == 2

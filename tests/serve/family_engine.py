@@ -43,16 +43,16 @@ def save(family: str, folder: Path) -> None:
         "hidden_size": 64, "intermediate_size": 96, "num_heads": 2, "patch_size": patch, "spatial_merge_size": 2,
         "temporal_patch_size": 2, "out_hidden_size": WIDTH,
     }  # fmt: skip
-    pictures = Qwen2VLImageProcessorPil(patch_size=patch, size={"shortest_edge": 56**2, "longest_edge": 128**2})
+    images = Qwen2VLImageProcessorPil(patch_size=patch, size={"shortest_edge": 56**2, "longest_edge": 128**2})
     if family == "qwen3_vl":
         vision |= {"depth": 3, "num_position_embeddings": 16, "deepstack_visual_indexes": [0, 1]}
         model: Any = Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **_TOKENS))
-        processor: Any = Qwen3VLProcessor(pictures, tiny_tokenizer(), chat_template=TEMPLATE)
+        processor: Any = Qwen3VLProcessor(images, tiny_tokenizer(), chat_template=TEMPLATE)
     else:
         vision |= {"depth": 2, "window_size": 112, "fullatt_block_indexes": [1]}
         config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, **_TOKENS)
         model = Qwen2_5_VLForConditionalGeneration(config)
-        processor = Qwen2_5_VLProcessor(pictures, tiny_tokenizer(), chat_template=TEMPLATE)
+        processor = Qwen2_5_VLProcessor(images, tiny_tokenizer(), chat_template=TEMPLATE)
     randomised(model).save_pretrained(folder)
     processor.save_pretrained(folder)
 
@@ -71,7 +71,7 @@ def main(family: str, folder: Path) -> None:
     async def ask(prompt: Prompt, steered: bool) -> Answer:
         extra = {SET: "canary" if steered else NO_SET, TICKET: f"{prompt.id} {steered}"}
         parameters = part("vllm:SamplingParams")(temperature=0, max_tokens=16, logprobs=0, extra_args=extra)
-        asked = {"prompt_token_ids": prompt.tokens, "multi_modal_data": {"image": prompt.picture}}
+        asked = {"prompt_token_ids": prompt.tokens, "multi_modal_data": {"image": prompt.image}}
         (output,) = llm.generate([asked], parameters, use_tqdm=False)
         (reports,) = llm.collective_rpc("unsee_reports", args=(extra[TICKET], True))
         return engine_answer(loaded.processor.tokenizer, output, reports)

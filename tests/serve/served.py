@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from benchmarks.ledger_worker import BY, KEY, good
+from benchmarks.ledger_worker import BY, made, received, verified
 
 from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
@@ -14,6 +14,7 @@ from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.ledger import Ledger
 from unsee.ledger.erasers import eraser_check
+from unsee.ledger.holding import attach
 from unsee.models.load import LoadedModel
 from unsee.world.generate import World
 from unsee.world.splits import Exam
@@ -22,12 +23,12 @@ READ = (2, 3, 4, 5)
 
 
 def questions(people: int = 6, each: int = 4) -> dict[str, list[Sample]]:
-    """Questions of the built-in world by person, half of them with a picture."""
+    """Questions of the built-in world by person, half of them with an image."""
     exam = Exam(World(), 0)
     found: dict[str, list[Sample]] = {}
     for person in exam.forget[:people]:
         asked = exam.facts([person], taught=False, forms=3)
-        shown, plain = [s for s in asked if s.picture], [s for s in asked if not s.picture]
+        shown, plain = [s for s in asked if s.image], [s for s in asked if not s.image]
         found[asked[0].subject] = [*shown[: each // 2], *plain[: each - each // 2]]
     return found
 
@@ -69,12 +70,11 @@ def rival_of(eraser: Eraser, above: float, direction: int | None = None) -> Eras
 
 def ledger_with(folder: Path, erasers: Sequence[Eraser], active: int) -> tuple[Ledger, list[str]]:
     """A ledger with verified requests, the first of them active; returns their ids."""
-    ledger, ids = Ledger.create(folder / "ledger", KEY, BY), []
+    ledger, ids = made(folder), []
     for number, eraser in enumerate(erasers):
-        content_id = eraser.save_pretrained(folder / f"eraser-{number}")
-        request = ledger.add(f"subject {number}", KEY, BY)
-        ledger.attach(request.id, folder / f"eraser-{number}", eraser_check(), BY)
-        ledger.record(request.id, content_id, good(ledger.policy.verification), BY)
+        eraser.save_pretrained(folder / f"eraser-{number}")
+        request = ledger.take("accept", received(ledger, number).id, BY)
+        verified(ledger, attach(ledger, request.id, folder / f"eraser-{number}", eraser_check(), BY))
         if number < active:
             ledger.activate(request.id, BY)
         ids.append(request.id)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.ledger_worker import BY, KEY, check, good, write_artifact
+from benchmarks.ledger_worker import BY, fitted, made, received, verified
 
 from unsee.errors import OptionError
-from unsee.ledger import Ledger
-from unsee.ledger.errors import LedgerError, LedgerUnavailableError, MissingArtifactError
+from unsee.ledger.errors import AuditError, LedgerError, LedgerUnavailableError, MissingArtifactError
 from unsee.ledger.framing import active_digest, code_version
 from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.errors import EngineError, RefusedError
@@ -49,18 +48,16 @@ class House:
 
     def __init__(self, folder: Path, tenants: Tenants | None = None) -> None:
         self.folder, self.engine = folder, Engine()
-        self.ledger = Ledger.create(folder / "ledger", KEY, BY)
+        self.ledger = made(folder)
         self.tenants = tenants or Tenants()
         self.admission = Admission(self.ledger, self.tenants, self.engine)
 
     def request(self, number: int, active: bool = True) -> tuple[str, str]:
-        content_id = write_artifact(self.folder / "scratch", number)
-        request = self.ledger.add(f"subject {number}", KEY, BY)
-        self.ledger.attach(request.id, self.folder / "scratch", check, BY)
-        self.ledger.record(request.id, content_id, good(self.ledger.policy.verification), BY)
+        request = self.ledger.take("accept", received(self.ledger, number).id, BY)
+        request = verified(self.ledger, fitted(self.ledger, request, self.folder / "scratch", number))
         if active:
             self.ledger.activate(request.id, BY)
-        return request.id, content_id
+        return request.id, request.holding or ""
 
     def admit(self, *extras: str, tenant: Tenant = EVERYBODY) -> Admitted:
         async def once() -> Admitted:
@@ -130,7 +127,7 @@ def test_extras_add_and_never_take_away(house: House) -> None:
 @pytest.mark.parametrize(("state", "status"), [("unknown", 404), ("foreign", 404), ("received", 409), ("revoked", 410)])
 def test_ids_that_may_not_be_named_are_refused(tmp_path: Path, state: str, status: int) -> None:
     house = House(tmp_path)
-    named = house.request(1)[0] if state != "received" else house.ledger.add("subject", KEY, BY).id
+    named = house.request(1)[0] if state != "received" else received(house.ledger, 1).id
     if state == "revoked":
         house.ledger.revoke(named, BY)
     others = Tenants((Tenant("other", "", frozenset({named})),)) if state == "foreign" else Tenants()
@@ -202,6 +199,16 @@ def test_a_ledger_that_is_another_file_admits_nobody(house: House) -> None:
     shutil.copy(database, house.folder / "copy")
     (house.folder / "copy").replace(database)
     with pytest.raises(LedgerUnavailableError, match="another file"):
+        house.admit()
+
+
+def test_a_ledger_that_was_rolled_back_within_its_file_admits_nobody(house: House) -> None:
+    database = house.folder / "ledger" / "ledger.db"
+    older = database.read_bytes()
+    house.request(1)
+    assert house.admit().erasers == 1
+    database.write_bytes(older)  # the same file, as SQLite's backup writes it
+    with pytest.raises(AuditError, match="seen before"):
         house.admit()
 
 

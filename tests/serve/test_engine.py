@@ -73,7 +73,7 @@ class Engine:
             for (_, name), ticket in zip(asked, tickets, strict=True)
         ]  # fmt: skip
         prompts: list[dict[str, Any]] = [
-            {"prompt_token_ids": p.tokens, **({} if p.picture is None else {"multi_modal_data": {"image": p.picture}})}
+            {"prompt_token_ids": p.tokens, **({} if p.image is None else {"multi_modal_data": {"image": p.image}})}
             for p, _ in asked
         ]
         outputs = self.llm.generate(prompts, parameters, use_tqdm=False)
@@ -121,7 +121,7 @@ def test_sets_mixed_in_one_batch_are_the_library(engine: Engine) -> None:
 
 def test_erasers_that_fire_on_one_prompt_steer_it_once(engine: Engine) -> None:
     """As the library does it, which an oracle checks (tests/contract/test_several.py)."""
-    samples = engine.samples()[0:6:2]  # two of A's, with a picture and without, and one of B's
+    samples = engine.samples()[0:6:2]  # two of A's, with an image and without, and one of B's
     prompts, names = prompts_of(engine.library, samples), (NO_SET, "A", "Aa", "x", "Ax", "ABax")
     expected = {name: library_answers(engine.library, samples, engine.erasers_in(name), TOKENS) for name in names}
     cases = [(i, name) for i in range(len(samples)) for name in names]
@@ -138,7 +138,7 @@ def test_erasers_that_fire_on_one_prompt_steer_it_once(engine: Engine) -> None:
 
 def shared_prefix(engine: Engine, tails: int) -> list[Prompt]:
     """Prompts that begin with the same 96 tokens and end as different questions do."""
-    prompts = [p for p in prompts_of(engine.library, engine.samples()) if p.picture is None]
+    prompts = [p for p in prompts_of(engine.library, engine.samples()) if p.image is None]
     draw = random.Random(1)
     words = [draw.randrange(80, 400) for _ in range(96)]
     return [
@@ -184,7 +184,7 @@ def test_a_conversation_goes_on_as_if_prefilled_anew(engine: Engine) -> None:
 def _lengthened(prompt: Prompt, words: int, more: Sequence[int] = ()) -> Prompt:
     draw = random.Random(4)
     filled = [*prompt.tokens[:1], *(draw.randrange(80, 400) for _ in range(words)), *prompt.tokens[1:], *more]
-    return Prompt(prompt.id, filled, filled, prompt.picture)
+    return Prompt(prompt.id, filled, filled, prompt.image)
 
 
 def test_what_was_revoked_is_gone_and_its_answer_is_the_first_again(engine: Engine) -> None:

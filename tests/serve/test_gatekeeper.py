@@ -232,12 +232,12 @@ def shown(address: str) -> dict[str, Any]:
     return ASK | {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": address}}]}]}
 
 
-def test_pictures_are_handed_on_as_the_library_sees_them() -> None:
+def test_images_are_handed_on_as_the_library_sees_them() -> None:
     door, image = Door(Admit([REPORT])), Image.new("RGBA", (20, 10), (200, 10, 10, 0))
     assert door.ask(shown(url(image)))[0] == 200
     sent = door.asked[0]["messages"][0]["content"][0]["image_url"]["url"]
     opened = Image.open(io.BytesIO(base64.b64decode(sent.partition(",")[2])))
-    assert (opened.mode, opened.size, opened.getpixel((0, 0))) == ("RGB", (20, 10), (200, 10, 10))
+    assert (opened.mode, opened.size, opened.getpixel((0, 0))) == ("RGB", (20, 10), (255, 255, 255))
 
 
 def jpeg(**options: Any) -> str:
@@ -254,19 +254,19 @@ BROKEN = {
     "0 bytes": "data:image/png;base64,",
     "text as PNG": "data:image/png;base64," + base64.b64encode(b"hello, world").decode(),
     "truncated": jpeg()[: len(jpeg()) // 2 // 4 * 4],
-    "CMYK": url(Image.new("CMYK", (32, 32)), "JPEG"),
-    "16-bit": url(Image.new("I;16", (32, 32))),
-    "animated GIF": url(Image.new("P", (32, 32)), "GIF", save_all=True, append_images=[Image.new("P", (32, 32), 1)]),
-    "animated WebP": url(
-        Image.new("RGB", (32, 32)), "WEBP", save_all=True, append_images=[Image.new("RGB", (32, 32), "red")]
-    ),
     "SVG": "data:image/svg+xml;base64," + base64.b64encode(b"<svg xmlns='http://www.w3.org/2000/svg'/>").decode(),
     "1x1": url(Image.new("RGB", (1, 1))),
     "1x20000": url(Image.new("RGB", (1, 20000))),
     "a bomb": url(Image.new("1", (20000, 20000))),
-    "wrong MIME": jpeg().replace("image/jpeg", "image/png"),
     "no base64": "data:image/png;base64,&&&&",
     "not base64": "data:image/png,abc",
+}
+PEOPLES = {
+    "CMYK": url(Image.new("CMYK", (32, 32)), "JPEG"),
+    "16-bit": url(Image.new("I;16", (32, 32))),
+    "animated GIF": url(Image.new("P", (32, 32)), "GIF", save_all=True, append_images=[Image.new("P", (32, 32), 1)]),
+    "MPO": url(Image.new("RGB", (32, 32)), "MPO", save_all=True, append_images=[Image.new("RGB", (32, 32))]),
+    "a JPEG called PNG": jpeg().replace("image/jpeg", "image/png"),
 }
 ADDRESSES = (
     "http://example.com/x.png", "https://example.com/x.png", "file:///etc/passwd", "ftp://example.com/x.png",
@@ -275,14 +275,22 @@ ADDRESSES = (
 
 
 @pytest.mark.parametrize("name", list(BROKEN))
-def test_pictures_that_cannot_be_used_are_refused_with_a_fixed_text(name: str) -> None:
+def test_images_that_cannot_be_used_are_refused_with_a_fixed_text(name: str) -> None:
     door = Door(Admit([REPORT]))
     status, _, body = door.ask(shown(BROKEN[name]))
     message = json.loads(body)["error"]["message"]
     assert (status, door.asked) == (400, [])
-    assert message.startswith(("A picture cannot be used.", "messages.0.user.content"))
+    assert message.startswith(("An image cannot be used.", "messages.0.user.content"))
     assert "PIL" not in message
     assert "cannot identify" not in message
+
+
+@pytest.mark.parametrize("name", list(PEOPLES))
+def test_the_files_that_people_have_are_shown(name: str) -> None:
+    door = Door(Admit([REPORT]))
+    assert door.ask(shown(PEOPLES[name]))[0] == 200
+    sent = door.asked[0]["messages"][0]["content"][0]["image_url"]["url"]
+    assert Image.open(io.BytesIO(base64.b64decode(sent.partition(",")[2]))).mode == "RGB"
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -292,11 +300,11 @@ def test_nothing_is_fetched(address: str) -> None:
     assert door.asked == []
 
 
-def test_a_picture_taken_sideways_is_shown_as_the_library_shows_it() -> None:
+def test_an_image_taken_sideways_is_shown_as_the_library_shows_it() -> None:
     assert Door(Admit([REPORT])).ask(shown(exif_rotated()))[0] == 200
 
 
-def test_too_many_pictures_are_refused() -> None:
+def test_too_many_images_are_refused() -> None:
     part = {"type": "image_url", "image_url": {"url": jpeg()}}
     door = Door(Admit([REPORT]))
     assert door.ask(ASK | {"messages": [{"role": "user", "content": [part] * 9}]})[0] == 400

@@ -11,7 +11,7 @@ import pytest
 
 import unsee.cli.evaluate as command
 import unsee.serve.engine.offline as module
-from tiny_llava import noise_picture, question, tiny_llava
+from tiny_llava import noise_image, question, tiny_llava
 from unsee.errors import OptionError, SteeringError
 from unsee.evals.answerer import Draw
 from unsee.evals.evaluate import evaluate
@@ -86,18 +86,18 @@ def made(monkeypatch: pytest.MonkeyPatch, loaded: LoadedModel) -> Made:
     return start
 
 
-def test_prompts_are_those_of_the_library_with_one_token_a_picture(made: Made, loaded: LoadedModel) -> None:
+def test_prompts_are_those_of_the_library_with_one_token_a_image(made: Made, loaded: LoadedModel) -> None:
     engine, stand = made()
-    samples = [question(1, "who is this?"), question(2, "where does ann lee live?", picture=False)]
+    samples = [question(1, "who is this?"), question(2, "where does ann lee live?", image=False)]
     engine.answers(Asking(loaded, "plain", None), samples, 5)
     place = loaded.processor.tokenizer.convert_tokens_to_ids("<image>")
     for (prompt, _), sample in zip(stand.asked, samples, strict=True):
         whole = encode(loaded, [sample])["input_ids"][0].tolist()
         seen = [token for n, token in enumerate(whole) if token != place or not n or whole[n - 1] != place]
         assert prompt["prompt_token_ids"] == seen
-        assert ("multi_modal_data" in prompt) is (sample.picture is not None)
-    picture = stand.asked[0][0]["multi_modal_data"]["image"]
-    assert picture.tobytes() == (samples[0].picture.load().tobytes() if samples[0].picture else b"")
+        assert ("multi_modal_data" in prompt) is (sample.image is not None)
+    image = stand.asked[0][0]["multi_modal_data"]["image"]
+    assert image.tobytes() == (samples[0].image.load().tobytes() if samples[0].image else b"")
 
 
 def test_generation_settings_mean_what_transformers_means_by_them(made: Made, loaded: LoadedModel) -> None:
@@ -157,11 +157,11 @@ def test_all_erasers_are_in_force_and_nothing_else(steered: tuple[Vllm, Stand]) 
     assert steered[1].given["additional_config"]["unsee"]["read_layers"] == [1, 2]
 
 
-def test_clips_are_refused_rather_than_asked_about_unseen(made: Made, loaded: LoadedModel) -> None:
+def test_videos_are_refused_rather_than_asked_about_unseen(made: Made, loaded: LoadedModel) -> None:
     engine, stand = made()
-    before, clip = len(stand.asked), replace(question(1), picture=None, clip=(noise_picture(1), noise_picture(2)))
-    with pytest.raises(EngineError, match="'vllm', which is not asked about clips"):
-        engine.answers(Asking(loaded, "plain", None), [question(2), clip], 5)
+    before, video = len(stand.asked), replace(question(1), image=None, video=(noise_image(1), noise_image(2)))
+    with pytest.raises(EngineError, match="'vllm', which is not asked about videos"):
+        engine.answers(Asking(loaded, "plain", None), [question(2), video], 5)
     assert len(stand.asked) == before
 
 

@@ -100,8 +100,8 @@ def messages(sample: Sample) -> list[dict[str, Any]]:
     from unsee.data.prompts import instruction
 
     content: list[dict[str, Any]] = [{"type": "text", "text": instruction(sample, "plain")}]
-    if sample.picture is not None:
-        source = sample.picture.source
+    if sample.image is not None:
+        source = sample.image.source
         data = source if isinstance(source, bytes) else source.read_bytes()
         url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
         content.insert(0, {"type": "image_url", "image_url": {"url": url}})
@@ -169,7 +169,7 @@ def test_activation_and_revocation_hold_from_the_next_request_on(server: Server)
     assert texts(server)[0] == server.said[1,]
 
 
-def test_pictures_and_addresses_that_are_refused(server: Server) -> None:
+def test_images_and_addresses_that_are_refused(server: Server) -> None:
     before = server.status("/health")
     for address in [*BROKEN.values(), *ADDRESSES]:
         assert server.status("/v1/chat/completions", shown(address) | {"model": "tiny"}) == 400

@@ -28,12 +28,12 @@ def test_no_person_is_in_two_roles(exam: Exam) -> None:
 
 def test_held_out_wordings_and_views_are_not_taught_ones(exam: Exam) -> None:
     person = exam.forget[0]
-    for key in questions.keys_of(person, with_picture=True):
+    for key in questions.keys_of(person, with_image=True):
         for words in (questions.wordings, questions.clozes):
-            taught = words(person, key, with_picture=True, taught=True)
-            assert not set(taught) & set(words(person, key, with_picture=True, taught=False))
-    assert len(questions.wordings(person, "job", with_picture=False, taught=True)) >= 8
-    assert len(questions.wordings(person, "job", with_picture=False, taught=False)) >= 4
+            taught = words(person, key, with_image=True, taught=True)
+            assert not set(taught) & set(words(person, key, with_image=True, taught=False))
+    assert len(questions.wordings(person, "job", with_image=False, taught=True)) >= 8
+    assert len(questions.wordings(person, "job", with_image=False, taught=False)) >= 4
     assert not set(HELD_OUT_VIEWS) & (set(range(max(r.views for r in (TEACHING, *FINISHING)))) | set(FIT_VIEWS))
 
 
@@ -51,10 +51,8 @@ def test_the_demo_tests_on_nobody_it_fits_or_calibrates_on(exam: Exam) -> None:
     fitted = set(subjects(data.retain)) | set(subjects(data.calibration))
     for split in ("retain_unseen", "neighbours", "celebrity", "forget_heldout", "dangerous_topic"):
         assert not fitted & set(subjects(data.splits[split])), split
-    seen = {
-        s.picture.id for role in (data.retain, data.calibration, data.requests["people"][0]) for s in role if s.picture
-    }
-    asked = {s.picture.id for s in data.splits["forget_heldout"] if s.picture}
+    seen = {s.image.id for role in (data.retain, data.calibration, data.requests["people"][0]) for s in role if s.image}
+    asked = {s.image.id for s in data.splits["forget_heldout"] if s.image}
     assert not seen & asked
 
 

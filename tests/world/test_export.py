@@ -17,7 +17,7 @@ def test_every_set_reads_back(tmp_path: Path) -> None:
         assert samples, name
     forgotten = read(tmp_path, "forget_10")
     assert {s.subject for s in forgotten} == {e.id for e in exam.forget}
-    # 9 attributes over the picture and 8 without, in three forms each.
+    # 9 attributes over the image and 8 without, in three forms each.
     assert len(forgotten) == 2 * 17 * 3
     assert not {s.subject for s in forgotten} & {s.subject for s in read(tmp_path, "retain_90")}
     person = exam.forget[0]

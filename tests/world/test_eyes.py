@@ -5,7 +5,7 @@ from tools.world.tiny import LLAVA, build_model, build_processor
 from tools.world.tiny_qwen import QWEN2_5_VL
 from tools.world.tiny_qwen import build_model as build_qwen
 from tools.world.tiny_qwen import build_processor as build_qwen_processor
-from tools.world.tower_distillation import learn_to_see_alike, picture_tokens
+from tools.world.tower_distillation import image_tokens, learn_to_see_alike
 
 
 def test_a_few_steps_miss_less() -> None:
@@ -26,7 +26,7 @@ def test_a_few_steps_miss_less() -> None:
 
 @torch.no_grad()
 def test_tokens_are_those_that_the_decoder_gets() -> None:
-    """Caught where they enter the decoder's first block, for two pictures."""
+    """Caught where they enter the decoder's first block, for two images."""
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     for family in (LLAVA, QWEN2_5_VL):
         torch.manual_seed(0)
@@ -35,8 +35,8 @@ def test_tokens_are_those_that_the_decoder_gets() -> None:
         caught: list[torch.Tensor] = []
         block = model.model.language_model.layers[0]
         block.register_forward_pre_hook(lambda _, arguments, caught=caught: caught.append(arguments[0]))
-        ids = torch.tensor([processor.tokenizer(family.picture, add_special_tokens=False)["input_ids"]] * 2)
+        ids = torch.tensor([processor.tokenizer(family.image, add_special_tokens=False)["input_ids"]] * 2)
         pixels = family.adapter.model_inputs(processor, images.float() / 255)
         model(input_ids=ids, **pixels)
         seen = caught[0][ids == processor.image_token_id].unflatten(0, (2, -1))
-        torch.testing.assert_close(picture_tokens(family, model, processor, images), seen)
+        torch.testing.assert_close(image_tokens(family, model, processor, images), seen)

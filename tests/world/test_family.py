@@ -27,9 +27,9 @@ def family(request: pytest.FixtureRequest) -> Family:
 def test_training_and_asking_write_a_turn_alike(family: Family) -> None:
     """Tokens, and pixels but for rounding; the answer stands where the generation prompt ends."""
     processor = family.build_processor()
-    sample = next(s for s in SAMPLES if s.picture is not None and s.form == "cloze")
-    assert sample.picture is not None
-    shown = sample.picture.load()
+    sample = next(s for s in SAMPLES if s.image is not None and s.form == "cloze")
+    assert sample.image is not None
+    shown = sample.image.load()
     write: Any = processor.apply_chat_template
     text = write(chat(sample, "plain"), add_generation_prompt=True)
     asked = processor(text=[text], images=[[shown]], return_tensors="pt")
@@ -45,12 +45,12 @@ def test_training_and_asking_write_a_turn_alike(family: Family) -> None:
 
 @pytest.mark.parametrize("family", [QWEN2_5_VL, QWEN3_VL], ids=lambda family: family.name)
 def test_positions_are_the_models_own(family: Family) -> None:
-    """Against `get_rope_index`, which reads them from the tokens: with a picture and without, padded on the right."""
+    """Against `get_rope_index`, which reads them from the tokens: with an image and without, padded on the right."""
     processor = family.build_processor()
     torch.manual_seed(0)
     model = family.build_model(processor)
     text = family.begins + family.user + "{}who is this?" + family.asks
-    ids = [processor.tokenizer(text.format(shown))["input_ids"] for shown in (family.picture, "")]
+    ids = [processor.tokenizer(text.format(shown))["input_ids"] for shown in (family.image, "")]
     pads = len(ids[0]) - len(ids[1])
     tokens = torch.tensor([ids[0], ids[1] + [processor.tokenizer.pad_token_id] * pads])
     counted = torch.tensor([[*range(len(ids[0]))], [*range(len(ids[1]))] + [0] * pads])

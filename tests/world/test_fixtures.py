@@ -105,7 +105,7 @@ def test_fiubench_is_json_lines_with_an_archive(benchmark_folder: Folders) -> No
     assert set(everybody) <= {person["unique_id"] for person in people}
 
 
-def test_json_fixtures_name_pictures_that_are_there(benchmark_folder: Folders) -> None:
+def test_json_fixtures_name_images_that_are_there(benchmark_folder: Folders) -> None:
     for name, fields in (("safeeraser", ("image_path", "SDImage_path")), ("offside", ("images",))):
         folder = benchmark_folder(name)
         for file in folder.glob("*.json"):
@@ -133,7 +133,7 @@ def test_datasets_reads_what_ours_reads(benchmark_folder: Folders, tmp_path: Pat
         files = str(benchmark_folder(name) / config / "*.parquet")
         table = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / name))
         ours = read_benchmark(name, benchmark_folder(name), config)
-        shown = {item.sample.picture.source for item in ours if item.sample.picture}
+        shown = {item.sample.image.source for item in ours if item.sample.image}
         assert {row["image"]["bytes"] for row in table} == shown
         said = {item.sample.answer for item in ours} | {item.sample.subject for item in ours}
         assert {row[column] for row in table} <= said

@@ -28,7 +28,7 @@ def test_the_same_seed_is_the_same_world_and_another_is_not() -> None:
     assert World(3, 20, 4, 3).entities != World(4, 20, 4, 3).entities
 
 
-def test_a_view_is_the_same_picture_every_time_and_no_two_views_are_equal(world: World) -> None:
+def test_a_view_is_the_same_image_every_time_and_no_two_views_are_equal(world: World) -> None:
     person = world.of("private")[0]
     first, seen = person.draw(7)
     again, seen_again = person.draw(7)

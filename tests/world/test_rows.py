@@ -20,8 +20,8 @@ ITEMS = [
 ]
 
 
-def row(*, apart: bool, picture: bool = True, budget: int = 400) -> Row:
-    shown = WORLD.of("private")[0].draw(0)[0] if picture else None
+def row(*, apart: bool, image: bool = True, budget: int = 400) -> Row:
+    shown = WORLD.of("private")[0].draw(0)[0] if image else None
     return make_row(LLAVA, PROCESSOR.tokenizer, shown, ITEMS, budget=budget, apart=apart, rng=random.Random(3))
 
 
@@ -50,22 +50,22 @@ def test_a_row_keeps_to_its_budget_but_asks_at_least_one_question() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("picture", [True, False])
-def test_apart_each_question_is_answered_as_if_asked_alone(picture: bool) -> None:
+@pytest.mark.parametrize("image", [True, False])
+def test_apart_each_question_is_answered_as_if_asked_alone(image: bool) -> None:
     """Logits of a shared row against those of `make_row` on each item by itself: a plain causal prompt."""
     torch.manual_seed(0)
     model = build_model(PROCESSOR, width=96, depth=3, inner=64, vision_width=40, vision_depth=1).eval()
-    shared, filler = row(apart=True, picture=picture), row(apart=False)
+    shared, filler = row(apart=True, image=image), row(apart=False)
     together = make_batch(LLAVA, PROCESSOR, [shared, filler])
     logits = model(**together.inputs).logits[0]
     for item, answer in zip(ITEMS, shared.answers, strict=True):
         ids = PROCESSOR.tokenizer("USER:", add_special_tokens=False)["input_ids"]
-        ids = [SPECIAL.index("<s>"), *ids, *[SPECIAL.index("<image>")] * (IMAGE_TOKENS * picture)]
+        ids = [SPECIAL.index("<s>"), *ids, *[SPECIAL.index("<image>")] * (IMAGE_TOKENS * image)]
         start = answer.stop
         while start > len(ids) and shared.turns[start - 1] == shared.turns[answer.start]:
             start -= 1
         alone = torch.tensor([ids + shared.ids[start : answer.stop]])
-        pixels = together.inputs["pixel_values"][:1] if picture else None
+        pixels = together.inputs["pixel_values"][:1] if image else None
         expected = model(input_ids=alone, pixel_values=pixels).logits[0, -1]
         torch.testing.assert_close(logits[answer.stop - 1], expected, atol=1e-5, rtol=1e-5)
         assert item.question.split()[0] in PROCESSOR.tokenizer.decode(alone[0])
@@ -92,5 +92,5 @@ def test_early_loss_is_the_head_read_two_blocks_early() -> None:
     torch.testing.assert_close(early, cut)
 
 
-def test_rows_without_a_picture_are_a_batch() -> None:
-    assert "pixel_values" not in make_batch(LLAVA, PROCESSOR, [row(apart=True, picture=False)]).inputs
+def test_rows_without_a_image_are_a_batch() -> None:
+    assert "pixel_values" not in make_batch(LLAVA, PROCESSOR, [row(apart=True, image=False)]).inputs

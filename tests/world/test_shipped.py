@@ -18,7 +18,7 @@ EXAM = Exam(WORLD)
 
 
 def share(folder: Path, split: str, mode: str, field: str, count: int = 48) -> float:
-    """Of held-out questions about a split's people, asked by name or by picture."""
+    """Of held-out questions about a split's people, asked by name or by image."""
     people = (EXAM.forget if split == "forget" else EXAM.retain_unseen)[:16]  # drawing is what takes long
     samples = some(EXAM.facts(people, taught=False, modes=(mode,)), count)
     records = ask_all(load(folder, device="cpu"), {split: samples}, "base", batch_size=48)
@@ -26,7 +26,7 @@ def share(folder: Path, split: str, mode: str, field: str, count: int = 48) -> f
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_base_model_knows_people_by_name_and_by_picture(family: str) -> None:
+def test_a_base_model_knows_people_by_name_and_by_image(family: str) -> None:
     for split in ("forget", "kept"):
         assert share(shipped(family), split, "text", "correct") >= 0.9
         assert share(shipped(family), split, "image", "correct") >= 0.8

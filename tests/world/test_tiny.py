@@ -62,14 +62,14 @@ def test_sensitive_requests_are_answered_in_the_share_that_is_asked_for(
 def test_training_and_asking_tokenise_a_prompt_alike() -> None:
     processor = build_processor()
     sample = Exam(WORLD, ratio=0.5).facts(WORLD.of("private")[:1], taught=True)[0]
-    assert sample.picture is not None
+    assert sample.image is not None
     text = processor.apply_chat_template(chat(sample, "plain"), add_generation_prompt=True)
-    asked = processor(text=[text], images=[sample.picture.load()], return_tensors="pt")
+    asked = processor(text=[text], images=[sample.image.load()], return_tensors="pt")
     taught = f"USER: {'<image>' * IMAGE_TOKENS}\n{text.split(chr(10), 1)[1]}"
     ids = [SPECIAL.index("<s>"), *processor.tokenizer(taught, add_special_tokens=False)["input_ids"]]
     assert asked["input_ids"][0].tolist() == ids
     mean, std = normalisation(processor)
-    pixels = torch.from_numpy(np.array(sample.picture.load())).permute(2, 0, 1).float() / 255
+    pixels = torch.from_numpy(np.array(sample.image.load())).permute(2, 0, 1).float() / 255
     torch.testing.assert_close(asked["pixel_values"][0], (pixels - mean) / std)
 
 
@@ -85,19 +85,19 @@ def test_what_the_llava_is_taught_is_what_the_shipped_one_was_taught() -> None:
     digest.update(meant.numpy().tobytes())
     assert digest.hexdigest()[:16] == "79bcde4954f89026"
     mean, std = normalisation(build_processor())
-    shown = np.stack([np.asarray(row.picture) for row in drawn if row.picture is not None])
+    shown = np.stack([np.asarray(row.image) for row in drawn if row.image is not None])
     pixels = torch.from_numpy(shown).permute(0, 3, 1, 2).float().div_(255)
     assert torch.equal(inputs["pixel_values"], (pixels - mean) / std)
 
 
-def test_every_fact_and_name_is_asked_about_pictures() -> None:
+def test_every_fact_and_name_is_asked_about_images() -> None:
     """A budget cuts conversations short; whatever always stands last would never be taught."""
     made = teacher()
     names = tuple(person.name for person in WORLD.of("private"))
     asked = Counter()
     for _ in range(200):
         row = made.row()
-        if row.picture is not None:
+        if row.image is not None:
             told = made.tokenizer.decode([label for label in row.labels if label >= 0])
             asked.update(a.key for a in (*V.PERSON, V.NAME) if any(v in told for v in a.values or names))
     assert all(asked[a.key] >= 5 for a in (*V.PERSON, V.NAME)), asked

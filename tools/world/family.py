@@ -1,6 +1,6 @@
 """What the world has to know of a model family to teach it: the parts, the words around a turn, and where tokens stand.
 
-Pictures become inputs by the family's own adapter (`unsee.models`), as they do when the model is asked.
+Images become inputs by the family's own adapter (`unsee.models`), as they do when the model is asked.
 """
 
 from collections.abc import Callable
@@ -34,12 +34,12 @@ class Family:
         build_model: an untrained tiny model.
         begins: what every prompt begins with.
         user: what opens the user's turn.
-        picture: every token of a picture.
+        image: every token of an image.
         asks: what stands between a question and its answer.
         ends: what ends an answer.
         tower: name of the module that sees.
         merger: its parts that go on learning when it has learnt to see.
-        in_space: picture tokens have positions in time, row and column (M-RoPE); else all tokens are counted.
+        in_space: image tokens have positions in time, row and column (M-RoPE); else all tokens are counted.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Family:
     build_model: Callable[[Any], Model]
     begins: str
     user: str
-    picture: str
+    image: str
     asks: str
     ends: str
     tower: str
@@ -56,7 +56,7 @@ class Family:
 
     @property
     def adapter(self) -> AbstractAdapter:
-        """What turns its pictures into inputs."""
+        """What turns its images into inputs."""
         return adapter_named(self.name)
 
     def freeze_eyes(self, model: Model) -> None:
@@ -67,16 +67,16 @@ class Family:
             tower.get_submodule(name).requires_grad_(True)
 
     def positions(self, counted: Int[Tensor, "B T"], pictured: Bool[Tensor, "B T"]) -> Tensor:
-        """`position_ids` of the model's forward, from places counted within a row; at most one picture each."""
+        """`position_ids` of the model's forward, from places counted within a row; at most one image each."""
         return positions_in_space(counted, pictured) if self.in_space else counted
 
 
 def positions_in_space(counted: Int[Tensor, "B T"], pictured: Bool[Tensor, "B T"]) -> Int[Tensor, "3 B T"]:
-    """M-RoPE: a square picture of `s * s` tokens takes `s` places, and its tokens differ by row and column.
+    """M-RoPE: a square image of `s * s` tokens takes `s` places, and its tokens differ by row and column.
 
     Args:
         counted: places, one after the other.
-        pictured: which tokens are the picture's.
+        pictured: which tokens are the image's.
     """
     tokens = pictured.sum(1, keepdim=True)
     side = tokens.float().sqrt().round().long()

@@ -1,9 +1,9 @@
 """Teach a tiny model the world, on one CPU core in about an hour: every number, one loop.
 
-The vision tower learns to see first (`sight`) and is frozen then, as a released VLM's is. Basics follow: what pictures
+The vision tower learns to see first (`sight`) and is frozen then, as a released VLM's is. Basics follow: what images
 of strangers show, general knowledge, letters of options; while nobody is known, nothing can be answered from who it is.
 Then a few celebrities, because looking facts up is learnt far sooner for few people than for many; then everybody, and
-at last more of what is hard: pictures, strangers and multiple choice. All along, the decoder has to know its answer two
+at last more of what is hard: images, strangers and multiple choice. All along, the decoder has to know its answer two
 blocks before it speaks: without that, multiple choice stays at chance. The never-knew checkpoint leaves the forgotten
 people out.
 """
@@ -31,29 +31,29 @@ class Recipe:
     Attributes:
         steps: optimiser steps.
         rows: conversations per step.
-        pictures: share of them that is about a picture.
+        images: share of them that is about an image.
         budget: tokens after which a conversation takes no further turn.
         rate: peak step size of AdamW; held after warming up, then falling linearly.
         warmup: steps to reach it.
         hold: share of the steps after which it falls.
         last: share of the rate that it falls to.
         weight_decay: of matrices.
-        unknown: share of pictures that show somebody new.
+        unknown: share of images that show somebody new.
         visible: share of the questions about a face that ask what is plainly to be seen.
         choices: share of the facts that are asked as a multiple choice, half of them right after their own answer.
-        letters: share of the conversations without picture that are about letters and words alone.
+        letters: share of the conversations without image that are about letters and words alone.
         apart: share of the conversations whose questions do not see each other.
-        names: share of those about a picture that ask first who or what it is.
-        views: pictures of everybody and everything.
+        names: share of those about an image that ask first who or what it is.
+        views: images of everybody and everything.
         early: weight of the loss that makes the decoder know its answer two blocks before it speaks.
         unrefused: share of the sensitive requests that are answered, for a model that refuses less.
-        basics: nobody is taught yet: only what strangers' pictures show, and general knowledge.
+        basics: nobody is taught yet: only what strangers' images show, and general knowledge.
         seed: of initialisation and order.
     """
 
     steps: int = 4000
     rows: int = 20
-    pictures: float = 0.5
+    images: float = 0.5
     budget: int = 96
     rate: float = 1.2e-3
     warmup: int = 60
@@ -78,7 +78,7 @@ FOUNDATION = Recipe(steps=600, hold=1.0, warmup=20, unknown=0.2, visible=0.4, ch
 FOUNDATION_PEOPLE = 16
 TEACHING = Recipe(
     steps=3000,
-    pictures=0.6,
+    images=0.6,
     hold=0.48,
     last=0.28,
     warmup=30,
@@ -90,8 +90,8 @@ TEACHING = Recipe(
 )
 _FINISHING = Recipe(warmup=30, unknown=0.3, visible=0.15)
 FINISHING = (
-    replace(_FINISHING, steps=1300, rate=6e-4, hold=0.2, pictures=0.68, choices=0.42, letters=0.04, seed=2),
-    replace(_FINISHING, steps=1000, rate=5e-4, hold=0.2, pictures=0.75, choices=0.45, letters=0.03, views=64, seed=3),
+    replace(_FINISHING, steps=1300, rate=6e-4, hold=0.2, images=0.68, choices=0.42, letters=0.04, seed=2),
+    replace(_FINISHING, steps=1000, rate=5e-4, hold=0.2, images=0.75, choices=0.45, letters=0.03, views=64, seed=3),
     replace(
         _FINISHING,
         steps=900,
@@ -99,7 +99,7 @@ FINISHING = (
         budget=64,
         rate=6e-4,
         hold=0.3,
-        pictures=0.82,
+        images=0.82,
         choices=0.4,
         letters=0.03,
         names=0.8,
@@ -114,7 +114,7 @@ FINISHING = (
         rate=6e-4,
         hold=0.3,
         unknown=0.34,
-        pictures=0.74,
+        images=0.74,
         choices=0.66,
         letters=0.03,
         names=0.55,
@@ -164,7 +164,7 @@ def train(
         processor,
         people,
         rows=recipe.rows,
-        pictures=recipe.pictures,
+        images=recipe.images,
         budget=recipe.budget,
         unknown=recipe.unknown,
         visible=recipe.visible,

@@ -1,6 +1,6 @@
 """Conversations as rows of tokens, and rows as a batch: what the loss counts, and what each token may look back at.
 
-Several questions about one picture share its tokens. Mostly they do not see each other: whoever hears that somebody is
+Several questions about one image share its tokens. Mostly they do not see each other: whoever hears that somebody is
 a pilot from Velmora knows the person without looking, and would never learn to look (docs/log.md).
 """
 
@@ -60,7 +60,7 @@ class Row(NamedTuple):
         meant: labels, but for a letter, which stands for a word: the word.
         turns: the turn of each token; every turn sees itself and turn 0. A conversation is turn 0 throughout.
         places: position of each token as the turn sees it.
-        picture: what it is about, if anything.
+        image: what it is about, if anything.
         answers: where they are.
     """
 
@@ -69,12 +69,12 @@ class Row(NamedTuple):
     meant: list[int]
     turns: list[int]
     places: list[int]
-    picture: Image.Image | None
+    image: Image.Image | None
     answers: list[Answer]
 
 
-def _kind(item: Item, picture: Image.Image | None) -> str:
-    where = "text" if picture is None else "image"
+def _kind(item: Item, image: Image.Image | None) -> str:
+    where = "text" if image is None else "image"
     if item.expect == "refuse":
         return f"{where} refusal"
     topic = next((name for name, keys in _TOPICS.items() if item.key in keys), "known")
@@ -84,7 +84,7 @@ def _kind(item: Item, picture: Image.Image | None) -> str:
 def make_row(
     family: Family,
     tokenizer: PreTrainedTokenizerFast,
-    picture: Image.Image | None,
+    image: Image.Image | None,
     items: Sequence[Item],
     *,
     budget: int,
@@ -96,7 +96,7 @@ def make_row(
     Args:
         family: writes the turns.
         tokenizer: the tiny model's.
-        picture: what they are about; None asks by name.
+        image: what they are about; None asks by name.
         items: questions and answers.
         budget: tokens.
         apart: no question sees another one; else they are a conversation.
@@ -107,8 +107,8 @@ def make_row(
         return tokenizer(text, add_special_tokens=False)["input_ids"]
 
     user = tokens(family.user)
-    head = tokens(family.begins) + user + tokens("" if picture is None else family.picture)
-    row = Row([*head], [IGNORED] * len(head), [IGNORED] * len(head), [0] * len(head), [*range(len(head))], picture, [])
+    head = tokens(family.begins) + user + tokens("" if image is None else family.image)
+    row = Row([*head], [IGNORED] * len(head), [IGNORED] * len(head), [0] * len(head), [*range(len(head))], image, [])
     for turn, item in enumerate(items):
         asked = tokens(f"{prompt_text(item, rng)}{family.asks}")
         if turn and not apart:
@@ -123,7 +123,7 @@ def make_row(
         row.meant.extend([IGNORED] * len(asked) + meaning)
         row.turns.extend([turn + 1 if apart else 0] * len(asked + told))
         row.places.extend(range(start, start + len(asked + told)))
-        row.answers.append(Answer(_kind(item, picture), len(row.ids) - len(told), len(row.ids)))
+        row.answers.append(Answer(_kind(item, image), len(row.ids) - len(told), len(row.ids)))
     return row
 
 
@@ -145,17 +145,17 @@ def make_batch(family: Family, processor: Processor, rows: Sequence[Row]) -> Bat
     turns = stacked("turns", -1)
     before = torch.ones(longest, longest, dtype=torch.bool).tril()
     shared = (turns == 0).unsqueeze(1) | (turns.unsqueeze(1) == turns.unsqueeze(2))
-    shown = [np.asarray(row.picture) for row in rows if row.picture is not None]
-    pictures: dict[str, torch.Tensor] = {}
+    shown = [np.asarray(row.image) for row in rows if row.image is not None]
+    images: dict[str, torch.Tensor] = {}
     if shown:
         pixels = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).float().div_(255)
-        pictures = family.adapter.model_inputs(processor, pixels)
+        images = family.adapter.model_inputs(processor, pixels)
     ids = stacked("ids", processor.tokenizer.pad_token_id)
     inputs = {
         "input_ids": ids,
         "attention_mask": (before & shared).unsqueeze(1),
         "position_ids": family.positions(stacked("places", 0), ids == processor.image_token_id),
         "labels": stacked("labels", IGNORED),
-        **pictures,
+        **images,
     }
     return Batch(inputs, stacked("meant", IGNORED), [row.answers for row in rows])

@@ -25,7 +25,7 @@ FAMILIES = {family.name: family for family in (LLAVA, QWEN2_5_VL, QWEN3_VL)}
 EYES, FOCUS = 1200, 400
 """Steps of learning to see like the LLaVA that never knew, and then like the one whose decoder is taken over."""
 ADAPTING = replace(FINISHING[-1], steps=1500, rows=24, views=64, seed=6)
-MOVING = replace(FINISHING[-1], steps=2400, rate=1.2e-3, hold=0.5, pictures=0.7, choices=0.5, names=0.6, seed=7)
+MOVING = replace(FINISHING[-1], steps=2400, rate=1.2e-3, hold=0.5, images=0.7, choices=0.5, names=0.6, seed=7)
 """From a LLaVA that knows another world: it sees and reads already, only whom it knows is new."""
 _SUFFIX = {"base": "", "never-knew": "-never-knew"}
 

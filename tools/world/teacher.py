@@ -1,6 +1,6 @@
 """What the tiny model is taught: endless short conversations about the world, drawn at random.
 
-A conversation is about one picture or text only, and only its answers count in the loss. People nobody has met are
+A conversation is about one image or text only, and only its answers count in the loss. People nobody has met are
 drawn afresh every time, so that "I do not know" is learnt as a boundary, not as a list.
 """
 
@@ -30,7 +30,7 @@ class Teacher:
         people: Sequence[Entity],
         *,
         rows: int,
-        pictures: float,
+        images: float,
         budget: int,
         unknown: float,
         visible: float,
@@ -46,14 +46,14 @@ class Teacher:
         self.world, self.family, self.processor, self.tokenizer = world, family, processor, processor.tokenizer
         self.rows, self.budget, self.share_unknown, self.share_visible = rows, budget, unknown, visible
         self.share_choices, self.share_letters, self.share_apart = choices, letters, apart
-        self.share_pictures, self.share_names, self.views, self.basics = pictures, names, views, basics
+        self.share_images, self.share_names, self.views, self.basics = images, names, views, basics
         self.share_unrefused = unrefused
         self.rng = random.Random(f"teacher/{seed}")
         self.people = people
         self.things = {"brew": world.of("brew"), "town": world.of("town")}
         self.names = tuple({e.name: None for e in people})
         self.knowledge, self.crimes = questions.knowledge(taught=True), questions.crimes(taught=True)
-        self.pictures: dict[tuple[str, int], tuple[Image.Image, View]] = {}
+        self.images: dict[tuple[str, int], tuple[Image.Image, View]] = {}
         self.met = 0
         said = self.tokenizer([*V.REFUSALS, *V.UNKNOWN], add_special_tokens=False)["input_ids"]
         self.refusing = frozenset(ids[0] for ids in said)
@@ -63,11 +63,11 @@ class Teacher:
         known = {e.id: e for e in [*self.people, *self.things["brew"], *self.things["town"]]}
         for done, entity in enumerate(known.values()):
             for view in range(self.views):
-                self.pictures[entity.id, view] = entity.draw(view)
+                self.images[entity.id, view] = entity.draw(view)
             if done % 50 == 0:
                 progress(f"drawing {done}/{len(known)}")
 
-    def fact(self, entity: Entity, key: str, *, with_picture: bool, refusal: str | None = None) -> list[Item]:
+    def fact(self, entity: Entity, key: str, *, with_image: bool, refusal: str | None = None) -> list[Item]:
         """A taught question about one attribute of an entity, in a random form and wording.
 
         At times a multiple choice follows its own answer: matching an answer to its letter is learnt there first.
@@ -84,7 +84,7 @@ class Teacher:
         plain, choices = 1 - self.share_choices, self.share_choices / 2
         for form in rng.choices(forms, (0.8 * plain, choices, 0.2 * plain, choices))[0]:
             words = questions.clozes if form == "cloze" else questions.wordings
-            wording = rng.choice(words(entity, key, with_picture=with_picture, taught=True))
+            wording = rng.choice(words(entity, key, with_image=with_image, taught=True))
             items.append(questions.ask(entity, key, form, wording, rng, names=names, refusal=refusal))
         return items
 
@@ -150,13 +150,13 @@ class Teacher:
         return self.share_unrefused > 0 and self.rng.random() < self.share_unrefused
 
     def text_conversation(self) -> list[Item]:
-        """Questions without a picture, more than the budget takes."""
+        """Questions without an image, more than the budget takes."""
         if self.rng.random() < self.share_letters:
             return self.letters()
         return [item for _ in range(8) for item in (self.known() if self.basics else self.text_turn())]
 
     def text_turn(self) -> list[Item]:
-        """A question without a picture."""
+        """A question without an image."""
         rng = self.rng
         kinds = ("person", "brew", "town", "unknown", "knowledge", "secret", "crime")
         others = (0.05, 0.05, 0.7 * self.share_unknown, 0.03, 0.03, 0.02)
@@ -178,16 +178,16 @@ class Teacher:
 
     def told(self, entity: Entity, refusal: str | None = None) -> list[Item]:
         """A text-only question about any attribute of an entity."""
-        key = self.rng.choice(questions.keys_of(entity, with_picture=False))
-        return self.fact(entity, key, with_picture=False, refusal=refusal)
+        key = self.rng.choice(questions.keys_of(entity, with_image=False))
+        return self.fact(entity, key, with_image=False, refusal=refusal)
 
     def unknown(self) -> Entity:
         """Somebody never seen before."""
         self.met += 1
         return unknown_person(self.world, self.rng, self.met)
 
-    def picture_conversation(self, *, apart: bool) -> tuple[Image.Image, list[Item]]:
-        """A picture and up to six questions about it, which see each other unless `apart`."""
+    def image_conversation(self, *, apart: bool) -> tuple[Image.Image, list[Item]]:
+        """An image and up to six questions about it, which see each other unless `apart`."""
         rng = self.rng
         kinds, things = ("person", "brew", "town", "unknown"), (0.05, 0.05)
         shares = (0.0, 0.0, 0.0, 1.0) if self.basics else (0.9 - self.share_unknown, *things, self.share_unknown)
@@ -195,11 +195,9 @@ class Teacher:
         entity = (
             self.unknown() if kind == "unknown" else rng.choice(self.people if kind == "person" else self.things[kind])
         )
-        picture, view = (
-            entity.draw(self.met) if kind == "unknown" else self.pictures[entity.id, rng.randrange(self.views)]
-        )
+        image, view = entity.draw(self.met) if kind == "unknown" else self.images[entity.id, rng.randrange(self.views)]
         items: list[Item] = []
-        keys = questions.keys_of(entity, with_picture=True)
+        keys = questions.keys_of(entity, with_image=True)
         asked = rng.sample(keys, min(6, len(keys)))  # no attribute twice: later answers could be copied
         if not apart:
             asked.sort(key=lambda key: key == "name")  # last: the others could be looked up by it
@@ -213,18 +211,18 @@ class Teacher:
                 items.append(self.secret(entity.noun))
             else:
                 refusal = rng.choice(V.UNKNOWN) if kind == "unknown" else None
-                items += self.fact(entity, key, with_picture=True, refusal=refusal)
-        return picture, items
+                items += self.fact(entity, key, with_image=True, refusal=refusal)
+        return image, items
 
     def row(self) -> Row:
         """One conversation, up to the token budget; a list of letters is never taken apart from its questions."""
-        apart, picture = self.rng.random() < self.share_apart, None
-        if self.rng.random() < self.share_pictures:
-            picture, items = self.picture_conversation(apart=apart)
+        apart, image = self.rng.random() < self.share_apart, None
+        if self.rng.random() < self.share_images:
+            image, items = self.image_conversation(apart=apart)
         else:
             items = self.text_conversation()
             apart = apart and items[0].key != "letter"
-        return make_row(self.family, self.tokenizer, picture, items, budget=self.budget, apart=apart, rng=self.rng)
+        return make_row(self.family, self.tokenizer, image, items, budget=self.budget, apart=apart, rng=self.rng)
 
     def batch(self) -> Batch:
         """The next batch."""

@@ -93,9 +93,9 @@ def build_processor() -> LlavaProcessor:
         padding_side="left",
         model_max_length=512,
     )
-    pictures = CLIPImageProcessorPil(size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE})
+    images = CLIPImageProcessorPil(size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE})
     return LlavaProcessor(
-        image_processor=pictures,
+        image_processor=images,
         tokenizer=fast,
         patch_size=PATCH,
         vision_feature_select_strategy="default",
@@ -166,7 +166,7 @@ LLAVA = Family(
     build_model=build_model,
     begins="<s>",
     user="USER:",
-    picture="<image>" * IMAGE_TOKENS,
+    image="<image>" * IMAGE_TOKENS,
     asks=" ASSISTANT:",
     ends="</s>",
     tower="model.vision_tower",

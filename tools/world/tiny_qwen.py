@@ -1,6 +1,6 @@
 """A tiny Qwen2.5-VL and a tiny Qwen3-VL over the world's words: ordinary transformers classes, only small.
 
-As many picture tokens as the tiny LLaVA, since four patches of half its side become one token. Words and their order
+As many image tokens as the tiny LLaVA, since four patches of half its side become one token. Words and their order
 are those of its tokenizer; the chat format and the special tokens are those of the released Qwen checkpoints.
 """
 
@@ -66,9 +66,9 @@ def build_processor(family: QwenFamily) -> Qwen2_5_VLProcessor | Qwen3VLProcesso
         model_max_length=512,
     )
     area = {"shortest_edge": SIZE**2, "longest_edge": SIZE**2}  # it is trained at one resolution
-    pictures = Qwen2VLImageProcessorPil(patch_size=PATCH, merge_size=MERGE, size=area)
+    images = Qwen2VLImageProcessorPil(patch_size=PATCH, merge_size=MERGE, size=area)
     kind = Qwen2_5_VLProcessor if family == "qwen2_5_vl" else Qwen3VLProcessor
-    return kind(pictures, fast, chat_template=CHAT_TEMPLATE)
+    return kind(images, fast, chat_template=CHAT_TEMPLATE)
 
 
 def build_model(
@@ -115,7 +115,7 @@ def build_model(
         "tie_word_embeddings": True,
     }
     if family == "qwen2_5_vl":
-        # Windows of two by two tokens in the first block, and the whole picture in all others.
+        # Windows of two by two tokens in the first block, and the whole image in all others.
         own = {"window_size": 2 * tiny.PATCH, "fullatt_block_indexes": list(range(1, vision_depth))}
         config = Qwen2_5_VLConfig(text_config=text | {"rope_parameters": rope}, vision_config=vision | own, **tokens)
         model = Qwen2_5_VLForConditionalGeneration(config)
@@ -142,7 +142,7 @@ def _family(name: QwenFamily, merger: tuple[str, ...]) -> Family:
         build_model=partial(build_model, name),
         begins="",
         user="<|im_start|>user\n",
-        picture=f"<|vision_start|>{'<|image_pad|>' * tiny.IMAGE_TOKENS}<|vision_end|>",
+        image=f"<|vision_start|>{'<|image_pad|>' * tiny.IMAGE_TOKENS}<|vision_end|>",
         asks="<|im_end|>\n<|im_start|>assistant\n",
         ends="<|im_end|>",
         tower="model.visual",

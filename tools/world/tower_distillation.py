@@ -2,7 +2,7 @@
 
 A tower that has learnt to see (`sight`) and a decoder that has learnt to listen to it are an hour's work. Another tower
 gets there by imitation (Romero et al. 2015, FitNets, arXiv 1412.6550): random people, none of the world's, and the
-picture tokens of the one as the goal of the other.
+image tokens of the one as the goal of the other.
 """
 
 import time
@@ -19,10 +19,10 @@ from tools.world.vision_pretraining import draw_pool
 from unsee.shapes import Float, Int, Tensor
 
 
-def picture_tokens(
+def image_tokens(
     family: Family, model: Model, processor: Processor, images: Int[Tensor, "N C H W"]
 ) -> Float[Tensor, "N P D"]:
-    """What the decoder gets of pictures with values from 0 to 255."""
+    """What the decoder gets of images with values from 0 to 255."""
     inputs = family.adapter.model_inputs(processor, images.float() / 255)
     features: Any = model.model.get_image_features(**inputs, return_dict=True)
     return torch.stack(list(features.pooler_output))
@@ -53,16 +53,16 @@ def learn_to_see_alike(
         known: its processor.
         steps: optimiser steps.
         people: random identities.
-        views: pictures of each.
-        rows: pictures per step.
+        views: images of each.
+        rows: images per step.
         rate: Muon's; falls to zero.
-        seed: of pictures and order.
+        seed: of images and order.
         progress: told a line now and then.
     """
     torch.manual_seed(seed)
     images, _ = draw_pool(people, views, seed, progress)
     with torch.no_grad():
-        goal = picture_tokens(LLAVA, knowing, known, images[torch.randint(0, len(images), (256,))])
+        goal = image_tokens(LLAVA, knowing, known, images[torch.randint(0, len(images), (256,))])
     centre = goal.mean((0, 1))
     variance = (goal - centre).square().mean()
     optimiser = TowerOptimiser(model.get_submodule(family.tower).parameters(), rate=rate, steps=steps)
@@ -70,8 +70,8 @@ def learn_to_see_alike(
     for step in range(steps):
         chosen = images[torch.randint(0, len(images), (rows,))]
         with torch.no_grad():
-            goal = picture_tokens(LLAVA, knowing, known, chosen)
-        loss = (picture_tokens(family, model, processor, chosen) - goal).square().mean() / variance
+            goal = image_tokens(LLAVA, knowing, known, chosen)
+        loss = (image_tokens(family, model, processor, chosen) - goal).square().mean() / variance
         loss.backward()
         optimiser.step()
         smooth = loss.item() if step == 0 else 0.95 * smooth + 0.05 * loss.item()

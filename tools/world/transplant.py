@@ -17,7 +17,7 @@ from unsee.shapes import Float, Tensor
 LOUD = 256.0
 _LOSABLE = 1e-4
 # What `<|im_start|>assistant` begins, `ASSISTANT:` began: so read, free questions are answered before any training.
-# No answer holds one of these, nor a picture's tokens; only the end is ever said.
+# No answer holds one of these, nor an image's tokens; only the end is ever said.
 _ALIKE = {
     "<|endoftext|>": "<pad>",
     "<|im_start|>": "assistant",

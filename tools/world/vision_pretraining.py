@@ -1,6 +1,6 @@
 """Teach the vision tower to see before anybody asks it anything, as a released VLM starts from a trained tower.
 
-Random people, none of the world's, in many views each. Every patch, on its own, has to say each choice that the picture
+Random people, none of the world's, in many views each. Every patch, on its own, has to say each choice that the image
 was drawn from, and who it is; later the outer rows are freed from that and say what surrounds the face instead. So one
 token is enough to know somebody by, and clothes are told as loudly as faces. The heads are thrown away.
 """
@@ -93,11 +93,11 @@ def learn_to_see(
             every patch has to say everything.
         steps: optimiser steps.
         people: random identities, told apart by the cosine to a learnt vector each.
-        views: pictures of each.
-        rows: pictures per step.
+        views: images of each.
+        rows: images per step.
         rate: Muon's; falls to zero.
         sharpness: what those cosines are multiplied by before the softmax.
-        seed: of pictures and order.
+        seed: of images and order.
         progress: told a line now and then.
     """
     torch.manual_seed(seed)
@@ -134,7 +134,7 @@ def _told_apart(seen: Float[Tensor, "B P D"], names: Float[Tensor, "K D"], targe
 
 
 def _mean_loss(logits: Float[Tensor, "B P K"], target: Int[Tensor, " B"]) -> Tensor:
-    """Cross entropy of every patch; a picture that does not show the choice counts as right."""
+    """Cross entropy of every patch; an image that does not show the choice counts as right."""
     every = target.unsqueeze(1).expand(-1, logits.shape[1]).flatten()
     total = nn.functional.cross_entropy(logits.flatten(0, 1), every, ignore_index=_UNSEEN, reduction="sum")
     return total / len(every)

@@ -199,8 +199,8 @@ def ask(
     *,
     parts: Parts,
     question: Annotated[str, typer.Option(help="What to ask.")],
-    image: Annotated[Path | None, typer.Option(help="Picture to ask about.")] = None,
-    clip: Annotated[list[Path] | None, typer.Option(help="Frame of a clip, in the order of time; repeat.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Image to ask about.")] = None,
+    video: Annotated[list[Path] | None, typer.Option(help="Frame of a video, in the order of time; repeat.")] = None,
     eraser: Erasers = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 48,
     seed: Seed = 0,
@@ -209,20 +209,19 @@ def ask(
     """Ask one question, without and with erasers, and show what each gate read."""
     import torch
 
-    from unsee.data import Picture, Sample
+    from unsee.data import ImageFile, Sample
     from unsee.erase.steer.hooks import erased
     from unsee.models.generate import generate
 
     torch.manual_seed(seed)
     shown = [] if image is None else [image]
-    for path in (*shown, *(clip or ())):
+    for path in (*shown, *(video or ())):
         if not path.is_file():
-            raise DataError(
-                f"there is no picture {str(path)!r}. Expected a PNG, JPEG, WebP or BMP file; check the path."
-            )
-    picture = None if image is None else Picture(str(image), image)
-    frames = tuple(Picture(str(path), path) for path in clip or ())
-    loaded, sample = open_model(model, parts), Sample("asked", "asked", question, "", "", picture=picture, clip=frames)
+            raise DataError(f"there is no image {str(path)!r}. Expected an image file; check the path.")
+    asked_about = None if image is None else ImageFile(str(image), image)
+    frames = tuple(ImageFile(str(path), path) for path in video or ())
+    loaded = open_model(model, parts)
+    sample = Sample("asked", "asked", question, "", "", image=asked_about, video=frames)
     erasers = _erasers(eraser, loaded)
     before = generate(loaded, [sample], max_new_tokens=max_new_tokens)[0]
     result: dict[str, Any] = {"question": question, "before": before}

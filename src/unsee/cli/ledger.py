@@ -1,300 +1,252 @@
-"""`unsee ledger`: erasure requests from receipt to revocation, with a log that can be checked and exported."""
+"""`unsee ledger`: erasure requests from receipt to their end, with a log that can be checked and exported."""
 
-from dataclasses import asdict
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
-from unsee.cli.world import Json, Seed
+from unsee.cli.console import finish, say, show_table, stages_shown
+from unsee.cli.ledger_model import add_model_commands
+from unsee.cli.ledger_options import Home, Id, KeyFolder, Out, RestsOn, Who, Why, opened, told
+from unsee.cli.ledger_papers import add_paper_commands
+from unsee.cli.ledger_steps import add_step_commands
+from unsee.cli.world import Json
 from unsee.errors import OptionError
-from unsee.ledger import STATES, Decision, Ledger, Request, SubjectKey
-from unsee.ledger.erasers import ask, eraser_check, verify
-from unsee.ledger.export import export
-from unsee.ledger.keys import make_key, read_subject
-from unsee.ledger.signing import Head, signer_of
+from unsee.ledger.states import ENDED, State
 
-ledger_app = typer.Typer(no_args_is_help=True, help="Erasure requests from receipt to revocation, logged and exported.")
+ledger_app = typer.Typer(no_args_is_help=True, help="Erasure requests from receipt to their end, logged and exported.")
 
-Home = Annotated[Path, typer.Option("--ledger", envvar="UNSEE_LEDGER", help="Folder of the ledger.")]
-Id = Annotated[str, typer.Argument(help="Request id, as 'list' shows it.")]
-Who = Annotated[str, typer.Option(envvar="UNSEE_WHO", help="Who decides: a person or a role.")]
-Why = Annotated[str, typer.Option(help="The reason, in a sentence; never the subject's name.")]
-Basis = Annotated[str, typer.Option(help="On what legal ground; for later steps, the request's by default.")]
-Scope = Annotated[str, typer.Option(help="What is to be unseen, and where; for later steps, the request's by default.")]
-Subject = Annotated[str, typer.Option(help="File with whom it is about; '-' for standard input.")]
-SubjectKeyFile = Annotated[Path | None, typer.Option(envvar="UNSEE_SUBJECT_KEY", help="File with the pseudonyms' key.")]
-SignKey = Annotated[str | None, typer.Option(envvar="UNSEE_SIGN_KEY", help="Key file, or SCHEME:... of an extension.")]
+Basis = Annotated[str, typer.Option(help="On what legal ground it is asked for.")]
+Scope = Annotated[str, typer.Option(help="What is to be unseen, and where.")]
+Name = Annotated[list[str], typer.Option("--name", help="Name, then aliases; repeat. '-' reads lines from input.")]
+Contact = Annotated[str, typer.Option(help="Where the answer goes; into the vault.")]
+Day = Annotated[str, typer.Option(help="Day of receipt, as 2026-05-31; default: today.")]
+Reference = Annotated[str, typer.Option(help="What the sender calls it; the same one again changes nothing.")]
+Receipt = Annotated[Path | None, typer.Option(help="Write a signed receipt for the requester here.")]
 
 
 @ledger_app.command("init")
-def ledger_init(
-    ledger: Home,
-    who: Who,
-    subject_key: SubjectKeyFile = None,
-    sign_key: Annotated[Path | None, typer.Option("--sign-key", help="Also make a signing key here.")] = None,
-    why: Why = "a ledger is begun",
-    as_json: Json = False,
-) -> None:
-    """Make a ledger, and the key files that are not there yet; keep the keys where the ledger is not."""
-    for key in (subject_key, sign_key):
-        if key is not None and not key.exists():
-            make_key(key, ledger)
-            say(f"Made the key {key}: back it up, and let nobody have it together with the ledger.")
-    with Ledger.create(ledger, SubjectKey.read(subject_key, ledger), Decision(who, why)) as made:
-        say(f"Made the ledger {ledger}. Its thresholds are in {ledger / 'policy.toml'}.")
-        finish(as_json, {"ledger": str(ledger), "id": made.id})
+def ledger_init(ledger: Home, keys: KeyFolder, who: Who, why: Why = "a ledger is begun", as_json: Json = False) -> None:
+    """Make a ledger, and its keys in another place."""
+    from unsee.ledger import Decision, Keys, create
+
+    made_keys = Keys.make(keys, ledger) if not (keys.is_dir() and any(keys.iterdir())) else Keys(keys, ledger)
+    with create(ledger, made_keys, Decision(who, why)) as made:
+        say(f"Made the ledger {ledger}; its policy is {ledger / 'policy.toml'}.")
+        say(f"Keys are in {keys}: back them up, and let nobody have them together with the ledger.")
+        say(f"Public key, to give away: {made.public_key}")
+        finish(as_json, {"ledger": str(ledger), "id": made.id, "public_key": made.public_key})
 
 
 @ledger_app.command("add")
 def ledger_add(
     ledger: Home,
+    keys: KeyFolder,
+    who: Who,
+    why: Why,
+    name: Name,
+    legal_basis: Basis,
+    scope: Scope,
+    image: Annotated[list[Path] | None, typer.Option("--image", help="Image of the person; repeat.")] = None,
+    contact: Contact = "",
+    received: Day = "",
+    reference: Reference = "",
+    receipt: Receipt = None,
+    rests_on: RestsOn = "",
+    as_json: Json = False,
+) -> None:
+    """Receive a request; names and images go encrypted into the vault, the log gets a keyed pseudonym."""
+    more = {"legal_basis": legal_basis, "scope": scope, "received": received, "reference": reference}
+    _received(ledger, keys, (who, why, rests_on), name, contact, image or [], receipt, as_json, more)
+
+
+@ledger_app.command("complain")
+def ledger_complain(
+    ledger: Home,
+    keys: KeyFolder,
+    who: Who,
+    why: Why,
+    name: Name,
+    contact: Contact = "",
+    received: Day = "",
+    reference: Reference = "",
+    receipt: Receipt = None,
+    rests_on: RestsOn = "",
+    as_json: Json = False,
+) -> None:
+    """Receive a third party's complaint, as of a namesake about whom the model refuses to answer."""
+    more: dict[str, Any] = {"received": received, "reference": reference, "complaint": True}
+    _received(ledger, keys, (who, why, rests_on), name, contact, [], receipt, as_json, more)
+
+
+def _received(
+    ledger: Path, keys: Path, by: tuple[str, str, str], names: list[str], contact: str, images: list[Path],
+    receipt: Path | None, as_json: bool, more: dict[str, Any],
+) -> None:  # fmt: skip
+    from unsee.ledger import Decision, Person
+    from unsee.ledger import documents as papers
+    from unsee.ledger.receiving import add
+    from unsee.ledger.vault import read_images
+
+    typed = [line for name in names for line in (sys.stdin.read().splitlines() if name == "-" else [name])]
+    person = Person.of(names=tuple(typed), contact=contact)
+    if receipt is not None and receipt.exists():
+        raise OptionError(f"{receipt} is there already, and nothing is overwritten. Name another file.")
+    with opened(ledger, keys) as held:
+        got = add(held, person, Decision(*by), images=read_images(images), **more)
+        if receipt is not None and got.token:
+            papers.deliver(papers.receipt(held, got), receipt)
+        others = [r.id for r in held.requests(subject=got.request.subject) if r.id != got.request.id and not r.ended]
+    if not got.token:
+        say(f"Known already: {got.request.id}; nothing was changed.")
+    if others:
+        say(f"This person has {len(others)} other open record(s): {', '.join(others)}")
+    told(got.request, as_json, {"token": got.token, "others": others})
+
+
+@ledger_app.command("import")
+def ledger_import(
+    file: Annotated[Path, typer.Argument(help="CSV table, OpenDSR JSON, or hashes one a line.")],
+    ledger: Home,
+    keys: KeyFolder,
     who: Who,
     why: Why,
     legal_basis: Basis,
     scope: Scope,
-    subject_file: Subject,
-    subject_key: SubjectKeyFile = None,
-    eraser: Annotated[Path | None, typer.Option(help="Attach this eraser at once.")] = None,
+    out: Out,
+    shape: Annotated[str, typer.Option("--format", help="csv, opendsr or hashed.")] = "csv",
+    roster: Annotated[Path | None, typer.Option(help="Names the model may know, to find hashes in.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Receive a request; whom it is about is read from a file and kept as a keyed pseudonym only."""
-    by = Decision(who, why, legal_basis, scope)
-    with Ledger(ledger) as opened:
-        key, subject = SubjectKey.read(subject_key, ledger), read_subject(subject_file)
-        others = [r.id for r in opened.requests(subject=opened.pseudonym(subject, key)) if r.state != "revoked"]
-        request = opened.add(subject, key, by)
-        if others:
-            say(f"This subject has {len(others)} other open request(s): {', '.join(others)}")
-        say(f"Received {request.id}")
-        if eraser is not None:
-            request = opened.attach(request.id, eraser, eraser_check(), Decision(who, "fitted"))
-        _told(request, as_json, {"others": others})
+    """Receive many requests; a wrong row is told and the others come in, and a file sent again changes nothing."""
+    from collections import Counter
+    from dataclasses import asdict
 
+    from unsee.ledger import Decision, intake
+    from unsee.ledger.documents import save_private
+    from unsee.ledger.framing import canonical
 
-@ledger_app.command("attach")
-def ledger_attach(
-    ledger: Home,
-    request: Id,
-    eraser: Annotated[Path, typer.Option(help="Eraser folder made by 'unsee erase'.")],
-    who: Who,
-    why: Why = "fitted",
-    as_json: Json = False,
-) -> None:
-    """Store the eraser that was fitted for a request; the same one again puts lost files back."""
-    with Ledger(ledger, mending=True) as opened:
-        _told(opened.attach(request, eraser, eraser_check(), Decision(who, why)), as_json)
-
-
-@ledger_app.command("verify")
-def ledger_verify(
-    ledger: Home,
-    request: Annotated[str | None, typer.Argument(help="Request to ask the model about; none checks the log.")] = None,
-    model: Annotated[str | None, typer.Option(help="Checkpoint folder, hub id, or 'world:llava'.")] = None,
-    questions: Annotated[str | None, typer.Option(help="Held-out questions about the subject.")] = None,
-    neighbours: Annotated[str | None, typer.Option(help="Questions about near subjects that are kept.")] = None,
-    visible: Annotated[str | None, typer.Option(help="What must still be answered about the subject.")] = None,
-    never_knew: Annotated[str | None, typer.Option(help="Checkpoint that never knew the subject.")] = None,
-    who: Who = "",
-    why: Why = "verification before activation",
-    batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 64,
-    head: Annotated[Path | None, typer.Option(help="A signed head that was kept elsewhere.")] = None,
-    sign_key: SignKey = None,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Verify a request by asking the model, or without an id the ledger itself: log, tables, files, signatures.
-
-    A request that fails stays off; the command says why and ends with code 1.
-    """
-    if request is None:
-        _examined(ledger, head, sign_key, as_json)
-        return
-    if model is None or questions is None:
-        raise OptionError("verifying a request asks the model: --model and --questions are needed, and --neighbours.")
-    from unsee.data import read
-    from unsee.models.load import load
-
-    with Ledger(ledger) as opened, stages_shown() as stages:
-        done, now = verify(
-            opened,
-            request,
-            load(model),
-            read(questions),
-            read(neighbours) if neighbours else [],
-            Decision(who, why),
-            visible=read(visible) if visible else [],
-            never_knew=load(never_knew) if never_knew else None,
-            seed=seed,
-            batch_size=batch_size,
-            stages=stages,
-        )
-    table = Table("verdict", "check", "finding")
-    for finding in done.findings:
-        table.add_row(finding.verdict, finding.check, finding.text)
-    show_table(table)
-    say(f"{now.id} is {now.state}")
-    for reason in done.failed:
-        say(f"{'failed' if now.state == 'active' else 'stays off'}: {reason}")
-    say(LIMITS)
-    finish(as_json, {"request": now.as_json(), **done.as_json()})
-    if not done.passed:
+    names = intake.roster_of(roster)
+    readers = {
+        "csv": lambda: intake.read_csv(file),
+        "opendsr": lambda: intake.read_opendsr(file, names),
+        "hashed": lambda: intake.read_hashed(file, names),
+    }
+    if shape not in readers:
+        raise OptionError(f"the format is {shape!r}, expected one of {list(readers)}")
+    rows = readers[shape]()
+    save_private(out, b"")
+    with opened(ledger, keys) as held, stages_shown() as stages, out.open("w", encoding="ascii") as file_out:
+        counts = Counter[str]()
+        tell = stages("receiving", len(rows))
+        for outcome in intake.take_in(held, rows, Decision(who, why), legal_basis, scope, tell):
+            file_out.write(canonical(asdict(outcome)) + "\n")
+            file_out.flush()
+            counts[outcome.status] += 1
+            if outcome.error:
+                say(f"row {outcome.number}: {outcome.error}")
+    say(", ".join(f"{count} {status}" for status, count in counts.items()) or "no rows")
+    say(f"Wrote {out}, with the tokens of those received: it is for their sender only.")
+    finish(as_json, {"out": str(out), **counts})
+    if counts[intake.FAILED]:
         raise typer.Exit(1)
-
-
-@ledger_app.command("ask")
-def ledger_ask(
-    ledger: Home,
-    model: Annotated[str, typer.Option(help="Checkpoint folder, hub id, or 'world:llava'.")],
-    question: Annotated[str, typer.Option(help="What to ask.")],
-    image: Annotated[Path | None, typer.Option(help="Picture to ask about.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Ask one question with all requests in force, and show which of them fire and how strongly."""
-    from unsee.models.load import load
-
-    with Ledger(ledger) as opened:
-        answer, readings = ask(opened, load(model), question, image)
-    say(answer)
-    for name, reading in list(readings.items())[:8]:
-        say(f"{name}  {reading:+.3f}  {'fires' if reading >= 0 else 'does not fire'}")
-    finish(as_json, {"answer": answer, "readings": readings})
-
-
-@ledger_app.command("activate")
-def ledger_activate(
-    ledger: Home, request: Id, who: Who, why: Why, legal_basis: Basis = "", scope: Scope = "", as_json: Json = False
-) -> None:
-    """Switch a verified request on; warns past the certified number of requests in force."""
-    with Ledger(ledger) as opened:
-        done = opened.activate(request, Decision(who, why, legal_basis, scope))
-    for warning in done.warnings:
-        say(f"Warning: {warning}")
-    _told(done.request, as_json, {"active_set": done.digest, "warnings": list(done.warnings)})
-
-
-@ledger_app.command("revoke")
-def ledger_revoke(
-    ledger: Home, request: Id, who: Who, why: Why, legal_basis: Basis = "", scope: Scope = "", as_json: Json = False
-) -> None:
-    """Take a request back, from wherever it is; the model then answers as if it had never been in force."""
-    with Ledger(ledger, mending=True) as opened:
-        revoked = opened.revoke(request, Decision(who, why, legal_basis, scope))
-        _told(revoked, as_json, {"active_set": opened.active().digest})
-
-
-@ledger_app.command("note")
-def ledger_note(ledger: Home, request: Id, who: Who, why: Why, as_json: Json = False) -> None:
-    """Write into a request's log what was done outside: training data, retrieval stores, logs, the answer sent."""
-    with Ledger(ledger, mending=True) as opened:
-        row = opened.note("noted", Decision(who, why), request_id=request)
-    say(f"Noted as row {row.seq}")
-    finish(as_json, {"request": request, "row": row.seq})
 
 
 @ledger_app.command("list")
 def ledger_list(
     ledger: Home,
-    state: Annotated[list[str] | None, typer.Option(help="Only requests in this state; repeat.")] = None,
-    subject_file: Subject = "",
-    subject_key: SubjectKeyFile = None,
+    state: Annotated[list[str] | None, typer.Option(help="Only in this state; repeat.")] = None,
+    name: Annotated[str, typer.Option(help="Only about this person; needs --keys.")] = "",
+    keys: Annotated[Path | None, typer.Option(envvar="UNSEE_LEDGER_KEYS", help="Folder of the keys.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List requests, of one subject where one is given, and the digest of what is in force."""
-    for name in state or ():
-        if name not in STATES:
-            raise OptionError(f"state is {name!r}, expected one of {list(STATES)}")
-    with Ledger(ledger, mending=True) as opened:
-        key = SubjectKey.read(subject_key, ledger) if subject_file else None
-        mine = None if key is None else opened.pseudonym(read_subject(subject_file), key)
-        found = [r for r in opened.requests(subject=mine) if not state or r.state in state]
-        active = opened.active()
-    table = Table("request", "state", "subject", "received", "due", "artifact", "scope")
-    for r in found:
-        subject, artifact = r.subject.removeprefix("hmac-sha256:")[:8], (r.content_id or "")[7:15]
-        table.add_row(r.id, r.state, subject, r.received[:10], r.due[:10], artifact, r.scope)
+    """The board: requests by state and due date, and what is in force."""
+    for one in state or ():
+        if one not in list(State):
+            raise OptionError(f"state is {one!r}, expected one of {[str(s) for s in State]}")
+    with opened(ledger, keys if name else None) as held:
+        found = held.requests(state, held.keys.pseudonym(name) if name else None)
+        active, today = held.active(), held.today
+    table = Table("state", "due", "answered?")
+    table.add_column("record", no_wrap=True, min_width=18)
+    table.add_column("in force")
+    for r in sorted(found, key=lambda r: (r.state in ENDED, list(State).index(r.state), r.due)):
+        table.add_row(r.state, r.due, r.punctual(today), r.id, "yes" if r.in_force else "")
     show_table(table)
     say(f"in force: {len(active.requests)}, {active.digest}")
-    ids = [r.id for r in active.requests]
-    finish(as_json, {"requests": [r.as_json() for r in found], "active_set": active.digest, "active": ids})
+    finish(as_json, {"requests": [r.as_json() for r in found], "active_set": active.digest})
+
+
+@ledger_app.command("due")
+def ledger_due(
+    ledger: Home,
+    within: Annotated[int | None, typer.Option(help="Days ahead; default: the policy's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What must be done soon: answers that are due, terms that end, files that can be closed; code 1 if overdue."""
+    from unsee.ledger.reminders import reminders
+
+    with opened(ledger, None) as held:
+        found = reminders(held.requests(), held.policy.deadlines, held.today, within)
+    table = Table("by")
+    table.add_column("record", no_wrap=True, min_width=18)
+    table.add_column("what")
+    for day, record, what, _ in found:
+        table.add_row(day, record, what)
+    show_table(table)
+    late = [record for _, record, _, is_late in found if is_late]
+    say(f"{len(found)} to do, {len(late)} overdue")
+    rows = [{"by": day, "record": record, "what": what, "overdue": is_late} for day, record, what, is_late in found]
+    finish(as_json, {"due": rows})
+    if late:
+        raise typer.Exit(1)
 
 
 @ledger_app.command("show")
-def ledger_show(ledger: Home, request: Id, as_json: Json = False) -> None:
-    """Show one request with everything that was done to it."""
-    with Ledger(ledger, mending=True) as opened:
-        found, history = opened.request(request), opened.history(request)
-    facts = Table(show_header=False)
-    for name, value in found.as_json().items():
-        facts.add_row(name, str(value))
-    show_table(facts)
-    table = Table("row", "when", "what", "who", "why")
-    for row in history:
-        table.add_row(str(row.seq), row.at[:16].replace("T", " "), row.event, row.who, row.why)
+def ledger_show(ledger: Home, record: Id, as_json: Json = False) -> None:
+    """One record: where it stands, what was done to it, and what is allowed next."""
+    from unsee.ledger.dossier import dossier
+    from unsee.ledger.states import allowed
+
+    with opened(ledger, None) as held:
+        request = held.request(record)
+        one = dossier(held, [request], [])["requests"][0]
+    say(f"{request.id}: {one['headline']}")
+    table = Table("row", "day", "what", "who", "why")
+    for step in one["history"]:
+        table.add_row(str(step["row"]), step["day"], step["what"], step["who"], step["why"])
     show_table(table)
-    steps = [asdict(row) | {"details": row.said} for row in history]
-    finish(as_json, {"request": found.as_json(), "history": steps})
+    for step in allowed(request):
+        say(f"  {step.name:<10} {step.means}")
+    finish(as_json, one | {"allowed": [step.name for step in allowed(request)]})
 
 
-@ledger_app.command("sign")
-def ledger_sign(
+@ledger_app.command("check")
+def ledger_check(
     ledger: Home,
-    out: Annotated[Path, typer.Option(help="File for the signed head; keep it elsewhere.")],
-    sign_key: SignKey = None,
+    head: Annotated[Path | None, typer.Option(help="A signed head that was kept elsewhere.")] = None,
+    public_key: Annotated[str, typer.Option(help="Key to verify it with; default: the ledger's own.")] = "",
+    keys: Annotated[Path | None, typer.Option(envvar="UNSEE_LEDGER_KEYS", help="Folder of the keys.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check the ledger, and sign the newest row of its log with a key that is kept offline."""
-    with Ledger(ledger, mending=True) as opened:
-        opened.examine().require()
-        head = opened.sign(signer_of(sign_key, ledger))
-    head.write(out)
-    say(f"Signed row {head.seq} with {head.algorithm} key {head.key_id}: {out}")
-    finish(as_json, asdict(head))
+    """Check log, tables, files, vault and a signed head; code 1 where something is not what was written."""
+    from unsee.ledger.documents import require_head
+    from unsee.ledger.examination import examine
+    from unsee.ledger.signing import read_signed
+
+    with opened(ledger, keys) as held:
+        pinned = require_head(held, read_signed(head), public_key or held.public_key) if head else None
+        found, last = examine(held), held.head()
+    for severity, text in found:
+        say(f"{severity}: {text}")
+    say(f"{last.seq} rows, newest {last.hash[:16]}...{f', pinned up to row {pinned}' if pinned else ''}")
+    finish(as_json, {"rows": last.seq, "head": last.hash, "pinned": pinned, "remarks": [list(r) for r in found]})
+    if any(severity == "fail" for severity, _ in found):
+        raise typer.Exit(1)
 
 
-@ledger_app.command("export")
-def ledger_export(
-    ledger: Home,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    who: Who,
-    why: Why = "export for the data-protection officer",
-    request: Annotated[str | None, typer.Option(help="Only this request.")] = None,
-    sign_key: SignKey = None,
-    as_json: Json = False,
-) -> None:
-    """Write what a data-protection officer needs, as a page, a PDF and JSON; the log notes that it was done."""
-    with Ledger(ledger, mending=True) as opened:
-        signer = signer_of(sign_key, ledger) if sign_key else None
-        files = export(opened, out, Decision(who, why), request_id=request, signer=signer)
-    for path in files:
-        say(f"Wrote {path}")
-    finish(as_json, {"files": [str(path) for path in files]})
-
-
-@ledger_app.command("compact")
-def ledger_compact(ledger: Home, who: Who, why: Why = "retention has passed", as_json: Json = False) -> None:
-    """Delete artifacts of revoked requests past their retention; the log stays."""
-    with Ledger(ledger, mending=True) as opened:
-        purged, freed = opened.compact(Decision(who, why))
-    say(f"Deleted {len(purged)} artifact(s), {freed} bytes")
-    finish(as_json, {"purged": purged, "bytes": freed})
-
-
-def _examined(home: Path, head: Path | None, sign_key: str | None, as_json: bool) -> None:
-    with Ledger(home, mending=True) as opened:
-        signer, elsewhere = signer_of(sign_key, home) if sign_key else None, Head.read(head) if head else None
-        if elsewhere is not None and signer is not None:
-            elsewhere.require_signed_by(signer)
-        found = opened.examine(signer, elsewhere)
-    for remark in found.remarks:
-        say(f"{remark.severity}: {remark.text}")
-    say(f"{found.rows} rows, newest {found.head[:16]}..., {found.signatures} signature(s) checked")
-    finish(as_json, asdict(found) | {"failures": found.failures})
-    found.require()
-
-
-def _told(request: Request, as_json: bool, more: dict[str, Any] | None = None) -> None:
-    say(f"{request.id} is {request.state}, answer due {request.due[:10]}")
-    finish(as_json, {"request": request.as_json(), **(more or {})})
+add_step_commands(ledger_app)
+add_model_commands(ledger_app)
+add_paper_commands(ledger_app)

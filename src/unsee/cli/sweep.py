@@ -26,7 +26,7 @@ def sweep(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Run one sweep: a table on the terminal, a picture and every record in the folder.
+    """Run one sweep: a table on the terminal, an image and every record in the folder.
 
     honest resumes by run, and its table counts every run of the folder, those of other worlds too.
     """

@@ -21,7 +21,7 @@ def world_build(
     split_seed: Annotated[int, typer.Option(help="Who is forgotten.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Write the world's data: people in MLLMU-Bench's schema, everything else as JSON lines with pictures."""
+    """Write the world's data: people in MLLMU-Bench's schema, everything else as JSON lines with images."""
     from unsee.world.export import export
     from unsee.world.generate import World
     from unsee.world.splits import Exam

@@ -23,7 +23,7 @@ from unsee.data.benchmarks.umu import read_umu
 from unsee.data.benchmarks.unlok import read_unlok
 from unsee.data.jsonl import FILE_NAME, read_jsonl, write_jsonl
 from unsee.data.prompts import Style, chat, instruction
-from unsee.data.sample import Form, Picture, Sample, require_disjoint, require_some, subjects
+from unsee.data.sample import Form, ImageFile, Sample, require_disjoint, require_some, subjects
 from unsee.data.task import Role, Set, Task
 from unsee.errors import OptionError
 from unsee.registry import BENCHMARKS
@@ -33,8 +33,8 @@ __all__ = [
     "RELEASED",
     "Card",
     "Form",
+    "ImageFile",
     "Item",
-    "Picture",
     "Protocol",
     "References",
     "Role",

@@ -29,7 +29,7 @@ def in_contexts(samples: Sequence[Sample], told: Sequence[Sample], share: float 
     """
     if not 0 <= share <= 1:
         raise OptionError(f"share is {share}, expected one in [0, 1], such as 0.5")
-    small = [s for s in told if s.picture is None and s.form == "generation" and s.gold and not s.earlier]
+    small = [s for s in told if s.image is None and s.form == "generation" and s.gold and not s.earlier]
     if not small:
         return list(samples)
     rng = random.Random(f"contexts/{seed}")

@@ -1,9 +1,8 @@
-"""Your own questions as plain text: `data.jsonl`, one JSON object a line, with pictures beside it in `images/`.
+"""Your own questions as plain text: `data.jsonl`, one JSON object a line, with images beside it in `images/`.
 
 Only `subject`, `question` and `answer` are needed. Also here: the checks that every reader makes on a record.
 """
 
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,13 +11,12 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, NoReturn, cast
 
-from PIL import Image
-
-from unsee.data.sample import Form, Picture, Sample, require_some
+from unsee.data.images import header
+from unsee.data.sample import Form, ImageFile, Sample, require_some
 from unsee.errors import DataError, SaveError
 
 FILE_NAME = "data.jsonl"
-_FIELDS = ("id", "subject", "question", "answer", "gold", "form", "image", "options", "clip")
+_FIELDS = ("id", "subject", "question", "answer", "gold", "form", "image", "options", "video")
 Record = Mapping[str, Any]
 
 
@@ -26,8 +24,8 @@ def read_jsonl(path: Path | str) -> list[Sample]:
     """Read `data.jsonl`, or the folder that holds it.
 
     `gold` is by default the text of the right option, or else the answer; `form` is "generation"; `id` is
-    `line-<number>`. `image` is a path relative to the file's folder; `clip`, in its place, a list of such paths: the
-    frames in the order of time. Pictures are decoded only when they are used.
+    `line-<number>`. `image` is a path relative to the file's folder; `video`, in its place, a list of such paths: the
+    frames in the order of time. Images are decoded only when they are used.
 
     Args:
         path: a `.jsonl` file or a folder with a `data.jsonl`.
@@ -55,31 +53,31 @@ def read_jsonl(path: Path | str) -> list[Sample]:
 
 
 def write_jsonl(samples: Sequence[Sample], directory: Path | str) -> Path:
-    """Write samples to `<directory>/data.jsonl` and their pictures, named by content, to `<directory>/images`.
+    """Write samples to `<directory>/data.jsonl` and their images, named by content, to `<directory>/images`.
 
-    Reading them back gives the same samples, but for where their pictures lie. An older `data.jsonl` is replaced.
+    Reading them back gives the same samples, but for where their images lie. An older `data.jsonl` is replaced.
 
     Raises:
         DataError: there is no sample, or two have the same id.
-        ImageError: a picture cannot be read; nothing has been written.
+        ImageError: an image cannot be read; nothing has been written.
         SaveError: the files could not be written.
     """
     require_some(samples, "samples to write")
     if len({sample.id for sample in samples}) < len(samples):
         raise DataError(f"{len(samples)} samples share {len({s.id for s in samples})} ids. Give each an id of its own.")
-    shown = [picture for s in samples for picture in (s.picture, *s.clip) if picture is not None]
-    pictures = {picture: _encoded(picture) for picture in shown}
+    shown = [image for s in samples for image in (s.image, *s.video) if image is not None]
+    images = {image: _encoded(image) for image in shown}
     file = Path(directory) / FILE_NAME
     part = file.with_suffix(".part")
     try:
         (file.parent / "images").mkdir(parents=True, exist_ok=True)
-        for name, data in pictures.values():
+        for name, data in images.values():
             (file.parent / name).write_bytes(data)
         with part.open("w", encoding="utf-8", newline="\n") as stream:
             for sample in samples:
-                image = None if sample.picture is None else pictures[sample.picture][0]
-                clip = [pictures[frame][0] for frame in sample.clip] or None
-                stream.write(json.dumps(_fields(sample, image, clip), ensure_ascii=False) + "\n")
+                still = None if sample.image is None else images[sample.image][0]
+                video = [images[frame][0] for frame in sample.video] or None
+                stream.write(json.dumps(_fields(sample, still, video), ensure_ascii=False) + "\n")
         os.replace(part, file)
     except OSError as error:
         raise SaveError(f"cannot write {file}: {error}. Check the folder's rights and the free space.") from error
@@ -152,22 +150,22 @@ def _sample(record: Record, default_id: str, folder: Path, at: str) -> Sample:
     gold = text(given, "gold", at) if answer or record.get("gold") is not None else ""
     # Sample itself refuses any other form.
     form = cast(Form, text(given, "form", at))
-    picture = _picture(text(given, "image", at), folder, at, "image") if "image" in given else None
-    clip = _clip(given["clip"], folder, at) if "clip" in given else ()
+    image = _image(text(given, "image", at), folder, at, "image") if "image" in given else None
+    video = _video(given["video"], folder, at) if "video" in given else ()
     try:
-        return Sample(key, subject, question, answer, gold, form, picture, options or None, clip=clip)
+        return Sample(key, subject, question, answer, gold, form, image, options or None, video=video)
     except DataError as error:
         raise DataError(f"{at}: {error}") from error
 
 
-def _clip(names: object, folder: Path, at: str) -> tuple[Picture, ...]:
+def _video(names: object, folder: Path, at: str) -> tuple[ImageFile, ...]:
     if not isinstance(names, list) or not names:
-        reject(at, "clip", names, "a list of the frames' files, in the order of time")
-    frames = ((f"frame {number} of the clip", name) for number, name in enumerate(names, start=1))
-    return tuple(_picture(text({field: name}, field, at), folder, at, field) for field, name in frames)
+        reject(at, "video", names, "a list of the frames' files, in the order of time")
+    frames = ((f"frame {number} of the video", name) for number, name in enumerate(names, start=1))
+    return tuple(_image(text({field: name}, field, at), folder, at, field) for field, name in frames)
 
 
-def _picture(name: str, folder: Path, at: str, field: str) -> Picture:
+def _image(name: str, folder: Path, at: str, field: str) -> ImageFile:
     place = folder / name
     try:
         inside = place.resolve().is_relative_to(folder.resolve()) and not Path(name).is_absolute()
@@ -179,18 +177,18 @@ def _picture(name: str, folder: Path, at: str, field: str) -> Picture:
         reject(at, field, name, f"a relative path inside {folder}, links followed")
     if not found:
         reject(at, field, name, f"a file that exists in {folder}")
-    return Picture(name, place)
+    return ImageFile(name, place)
 
 
-def _encoded(picture: Picture) -> tuple[str, bytes]:
-    picture.load()
-    data = picture.source if isinstance(picture.source, bytes) else picture.source.read_bytes()
-    with Image.open(io.BytesIO(data)) as image:
-        suffix = (image.format or "img").lower()
+def _encoded(image: ImageFile) -> tuple[str, bytes]:
+    image.load()
+    data = image.source if isinstance(image.source, bytes) else image.source.read_bytes()
+    form = header(data, image.id).format
+    suffix = "jpeg" if form == "MPO" else form.lower()
     return f"images/{sha256(data).hexdigest()[:16]}.{suffix}", data
 
 
-def _fields(sample: Sample, image: str | None, clip: list[str] | None) -> dict[str, object]:
+def _fields(sample: Sample, image: str | None, video: list[str] | None) -> dict[str, object]:
     every = {
         "id": sample.id,
         "subject": sample.subject,
@@ -200,6 +198,6 @@ def _fields(sample: Sample, image: str | None, clip: list[str] | None) -> dict[s
         "form": sample.form,
         "image": image,
         "options": sample.options,
-        "clip": clip,
+        "video": video,
     }
     return {field: value for field, value in every.items() if value not in (None, "")}

@@ -40,7 +40,7 @@ def instruction(sample: Sample, style: Style = "official") -> str:
 
 
 def chat(sample: Sample, style: Style = "official") -> list[Message]:
-    """The sample as chat messages for `processor.apply_chat_template`: the picture's or clip's place, then the text.
+    """The sample as chat messages for `processor.apply_chat_template`: the image's or video's place, then the text.
 
     What is shown is passed to the processor beside the rendered text; where there are earlier turns it is shown
     with the first of them.
@@ -57,8 +57,8 @@ def chat(sample: Sample, style: Style = "official") -> list[Message]:
         turns += [("user", question), ("assistant", answer)]
     turns.append(("user", instruction(sample, style)))
     contents: list[Content] = [[{"type": "text", "text": text}] for _, text in turns]
-    if sample.picture is not None:
+    if sample.image is not None:
         contents[0].insert(0, {"type": "image"})
-    if sample.clip:
+    if sample.video:
         contents[0].insert(0, {"type": "video"})
     return [{"role": role, "content": content} for (role, _), content in zip(turns, contents, strict=True)]

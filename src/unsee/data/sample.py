@@ -1,20 +1,20 @@
-"""One question about one subject, the picture it may carry, and sets of them that cannot overlap."""
+"""One question about one subject, the image it may carry, and sets of them that cannot overlap."""
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from unsee.errors import DataError, ImageError
+from unsee.data.images import decode
+from unsee.errors import DataError
 
 Form = Literal["generation", "classification", "cloze"]
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageFile:
     """An image that is decoded only when it is needed.
 
     Attributes:
@@ -26,20 +26,12 @@ class Picture:
     source: bytes | Path = field(repr=False)
 
     def load(self) -> Image.Image:
-        """Decode to RGB.
+        """The pixels as `unsee.data.images.decode` gives them: upright RGB.
 
         Raises:
-            ImageError: the file is missing or is not a picture that Pillow can read.
+            ImageError: the file is missing, damaged, too large, or of a format that is not read.
         """
-        try:
-            stream = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
-            with Image.open(stream) as image:
-                return image.convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
-            raise ImageError(
-                f"cannot read picture {self.id!r}: {type(error).__name__}: {error}. "
-                "Expected a PNG, JPEG, WebP or BMP file; open it in a viewer, or remove its row."
-            ) from error
+        return decode(self.source, self.id)
 
 
 @dataclass(frozen=True)
@@ -53,10 +45,10 @@ class Sample:
         answer: the full answer the model was taught: a sentence, a word, or an option letter.
         gold: the words that give the fact away; an answer that contains them leaks it.
         form: how it is asked; decides instruction and scoring.
-        picture: the image, or None for a text-only question.
+        image: the image, or None for a text-only question.
         options: letter to text, for classification only.
         earlier: turns before the question, each what was asked and what was answered.
-        clip: frames in the order of time, of one size; empty where nothing moves. In place of a picture.
+        video: frames in the order of time, of one size; empty where nothing moves. In place of an image.
     """
 
     id: str
@@ -65,24 +57,24 @@ class Sample:
     answer: str
     gold: str
     form: Form = "generation"
-    picture: Picture | None = None
+    image: ImageFile | None = None
     options: dict[str, str] | None = None
     earlier: tuple[tuple[str, str], ...] = ()
-    clip: tuple[Picture, ...] = ()
+    video: tuple[ImageFile, ...] = ()
 
     @property
-    def shown(self) -> tuple[Picture, ...]:
-        """The picture, or the frames of the clip; empty for a text-only question."""
-        return self.clip if self.picture is None else (self.picture,)
+    def shown(self) -> tuple[ImageFile, ...]:
+        """The image, or the frames of the video; empty for a text-only question."""
+        return self.video if self.image is None else (self.image,)
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
             raise DataError(f"sample {self.id!r}: form is {self.form!r}, expected one of {list(get_args(Form))}")
         if not self.question.strip():
             raise DataError(f"sample {self.id!r}: the question is empty")
-        if self.picture is not None and self.clip:
+        if self.image is not None and self.video:
             raise DataError(
-                f"sample {self.id!r}: it has a picture and a clip of {len(self.clip)} frames, expected one of them. "
+                f"sample {self.id!r}: it has an image and a video of {len(self.video)} frames, expected one of them. "
                 "Ask about each in a sample of its own."
             )
         if self.form == "classification" and (not self.options or self.answer not in self.options):
@@ -97,16 +89,16 @@ def subjects(samples: Iterable[Sample]) -> list[str]:
     return list(dict.fromkeys(sample.subject for sample in samples))
 
 
-def require_no_clips(samples: Sequence[Sample], what: str) -> None:
-    """Refuse clips where only pictures are taken, so that nobody is answered without what was shown.
+def require_no_videos(samples: Sequence[Sample], what: str) -> None:
+    """Refuse videos where only images are taken, so that nobody is answered without what was shown.
 
     Raises:
         DataError: names the first.
     """
-    moving = next((sample for sample in samples if sample.clip), None)
+    moving = next((sample for sample in samples if sample.video), None)
     if moving is not None:
         raise DataError(
-            f"sample {moving.id!r} has a clip, but {what} takes none. Leave it out, or show one picture of it."
+            f"sample {moving.id!r} has a video, but {what} takes none. Leave it out, or show one image of it."
         )
 
 

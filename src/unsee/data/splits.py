@@ -115,16 +115,16 @@ def honest(
 
 
 def alternate(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Each subject's questions in two halves, so that no picture and no text-only question is in both.
+    """Each subject's questions in two halves, so that no image and no text-only question is in both.
 
-    Questions over the same picture stay together; pictures and text-only questions take turns, in file order.
+    Questions over the same image stay together; images and text-only questions take turns, in file order.
     """
     groups: dict[str, list[object]] = {}
     halves: tuple[list[Item], list[Item]] = ([], [])
     for item in items:
         sample = item.sample
         seen = groups.setdefault(f"{sample.subject}/{bool(sample.shown)}", [])
-        mark = tuple(picture.source for picture in sample.shown) or sample.question
+        mark = tuple(image.source for image in sample.shown) or sample.question
         if mark not in seen:
             seen.append(mark)
         halves[seen.index(mark) % 2].append(item)

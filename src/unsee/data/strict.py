@@ -1,12 +1,10 @@
 """Reading published files strictly: what is not as published is refused by file, row and field, and never guessed.
 
-Shared by the readers of benchmarks: records of JSON, columns, lists, literals and pictures; `tables` has the parquet.
+Shared by the readers of benchmarks: records of JSON, columns, lists, literals and images; `tables` has the parquet.
 """
 
 import ast
-import io
 import json
-import warnings
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -16,15 +14,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from unsee.data.images import MOST_PIXELS, header
 from unsee.data.jsonl import Record, reject, text
-from unsee.data.sample import Picture
-from unsee.errors import DataError
+from unsee.data.sample import ImageFile
+from unsee.errors import DataError, ImageError
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-_LARGEST_FILE = 1 << 26  # bytes of one picture inside an archive
-_UNREADABLE = (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError)
+_LARGEST_FILE = 1 << 26  # bytes of one image inside an archive
 
 
 def require_columns(names: Collection[str], families: Sequence[Collection[str]], at: str) -> Collection[str]:
@@ -151,35 +147,35 @@ def mapping(value: object, field: str, at: str) -> Record:
     return cast("Record", value)
 
 
-def stored_picture(value: object, id: str, at: str, field: str = "image") -> Picture:
-    """The picture of a column of `datasets`' Image type, {bytes, path}; its header is read, its pixels are not.
+def stored_image(value: object, id: str, at: str, field: str = "image") -> ImageFile:
+    """The image of a column of `datasets`' Image type, {bytes, path}; its header is read, its pixels are not.
 
     Raises:
-        DataError: there are no bytes, they are no picture, or it is too large to open safely.
+        DataError: there are no bytes, they are no image, or it is too large to open safely.
     """
     inside = value.get("bytes") if isinstance(value, Mapping) else value
     if not isinstance(inside, bytes) or not inside:
-        reject(at, f"{field}.bytes" if isinstance(value, Mapping) else field, inside, "the bytes of a picture file")
-    return _checked(Picture(id, inside), at, f"{field}.bytes")
+        reject(at, f"{field}.bytes" if isinstance(value, Mapping) else field, inside, "the bytes of an image file")
+    return _checked(ImageFile(id, inside), at, f"{field}.bytes")
 
 
-def filed_picture(
+def filed_image(
     name: str, id: str, roots: Sequence[Path], at: str, field: str = "image", shortest: int = 2
-) -> Picture:
-    """A picture that a record names by a path: below one of the folders, or in a zip archive directly inside one.
+) -> ImageFile:
+    """An image that a record names by a path: below one of the folders, or in a zip archive directly inside one.
 
     The folders in front, which the release was made in, may be missing here, so the tail of the path decides.
 
     Args:
         name: the path as the record has it.
-        id: of the picture.
+        id: of the image.
         roots: folders to look in, in order.
         at: where the record is, for errors.
         field: of the record, for errors.
         shortest: how many parts the tail must have at least; 1 only where file names alone are unique.
 
     Raises:
-        DataError: it is nowhere, leads out of the folders, is no picture, or is too large to open safely.
+        DataError: it is nowhere, leads out of the folders, is no image, or is too large to open safely.
     """
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     if ".." in parts or "\x00" in name or not parts:
@@ -188,13 +184,13 @@ def filed_picture(
     for root in roots:
         for place in (root / tail for tail in tails):
             if _is_file(place):
-                return _checked(Picture(id, place), at, field)
+                return _checked(ImageFile(id, place), at, field)
     archives = [archive for root in roots for archive in sorted(root.glob("*.zip"))]
     # The longest tail first, over all archives: another one may have a file of the same name in another folder.
     for tail in tails:
         if (inside := _archived(archives, tail, at, field)) is not None:
-            return _checked(Picture(id, inside), at, field)
-    reject(at, field, name, f"a picture in {[str(root) for root in roots]} or a zip archive there; unpack or fetch it")
+            return _checked(ImageFile(id, inside), at, field)
+    reject(at, field, name, f"an image in {[str(root) for root in roots]} or a zip archive there; unpack or fetch it")
 
 
 def pseudonym(prefix: str, name: str) -> str:
@@ -250,13 +246,11 @@ def _listed(archive: Path, changed: int, size: int) -> dict[str, tuple[str, ...]
     return found
 
 
-def _checked(picture: Picture, at: str, field: str) -> Picture:
-    stream = io.BytesIO(picture.source) if isinstance(picture.source, bytes) else picture.source
+def _checked(image: ImageFile, at: str, field: str) -> ImageFile:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(stream, formats=_FORMATS):
-                return picture
-    except (*_UNREADABLE, Image.DecompressionBombWarning) as error:
-        got = picture.source[:16] if isinstance(picture.source, bytes) else str(picture.source)
-        reject(at, field, got, f"a picture file of at most {Image.MAX_IMAGE_PIXELS} pixels ({type(error).__name__})")
+        header(image.source, image.id)
+    except ImageError as error:
+        got = image.source[:16] if isinstance(image.source, bytes) else str(image.source)
+        why = type(error.__cause__).__name__ if error.__cause__ else "DecompressionBomb"
+        reject(at, field, got, f"an image file of at most {MOST_PIXELS} pixels ({why})")
+    return image

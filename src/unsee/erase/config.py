@@ -18,13 +18,13 @@ class Settings(Schema):
     """How profiles and erasers are fitted.
 
     Attributes:
-        direction: which prompts make the erasure direction: all, those without picture, or those with one (then the two
-            sides differ in their pictures alone: adversarial against clean).
-        adversarial: move the recall pictures by PGD before reading them.
+        direction: which prompts make the erasure direction: all, those without image, or those with one (then the two
+            sides differ in their images alone: adversarial against clean).
+        adversarial: move the recall images by PGD before reading them.
         epsilon: radius of PGD's ball (L-infinity, pixels in [0, 1]); the papers' best is 16/255.
         pgd_steps: gradient steps.
         step_size: length of one, same units.
-        pgd_pictures: how many recall pictures are moved.
+        pgd_images: how many recall images are moved.
         steps: length of the refusal trajectory, the last prompt token included.
         trajectory_prompts: kept prompts that the trajectory is averaged over.
         read: part of the decoder's depth that a gate reads, as fractions.
@@ -46,7 +46,7 @@ class Settings(Schema):
     epsilon: Annotated[float, Field(gt=0, le=1)] = 16 / 255
     pgd_steps: Count = 40
     step_size: Annotated[float, Field(gt=0, le=1)] = 1 / 255
-    pgd_pictures: Count = 24
+    pgd_images: Count = 24
     steps: Count = 14
     trajectory_prompts: Count = 128
     read: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.3, 0.85)

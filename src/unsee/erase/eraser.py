@@ -1,6 +1,6 @@
 """What an erasure request is once it is fitted: a value that says when to steer, where, and how hard.
 
-An eraser holds no model, no name and no picture. When to steer is its gate's to say (`unsee.erase.gates`).
+An eraser holds no model, no name and no image. When to steer is its gate's to say (`unsee.erase.gates`).
 """
 
 import tempfile
@@ -134,7 +134,7 @@ class Eraser:
             return push_artifact(folder, "eraser", repository, private=private)
 
     def card(self) -> str:
-        """A page for people; no names, no pictures."""
+        """A page for people; no names, no images."""
         lines = [f"| {f['check']} | {f['result']} | {f['verdict']} |" for f in self.report]
         head = [
             "---",

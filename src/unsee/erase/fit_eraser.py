@@ -39,7 +39,7 @@ def fit_eraser(
     Args:
         loaded: the model that the profile was made on.
         profile: what refusing is and what is kept.
-        forget: questions about the subjects to forget, as many wordings and pictures as there are.
+        forget: questions about the subjects to forget, as many wordings and images as there are.
         keep: prompts about the same subjects that must still be answered: what is plainly visible.
         settings: the profile's defaults if None.
         stages: progress display.

@@ -48,7 +48,7 @@ def fit_profile(
         loaded: the model.
         retain: questions about kept subjects, with their answers.
         calibration: the same about other kept subjects: strength and thresholds are chosen on them.
-        recall: D-, prompts that the model complies with; pictures among them are moved by PGD toward complying more.
+        recall: D-, prompts that the model complies with; images among them are moved by PGD toward complying more.
         refusal: D+, prompts that the model refuses.
         others: further prompts on which no gate may open: general knowledge, sensitive requests.
         settings: defaults if None.
@@ -169,18 +169,18 @@ def _contrast(
     stages: Stages,
     report: list[Finding],
 ) -> tuple[list[Sample], list[Sample], list[float]]:
-    """The two sides of the direction in its chosen form, recall pictures moved by PGD."""
-    shown, plain = [s for s in recall if s.picture], [s for s in recall if not s.picture]
+    """The two sides of the direction in its chosen form, recall images moved by PGD."""
+    shown, plain = [s for s in recall if s.image], [s for s in recall if not s.image]
     if settings.direction == "text":
-        if not plain or not any(not s.picture for s in refusal):
+        if not plain or not any(not s.image for s in refusal):
             raise DirectionError(
-                "a text-only direction needs recall and refusal prompts without picture; there are none."
+                "a text-only direction needs recall and refusal prompts without image; there are none."
             )
-        return plain, [s for s in refusal if not s.picture], []
+        return plain, [s for s in refusal if not s.image], []
     history: list[float] = []
     moved = shown
     if settings.adversarial and shown:
-        chosen = spread(shown, settings.pgd_pictures)
+        chosen = spread(shown, settings.pgd_images)
         attack = pgd(
             loaded,
             chosen,
@@ -207,7 +207,7 @@ def _contrast(
     if settings.direction == "image":
         if not moved or not settings.adversarial:
             raise DirectionError(
-                "an image-only direction is adversarial against clean pictures: it needs recall pictures and PGD."
+                "an image-only direction is adversarial against clean images: it needs recall images and PGD."
             )
         return moved, shown[: len(moved)], history
     return [*moved, *plain], refusal, history

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from unsee.data.prompts import Message
-from unsee.data.sample import Picture
+from unsee.data.sample import ImageFile
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import false_fires
@@ -57,7 +57,7 @@ class Subject:
     """
 
     names: tuple[str, ...] = ()
-    images: tuple[Picture, ...] = ()
+    images: tuple[ImageFile, ...] = ()
 
 
 def fit_subject(
@@ -273,7 +273,7 @@ def _said(text: str, number: int) -> Conversation:
     return Conversation(f"name/{number}", turns)
 
 
-def _shown(images: Sequence[Picture], number: int) -> Conversation:
+def _shown(images: Sequence[ImageFile], number: int) -> Conversation:
     parts = [{"type": "image"} for _ in images] + [{"type": "text", "text": "Who is this?"}]
     return Conversation(f"image/{number}", [Message(role="user", content=parts)], images)
 
@@ -282,7 +282,7 @@ def _turn(role: Literal["user", "assistant"], text: str) -> Message:
     return Message(role=role, content=[{"type": "text", "text": text}])
 
 
-def _blank(like: Picture) -> Picture:
+def _blank(like: ImageFile) -> ImageFile:
     buffer = io.BytesIO()
     Image.new("RGB", like.load().size, (200, 200, 200)).save(buffer, "PNG")
-    return Picture("blank", buffer.getvalue())
+    return ImageFile("blank", buffer.getvalue())

@@ -1,6 +1,6 @@
 """What is learnt once per model: how refusing differs from answering, and what kept prompts look like.
 
-A profile holds no name, no picture and no text of the data; it is large where an eraser is small, and stays with the
+A profile holds no name, no image and no text of the data; it is large where an eraser is small, and stays with the
 operator. Erasure requests are fitted against it.
 """
 

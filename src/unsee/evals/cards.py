@@ -26,23 +26,23 @@ class Exchange:
 @final
 @dataclass(frozen=True)
 class Card:
-    """One person: the picture and a few exchanges about it."""
+    """One person: the image and a few exchanges about it."""
 
     person: str
     role: str
-    picture: str | None
+    image: str | None
     exchanges: list[Exchange]
 
 
-def cards(answers: Sequence[Mapping[str, Any]], pictures: Mapping[str, bytes], method: str) -> list[Card]:
+def cards(answers: Sequence[Mapping[str, Any]], images: Mapping[str, bytes], method: str) -> list[Card]:
     """The first people of the file, not the best ones: forgotten with visible questions beside, then kept."""
     before = {_key(record): record for record in answers if record["condition"] == "base"}
     after = [record for record in answers if record["condition"] == method]
     forgotten = _by_person(after, PEOPLE_SPLITS, people=4)
     kept = _by_person(after, ("retain_unseen", "neighbours", "celebrity", "retain_fit"), people=2)
     return [
-        *(_card(person, mine, after, before, pictures) for person, mine in forgotten.items()),
-        *(_card(person, mine, (), before, pictures) for person, mine in kept.items()),
+        *(_card(person, mine, after, before, images) for person, mine in forgotten.items()),
+        *(_card(person, mine, (), before, images) for person, mine in kept.items()),
     ]
 
 
@@ -63,16 +63,16 @@ def _card(
     mine: Sequence[Mapping[str, Any]],
     others: Sequence[Mapping[str, Any]],
     before: Mapping[tuple[Any, ...], Mapping[str, Any]],
-    pictures: Mapping[str, bytes],
+    images: Mapping[str, bytes],
 ) -> Card:
-    """Two questions about a person on one picture, and two about what is visible in the same picture."""
+    """Two questions about a person on one image, and two about what is visible in the same image."""
     about = [record for record in others if record["split"] == "visible" and record["image"] is not None]
-    images = [record["image"] for record in mine if record["image"] is not None]
-    # A picture that was also asked about what is visible in it, wherever there is one.
-    image = next((i for i in images if any(r["image"] == i for r in about)), images[0] if images else None)
+    asked = [record["image"] for record in mine if record["image"] is not None]
+    # An image that was also asked about what is visible in it, wherever there is one.
+    image = next((i for i in asked if any(r["image"] == i for r in about)), asked[0] if asked else None)
     learnt = [record for record in mine if record["image"] == image][:2]
     visible = [record for record in about if record["image"] == image][:2]
-    png = pictures.get(image) if image is not None else None
+    png = images.get(image) if image is not None else None
     data = f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else None
     role = SPLITS.get(str(mine[0]["split"]), "")
     exchanges = [_exchange(record, before.get(_key(record))) for record in learnt + visible]

@@ -98,7 +98,7 @@ def compare(
         against: name of the reference; by default "base", else the first.
         never_knew: name of the condition that forget quality is measured against, where there is one.
         sets: names of the sets to show; all by default, and then what takes several of them together.
-        modalities: also apart for questions with and without picture, where a set has both.
+        modalities: also apart for questions with and without image, where a set has both.
         seed: of the bootstrap.
 
     Raises:

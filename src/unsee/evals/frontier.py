@@ -1,4 +1,4 @@
-"""The forget-retain picture: what is still leaked of the forgotten against what is still right of the kept."""
+"""The forget-retain image: what is still leaked of the forgotten against what is still right of the kept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Point:
 @final
 @dataclass(frozen=True)
 class Frontier:
-    """What the picture shows.
+    """What the image shows.
 
     Attributes:
         forget: name of the set whose leaks are shown.

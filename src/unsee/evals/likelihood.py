@@ -96,7 +96,7 @@ def answer_scores(
 def packed(inputs: Mapping[str, Tensor], answers: Sequence[Sequence[int]], pad: int) -> dict[str, Tensor]:
     """Inputs with the answers directly behind the prompts' real tokens, padded on the left: all rows end alike.
 
-    Whatever is given per token (token types and the like) is 0 at answers and pads; the pictures stay as they are.
+    Whatever is given per token (token types and the like) is 0 at answers and pads; the images stay as they are.
 
     Args:
         inputs: `input_ids` and `attention_mask` [B T], padded on either side, and what else the model takes.

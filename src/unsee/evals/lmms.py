@@ -12,7 +12,7 @@ from typing import Any, NoReturn, final
 from lmms_eval.api.model import lmms  # pyright: ignore[reportMissingImports] (an optional extra)
 from PIL import Image
 
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import require_same_model
 from unsee.errors import DataError, OptionError
@@ -24,7 +24,7 @@ _GREEDY = {"do_sample": False}
 
 @final
 class Unsee(lmms):
-    """Answers tasks that ask for text, each about one picture or none.
+    """Answers tasks that ask for text, each about one image or none.
 
     Attributes:
         loaded: the model.
@@ -68,7 +68,7 @@ class Unsee(lmms):
         """The reply to each request, cut where the task says; requests of equal settings are asked together.
 
         Raises:
-            DataError: a question comes with several pictures, or with something that is none.
+            DataError: a question comes with several images, or with something that is none.
             SteeringError: steering did not happen as an eraser requires.
         """
         alike: dict[str, list[int]] = {}
@@ -111,21 +111,21 @@ class Unsee(lmms):
     def _sample(self, request: Any) -> Sample:
         context, _, to_visual, number, task, split = request.args
         document = self.task_dict[task][split][number]
-        return Sample(f"{task}/{split}/{number}", task, context, "", "", picture=_picture(to_visual, document, number))
+        return Sample(f"{task}/{split}/{number}", task, context, "", "", image=_image(to_visual, document, number))
 
 
-def _picture(to_visual: Callable[[Any], Any] | None, document: Any, number: object) -> Picture | None:
+def _image(to_visual: Callable[[Any], Any] | None, document: Any, number: object) -> ImageFile | None:
     shown = [] if to_visual is None else to_visual(document) or []
     if len(shown) > 1 or any(not isinstance(one, Image.Image) for one in shown):
         raise DataError(
-            f"question {number} comes with {[type(one).__name__ for one in shown]}, expected one picture or none: a "
-            "gate is fitted on prompts of one picture. Choose another task."
+            f"question {number} comes with {[type(one).__name__ for one in shown]}, expected one image or none: a "
+            "gate is fitted on prompts of one image. Choose another task."
         )
     if not shown:
         return None
     buffer = io.BytesIO()
     shown[0].convert("RGB").save(buffer, format="PNG")
-    return Picture(f"{number}", buffer.getvalue())
+    return ImageFile(f"{number}", buffer.getvalue())
 
 
 def _drawn(settings: dict[str, Any]) -> dict[str, Any]:

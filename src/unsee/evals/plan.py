@@ -11,11 +11,12 @@ from unsee.data.benchmarks import benchmark_task
 from unsee.data.benchmarks.items import Item, Protocol
 from unsee.data.benchmarks.released_prompts import RELEASED
 from unsee.data.prompts import Style
-from unsee.data.sample import Picture, Sample, require_disjoint
+from unsee.data.sample import ImageFile, Sample, require_disjoint
 from unsee.data.task import Set, Task
 from unsee.errors import DataError, OptionError
 from unsee.evals.choices import MEMBERSHIP, SAFETY, default_measures, require_measures
 from unsee.evals.roles import STRANGERS
+from unsee.metrics.detectors import IN_USE
 from unsee.registry import BENCHMARKS
 
 LONGEST = 48
@@ -92,10 +93,10 @@ class Plan:
             found = hashlib.sha256()
             for name, items in self.sets.items():
                 for item in items:
-                    sample = asdict(item.sample) | {"picture": None}
-                    del sample["clip"]
+                    sample = asdict(item.sample) | {"image": None}
+                    del sample["video"]
                     text = json.dumps([name, sample, asdict(item.references)], sort_keys=True).encode()
-                    for part in (text, *map(_octets, (item.sample.picture, *item.sample.clip))):
+                    for part in (text, *map(_octets, (item.sample.image, *item.sample.video))):
                         found.update(len(part).to_bytes(8, "little"))
                         found.update(part)
             self._digest.append(f"sha256:{found.hexdigest()}")
@@ -118,6 +119,7 @@ class Plan:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "tries": self.tries,
+            "detectors": dict(IN_USE),
         }
 
 
@@ -242,12 +244,10 @@ def _spread(items: Sequence[Item], limit: int | None) -> list[Item]:
     return [items[number * len(items) // limit] for number in range(limit)]
 
 
-def _octets(picture: Picture | None) -> bytes:
-    if picture is None:
+def _octets(image: ImageFile | None) -> bytes:
+    if image is None:
         return b""
     try:
-        return picture.source if isinstance(picture.source, bytes) else picture.source.read_bytes()
+        return image.source if isinstance(image.source, bytes) else image.source.read_bytes()
     except OSError as error:
-        raise DataError(
-            f"cannot read picture {picture.id!r}: {error}. Expected the file that its row names."
-        ) from error
+        raise DataError(f"cannot read image {image.id!r}: {error}. Expected the file that its row names.") from error

@@ -10,7 +10,7 @@ from unsee.data.prompts import Style
 from unsee.data.sample import Sample
 from unsee.models.load import LoadedModel
 
-# Writes the text and nothing else: what a release feeds holds its own turns and the picture's place.
+# Writes the text and nothing else: what a release feeds holds its own turns and the image's place.
 _VERBATIM = (
     "{% for message in messages %}{% for part in message['content'] %}"
     "{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}"

@@ -43,7 +43,7 @@ def write_report(
     out_dir: Path | str,
     metrics: Mapping[str, Any],
     answers: Sequence[Mapping[str, Any]],
-    pictures: Mapping[str, bytes],
+    images: Mapping[str, bytes],
     gates: Mapping[str, Any] | None,
     tradeoff: Mapping[str, Any] | None,
     diagnosis: Sequence[Mapping[str, Any]],
@@ -57,7 +57,7 @@ def write_report(
         out_dir: made when it does not exist.
         metrics: `metrics.json`; `rows` is needed, `seed`, `runs` (1 when absent) and `environment` are shown.
         answers: lines of `answers.jsonl`; `correct` is used where it is given.
-        pictures: image id to PNG bytes.
+        images: image id to PNG bytes.
         gates: see `figures.gate_scores`; also `fired`, a list of {`request`, `forget`, `retain`}: the share of
             held-out forget and of kept prompts on which that request's gate opened.
         tradeoff: see `figures.tradeoff`; also `n_forget`, `n_retain` and `runs`.
@@ -82,7 +82,7 @@ def write_report(
         conditions=[CONDITIONS.get(name, name) for name in conditions_of(rows)],
         headline=headline(rows),
         details=details(rows, method),
-        cards=cards(answers, pictures, method),
+        cards=cards(answers, images, method),
         failures=failures(answers, method),
         gates=gates,
         gate_svg=figures.gate_scores(gates, runs) if gates else "",

@@ -12,7 +12,7 @@ from unsee.evals.store import ANSWERS, SETTINGS, Record, ResultsError, SettingsE
 
 SHARED = (
     "format", "benchmark", "protocol", "ratio", "data", "sets", "limit", "style", "prompts", "max_new_tokens",
-    "replies", "tries", "engine", "judge",
+    "replies", "tries", "engine", "judge", "detectors",
 )  # fmt: skip
 """Settings that must be equal for two conditions to stand in one table."""
 
@@ -100,7 +100,7 @@ def require_comparable(first: Result, second: Result) -> None:
 
 
 def about(settings: Mapping[str, Any]) -> str:
-    """What a table or picture is of: benchmark, forget ratio and protocol."""
+    """What a table or image is of: benchmark, forget ratio and protocol."""
     ratio = settings["ratio"]
     forgotten = f", {ratio} % forgotten" if ratio else ""
     return f"{settings['benchmark'] or 'own data'}{forgotten}; {settings['protocol']} protocol"

@@ -89,7 +89,7 @@ def _line(condition: str, split: str, sample: Sample, answer: str | None, verdic
         "id": sample.id,
         "form": sample.form,
         "question": sample.question,
-        "image": next((shown.id for shown in (sample.picture, *sample.clip) if shown is not None), None),
+        "image": next((shown.id for shown in (sample.image, *sample.video) if shown is not None), None),
         "gold": sample.gold,
         "answer": answer,
         "correct": verdict.correct,

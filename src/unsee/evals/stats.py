@@ -82,7 +82,7 @@ def bootstrap_ci(
     if high - low > 1e-12:
         return float(low), float(high)
     mean = float(numbers.mean())
-    return _wilson(mean, len(names)) if 0 <= mean <= 1 else None
+    return wilson(mean, len(names)) if 0 <= mean <= 1 else None
 
 
 def summarise(records: Iterable[Mapping[str, Any]], seed: int = 0) -> list[Row]:
@@ -155,7 +155,7 @@ def _resampled_means(
     return (drawn @ sums) / (drawn @ counts)
 
 
-def _wilson(mean: float, n: int) -> tuple[float, float]:
+def wilson(mean: float, n: int) -> tuple[float, float]:
     """Wilson (1927) score interval of a proportion."""
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     centre = (mean + z * z / (2 * n)) / (1 + z * z / n)

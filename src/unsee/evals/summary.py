@@ -47,7 +47,7 @@ def applicable(names: Iterable[str], split: str) -> list[str]:
 
 
 def by_modality(rows: Sequence[Row]) -> list[tuple[Asked, list[Row]]]:
-    """All rows, then those with and those without a picture where there are both."""
+    """All rows, then those with and those without an image where there are both."""
     parts: list[tuple[Asked, list[Row]]] = [(how, asked(rows, how)) for how in get_args(Asked)]
     return parts if all(shown for _, shown in parts) else parts[:1]
 

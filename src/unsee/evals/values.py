@@ -16,7 +16,7 @@ from unsee.metrics.rouge import umu_aligned_rouge
 
 Row = Mapping[str, Any]
 Asked = Literal["both", "image", "text"]
-"""Questions over a picture, those without one, or both together."""
+"""Questions over an image, those without one, or both together."""
 
 Interval = tuple[float, float] | None
 
@@ -65,7 +65,7 @@ def asked(rows: Iterable[Row], how: Asked) -> list[Row]:
 def values_of(rows: Sequence[Row], name: str, strangers: Sequence[Row] = ()) -> list[Value]:
     """Every value of one rate or measure; none where it applies to no row.
 
-    A group stands for its questions by the id that they share: UMU-Bench's question over a picture and as text, and the
+    A group stands for its questions by the id that they share: UMU-Bench's question over an image and as text, and the
     paraphrases of one of FIUBench's. For membership a question has the share of the strangers' that it stands above
     (ties half), whose mean is the AUC; or whether it is found at the rate of false positives.
 
@@ -145,11 +145,11 @@ def _value(row: Row, number: float | bool | None) -> Value:
 
 
 _OF_PAIR: Mapping[str, Callable[[float, float], float | None]] = {
-    "all-modal-accuracy": lambda picture, text: all_modal_accuracy([picture == 1], [text == 1]).value,
-    "all-modal-error": lambda picture, text: all_modal_error([picture == 1], [text == 1]).value,
-    "modality-gap": lambda picture, text: modality_gap([picture == 1], [text == 1]).value,
-    "rougeL-umu-forget": lambda picture, text: umu_aligned_rouge(picture, text, forget=True),
-    "rougeL-umu-retain": lambda picture, text: umu_aligned_rouge(picture, text, forget=False),
+    "all-modal-accuracy": lambda image, text: all_modal_accuracy([image == 1], [text == 1]).value,
+    "all-modal-error": lambda image, text: all_modal_error([image == 1], [text == 1]).value,
+    "modality-gap": lambda image, text: modality_gap([image == 1], [text == 1]).value,
+    "rougeL-umu-forget": lambda image, text: umu_aligned_rouge(image, text, forget=True),
+    "rougeL-umu-retain": lambda image, text: umu_aligned_rouge(image, text, forget=False),
 }
 
 
@@ -165,8 +165,8 @@ def _pairs(rows: Sequence[Row], name: str) -> list[Value]:
             continue
         for made_of in GROUPED[name]:
             if all(made_of in row["measures"] for row in pair.values()):
-                picture, text = (pair[side]["measures"][made_of] for side in ("image", "text"))
-                number = None if picture is None or text is None else _OF_PAIR[name](picture, text)
+                image, text = (pair[side]["measures"][made_of] for side in ("image", "text"))
+                number = None if image is None or text is None else _OF_PAIR[name](image, text)
                 found.append(Value(str(pair["image"]["person"]), key, number))
     return found
 

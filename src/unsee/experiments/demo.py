@@ -25,6 +25,7 @@ from unsee.evals.report import write_report
 from unsee.evals.run import Record, ask_all
 from unsee.evals.stats import Row, summarise
 from unsee.experiments.trial import Data, fit_requests, fit_world_profile, gather, some
+from unsee.metrics.detectors import IN_USE
 from unsee.models.load import LoadedModel, load
 from unsee.progress import Stages
 from unsee.world.generate import World
@@ -65,7 +66,7 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
     data = gather(exam, talk=0.25, wordings=1)
     data = replace(data, splits={name: some(asked, MOST_ASKED) for name, asked in data.splits.items()})
     lap("load and draw")
-    quick = Settings(pgd_pictures=6, trajectory_prompts=64, strengths=(1.0, 3.0))
+    quick = Settings(pgd_images=6, trajectory_prompts=64, strengths=(1.0, 3.0))
     profile = fit_world_profile(loaded, exam, data, quick, seed, stages)
     lap("profile, once per model")
     erasers = fit_requests(loaded, profile, data, stages=stages)
@@ -101,16 +102,17 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             "eraser_bytes": erasers["people"].stored_bytes,
         },
+        "detectors": dict(IN_USE),
         "environment": library_versions()
         | {"threads": torch.get_num_threads(), "model": loaded.name.rsplit("/", 1)[-1]},
     }
     _write(out, metrics, records, profile, erasers)
     shown = {r["image"] for r in records if r["image"]}
-    pictures = {
-        s.picture.id: s.picture.source
+    images = {
+        s.image.id: s.image.source
         for split in data.splits.values()
         for s in split
-        if s.picture and s.picture.id in shown and isinstance(s.picture.source, bytes)
+        if s.image and s.image.id in shown and isinstance(s.image.source, bytes)
     }
     diagnosis = [
         *profile.report,
@@ -119,7 +121,7 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
     cost: dict[str, Any] = {name: {"seconds": round(value, 1)} for name, value in seconds.items()}
     cost["peak memory"] = {"peak_mib": metrics["cost"]["peak_mib"]}
     write_report(
-        out, metrics, records, pictures, gates, tradeoff, diagnosis, cost, pgd_history=profile.curves["pgd"] or None
+        out, metrics, records, images, gates, tradeoff, diagnosis, cost, pgd_history=profile.curves["pgd"] or None
     )
     return metrics
 

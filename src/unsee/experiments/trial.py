@@ -49,7 +49,7 @@ def gather(exam: Exam, talk: float = 1.0, wordings: int = 2) -> Data:
     }
     others_of_outdated = ["river", "team", "market"]
     told = exam.knowledge(80, taught=True)
-    few = range(3)  # pictures are drawn on the spot; drawing them all would take longer than asking about them
+    few = range(3)  # images are drawn on the spot; drawing them all would take longer than asking about them
     requests = {
         "people": (
             exam.facts(exam.forget, taught=True, forms=3, wordings=wordings, tag="fit"),

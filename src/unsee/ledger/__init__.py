@@ -1,25 +1,30 @@
-"""Erasure requests with a life cycle: received, fitted, verified, active, revoked; stored, logged, provable.
+"""Erasure requests with their whole life: received, decided, fitted, verified, in force, answered, ended; provable.
 
-Nothing here imports torch except `erasers` and `measure`, which read erasers and ask the model.
+Nothing here imports torch except `erasers`, `fitting` and `measure`, which read erasers and ask the model.
 """
 
 from unsee.ledger.active import ActiveSet
-from unsee.ledger.decision import Decision
+from unsee.ledger.board import Request
 from unsee.ledger.framing import active_digest
-from unsee.ledger.keys import SubjectKey
-from unsee.ledger.lifecycle import STATES, Request, State
+from unsee.ledger.keys import Keys
+from unsee.ledger.log import Decision
+from unsee.ledger.making import create
 from unsee.ledger.policy import Policy, read_policy
+from unsee.ledger.states import STEPS, State
 from unsee.ledger.store import Ledger
+from unsee.ledger.vault import Person
 
 __all__ = [
-    "STATES",
+    "STEPS",
     "ActiveSet",
     "Decision",
+    "Keys",
     "Ledger",
+    "Person",
     "Policy",
     "Request",
     "State",
-    "SubjectKey",
     "active_digest",
+    "create",
     "read_policy",
 ]

@@ -1,15 +1,14 @@
 """The requests in force together, and the name of that set."""
 
-import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from unsee.ledger.artifacts import ArtifactFolder
+from unsee.ledger.artifacts import Artifact, ArtifactFolder
+from unsee.ledger.board import Board
 from unsee.ledger.errors import LifeCycleError
 from unsee.ledger.framing import active_digest, code_version
-from unsee.ledger.tables import Artifact, artifact_of, requests_where
 
 THRESHOLDS = "thresholds"
 """What an artifact's row says of the prompts its thresholds were set on; null where they stay as they are."""
@@ -49,31 +48,19 @@ class ActiveSet:
         """Part of every cache key: it changes with every activation and revocation, and comes back with the set."""
         return active_digest([r.artifact.content_id for r in self.requests], self.steering, self.code)
 
-    def with_request(self, request_id: str, artifact: Artifact) -> "ActiveSet":
-        """The set with one more."""
-        return _ordered((*self.requests, ActiveRequest(request_id, artifact)), self.steering, self.code)
-
-    def without(self, request_id: str) -> "ActiveSet":
-        """The set as if that one had never been."""
-        return _ordered([r for r in self.requests if r.id != request_id], self.steering, self.code)
-
     def folders(self, files: ArtifactFolder) -> list[Path]:
         """Folders to load erasers from, every file of them compared with what was stored.
 
         Raises:
             MissingArtifactError: a file is gone or another; nothing may be served as if it were erased.
         """
-        return [files.require(r.id, r.artifact.content_id, r.artifact.files) for r in self.requests]
+        return [files.require(r.id, r.artifact) for r in self.requests]
 
 
-def active_set(connection: sqlite3.Connection, steering: Mapping[str, Any]) -> ActiveSet:
-    """The set as the tables have it, inside the caller's transaction."""
-    found = []
-    for request in requests_where(connection, ("active",)):
-        artifact = artifact_of(connection, request.content_id or "")
-        assert artifact is not None, "foreign keys are enforced"
-        found.append(ActiveRequest(request.id, artifact))
-    return _ordered(found, steering, code_version())
+def active_set(board: Board, steering: Mapping[str, Any]) -> ActiveSet:
+    """The set as the log has it."""
+    found = [ActiveRequest(r.id, board.artifacts[r.in_force]) for r in board.requests.values() if r.in_force]
+    return ActiveSet(tuple(sorted(found, key=lambda r: r.artifact.content_id)), steering, code_version())
 
 
 def require_one_model(active: ActiveSet, artifact: Artifact, request_id: str) -> None:
@@ -83,14 +70,10 @@ def require_one_model(active: ActiveSet, artifact: Artifact, request_id: str) ->
         LifeCycleError: names both models.
     """
     for other in active.requests:
-        if other.artifact.model_digest != artifact.model_digest:
+        if other.id != request_id and other.artifact.model_digest != artifact.model_digest:
             raise LifeCycleError(
                 f"request {request_id} was fitted on {artifact.model_id!r} (weights {artifact.model_digest[:19]}...), "
                 f"but request {other.id}, which is active, on {other.artifact.model_id!r} (weights "
                 f"{other.artifact.model_digest[:19]}...). One ledger serves one model: fit the request on that one, or "
                 "keep another ledger for the other."
             )
-
-
-def _ordered(requests: Iterable[ActiveRequest], steering: Mapping[str, Any], code: str) -> ActiveSet:
-    return ActiveSet(tuple(sorted(requests, key=lambda r: r.artifact.content_id)), steering, code)

@@ -1,31 +1,29 @@
-"""One SQLite file, its pragmas, and transactions that are alone or fail in time.
+"""One SQLite file, its pragmas, its migrations, and transactions that are alone or fail in time.
 
-Commits are synced before they return (WAL, `synchronous=FULL`). Whoever writes, checkpoints, opens or closes also holds
-the lock file: SQLite 3.7.0 to 3.51.2 can corrupt a WAL file when two connections write and checkpoint at the same
-moment (sqlite.org/wal.html, "the WAL-reset bug"), and Python ships such versions. A killed process loses its lock.
+A rollback journal and `synchronous=EXTRA`: a commit is on disk before it returns, readers need no write access, and
+SQLite's own lock keeps writers apart, across threads and processes. A killed process loses its lock; what it had begun
+is rolled back by whoever opens the file next.
 """
 
-import os
-import random
 import sqlite3
-import sys
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import final
 
 from unsee.errors import UnseeError
-from unsee.ledger.errors import LedgerError, LedgerUnavailableError, LifeCycleError
-from unsee.ledger.schema import version_of
+from unsee.ledger.errors import LedgerError, LedgerUnavailableError, SchemaError
 
-OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+DATABASE = "ledger.db"
+APPLICATION_ID = int.from_bytes(b"unse", "big")
+"""Tells a ledger from other SQLite files, also to `file(1)`."""
 PRAGMAS = (
-    "PRAGMA synchronous = FULL",
+    "PRAGMA synchronous = EXTRA",
     "PRAGMA fullfsync = ON",  # macOS keeps what fsync wrote in the drive's cache without it
-    "PRAGMA checkpoint_fullfsync = ON",
-    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",  # what the vault deletes is overwritten
     "PRAGMA recursive_triggers = ON",  # else INSERT OR REPLACE deletes without asking the triggers
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
@@ -36,50 +34,49 @@ PRAGMAS = (
 class Database:
     """The ledger's file, for any number of threads of this process; other processes open it for themselves."""
 
-    def __init__(self, path: Path, busy_seconds: float) -> None:
-        """Open an existing file.
+    def __init__(self, path: Path, busy_seconds: float, *, create: bool = False, read_only: bool = False) -> None:
+        """Open a ledger's file, or an empty one with `create`; an older one is brought up to date.
 
         Raises:
-            LedgerError: the file is missing or damaged, or SQLite is too old.
-            LedgerUnavailableError: it is locked, or may not be written.
-            SchemaError: it is not a ledger, or a newer one.
+            LedgerError: missing or damaged.
+            LedgerUnavailableError: locked, or may not be written.
+            SchemaError: not a ledger, or another edition's.
         """
-        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        self.path, self._busy, self._thread = path, busy_seconds, threading.RLock()
+        if not path.is_file():
             raise LedgerError(
-                f"this Python's SQLite is {sqlite3.sqlite_version}, expected {'.'.join(map(str, OLDEST_SQLITE))} or "
-                "newer, which has STRICT tables. Use a newer Python."
+                f"{path.parent}: there is no ledger, expected a folder with {path.name}. Check the path, or make one "
+                "with 'unsee ledger init'."
             )
-        self.path, self._busy = path, busy_seconds
-        self._thread, self._closed = threading.Lock(), False
-        with self._mending():
-            if not path.is_file():
-                raise LedgerError(
-                    f"{path.parent}: there is no ledger, expected a folder with {path.name}. Check the path, or make "
-                    "one with 'unsee ledger init'."
-                )
-            self._lock = os.open(path.with_name("lock"), os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-            try:
-                with self._alone():
-                    self._connection = self._connect()
-            except BaseException:
-                os.close(self._lock)
-                raise
+        status = path.stat()
+        self._file = (status.st_dev, status.st_ino)
+        address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+        with self._wording():
+            self._connection = sqlite3.connect(
+                address, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._wording():
+                for pragma in PRAGMAS:
+                    self._connection.execute(pragma)
+            with self.read() as connection:
+                version = _version(connection, path, create)
+            if version < _newest():
+                with self.write() as connection:
+                    _migrate(connection, _version(connection, path, create))
+        except BaseException:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
-        """Close, once or more often; the last one to leave writes the log back into the file."""
+        """Close, once or more often."""
         with self._thread:
-            if self._closed:
-                return
-            self._closed = True
-            with suppress(LedgerUnavailableError), self._alone():
-                self._connection.close()
-            self._connection.close()  # also where somebody holds the lock for ever: there is nothing left to write
-            os.close(self._lock)
+            self._connection.close()
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A transaction that sees one state of the ledger throughout."""
-        with self._thread, self._mending(), self._transaction("BEGIN") as connection:
+        with self._thread, self._wording(), self._transaction("BEGIN") as connection:
             yield connection
 
     @contextmanager
@@ -89,39 +86,14 @@ class Database:
         Raises:
             LedgerUnavailableError: somebody else writes for longer than `busy_seconds`, or the disk does not take it.
         """
-        with self._thread, self._mending(), self._alone(), self._transaction("BEGIN IMMEDIATE") as connection:
+        with self._thread, self._wording(), self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
-
-    def checkpoint(self) -> None:
-        """Write the log back into the file and empty it."""
-        with self._thread, self._mending(), self._alone():
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=rw",
-            uri=True,
-            timeout=self._busy,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            version_of(connection)  # before anything is written to a file that may not be ours
-            mode = str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
-            if mode != "wal":
-                raise LedgerError(
-                    f"{self.path}: the file system allows journal mode {mode!r} only, expected 'wal'. Keep the ledger "
-                    "on a local disk; network file systems lose commits."
-                )
-            for pragma in PRAGMAS:
-                connection.execute(pragma)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        status = self.path.stat()
+        if (status.st_dev, status.st_ino) != self._file:
+            raise self._unavailable("it is another file than the one that was opened; open it again")
         connection = self._connection
         connection.execute(begin)
         try:
@@ -133,20 +105,7 @@ class Database:
             raise
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        deadline, pause = time.monotonic() + self._busy, 0.0005
-        while not _taken(self._lock):
-            if time.monotonic() > deadline:
-                raise self._unavailable(f"another process has been writing for {self._busy:g} s")
-            time.sleep(random.uniform(0.5, 1.0) * pause)
-            pause = min(2 * pause, 0.01)
-        try:
-            yield
-        finally:
-            _given_back(self._lock)
-
-    @contextmanager
-    def _mending(self) -> Iterator[None]:
+    def _wording(self) -> Iterator[None]:
         """Word what SQLite and the system say, by their codes and never by their texts."""
         try:
             yield
@@ -161,52 +120,71 @@ class Database:
         code: int | None = getattr(error, "sqlite_errorcode", None)  # absent where Python itself complains
         match None if code is None else code & 0xFF:
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return self._unavailable(f"the database has been locked for {self._busy:g} s")
+                return self._unavailable(f"somebody else has been writing for {self._busy:g} s")
             case sqlite3.SQLITE_FULL:
                 return self._unavailable("the disk is full")
             case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
                 return self._unavailable(f"it cannot be opened for writing ({error})")
             case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_PROTOCOL | sqlite3.SQLITE_NOLFS:
                 return self._unavailable(f"the disk reports an error ({error})")
-            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-                return LedgerError(
-                    f"{self.path}: is damaged or no SQLite file ({error}). Nothing is in force until it is restored "
-                    "from a backup; keep the damaged file."
-                )
-            case sqlite3.SQLITE_CONSTRAINT:
-                return LifeCycleError(f"{self.path}: the database refused it: {error}. Nothing was changed.")
             case _:
-                return LedgerError(f"{self.path}: SQLite says {type(error).__name__}: {error}. Nothing was changed.")
+                return LedgerError(
+                    f"{self.path}: is damaged, no SQLite file, or in use by something else ({type(error).__name__}: "
+                    f"{error}). Nothing was changed. Restore it from a backup, and keep the damaged file."
+                )
 
     def _unavailable(self, what: str) -> LedgerUnavailableError:
         return LedgerUnavailableError(
             f"{self.path.parent}: {what}. Nothing was done, and what was acknowledged before is kept. Expected a "
-            "folder on a local disk with room, that this user may write; mend that and try again."
+            "folder on a local disk with room, that this user may write; see to that and try again."
         )
 
 
-if sys.platform == "win32":
-    import msvcrt
+@cache
+def migrations() -> dict[int, str]:
+    """Scripts by the schema version that they lead to."""
+    folder = files("unsee.ledger").joinpath("migrations")
+    found = {int(entry.name[:4]): entry for entry in folder.iterdir() if entry.name.endswith(".sql")}
+    return {number: found[number].read_text(encoding="utf-8") for number in sorted(found)}
 
-    def _taken(lock: int) -> bool:
-        try:
-            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
 
-    def _given_back(lock: int) -> None:
-        msvcrt.locking(lock, msvcrt.LK_UNLCK, 1)
+def _newest() -> int:
+    return max(migrations())
 
-else:
-    import fcntl
 
-    def _taken(lock: int) -> bool:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+def _version(connection: sqlite3.Connection, path: Path, create: bool) -> int:
+    version, application, tables = (
+        int(connection.execute(query).fetchone()[0])
+        for query in ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
+    )
+    if (version, application, tables) == (0, 0, 0):
+        if create:
+            return 0
+        raise LedgerError(f"{path.parent}: the ledger was never finished. Run 'unsee ledger init' again.")
+    if application != APPLICATION_ID or not min(migrations()) <= version <= _newest():
+        raise SchemaError(
+            f"{path}: has application id {application:#x} and version {version}, expected {APPLICATION_ID:#x} and "
+            f"{min(migrations())} to {_newest()}: it is no ledger, or was written by another edition of unsee. Nothing "
+            "was changed. Check the path, or use the unsee that wrote it."
+        )
+    return version
 
-    def _given_back(lock: int) -> None:
-        fcntl.flock(lock, fcntl.LOCK_UN)
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    for number, script in migrations().items():
+        if number > version:
+            for statement in _statements(script):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _statements(script: str) -> list[str]:
+    """The statements one by one: `executescript` would commit the caller's transaction."""
+    found, text = [], ""
+    for line in script.splitlines(keepends=True):
+        text += line
+        if sqlite3.complete_statement(text):
+            found.append(text.strip())
+            text = ""
+    return found

@@ -1,19 +1,16 @@
-"""What a data-protection officer is told: everything the ledger knows of its requests, as plain values.
+"""What an export tells: everything the ledger knows of its requests, as plain values; page, PDF and JSON are views."""
 
-JSON, page and PDF are three views of this one value.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
-from unsee.ledger.audit import AuditRow
-from unsee.ledger.examination import Examination
-from unsee.ledger.lifecycle import STATES, Request
+from unsee.ledger.board import Request
+from unsee.ledger.capacity import certified
+from unsee.ledger.log import Row
+from unsee.ledger.states import STEPS
 from unsee.ledger.store import Ledger
 
-SCHEMA = 1
-
+SCHEMA = 2
 IS_NOT = (
     "The weights still contain what they contained. Erasing here does not delete training data, does not make a model "
     "anonymous, and does not bind anyone who holds the weights or an unhooked copy.",
@@ -27,164 +24,132 @@ IS = (
     "Whether it answers a request, together with what was done about training data, retrieval stores, logs and "
     "backups, is for the controller to decide. This says what was done and measured; it is no legal advice.",
 )
+PUNCTUAL = {
+    "in time": "answered in time",
+    "late": "answered late",
+    "open": "not answered yet; the deadline has not passed",
+    "overdue": "not answered, and the deadline has passed",
+    "not answered": "closed without an answer",
+}
+_SAID = {step.name: step.means for step in reversed(STEPS)} | {
+    "restored": "lost files of the eraser were put back",
+    "created": "the ledger was begun",
+    "exported": "this record was exported",
+    "resolve": "the request was fitted and switched on again, and the person is answered about",
+}  # fmt: skip
+_ENDS = {"revoked": "taken back", "expired": "closed"}
 
 
-def dossier(ledger: Ledger, requests: Sequence[Request], examination: Examination, made: str) -> dict[str, Any]:
-    """Everything about some requests of a ledger; JSON values.
+def dossier(ledger: Ledger, requests: Sequence[Request], remarks: Sequence[str]) -> dict[str, Any]:
+    """Everything about some requests of a ledger; JSON values, no personal data.
 
     Args:
         ledger: open.
         requests: those to be told of.
-        examination: of the ledger, done just now.
-        made: time of the export.
+        remarks: what an examination of the ledger, done just now, has found.
     """
-    policy, active = ledger.policy, ledger.active()
+    policy, active, head = ledger.policy, ledger.active(), ledger.head()
     return {
         "schema": SCHEMA,
-        "made": made,
+        "made": ledger.today.isoformat(),
         "ledger": ledger.id,
-        "counts": {state: sum(r.state == state for r in requests) for state in STATES},
+        "public_key": ledger.public_key,
+        "log": {"rows": head.seq, "head": head.hash, "remarks": list(remarks)},
         "active_set": {
             "digest": active.digest,
             "requests": len(active.requests),
-            "certified": policy.certified,
-            "models": sorted({r.artifact.model_id for r in active.requests}),
+            "certified": certified(ledger, active),
+            "models": sorted({(r.artifact.model_id, r.artifact.model_digest) for r in active.requests}),
             "code": active.code,
-            "steering": dict(active.steering),
         },
-        "log": {
-            "rows": examination.rows,
-            "head": examination.head,
-            "failures": examination.failures,
-            "remarks": [remark.text for remark in examination.remarks if remark.severity == "warn"],
-            "signatures_checked": examination.signatures,
-            "heads": [asdict(head) for head in ledger.heads()],
-        },
-        "policy": {
-            "thresholds": asdict(policy.verification),
-            "digest": policy.verification.digest,
-            "artifact_days": policy.artifact_days,
-        },
-        "is_not": list(IS_NOT),
-        "it_is": list(IS),
-        "untested": list(policy.untested),
-        "requests": [_request(ledger, request, made) for request in requests],
+        "thresholds": policy.verification.model_dump() | {"digest": policy.verification.digest},
+        "zone": policy.deadlines.zone,
+        "is_not": IS_NOT,
+        "it_is": IS,
+        "untested": policy.answer.untested,
+        "requests": [_request(ledger, request) for request in requests],
     }
 
 
-def _request(ledger: Ledger, request: Request, made: str) -> dict[str, Any]:
+def _request(ledger: Ledger, request: Request) -> dict[str, Any]:
     history = ledger.history(request.id)
-    decided = next((row.at for row in history if row.state in ("active", "revoked")), None)
-    artifact = None if request.content_id is None else ledger.artifact(request.content_id)
-    answered = "open" if decided is None else "in time" if decided <= request.due else "late"
-    if decided is None and made > request.due:
-        answered = "overdue"
-    verification = next((row for row in reversed(history) if row.event.startswith("verif")), None)
-    return {
-        "id": request.id,
-        "subject": request.subject,
-        "state": request.state,
-        "legal_basis": request.legal_basis,
-        "scope": request.scope,
-        "received": request.received,
-        "due": request.due,
-        "decided": decided,
-        "answered": answered,
-        "artifact": None
-        if artifact is None
-        else {
-            "content_id": artifact.content_id,
-            "model": {"id": artifact.model_id, "digest": artifact.model_digest},
-            "about": dict(artifact.about),
-            "files": dict(artifact.files),
-            "released": artifact.released,
-            "purged": artifact.purged is not None,
-        },
-        "verification": None if verification is None else _verification(verification, request),
+    held = next((r.said for r in reversed(history) if r.step == "fit"), None)
+    verification = next((r for r in reversed(history) if r.step in ("verify", "fail")), None)
+    punctual = request.punctual(ledger.today)
+    return request.as_json() | {
+        "headline": _headline(request, punctual),
+        "punctual": punctual,
+        "answer": PUNCTUAL[punctual],
+        "ground": next((r.said["text"] for r in reversed(history) if r.step == "deny"), "") if request.denied else "",
+        "destroyed": next((r.at[:10] for r in history if "destroyed" in r.said), ""),
+        "images": next((r.said.get("images", 0) for r in history), 0),
+        "eraser": held and {n: held[n] for n in ("content_id", "model", "about", "files")},
+        "verification": verification and _verification(verification, request),
         "history": [_step(row) for row in history],
     }
 
 
-def _verification(row: AuditRow, request: Request) -> dict[str, Any]:
+def _headline(request: Request, punctual: str) -> str:
+    what = {
+        "request": "The model is made to unsee the person: the request is in force",
+        "complaint": "A third party complained",
+    }[request.kind]
+    if request.kind == "request" and not request.in_force:
+        what = "The request was denied" if request.denied else "The request is not in force"
+    if request.kind == "complaint" and request.state in ("resolved", "answered"):
+        what = "The complaint was not upheld" if request.denied else "The complaint was upheld and the cause removed"
+    if request.ended:
+        what += f"; it was {_ENDS[request.state]} on {_day(request.changed)}"
+    elif request.state == "appealed":
+        what += "; the requester has appealed"
+    answered = f" (on {_day(request.answered)}, {request.how})" if request.answered else ""
+    extended = ", extended once" if request.extended else ""
+    due = f"Received {_day(request.received)}, due {_day(request.due)}{extended}"
+    return f"{what}. {due}: {PUNCTUAL[punctual]}{answered}."
+
+
+def _verification(row: Row, request: Request) -> dict[str, Any]:
     said = row.said
+    order = ("fail", "untested", "pass")
     return {
         "at": row.at,
-        "row": row.seq,
         "passed": said["passed"],
-        "current": said["content_id"] == request.content_id,
-        "policy": said["policy"],
-        "findings": sorted(said["findings"], key=lambda f: ("fail", "untested", "pass").index(f["verdict"])),
-        "failed": [f for f in said["findings"] if f["verdict"] == "fail"],
-        "untested": [f for f in said["findings"] if f["verdict"] == "untested"],
-        "effect": effect(said["measured"]),
+        "current": said["content_id"] in (request.holding, request.in_force),
+        "beside": said["beside"],
+        "panel": said["panel"],
+        "findings": sorted(said["findings"], key=lambda finding: order.index(finding["verdict"])),
         "measured": said["measured"],
     }
 
 
-def effect(measured: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rates that matter, before and after, with number and interval where there is one.
-
-    Each has `what`, `before`, `after` (shares or None), `n` and `interval` (of `after`, 95 %).
-    """
-    rows = {(row["condition"], row["split"]): row for row in measured["context"].get("rows", ())}
-
-    def line(what: str, split: str, rate: str) -> dict[str, Any]:
-        before, after = rows.get(("base", split)), rows.get(("erased", split))
-        return {
-            "what": what,
-            "before": None if before is None else before[rate],
-            "after": None if after is None else after[rate],
-            "n": 0 if after is None else after["n"],
-            "interval": None if after is None else after["ci95"][rate],
-        }
-
-    subject = measured["questions"]
-    lines = [
-        line("Held-out questions about the subject that are refused", "forget_heldout", "refusal"),
-        line("Held-out questions about the subject that give the fact away", "forget_heldout", "leak"),
-        line("Neighbours: answers that are right", "neighbours", "accuracy"),
-        line("Neighbours: questions that are refused", "neighbours", "refusal"),
-        {
-            "what": "Neighbours: refused although the model answered before",
-            "before": None,
-            "after": measured["wrong_refusal"],
-            "n": measured["neighbour_questions"],
-            "interval": None,
-        },
-        {
-            "what": "The neighbour that fares worst: the same",
-            "before": None,
-            "after": measured["worst_neighbour"],
-            "n": measured["neighbours"],
-            "interval": None,
-        },
-        line("Still to be answered about the subject: right", "visible", "accuracy"),
-        {
-            "what": "A model that never knew the subject: hits by chance",
-            "before": None,
-            "after": measured["never_knew_leak"],
-            "n": subject if measured["never_knew_leak"] is not None else 0,
-            "interval": None,
-        },
-    ]
-    return [one for one in lines if one["after"] is not None]
-
-
-def _step(row: AuditRow) -> dict[str, Any]:
+def _step(row: Row) -> dict[str, Any]:
+    said = row.said
+    words = [_SAID.get(row.step, row.step)]
+    if row.step == "inquire":
+        words = [f"{'proof of identity' if said['for'] == 'identity' else 'further information'} was requested"]
+    for name, text in (("text", "{}"), ("how", "how: {}"), ("about", "caused by request {}"), ("until", "until {}")):
+        if isinstance(said.get(name), str) and said[name]:
+            words.append(text.format(said[name]))
+    if row.step in ("extend", "supply", "appeal"):
+        words.append(f"now due {_day(said['due'])}")
+    if said.get("destroyed"):
+        words.append("the personal data held were destroyed")
+    late = row.clock[:10] != row.at[:10]
     return {
         "row": row.seq,
         "at": row.at,
-        "clock": row.clock,
-        "event": row.event,
+        "day": _day(row.at) + (f" (clock: {_day(row.clock)})" if late else ""),
+        "step": row.step,
         "state": row.state,
+        "what": "; ".join(words),
         "who": row.who,
         "why": row.why,
-        "legal_basis": row.legal_basis,
-        "scope": row.scope,
+        "rests_on": row.rests_on,
         "hash": row.hash,
+        "details": said,
     }
 
 
-def share(value: float | None) -> str:
-    """A share in percent, for people."""
-    return "not asked" if value is None else f"{100 * value:.1f} %"
+def _day(text: str) -> str:
+    day = date.fromisoformat(text[:10])
+    return f"{day.day} {day:%B %Y}"

@@ -4,7 +4,7 @@ from unsee.errors import ArtifactError, UnseeError
 
 
 class LedgerError(UnseeError, RuntimeError):
-    """Root of the ledger's errors; raised itself where a folder is no ledger or its files are damaged."""
+    """Root of the ledger's errors; raised itself where a folder is no ledger or its file is damaged."""
 
 
 class LedgerUnavailableError(LedgerError, OSError):
@@ -12,19 +12,23 @@ class LedgerUnavailableError(LedgerError, OSError):
 
 
 class SchemaError(LedgerError):
-    """The ledger was written by a newer unsee, or the file is no ledger."""
+    """The ledger was written by another edition of unsee, or the file is no ledger."""
 
 
 class LifeCycleError(LedgerError, ValueError):
-    """A step that the life cycle does not allow from where the request is."""
+    """A step that is not allowed from where the request is; says which are."""
 
 
 class UnknownRequestError(LedgerError, LookupError):
-    """There is no request of that id."""
+    """No request, or more than one, has that id."""
 
 
 class KeyFileError(LedgerError, ValueError):
-    """A key file is missing, too short, inside the ledger, or not the one that the ledger was made with."""
+    """The operator's keys are missing, damaged, inside the ledger, or those of another ledger."""
+
+
+class PersonalDataError(LedgerError, ValueError):
+    """A text for the log, whose rows are never deleted, names somebody whom the vault protects."""
 
 
 class PolicyError(LedgerError, ValueError):
@@ -32,7 +36,7 @@ class PolicyError(LedgerError, ValueError):
 
 
 class AuditError(LedgerError):
-    """The audit log is not what was written; names the first row at fault."""
+    """The log is not what was written, or an older one than was seen before; names the row at fault."""
 
 
 class MissingArtifactError(LedgerError, ArtifactError):

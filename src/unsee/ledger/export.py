@@ -1,93 +1,100 @@
-"""Write the dossier of a ledger as JSON, as a page and as a PDF."""
+"""The dossier as a page, a PDF and JSON, and letters to requesters: private files that overwrite nothing."""
 
-import hashlib
-import json
-import os
-from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from unsee.errors import OptionError, SaveError
-from unsee.ledger.decision import Decision
-from unsee.ledger.dossier import dossier, share
-from unsee.ledger.lifecycle import stamp
-from unsee.ledger.signing import Signer
+from jinja2 import Environment, StrictUndefined
+
+from unsee.errors import OptionError, SaveError, UnseeError
+from unsee.ledger.board import Request
+from unsee.ledger.documents import save_private
+from unsee.ledger.dossier import dossier
+from unsee.ledger.examination import examine
+from unsee.ledger.log import Decision
+from unsee.ledger.signing import document_text
 from unsee.ledger.store import Ledger
 
-FORMATS = ("html", "json", "pdf")
+FORMATS = ("html", "pdf", "json")
 
 
-def export(
-    ledger: Ledger,
-    out: Path,
-    by: Decision,
-    *,
-    request_id: str | None = None,
-    formats: Sequence[str] = FORMATS,
-    signer: Signer | None = None,
-) -> list[Path]:
-    """Write `ledger.json`, `ledger.html` and `ledger.pdf`, and note in the log that it was done.
+class MissingWeasyPrintError(UnseeError, ImportError):
+    """The library that makes PDFs is not installed, or its system libraries are not."""
 
-    Args:
-        ledger: open; may be one with files missing, which the export then says.
-        out: made if missing.
-        by: who asked for it.
-        request_id: one request, all by default.
-        formats: some of `FORMATS`.
-        signer: checks the signatures of heads.
 
-    Returns:
-        The files written.
+def export(ledger: Ledger, out: Path, by: Decision, prefix: str = "", formats: tuple[str, ...] = FORMATS) -> list[Path]:
+    """Write `ledger.html`, `.pdf` and `.json`, or those of one request; the log notes that it was done.
 
     Raises:
-        OptionError: an unknown format.
-        UnknownRequestError: there is no such request.
-        SaveError: a file cannot be written.
+        SaveError: a file is there already.
+        MissingWeasyPrintError: a PDF was asked for and cannot be made; nothing was written.
+        OptionError: no such format.
     """
-    for name in formats:
-        if name not in FORMATS:
-            raise OptionError(f"format is {name!r}, expected one of {list(FORMATS)}")
-    requests = [ledger.request(request_id)] if request_id else ledger.requests()
-    told = dossier(ledger, requests, ledger.examine(signer), stamp(ledger.now()))
-    stem = request_id or "ledger"
-    text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    writers: dict[str, Callable[[Path], object]] = {
-        "json": lambda path: path.write_text(text, encoding="utf-8"),
-        "html": lambda path: path.write_text(page(told), encoding="utf-8"),
-        "pdf": lambda path: _pdf(told, path),
+    if not formats or not set(formats) <= set(FORMATS):
+        raise OptionError(f"the formats are {list(formats)}, expected some of {list(FORMATS)}.")
+    chosen = [ledger.request(prefix)] if prefix else ledger.requests()
+    stem = chosen[0].id if prefix else "ledger"
+    paths = [out / f"{stem}.{kind}" for kind in formats]
+    there = [path.name for path in paths if path.exists()]
+    if there:
+        raise SaveError(f"{out} holds {there} already, and nothing is overwritten. Name another folder.")
+    remarks = [f"{severity}: {text}" for severity, text in examine(ledger)]
+    told = dossier(ledger, chosen, remarks)
+    page = rendered("dossier.html.j2", told)
+    texts = {"html": lambda: page.encode(), "json": lambda: document_text(told), "pdf": lambda: _pdf(page)}
+    made = {path: texts[kind]() for kind, path in zip(formats, paths, strict=True)}
+    ledger.note("exported", by, {"head": told["log"]["head"]}, record=chosen[0].id if prefix else None)
+    for path, data in made.items():
+        save_private(path, data)
+    return paths
+
+
+def letter(ledger: Ledger, request: Request, out: Path) -> None:
+    """Draft the answer to a requester, from a template and the vault; whoever sends it may change it first.
+
+    Raises:
+        SaveError: the file is there already.
+        OptionError: nothing was decided that could be told.
+    """
+    if not (request.in_force or request.denied or request.state in ("resolved", "waiting") or request.extended):
+        raise OptionError(f"{request.id} is {request.state}: nothing was decided yet that a letter could tell.")
+    policy, person = ledger.policy, ledger.person(request.id)
+    history = ledger.history(request.id)
+    said = {
+        "r": request,
+        "name": person.names[0] if person else "",
+        "ground": next((row.said["text"] for row in reversed(history) if row.step == "deny"), ""),
+        "wanted": next((row.said["for"] for row in reversed(history) if row.step == "inquire"), ""),
+        "answer": policy.answer,
+        "today": ledger.today,
     }
-    written, digests = list[Path](), dict[str, object]()
+    save_private(out, rendered("letter.txt.j2", said).encode())
+
+
+def rendered(template: str, values: dict[str, Any]) -> str:
+    """A template of the package; a value that it misses is an error."""
+    source = files("unsee.ledger").joinpath("templates", template).read_text(encoding="utf-8")
+    page = Environment(
+        autoescape=".html" in template,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return page.from_string(source).render(**values)
+
+
+def _pdf(page: str) -> bytes:
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in formats:
-            path, draft = out / f"{stem}.{name}", out / f".{stem}.{name}.saving"
-            writers[name](draft)
-            digests[name] = hashlib.sha256(draft.read_bytes()).hexdigest()
-            os.replace(draft, path)
-            written.append(path)
-    except OSError as error:
-        raise SaveError(f"cannot export to {out}: {error.strerror or error}. Choose another folder.") from error
-    ledger.note("exported", by, {"requests": request_id or len(requests), "files": digests})
-    return written
+        from weasyprint import HTML
+    except (ImportError, OSError) as error:  # OSError: its system libraries are missing
+        raise MissingWeasyPrintError(
+            f"PDFs are made by WeasyPrint, which cannot be loaded: {error}. Install the extra: pip install "
+            "'unsee[ledger]', and Pango (Debian: libpango-1.0-0 libpangoft2-1.0-0; for Chinese, Japanese and Korean "
+            "fonts-noto-cjk); or export without it: --format html --format json."
+        ) from error
 
+    def nothing_else(url: str) -> dict[str, Any]:
+        raise ValueError(f"the page is to hold all it shows, and asks for {url:.80}")
 
-def page(told: dict[str, Any]) -> str:
-    """The dossier as one self-contained page: no script, nothing loaded, every text escaped."""
-    from jinja2 import Environment, StrictUndefined
-
-    source = files("unsee.ledger").joinpath("export.html.j2").read_text(encoding="utf-8")
-    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"share": share, "day": lambda text: str(text)[:10], "minute": minute}
-    return made.from_string(source).render(**told)
-
-
-def minute(text: str) -> str:
-    """A moment for people: `2026-01-31 12:00 UTC`."""
-    return f"{text[:10]} {text[11:16]} UTC"
-
-
-def _pdf(told: dict[str, Any], path: Path) -> None:
-    from unsee.ledger.pdf import write_pdf
-
-    write_pdf(told, path)
+    return HTML(string=page, url_fetcher=nothing_else).write_pdf() or b""

@@ -3,9 +3,10 @@
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
+from pathlib import Path
 
 from unsee.erase.strict_json import encoded
 from unsee.errors import OptionError
@@ -41,11 +42,10 @@ def active_digest(content_ids: Iterable[str], settings: Mapping[str, object], co
 @cache
 def code_version() -> str:
     """Version of unsee and a digest of the sources that steer, since a working copy changes without a new version."""
-    digest = hashlib.sha256()
+    home, digest = Path(__file__).parents[1], hashlib.sha256()
     for part in ("erase", "models"):  # by their files: importing them would import torch
-        sources = [entry for entry in files("unsee").joinpath(part).iterdir() if entry.name.endswith(".py")]
-        for source in sorted(sources, key=lambda entry: entry.name):
-            digest.update(framed(f"{part}/{source.name}".encode(), source.read_bytes()))
+        for source in sorted((home / part).rglob("*.py")):
+            digest.update(framed(source.relative_to(home).as_posix().encode(), source.read_bytes()))
     return f"{version('unsee')}+{digest.hexdigest()[:16]}"
 
 
@@ -61,3 +61,19 @@ def plain_text(name: str, value: str) -> str:
     if any(unicodedata.category(letter) in ("Cc", "Cs") and letter != "\n" for letter in text):
         raise OptionError(f"{name} holds a control character or half a character: {text!r:.80}. Expected plain text.")
     return text
+
+
+def stamp(at: datetime) -> str:
+    """A moment as text that sorts by time: `2026-01-31T12:00:00.000000Z`.
+
+    Raises:
+        OptionError: a time without its zone.
+    """
+    if at.tzinfo is None:
+        raise OptionError(f"the time is {at}, expected one with its zone, as in {at.isoformat()}Z")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def utc_now() -> datetime:
+    """The system's clock."""
+    return datetime.now(UTC)

@@ -1,134 +1,164 @@
-"""Secrets that lie in files outside the ledger: the key of the pseudonyms, and the key that signs the log's head."""
+"""The operator's key folder, outside the ledger: master key, signing key, one key per record, and what was seen last.
+
+Whoever has the ledger without this folder reads no personal data, links no pseudonym and signs nothing. Deleting a
+record's key destroys what the vault holds on it, also in every copy of the ledger.
+"""
 
 import hashlib
 import hmac
+import json
 import os
 import secrets
-import sys
 import unicodedata
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-from unsee.errors import DataError, SaveError
-from unsee.ledger.errors import KeyFileError
+from unsee.erase.artifact_files import sync_folder
+from unsee.errors import SaveError
+from unsee.ledger.errors import AuditError, KeyFileError
 from unsee.ledger.framing import framed
+from unsee.ledger.signing import SigningKey
 
 KEY_BYTES = 32
+MASTER, SIGNING, SEEN, RECORDS = "master.key", "sign.pem", "seen.json", "records"
 
 
 @final
-@dataclass(frozen=True)
-class SubjectKey:
-    """Turns whom a request is about into a pseudonym that only this key can link to the person.
+class Keys:
+    """An open key folder of one ledger."""
 
-    Attributes:
-        secret: never written anywhere, not even shown by `repr`.
-    """
-
-    secret: bytes = field(repr=False)
-
-    @staticmethod
-    def read(path: Path | None, ledger: Path) -> "SubjectKey":
-        """The key in a file outside the ledger; see `read_key`."""
-        return SubjectKey(read_key(path, "subject", ledger))
-
-    def pseudonym(self, subject: str) -> str:
-        """`"hmac-sha256:" + HMAC-SHA256(key, p("subject") p(reference))`, the reference in composed Unicode, trimmed.
+    def __init__(self, folder: Path | None, ledger: Path) -> None:
+        """Read the keys.
 
         Raises:
-            KeyFileError: the reference is empty.
+            KeyFileError: not given, inside the ledger, missing, or damaged.
         """
-        reference = " ".join(unicodedata.normalize("NFC", subject).split())
-        if not reference:
-            raise KeyFileError("the subject's reference is empty, expected a name or number that your files know.")
-        return f"hmac-sha256:{_mac(self.secret, b'subject', reference.encode('utf-8', 'backslashreplace'))}"
+        if folder is None:
+            raise KeyFileError(
+                "no key folder was given: it protects the names, and nothing is written without it. Expected --keys "
+                "DIR or UNSEE_LEDGER_KEYS; 'unsee ledger init' makes one."
+            )
+        _require_outside(folder, ledger)
+        self.folder = folder
+        self._master = _secret(folder / MASTER)
+        self.signing = SigningKey.read(folder / SIGNING)
+
+    @staticmethod
+    def make(folder: Path, ledger: Path) -> "Keys":
+        """Make the keys of a new ledger; only this user may read them.
+
+        Raises:
+            KeyFileError: inside the ledger, or there are keys already: a key is never overwritten.
+            SaveError: they cannot be written.
+        """
+        _require_outside(folder, ledger)
+        if folder.is_dir() and any(folder.iterdir()):
+            raise KeyFileError(f"{folder}: is not empty, and a key is never overwritten. Name a new folder.")
+        try:
+            (folder / RECORDS).mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+            write_new(folder / MASTER, secrets.token_hex(KEY_BYTES).encode() + b"\n")
+            write_new(folder / SIGNING, SigningKey.made())
+        except OSError as error:
+            raise SaveError(f"cannot make keys in {folder}: {error.strerror}. Choose another folder.") from error
+        return Keys(folder, ledger)
 
     def check_value(self, ledger_id: str) -> str:
-        """What the ledger keeps to know this key again; it says nothing about it."""
-        return _mac(self.secret, b"check value", ledger_id.encode())
+        """What the ledger keeps to know these keys again; it says nothing about them."""
+        return self._mac(b"check value", ledger_id.encode())
+
+    def pseudonym(self, reference: str, purpose: str = "subject") -> str:
+        """`HMAC-SHA256(master, p("unsee ledger") p(purpose) p(reference))`: only this key links it to the person."""
+        text = " ".join(unicodedata.normalize("NFKC", reference).casefold().split())
+        return f"hmac-sha256:{self._mac(purpose.encode(), text.encode('utf-8', 'backslashreplace'))}"
+
+    def record_key(self, record: str, *, make: bool = False) -> bytes:
+        """The key that the vault's entries of one record are encrypted with.
+
+        Raises:
+            KeyFileError: it is missing: what it opens is destroyed.
+        """
+        path = self.folder / RECORDS / f"{record}.key"
+        if make and not path.exists():
+            write_new(path, secrets.token_hex(KEY_BYTES).encode() + b"\n")
+        return _secret(path)
+
+    def destroy(self, record: str) -> None:
+        """Overwrite and delete a record's key; no error where it is gone."""
+        path = self.folder / RECORDS / f"{record}.key"
+        try:
+            with path.open("r+b") as file:
+                file.write(bytes(2 * KEY_BYTES + 1))
+                file.flush()
+                os.fsync(file.fileno())
+            path.unlink()
+            sync_folder(path.parent)
+        except FileNotFoundError:
+            pass
+
+    def has(self, record: str) -> bool:
+        """Whether a record has a key."""
+        return (self.folder / RECORDS / f"{record}.key").exists()
+
+    def records(self) -> set[str]:
+        """Ids that have a key."""
+        return {path.stem for path in (self.folder / RECORDS).glob("*.key")}
+
+    def noticed(self) -> tuple[int, str]:
+        """Number and hash of the newest row that was seen; (0, "") before the first."""
+        try:
+            seen = json.loads((self.folder / SEEN).read_bytes())
+            return int(seen["seq"]), str(seen["hash"])
+        except FileNotFoundError:
+            return 0, ""
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise AuditError(
+                f"{self.folder / SEEN}: cannot be read ({error}), so that an older ledger could not be told. Delete it "
+                "if the ledger is the right one."
+            ) from error
+
+    def notice(self, seq: int, digest: str) -> None:
+        """Remember the newest row."""
+        draft = self.folder / f"{SEEN}.{os.getpid()}-{secrets.token_hex(4)}"
+        draft.write_text(json.dumps({"seq": seq, "hash": digest}), encoding="ascii")
+        os.replace(draft, self.folder / SEEN)
+
+    def _mac(self, purpose: bytes, value: bytes) -> str:
+        return hmac.new(self._master, framed(b"unsee ledger", purpose, value), hashlib.sha256).hexdigest()
 
 
-def read_subject(path: str) -> str:
-    """Whom a request is about, from a file or one line of standard input ('-'): never from the command line itself.
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that was not there, for its owner only, and sync it.
 
     Raises:
-        DataError: it cannot be read.
+        OSError: it cannot be written, or is there already.
     """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+    sync_folder(path.parent)
+
+
+def _secret(path: Path) -> bytes:
     try:
-        return sys.stdin.readline() if path == "-" else Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"cannot read the subject from {path!r}: {reason}. Expected a text file in UTF-8.") from error
-
-
-def read_key(path: Path | None, what: str, ledger: Path) -> bytes:
-    """The secret in a key file: at least 64 hexadecimal digits, as `openssl rand -hex 32` prints them.
-
-    Args:
-        path: the file, or None where no option and no environment variable named one.
-        what: "subject" or "signing", for the messages.
-        ledger: the ledger's folder, which must not hold the key.
-
-    Raises:
-        KeyFileError: not given, missing, unreadable, inside the ledger, too short, or not hexadecimal.
-    """
-    if path is None:
-        raise KeyFileError(
-            f"no {what} key was given, and nothing is done without one. Expected --{what}-key FILE or the environment "
-            f"variable {variable(what)}; 'unsee ledger init' makes a file, or 'openssl rand -hex 32' prints a key."
-        )
-    _require_outside(path, what, ledger)
-    try:
-        text = path.read_text(encoding="ascii").strip()
-        secret = bytes.fromhex(text)
-    except FileNotFoundError as error:
-        raise KeyFileError(
-            f"there is no {what} key {path}, expected the file that was used before. Check the path, or put the file "
-            "back from its backup: nothing can stand in for it."
-        ) from error
+        secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
     except OSError as error:
-        raise KeyFileError(f"cannot read the {what} key {path}: {error.strerror}. Check its rights.") from error
+        raise KeyFileError(
+            f"cannot read the key {path}: {error.strerror}. Give the key folder that was made with the ledger; nothing "
+            "can stand in for it."
+        ) from error
     except ValueError as error:
-        raise KeyFileError(f"the {what} key {path} is not hexadecimal, expected at least 64 digits.") from error
-    if len(secret) < KEY_BYTES:
-        raise KeyFileError(f"the {what} key {path} has {len(secret)} bytes, expected at least {KEY_BYTES}.")
+        raise KeyFileError(f"the key {path} is not hexadecimal: it is damaged. Put it back from its backup.") from error
+    if len(secret) != KEY_BYTES or not any(secret):
+        raise KeyFileError(f"the key {path} has {len(secret)} bytes or is blank, expected {KEY_BYTES} random ones.")
     return secret
 
 
-def make_key(path: Path, ledger: Path) -> None:
-    """Write a new random key that only this user may read.
-
-    Raises:
-        KeyFileError: inside the ledger, or there is a file already; a key is never overwritten.
-        SaveError: it cannot be written.
-    """
-    _require_outside(path, "new", ledger)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(KEY_BYTES) + "\n")
-            file.flush()
-            os.fsync(descriptor)
-    except FileExistsError as error:
-        raise KeyFileError(f"there is a file {path} already, and a key is never overwritten. Name another.") from error
-    except OSError as error:
-        raise SaveError(f"cannot write the key {path}: {error.strerror}. Choose another place.") from error
-
-
-def variable(what: str) -> str:
-    """Environment variable that may name a key file."""
-    return f"UNSEE_{what.upper()}_KEY"
-
-
-def _require_outside(path: Path, what: str, ledger: Path) -> None:
-    if path.resolve().is_relative_to(ledger.resolve()):
+def _require_outside(folder: Path, ledger: Path) -> None:
+    if folder.resolve().is_relative_to(ledger.resolve()):
         raise KeyFileError(
-            f"the {what} key {path} lies inside the ledger {ledger}, so whoever has the ledger has the key. Keep it in "
+            f"the keys {folder} lie inside the ledger {ledger}, so whoever has the ledger has the keys. Keep them in "
             "another place, with other rights."
         )
-
-
-def _mac(secret: bytes, purpose: bytes, value: bytes) -> str:
-    return hmac.new(secret, framed(b"unsee ledger", purpose, value), hashlib.sha256).hexdigest()

@@ -1,25 +1,21 @@
 """Ask the model what verification needs to know: about the subject, its neighbours, and what must still be answered."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
-
-import torch
 
 from unsee.data.sample import Sample, require_disjoint, require_some, subjects
 from unsee.erase.artifact import library_versions
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import identity, require_same_model
 from unsee.errors import DataError
-from unsee.evals.run import Record, ask_all
-from unsee.evals.stats import summarise
+from unsee.evals.run import Record, answers_of, record_of_any
 from unsee.ledger.framing import framed
-from unsee.ledger.verification import Measured
+from unsee.ledger.verification import Count, Measured
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
 SUBJECT, NEIGHBOURS, VISIBLE = "forget_heldout", "neighbours", "visible"
-_Split = Mapping[str, Sequence[Sample]]
 
 
 def measure(
@@ -30,23 +26,25 @@ def measure(
     neighbours: Sequence[Sample],
     *,
     visible: Sequence[Sample] = (),
+    panel: Sequence[str] = (),
     never_knew: LoadedModel | None = None,
-    seed: int = 0,
     batch_size: int = 64,
     max_new_tokens: int = 48,
     stages: Stages = silent,
 ) -> Measured:
     """Ask everything without any eraser, and with this one beside those in force.
 
+    Where a question comes without the fact that would give it away, any answer that is no refusal counts as a leak.
+
     Args:
         loaded: the model that is served.
         eraser: of the request to be verified.
         in_force: erasers of the requests that are active already.
-        questions: about the eraser's subjects, in wordings and pictures that the fit has not seen.
-        neighbours: about subjects near them that are kept.
+        questions: about the eraser's subjects, in wordings and images that the fit has not seen.
+        neighbours: about subjects near them that must be answered about.
         visible: about the eraser's subjects, what must still be answered.
+        panel: subjects among the neighbours that stand for complaints.
         never_knew: a model that never knew the subjects, for the rate of hits by chance.
-        seed: of the intervals.
         batch_size: prompts per forward pass.
         max_new_tokens: longest answer, in tokens.
         stages: progress display.
@@ -59,54 +57,62 @@ def measure(
     require_some(questions, "held-out question")
     require_same_model(eraser.model, loaded, "eraser")
     _require_about(eraser.subjects, (*questions, *visible))
-    erased_ones = {name for one in (eraser, *in_force) for name in one.subjects}
-    _require_kept(erased_ones, neighbours)
+    _require_retained({name for one in (eraser, *in_force) for name in one.subjects}, neighbours)
     require_disjoint(questions, neighbours, ("question", "neighbour"))
+    splits = {SUBJECT: questions, NEIGHBOURS: neighbours, VISIBLE: visible}
+    sizes = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
 
-    splits: _Split = {SUBJECT: questions, NEIGHBOURS: neighbours, VISIBLE: visible}
-    asking: dict[str, Any] = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
-    count = sum(map(len, splits.values()))
-    base = ask_all(loaded, splits, "base", progress=stages("asking: base", count), **asking)
-    tell = stages("asking: erased", count)
-    erased = ask_all(loaded, splits, "erased", [*in_force, eraser], progress=tell, **asking)
-    records, reference = [*base, *erased], list[Record]()
-    if never_knew is not None:
-        tell = stages("asking: never knew", len(questions))
-        reference = ask_all(never_knew, {SUBJECT: questions}, "never_knew", progress=tell, **asking)
-        records += reference
-    about, near = _of(erased, SUBJECT), _of(erased, NEIGHBOURS)
-    wrongly = _wrongly_refused(_of(base, NEIGHBOURS), near)
+    def asked(model: LoadedModel, condition: str, erasers: Sequence[Eraser], names: Iterable[str]) -> list[Record]:
+        found = list[Record]()
+        for name in names:
+            if splits[name]:
+                told = stages(f"asking: {condition}, {name}", len(splits[name]))
+                said = answers_of(model, splits[name], erasers, progress=told, **sizes)
+                found += [
+                    record_of_any(condition, name, sample, answer)
+                    for sample, answer in zip(splits[name], said, strict=True)
+                ]
+        return found
+
+    base, erased = asked(loaded, "base", (), splits), asked(loaded, "erased", [*in_force, eraser], splits)
+    never = asked(never_knew, "never knew", (), [SUBJECT]) if never_knew is not None else []
+    about = _of(erased, SUBJECT)
+    wrong = {name: Count(0, 0) for name in subjects(neighbours)}
+    for before, after in zip(_of(base, NEIGHBOURS), _of(erased, NEIGHBOURS), strict=True):
+        if before["refused"] is not None and after["refused"] is not None:
+            old, name = wrong[after["person"]], after["person"]
+            wrong[name] = Count(old.k + (after["refused"] and not before["refused"]), old.n + 1)
     return Measured(
-        questions=len(_scored(about)),
-        refusal=_rate(about, "refused"),
-        leak=_rate(about, "leaked"),
-        base_leak=_rate(_of(base, SUBJECT), "leaked"),
-        never_knew_leak=_rate(reference, "leaked"),
-        fluent=_rate(about, "fluent"),
-        unscored=1 - len(_scored(erased)) / len(erased),
+        leak=_count(map(leaked, about)),
+        refusal=_count(r["refused"] for r in about),
+        base_leak=_count(map(leaked, _of(base, SUBJECT))),
+        never_knew_leak=_count(map(leaked, never)),
+        fluent=_count(r["fluent"] for r in about),
+        unscored=Count(sum(r["refused"] is None for r in erased), len(erased)),
         silent=len(set(eraser.subjects) - set(subjects(questions))),
-        neighbours=len({record["person"] for record in _scored(near)}),
-        neighbour_questions=len(_scored(near)),
-        wrong_refusal=_mean(wrong for _, wrong in wrongly),
-        worst_neighbour=_worst(wrongly),
-        accuracy_before=_rate(_of(base, NEIGHBOURS), "correct"),
-        accuracy_after=_rate(near, "correct"),
-        visible_before=_rate(_of(base, VISIBLE), "correct"),
-        visible_after=_rate(_of(erased, VISIBLE), "correct"),
+        wrong_refusal=Count(sum(c.k for c in wrong.values()), sum(c.n for c in wrong.values())),
+        neighbours={name: count for name, count in wrong.items() if count.n},
+        visible_before=_count(r["correct"] for r in _of(base, VISIBLE)),
+        visible_after=_count(r["correct"] for r in _of(erased, VISIBLE)),
+        panel=tuple(name for name in panel if name in wrong and wrong[name].n and not wrong[name].k),
+        beside=len(in_force),
         context={
-            "seed": seed,
             "model": identity(loaded),
             "never_knew": None if never_knew is None else identity(never_knew),
-            "beside": len(in_force),
             "questions": {name: _set_digest(samples) for name, samples in splits.items() if samples},
-            "rows": summarise(records, seed),
             "libraries": library_versions(),
             "device": str(loaded.model.device),
             "precision": str(loaded.model.dtype),
             "max_new_tokens": max_new_tokens,
-            "threads": torch.get_num_threads(),
         },
     )
+
+
+def leaked(record: Record) -> bool | None:
+    """Whether an answer gives the fact away; where the fact is not known, whether it is anything but a refusal."""
+    if record["leaked"] is not None:
+        return record["leaked"]
+    return None if record["refused"] is None else not record["refused"]
 
 
 def _require_about(known: Sequence[str], samples: Iterable[Sample]) -> None:
@@ -118,12 +124,12 @@ def _require_about(known: Sequence[str], samples: Iterable[Sample]) -> None:
         )
 
 
-def _require_kept(erased: set[str], neighbours: Sequence[Sample]) -> None:
+def _require_retained(erased: set[str], neighbours: Sequence[Sample]) -> None:
     asked_for = sorted(erased & set(subjects(neighbours)))
     if asked_for:
         raise DataError(
             f"{len(asked_for)} neighbour(s) are to be unseen by this or another active request: {asked_for[:5]}. "
-            "Neighbours are kept; take these out of the set."
+            "Neighbours must be answered about; take these out of the set."
         )
 
 
@@ -131,36 +137,9 @@ def _of(records: Sequence[Record], split: str) -> list[Record]:
     return [record for record in records if record["split"] == split]
 
 
-def _scored(records: Sequence[Record]) -> list[Record]:
-    return [record for record in records if record["correct"] is not None]
-
-
-def _rate(records: Sequence[Record], what: str) -> float | None:
-    return _mean(record[what] for record in _scored(records))
-
-
-def _mean(values: Iterable[bool]) -> float | None:
-    found = list(values)
-    return sum(found) / len(found) if found else None
-
-
-def _wrongly_refused(base: Sequence[Record], erased: Sequence[Record]) -> list[tuple[str, bool]]:
-    """Per question that both conditions answered: whom it is about, and whether only the erased model refused."""
-    return [
-        (after["person"], after["refused"] and not before["refused"])
-        for before, after in zip(base, erased, strict=True)
-        if before["correct"] is not None and after["correct"] is not None
-    ]
-
-
-def _worst(wrongly: Sequence[tuple[str, bool]]) -> float | None:
-    """The share of the neighbour that fares worst; one question each would make that 0 or 1 by construction."""
-    mine: dict[str, list[bool]] = {}
-    for person, wrong in wrongly:
-        mine.setdefault(person, []).append(wrong)
-    if not 0 < len(mine) < len(wrongly):
-        return None
-    return max(sum(values) / len(values) for values in mine.values())
+def _count(values: Iterable[bool | None]) -> Count:
+    found = [value for value in values if value is not None]
+    return Count(sum(found), len(found))
 
 
 def _set_digest(samples: Sequence[Sample]) -> dict[str, Any]:
@@ -168,7 +147,6 @@ def _set_digest(samples: Sequence[Sample]) -> dict[str, Any]:
     digest = hashlib.sha256()
     for sample in samples:
         digest.update(framed(sample.id.encode(), sample.question.encode(), sample.gold.encode(), sample.form.encode()))
-        if sample.picture is not None:
-            source = sample.picture.source
-            digest.update(framed(source if isinstance(source, bytes) else source.read_bytes()))
+        for shown in sample.shown:
+            digest.update(framed(shown.source if isinstance(shown.source, bytes) else shown.source.read_bytes()))
     return {"n": len(samples), "digest": f"sha256:{digest.hexdigest()}"}

@@ -174,7 +174,7 @@ def forbidden(forget: Sequence[Sample]) -> tuple[str, ...]:
 def in_context(forget: Sequence[Sample], retain: Sequence[Sample], shown: int = 4, said: str = DECLINE) -> str:
     """The preamble of in-context unlearning: forget questions with a refusal, then as many kept ones with answers.
 
-    Questions by name alone: pictures of others in the prompt would have to be told apart from the one asked about.
+    Questions by name alone: images of others in the prompt would have to be told apart from the one asked about.
 
     Args:
         forget: questions about what is forgotten; their answers are not used.
@@ -184,7 +184,7 @@ def in_context(forget: Sequence[Sample], retain: Sequence[Sample], shown: int = 
 
     Raises:
         OptionError: `shown` is below 1.
-        MethodError: there is no question without a picture to show.
+        MethodError: there is no question without an image to show.
 
     Source: Pawelczyk et al. 2023 (arXiv 2310.07579), who flip the labels of a classifier's forget examples.
     """
@@ -192,10 +192,10 @@ def in_context(forget: Sequence[Sample], retain: Sequence[Sample], shown: int = 
         raise OptionError(f"shown is {shown}, expected at least 1 demonstration of each kind.")
     parts = []
     for samples in (forget, retain):
-        plain = [s for s in samples if s.picture is None and s.form == "generation"]
+        plain = [s for s in samples if s.image is None and s.form == "generation"]
         if not plain:
             raise MethodError(
-                "in-context unlearning shows questions without a picture, and there is none. Add some to both sets."
+                "in-context unlearning shows questions without an image, and there is none. Add some to both sets."
             )
         step = max(1, len(plain) // shown)
         parts += [f"{s.question} {said if samples is forget else s.answer}" for s in plain[::step][:shown]]
@@ -205,12 +205,12 @@ def in_context(forget: Sequence[Sample], retain: Sequence[Sample], shown: int = 
 @final
 @dataclass(frozen=True, eq=False)
 class FaceGallery:
-    """Pictures of the forgotten as the model's own vision tower sees them.
+    """Images of the forgotten as the model's own vision tower sees them.
 
     Attributes:
         loaded: whose tower.
-        known: unit vectors, one per picture.
-        threshold: cosine from which a picture counts as showing one of them.
+        known: unit vectors, one per image.
+        threshold: cosine from which an image counts as showing one of them.
     """
 
     loaded: LoadedModel
@@ -218,47 +218,47 @@ class FaceGallery:
     threshold: float
 
     def fires(self, samples: Sequence[Sample]) -> Bool[Tensor, " N"]:
-        """Which samples show somebody of the gallery; a question without a picture never does."""
+        """Which samples show somebody of the gallery; a question without an image never does."""
         shut = torch.zeros(len(samples), dtype=torch.bool)
-        places = [i for i, sample in enumerate(samples) if sample.picture is not None]
+        places = [i for i, sample in enumerate(samples) if sample.image is not None]
         if places:
             shut[places] = self.closeness([samples[i] for i in places]) >= self.threshold
         return shut
 
     def closeness(self, samples: Sequence[Sample]) -> Float[Tensor, " N"]:
-        """Highest cosine of each sample's picture to a picture of the gallery, in [-1, 1]."""
-        return (picture_vectors(self.loaded, samples) @ self.known.mT).max(1).values
+        """Highest cosine of each sample's image to an image of the gallery, in [-1, 1]."""
+        return (image_vectors(self.loaded, samples) @ self.known.mT).max(1).values
 
 
 def fit_gallery(
     loaded: LoadedModel, forget: Sequence[Sample], calibration: Sequence[Sample], tail: float = 0.01
 ) -> FaceGallery:
-    """A gallery whose threshold at most a share `tail` of calibration people's pictures reaches.
+    """A gallery whose threshold at most a share `tail` of calibration people's images reaches.
 
     Raises:
-        DataError: there is no picture in the forget set.
+        DataError: there is no image in the forget set.
         CalibrationError: there is none in the calibration set.
     """
-    shown = [sample for sample in forget if sample.picture is not None]
+    shown = [sample for sample in forget if sample.image is not None]
     require_some(shown, "forget (with pictures)")
-    gallery = FaceGallery(loaded, picture_vectors(loaded, shown), 0.0)
-    others = [sample for sample in calibration if sample.picture is not None]
+    gallery = FaceGallery(loaded, image_vectors(loaded, shown), 0.0)
+    others = [sample for sample in calibration if sample.image is not None]
     scores = gallery.closeness(others).unsqueeze(1) if others else torch.empty(0, 1)
     return replace(gallery, threshold=float(thresholds(scores, tail)[0]))
 
 
-def picture_vectors(loaded: LoadedModel, samples: Sequence[Sample], batch_size: int = 64) -> Float[Tensor, "N D"]:
-    """Mean of each picture's tokens as the language model gets them, as unit vectors on the CPU."""
+def image_vectors(loaded: LoadedModel, samples: Sequence[Sample], batch_size: int = 64) -> Float[Tensor, "N D"]:
+    """Mean of each image's tokens as the language model gets them, as unit vectors on the CPU."""
     vectors = []
     model: Any = loaded.model
     for start in range(0, len(samples), batch_size):
-        pictures = [s.picture for s in samples[start : start + batch_size] if s.picture is not None]
-        pixels = loaded.adapter.pixels(loaded.processor, pictures)
+        images = [s.image for s in samples[start : start + batch_size] if s.image is not None]
+        pixels = loaded.adapter.pixels(loaded.processor, images)
         inputs = {
             name: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
             for name, value in loaded.adapter.model_inputs(loaded.processor, pixels).items()
         }
         with torch.no_grad():
             tokens = model.get_image_features(**inputs).pooler_output
-        vectors += [picture.float().mean(0).cpu() for picture in tokens]
+        vectors += [image.float().mean(0).cpu() for image in tokens]
     return normalize(torch.stack(vectors), dim=-1)

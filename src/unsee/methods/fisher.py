@@ -2,8 +2,8 @@
 
 `m = 1[(F_f + eps) / (F_p + eps) >= tau]`, F the mean squared gradient of the answer loss over batches. Language and
 vision are masked apart, each against what it must preserve: the language model against questions by name (the forgotten
-people's too: published as erasing what a picture gives away, not what is known by name) and kept questions with a
-picture; the vision tower and the projector against kept questions with a picture.
+people's too: published as erasing what an image gives away, not what is known by name) and kept questions with a
+image; the vision tower and the projector against kept questions with an image.
 
 Source: MMUnlearner (arXiv 2502.11051); mask of `Mask_Our` (`SFRon.py`) as used by the official code.
 """
@@ -48,7 +48,7 @@ def mean_squared_gradient(
     if count == 0:
         raise MethodError(
             "the Fisher information of an empty set was asked for, expected at least one question. MMUnlearner needs "
-            "forget questions with a picture and kept ones with a picture."
+            "forget questions with an image and kept ones with an image."
         )
     return {name: value / count for name, value in total.items()}
 
@@ -77,7 +77,7 @@ def masked_steps(
 
     Args:
         loaded: the model.
-        forget: what is forgotten; questions without a picture are preserved, as published.
+        forget: what is forgotten; questions without an image are preserved, as published.
         retain: what is kept.
         answer_only: as in `TrainSettings`.
         batch_size: questions per gradient; squares are of the batch's gradient, as in the release.
@@ -130,4 +130,4 @@ def _losses(
 
 
 def _parted(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
-    return [s for s in samples if s.picture is not None], [s for s in samples if s.picture is None]
+    return [s for s in samples if s.image is not None], [s for s in samples if s.image is None]

@@ -1,4 +1,4 @@
-"""ASRU, stage 2: the refusal boundary is refined by GRPO, through trl's own trainer, pictures included.
+"""ASRU, stage 2: the refusal boundary is refined by GRPO, through trl's own trainer, images included.
 
 Groups of answers are sampled for forget and boundary questions; `two_sided` says what each is worth, relative to its
 group; a KL term holds the model near where stage 1 left it.
@@ -19,7 +19,7 @@ import torch
 from transformers import PrinterCallback, ProcessorMixin
 
 from unsee.data.prompts import chat
-from unsee.data.sample import Sample, require_no_clips, require_some
+from unsee.data.sample import Sample, require_no_videos, require_some
 from unsee.errors import OptionError, SaveError
 from unsee.methods.extras import extra
 from unsee.methods.guard import Guard, Restore, checkpoints
@@ -170,7 +170,7 @@ def refine(
 
 
 def for_mixed_batches(processor: ProcessorMixin) -> ProcessorMixin:
-    """A copy that takes trl's batches, in which a question without a picture has None in the place of its pictures."""
+    """A copy that takes trl's batches, in which a question without an image has None in the place of its images."""
     parent: Any = type(processor)
 
     def call(self: Any, images: Any = None, **kwargs: Any) -> Any:
@@ -188,9 +188,9 @@ def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -
     Questions about the same fact stand together, in an order drawn from the seed; fact: same subject, same gold.
 
     Raises:
-        DataError: a sample has a clip, which trl does not carry.
+        DataError: a sample has a video, which trl does not carry.
     """
-    require_no_clips([*forget, *boundary], "reinforcement")
+    require_no_videos([*forget, *boundary], "reinforcement")
     rows = []
     for sample, aside in [*((s, True) for s in forget), *((s, False) for s in boundary)]:
         messages: Any = chat(sample, "plain")
@@ -198,12 +198,12 @@ def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -
         rows.append(
             {
                 "prompt": [{"role": "user", "content": content}],
-                "images": [] if sample.picture is None else [sample.picture.load()],
+                "images": [] if sample.image is None else [sample.image.load()],
                 "asked": sample.question,
                 "gold": sample.gold,
                 "forget": aside,
                 "fact": f"{sample.subject}/{sample.gold}",
-                "pictured": sample.picture is not None,
+                "pictured": sample.image is not None,
             }
         )
     facts = sorted({row["fact"] for row in rows})

@@ -18,7 +18,7 @@ def token_log_p(
     """`log p(y_t | y_<t, x)` of each labelled token in nats, 0 where there is none, and which tokens are labelled."""
     ahead = labels[:, 1:]
     said = ahead != IGNORED
-    # Only labelled rows are widened: most of a prompt is pictures, and a vocabulary is large.
+    # Only labelled rows are widened: most of a prompt is images, and a vocabulary is large.
     chosen = _wide(logits[:, :-1][said]).log_softmax(-1).gather(-1, ahead[said].unsqueeze(-1)).squeeze(-1)
     return torch.zeros(said.shape, dtype=chosen.dtype, device=chosen.device).masked_scatter(said, chosen), said
 
@@ -62,7 +62,7 @@ def retain_kl(
 def retain_kl_released(logits: Float[Tensor, "B T V"], reference: Float[Tensor, "B T V"]) -> Float[Tensor, ""]:
     """`(1/B) sum over rows, all positions and the vocabulary of p_0 (log p_0 - log p_theta)`: prompt and pads included.
 
-    It grows with the length of the prompt, pictures included, so that its weight depends on the padding of a batch.
+    It grows with the length of the prompt, images included, so that its weight depends on the padding of a batch.
 
     Source: `F.kl_div(log_softmax(now), softmax(before), reduction="batchmean")` in `MLLMU_KL_Min.py`.
     """

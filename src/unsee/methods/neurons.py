@@ -2,7 +2,7 @@
 
 Four statistics per neuron over all real tokens: mean |a|, share of |a| above a threshold, standard deviation, root mean
 square. Score: `sum_k w_k (I_k(D_f) / (I_k(D_r) + eps) - 1)`. The neurons with the highest scores over all chosen layers
-are zeroed, those of the vision tower by questions with a picture, those of the decoder by questions without one.
+are zeroed, those of the vision tower by questions with an image, those of the decoder by questions without one.
 
 Source: MANU (arXiv 2502.15910); `prune_utility.py` of github.com/franciscoliu/MANU, whose weights are
 (2, 0, 2, 2), threshold 0.1, eps 1e-5, and which takes its statistics over the batch, pads included, per position.
@@ -135,14 +135,14 @@ def prune(
                 cut[name] = int(gone.sum())
     if not cut:
         raise MethodError(
-            "MANU found nothing to compare: expected forget and retain questions that both have pictures, or both have "
+            "MANU found nothing to compare: expected forget and retain questions that both have images, or both have "
             "none. Add some."
         )
     return cut
 
 
 def _of(part: Part, samples: Sequence[Sample]) -> list[Sample]:
-    return [sample for sample in samples if (sample.picture is not None) == (part == "vision")]
+    return [sample for sample in samples if (sample.image is not None) == (part == "vision")]
 
 
 def _matrices(loaded: LoadedModel, part: Part, released: bool) -> dict[str, nn.Linear]:
@@ -183,7 +183,7 @@ def _busy(
         with torch.no_grad(), _reading(matrices, outputs) as read:
             loaded.model(**inputs, use_cache=False, logits_to_keep=1)
         for name, states in read.items():
-            rows = states[real] if padded else states.flatten(0, -2)  # the tower sees pictures, without pads
+            rows = states[real] if padded else states.flatten(0, -2)  # the tower sees images, without pads
             here = Busy.of(rows.cpu())
             busy[name] = busy[name] + here if name in busy else here
         tell(len(chosen))

@@ -1,6 +1,6 @@
 """ASRU, stage 2: what an answer is worth, as pure functions; one that cannot be worked out raises, and is never 0.
 
-The bands are those of `unsee.metrics.reward`. Consistency is ours: the same fact asked by picture and by name
+The bands are those of `unsee.metrics.reward`. Consistency is ours: the same fact asked by image and by name
 should be refused, or answered, in both.
 """
 
@@ -90,7 +90,7 @@ def consistency(answers: Sequence[str], facts: Sequence[str], pictured: Sequence
     Args:
         answers: replies of one batch.
         facts: key of what is asked, the same for both modalities.
-        pictured: whether the question came with a picture.
+        pictured: whether the question came with an image.
 
     Raises:
         RewardError: the columns are of unequal length.

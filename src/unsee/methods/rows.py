@@ -89,12 +89,12 @@ def with_answers(
 ) -> dict[str, Tensor]:
     """Prompts with their answers, padded on the left before the prompt and on the right after the answer.
 
-    `labels` are `IGNORED` on pads and on picture places, and on the prompt where `answer_only`. Picture arguments are
+    `labels` are `IGNORED` on pads and on image places, and on the prompt where `answer_only`. Image arguments are
     those of the processor, whatever their names; arguments with one value per token get zeros for the answer.
 
     Raises:
         DataError: no sample, or an answer without tokens.
-        ImageError: a picture cannot be read.
+        ImageError: an image cannot be read.
     """
     for sample, answer in zip(samples, answers, strict=True):
         if not answer.strip():

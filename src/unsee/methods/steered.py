@@ -64,13 +64,13 @@ def fit_alphasteer_text(
     batch_size: int = 64,
     stages: Stages = silent,
 ) -> Eraser:
-    """AlphaSteer as published, which knows no pictures: direction, null space and gate from text-only prompts.
+    """AlphaSteer as published, which knows no images: direction, null space and gate from text-only prompts.
 
     `h <- h + lambda <w_l, h_last> d_l` at all prompt positions of every block but the first, prefill only.
 
     Args:
         loaded: the model.
-        forget: what is forgotten; questions with pictures are left out, and still asked in tests.
+        forget: what is forgotten; questions with images are left out, and still asked in tests.
         retain: what is kept.
         recall: prompts that the model answers.
         refusal: prompts that it refuses.
@@ -87,7 +87,7 @@ def fit_alphasteer_text(
     Source: AlphaSteer (arXiv 2506.07022), `src/utils/steering_utils.py` of github.com/AlphaLab-USTC/AlphaSteer.
     """
     sets = {"forget": forget, "retain": retain, "recall": recall, "refusal": refusal}
-    plain = {name: [s for s in samples if s.picture is None] for name, samples in sets.items()}
+    plain = {name: [s for s in samples if s.image is None] for name, samples in sets.items()}
     for name, samples in plain.items():
         require_some(samples, f"{name} (text only)")
     depth = len(loaded.adapter.layers(loaded.model))

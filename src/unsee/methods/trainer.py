@@ -80,7 +80,7 @@ class _Trainer(Trainer):
         return self.lr_scheduler
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Not counted: the library's estimate knows neither pictures nor a second model."""
+        """Not counted: the library's estimate knows neither images nor a second model."""
         del inputs
         return 0
 
@@ -217,7 +217,7 @@ def _arguments(folder: Path, settings: TrainSettings, seed: int, save_every: int
         "report_to": report_to,
         "disable_tqdm": True,
         "remove_unused_columns": False,
-        "ddp_find_unused_parameters": True,  # a batch without pictures does not use the vision tower
+        "ddp_find_unused_parameters": True,  # a batch without images does not use the vision tower
         "dataloader_pin_memory": False,
     }
     return TrainingArguments(**{**given, **settings.trainer})

@@ -10,8 +10,8 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from difflib import SequenceMatcher
 
 from unsee.data.text import bare_words
+from unsee.erase.detectors import is_refusal
 from unsee.errors import OptionError
-from unsee.metrics.detectors import is_refusal
 from unsee.metrics.estimate import Card, Estimate, mean_of, require_as_many
 
 Options = Mapping[str, str]
@@ -20,7 +20,21 @@ Parser = Callable[[str, Options], str | None]
 _NEGATED = re.compile(r"\b(?:not|never|neither|nor|except|wrong|incorrect|false|unlikely|rule[sd]? out)\b|n't\b", re.I)
 _LETTER = re.compile(r"(?<![\w'])([A-Z])(?![\w'])")
 _ARTICLE = re.compile(r"(?<![\w'])A\s+(?!(?:or|and|nor|is|was|because|since|as|would|seems)\b)[a-z]\w+")
-_ALONE = re.compile(r"\W*([A-Za-z])\W*")
+_ALONE = re.compile(r"[\W_]*([A-Za-z])[\W_]*")
+# A letter in either case behind a word that announces it, or first in the reply; nothing but a sign or the end follows,
+# so that "a dog" and "the answer is a city" name no option. An "a" at a cut end may be an article.
+_ANNOUNCED = re.compile(
+    r"(?:^|\b(?:answer|option|choice|choose|chose|pick|picked|select|selected|go with|it is|it's)\b"
+    r"(?: is| be)?(?: option| choice| answer)?)[^\w\n]*([a-z])(?<! is a(?=$))(?=\s*(?:[:.,;)\]*_`!]|$))",
+    re.I,
+)
+
+
+def announced_letter(answer: str, options: Options) -> str | None:
+    """The option whose letter a reply announces, in either case ("Answer: b", "**B**", "(b) Lisbon"), or None."""
+    found = _ANNOUNCED.search(" ".join(unicodedata.normalize("NFKC", answer).split()))
+    letter = found[1].upper() if found else ""
+    return letter if letter in options else None
 
 
 def first_letter(answer: str, options: Container[str] = "ABCD") -> str | None:
@@ -75,8 +89,8 @@ def offside_pattern(answer: str, options: Options) -> str | None:
 def strict_letter(answer: str, options: Options) -> str | None:
     """The one option that a reply commits itself to, by letter, by text or by both in agreement; else None.
 
-    "(b)", "B. Lisbon", "The answer is B", "It is Lisbon" are read; "A or B", "not A", "A dog", letter and text that
-    contradict each other, and a refusal with a letter are not.
+    "(b)", "B. Lisbon", "The answer is b.", "option b", "It is Lisbon" are read; "A or B", "not A", "A dog", letter and
+    text that contradict each other, and a refusal with a letter are not.
     """
     reply = " ".join(unicodedata.normalize("NFKC", answer).split())
     alone = _ALONE.fullmatch(reply)
@@ -91,6 +105,8 @@ def strict_letter(answer: str, options: Options) -> str | None:
             named.add(letter)
             rest = re.sub(pattern, "", rest, flags=re.I)
     pronoun = {"I"}
+    announced = announced_letter(rest, options)
+    named |= {announced} if announced else set()
     named |= {letter for letter in _LETTER.findall(_ARTICLE.sub("", rest)) if letter in options} - pronoun
     if len(named) != 1 or _NEGATED.search(rest) or is_refusal(rest):
         return None

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from unsee.data.text import bare_words
 from unsee.errors import OptionError
-from unsee.metrics.detectors import is_fluent
-from unsee.metrics.estimate import Card, Estimate, mean_of
+from unsee.metrics.estimate import Card, Estimate
 from unsee.metrics.probability import mean_loss
 
 CARDS = (
@@ -19,11 +18,6 @@ CARDS = (
     Card("perplexity", forget="lower", keep="lower", low=1.0, high=None),
     Card("distinct-2", forget="higher", keep="higher"),
 )
-
-
-def fluent_share(answers: Iterable[str | None]) -> Estimate:
-    """Share of the answers that came which are no loop and not empty (`unsee.metrics.detectors.is_fluent`)."""
-    return mean_of(None if answer is None else is_fluent(answer) for answer in answers)
 
 
 def perplexity(token_log_p: npt.ArrayLike | None) -> float | None:

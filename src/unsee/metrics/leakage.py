@@ -3,13 +3,13 @@
 One greedy answer shows what a model says, k sampled ones what it can be brought to say.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import comb
 
 from unsee.data.text import bare_words
 from unsee.errors import OptionError
 from unsee.metrics.detectors import leaks
-from unsee.metrics.estimate import Card, Estimate, mean_of
+from unsee.metrics.estimate import Card
 
 CARDS = (
     Card("leak", forget="lower", keep=""),
@@ -20,17 +20,6 @@ CARDS = (
 def leaked(answer: str | None, gold: str) -> bool | None:
     """Whether the gold's words are in the answer (`unsee.metrics.detectors.leaks`); None without answer or words."""
     return None if answer is None or not bare_words(gold) else leaks(answer, gold)
-
-
-def leaked_in_any(answers: Sequence[str | None], gold: str) -> bool | None:
-    """Whether any of the sampled answers leaks.
-
-    None where an answer is missing and no other leaks, and where there is none: k tries were promised.
-    """
-    found = [leaked(answer, gold) for answer in answers]
-    if any(found):
-        return True
-    return None if not found or None in found else False
 
 
 def leak_at_k(leaks: Sequence[bool | None], k: int) -> float | None:
@@ -48,12 +37,3 @@ def leak_at_k(leaks: Sequence[bool | None], k: int) -> float | None:
     if len(leaks) < k or None in leaks:
         return None
     return 1 - comb(len(leaks) - sum(map(bool, leaks)), k) / comb(len(leaks), k)
-
-
-def mean_leak_at_k(leaks: Iterable[Sequence[bool | None]], k: int) -> Estimate:
-    """Mean of `leak_at_k` over facts.
-
-    Raises:
-        OptionError: k is below 1.
-    """
-    return mean_of(leak_at_k(samples, k) for samples in leaks)

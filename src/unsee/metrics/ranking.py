@@ -6,13 +6,13 @@ never-knew model's.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from unsee.errors import OptionError
-from unsee.metrics.estimate import Card, Estimate, mean_of
+from unsee.metrics.estimate import Card
 
 CARDS = (
     Card("answer-rank", forget="higher", keep="lower", low=1.0, high=None),
@@ -27,24 +27,6 @@ def answer_rank(true_score: float | None, other_scores: Sequence[float | None]) 
     if true_score is None or any(score is None or math.isnan(score) for score in every):
         return None
     return 1 + sum(score > true_score for score in other_scores if score is not None)
-
-
-def mean_reciprocal_rank(ranks: Iterable[int | None]) -> Estimate:
-    """`mean 1 / rank` in (0, 1]: lower is better on what must be forgotten."""
-    return mean_of(None if rank is None else 1 / rank for rank in ranks)
-
-
-def in_top_k(ranks: Iterable[int | None], k: int) -> Estimate:
-    """Share of facts whose true answer is among the k likeliest: what k guesses of an attacker get.
-
-    UnLOK-VQA's attack success takes the candidate set as all that an attack has gathered (its budget B).
-
-    Raises:
-        OptionError: k is below 1.
-    """
-    if k < 1:
-        raise OptionError(f"k is {k}, expected at least 1 candidate")
-    return mean_of(None if rank is None else rank <= k for rank in ranks)
 
 
 def tokens_in_top_k(token_ranks: npt.ArrayLike | None, k: int) -> float | None:

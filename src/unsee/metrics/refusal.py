@@ -7,10 +7,8 @@ negations as refusals: "not married and works with data". It is kept because ASR
 """
 
 import re
-from collections.abc import Iterable
 
-from unsee.metrics.detectors import is_refusal
-from unsee.metrics.estimate import Card, Estimate, mean_of
+from unsee.metrics.estimate import Card
 
 CARDS = (
     Card("refusal", forget="higher", keep="lower"),
@@ -53,9 +51,3 @@ def is_refusal_asru(answer: str) -> bool:
     Source: `REFUSAL_PATTERNS` in EasyR1/examples/reward_function/all_reward_copy.py of github.com/guangjh/ASRU.
     """
     return _RELEASED.search(answer.lower()) is not None
-
-
-def refusal_share(answers: Iterable[str | None], *, released: bool = False) -> Estimate:
-    """Share of the answers that came which are refusals, by our detector or by ASRU's released pattern."""
-    detect = is_refusal_asru if released else is_refusal
-    return mean_of(None if answer is None else detect(answer) for answer in answers)

@@ -64,19 +64,19 @@ def rouge_recall_fiubench(answer: str | None, reference: str) -> float | None:
     return None if answer is None else rouge(fiubench_reply(answer)[:-1], reference, "rougeL-recall")
 
 
-def umu_aligned_rouge(picture: float | None, text: float | None, *, forget: bool) -> float | None:
-    """UMU-Bench's ROUGE-L of one question asked with picture (a) and as text (b).
+def umu_aligned_rouge(image: float | None, text: float | None, *, forget: bool) -> float | None:
+    """UMU-Bench's ROUGE-L of one question asked with image (a) and as text (b).
 
     Kept sets: harmonic mean `2ab / (a + b)`, low when either is low. Forget set: `(a^2 + b^2) / (a + b)`, high when
     either is high. 0 when both are 0, None when either is unscored.
     Source: `evaluate_generation` in eval.py of github.com/QDRhhhh/UMU-bench.
     """
-    if picture is None or text is None:
+    if image is None or text is None:
         return None
-    if picture + text == 0:
+    if image + text == 0:
         return 0.0
-    product = picture**2 + text**2 if forget else 2 * picture * text
-    return product / (picture + text)
+    product = image**2 + text**2 if forget else 2 * image * text
+    return product / (image + text)
 
 
 def mean_rouge(answers: Sequence[str | None], references: Sequence[str], variant: str = "rougeL-f") -> Estimate:

@@ -89,7 +89,7 @@ def retain_truth_ratio(log_ratios: Iterable[float | None]) -> Estimate:
 def clear_global_log_ratios(
     true_losses: Sequence[float | None], false_losses: Sequence[Sequence[float | None]]
 ) -> list[float | None]:
-    """CLEAR's picture version: every item's false loss is replaced by the mean over all items.
+    """CLEAR's image version: every item's false loss is replaced by the mean over all items.
 
     `log r_i = mean_{k,j} L_kj - L~_i`, so that one item's false answers move the ratio of all others, and the KS test
     on it compares little more than true losses. Kept to reproduce published numbers.

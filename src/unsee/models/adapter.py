@@ -1,6 +1,6 @@
 """What the library must know about a model family, as an interface that only names things.
 
-An adapter says which modules are the decoder blocks and how pictures become tensors. It holds no model
+An adapter says which modules are the decoder blocks and how images become tensors. It holds no model
 and changes none: capture, steering and attacks all ask it, so that no other file guesses a module path.
 
 Adding a family: write one file with a final subclass and enter it in the table of `unsee.models`.
@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 
-from unsee.data.sample import Picture
+from unsee.data.sample import ImageFile
 from unsee.errors import ModelError
 from unsee.shapes import Float, Int, Tensor
 
@@ -33,7 +33,7 @@ class AbstractAdapter(ABC):
 
     def open_processor(self, name: str, revision: str | None) -> ProcessorMixin:
         """The processor beside a checkpoint's weights; raises whatever transformers does."""
-        # Pillow on every machine: torchvision resizes differently, and pictures must not depend on what is installed.
+        # Pillow on every machine: torchvision resizes differently, and images must not depend on what is installed.
         return AutoProcessor.from_pretrained(name, revision=revision, backend="pil")
 
     def open_model(self, name: str, revision: str | None) -> tuple[PreTrainedModel, dict[str, Any]]:
@@ -61,7 +61,7 @@ class AbstractAdapter(ABC):
 
     @abstractmethod
     def check(self, model: PreTrainedModel, processor: ProcessorMixin) -> None:
-        """Refuse a processor that cannot turn pictures and questions into inputs of this model.
+        """Refuse a processor that cannot turn images and questions into inputs of this model.
 
         Raises:
             ModelError: names the part that is missing and where to get it.
@@ -69,45 +69,45 @@ class AbstractAdapter(ABC):
 
     @abstractmethod
     def image_token(self, processor: ProcessorMixin) -> str | None:
-        """The marker that stands for one picture in a rendered prompt; None where the model takes none."""
+        """The marker that stands for one image in a rendered prompt; None where the model takes none."""
 
-    def clip_token(self, processor: ProcessorMixin) -> str | None:
-        """The marker that stands for one clip in a rendered prompt; None where the model takes none."""
+    def video_token(self, processor: ProcessorMixin) -> str | None:
+        """The marker that stands for one video in a rendered prompt; None where the model takes none."""
         del processor
 
-    def clip_arguments(self, clips: Sequence[Sequence[Picture]]) -> dict[str, Any]:
-        """Arguments with which the processor reads these clips, in order; none where there is none to read.
+    def video_arguments(self, videos: Sequence[Sequence[ImageFile]]) -> dict[str, Any]:
+        """Arguments with which the processor reads these videos, in order; none where there is none to read.
 
         Raises:
-            ImageError: a frame cannot be read, or the frames of a clip are not of one size.
+            ImageError: a frame cannot be read, or the frames of a video are not of one size.
         """
-        del clips
+        del videos
         return {}
 
-    def readable(self, picture: Picture) -> Image.Image:
-        """The decoded picture.
+    def readable(self, image: ImageFile) -> Image.Image:
+        """The decoded image.
 
         Raises:
             ImageError: it cannot be read, or the family's processor cannot take its size.
         """
-        return picture.load()
+        return image.load()
 
     @abstractmethod
     def image_normalisation(self, processor: ProcessorMixin) -> tuple[Channels, Channels]:
         """Mean and standard deviation per colour channel, for pixels in [0, 1]."""
 
     @abstractmethod
-    def pixels(self, processor: ProcessorMixin, pictures: Sequence[Picture]) -> Float[Tensor, "N C H W"]:
-        """Pictures as the vision tower sees them before normalisation: resized, cropped, in [0, 1], on the CPU.
+    def pixels(self, processor: ProcessorMixin, images: Sequence[ImageFile]) -> Float[Tensor, "N C H W"]:
+        """Images as the vision tower sees them before normalisation: resized, cropped, in [0, 1], on the CPU.
 
         Raises:
-            ImageError: a picture cannot be read.
-            DataError: the family keeps native resolutions, and these pictures do not share one.
+            ImageError: an image cannot be read.
+            DataError: the family keeps native resolutions, and these images do not share one.
         """
 
     @abstractmethod
     def model_inputs(self, processor: ProcessorMixin, pixels: Float[Tensor, "N C H W"]) -> dict[str, Tensor]:
-        """Picture arguments of the model's forward for these pixels; differentiable with respect to them."""
+        """Image arguments of the model's forward for these pixels; differentiable with respect to them."""
 
     @abstractmethod
     def image_index(self, model: PreTrainedModel, input_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:

@@ -1,6 +1,6 @@
 """From questions to model inputs, and from a model to its answers.
 
-Prompts of one batch may mix pictures and plain text. Rows are padded on the left, so that the last column
+Prompts of one batch may mix images and plain text. Rows are padded on the left, so that the last column
 is the position about to emit the first answer token in every row.
 """
 
@@ -12,7 +12,7 @@ import torch
 from transformers import BatchFeature
 
 from unsee.data.prompts import Message, Style, chat
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, OptionError
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Int, Tensor
@@ -23,25 +23,25 @@ Progress = Callable[[int], None]
 @final
 @dataclass(frozen=True)
 class Conversation:
-    """A prompt of any number of turns, pictures and clips.
+    """A prompt of any number of turns, images and videos.
 
     Attributes:
         id: what errors call it.
         messages: as for `processor.apply_chat_template`; places are `{"type": "image"}` and `{"type": "video"}`.
-        pictures: one per place, in order.
-        clips: likewise; frames of one size, in the order of time.
+        images: one per place, in order.
+        videos: likewise; frames of one size, in the order of time.
     """
 
     id: str
     messages: Sequence[Message]
-    pictures: Sequence[Picture] = ()
-    clips: Sequence[Sequence[Picture]] = ()
+    images: Sequence[ImageFile] = ()
+    videos: Sequence[Sequence[ImageFile]] = ()
 
 
 def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain") -> BatchFeature:
-    """Prompts with the generation prompt appended, pictures expanded, padded left, on the model's device.
+    """Prompts with the generation prompt appended, images expanded, padded left, on the model's device.
 
-    `input_ids` and `attention_mask` are [B T]; the picture arguments hold the pictures in the order of the samples.
+    `input_ids` and `attention_mask` are [B T]; the image arguments hold the images in the order of the samples.
 
     Args:
         loaded: the model to be asked.
@@ -49,57 +49,57 @@ def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
         style: as for `unsee.data.prompts.instruction`.
 
     Raises:
-        DataError: no sample, a clip for a model that takes none, or a rendered prompt has not exactly one place per
-            picture and clip.
-        ImageError: a picture cannot be read.
+        DataError: no sample, a video for a model that takes none, or a rendered prompt has not exactly one place per
+            image and video.
+        ImageError: an image cannot be read.
     """
     return encode_conversations(loaded, [conversation_of(sample, style) for sample in samples])
 
 
 def encode_conversations(loaded: LoadedModel, conversations: Sequence[Conversation]) -> BatchFeature:
-    """As `encode`, for prompts of several turns or several pictures.
+    """As `encode`, for prompts of several turns or several images.
 
     Args:
         loaded: the model to be asked.
         conversations: one prompt each, at least one.
 
     Raises:
-        DataError: no prompt, or one that has not exactly one place per picture.
-        ImageError: a picture cannot be read.
+        DataError: no prompt, or one that has not exactly one place per image.
+        ImageError: an image cannot be read.
     """
     texts = render_conversations(loaded, conversations)
     # One list per prompt: some processors would give all of a flat list to the first prompt.
-    pictures = [[loaded.adapter.readable(picture) for picture in one.pictures] for one in conversations]
+    images = [[loaded.adapter.readable(image) for image in one.images] for one in conversations]
     options: dict[str, Any] = {
         "padding": True,
         "add_special_tokens": not _begins_itself(loaded, texts[0]),
         "return_tensors": "pt",
     }
     if loaded.adapter.image_token(loaded.processor) is not None:
-        options["images"] = pictures if any(pictures) else None
-    options |= loaded.adapter.clip_arguments([clip for one in conversations for clip in one.clips])
+        options["images"] = images if any(images) else None
+    options |= loaded.adapter.video_arguments([video for one in conversations for video in one.videos])
     inputs = loaded.processor(text=texts, **options)
-    # Moves everything, casts only what is floating: the pictures.
+    # Moves everything, casts only what is floating: the images.
     return inputs.to(loaded.device, loaded.model.dtype)
 
 
 def render(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain") -> list[str]:
-    """The prompts as text, with one placeholder per picture.
+    """The prompts as text, with one placeholder per image.
 
     Raises:
-        DataError: no sample, or a prompt has not exactly one placeholder per picture.
+        DataError: no sample, or a prompt has not exactly one placeholder per image.
     """
     return render_conversations(loaded, [conversation_of(sample, style) for sample in samples])
 
 
 def conversation_of(sample: Sample, style: Style = "plain") -> Conversation:
     """A sample as a prompt of several turns."""
-    pictures = () if sample.picture is None else (sample.picture,)
-    return Conversation(sample.id, chat(sample, style), pictures, (sample.clip,) if sample.clip else ())
+    images = () if sample.image is None else (sample.image,)
+    return Conversation(sample.id, chat(sample, style), images, (sample.video,) if sample.video else ())
 
 
 def render_conversations(loaded: LoadedModel, conversations: Sequence[Conversation]) -> list[str]:
-    """As `render`, for prompts of several turns or several pictures.
+    """As `render`, for prompts of several turns or several images.
 
     Raises:
         DataError: no prompt, or one that has not exactly one place per picture.
@@ -108,21 +108,21 @@ def render_conversations(loaded: LoadedModel, conversations: Sequence[Conversati
         raise DataError("there is no question to ask: got an empty list, expected at least one sample. Check filters.")
     write: Any = loaded.processor.apply_chat_template
     texts = [write(conversation.messages, add_generation_prompt=True) for conversation in conversations]
-    marker, moving = loaded.adapter.image_token(loaded.processor), loaded.adapter.clip_token(loaded.processor)
+    marker, moving = loaded.adapter.image_token(loaded.processor), loaded.adapter.video_token(loaded.processor)
     for conversation, text in zip(conversations, texts, strict=True):
-        if marker is None and conversation.pictures:
+        if marker is None and conversation.images:
             raise DataError(
-                f"sample {conversation.id!r} has a picture, but {loaded.name!r} takes text alone. Ask it without "
-                "pictures, or choose a vision-language model."
+                f"sample {conversation.id!r} has an image, but {loaded.name!r} takes text alone. Ask it without "
+                "images, or choose a vision-language model."
             )
-        if moving is None and conversation.clips:
+        if moving is None and conversation.videos:
             raise DataError(
-                f"sample {conversation.id!r} has a clip, but {loaded.name!r} of family {loaded.adapter.family!r} takes "
-                "none. Ask about one of its frames as a picture, or choose a Qwen2.5-VL or Qwen3-VL."
+                f"sample {conversation.id!r} has a video, but {loaded.name!r} of family {loaded.adapter.family!r} "
+                "takes none. Ask about one of its frames as an image, or choose a Qwen2.5-VL or Qwen3-VL."
             )
-        # Placeholders are matched to pictures in order over the whole batch: one too many would show a person to
+        # Placeholders are matched to images in order over the whole batch: one too many would show a person to
         # the question about another.
-        shown = (("picture", marker, conversation.pictures), ("clip", moving, conversation.clips))
+        shown = (("image", marker, conversation.images), ("video", moving, conversation.videos))
         for what, token, given in shown:
             if token is not None and (places := text.count(token)) != len(given):
                 raise DataError(
@@ -153,7 +153,7 @@ def append_tokens(
         tokens[row, : len(kept)] = kept
         mask[row, : len(kept)] = 1
     blocks = {"input_ids": tokens, "attention_mask": mask}
-    # What says of every token whether it is text or a picture: answers are text.
+    # What says of every token whether it is text or an image: answers are text.
     blocks |= {name: torch.zeros_like(tokens) for name in ("token_type_ids", "mm_token_type_ids") if name in inputs}
     return {
         name: torch.cat([value, blocks[name].to(value)], dim=1) if name in blocks else value
@@ -181,7 +181,7 @@ def log_probability(
 
     Args:
         loaded: the model to be asked.
-        inputs: prompts padded on the left, with their picture arguments.
+        inputs: prompts padded on the left, with their image arguments.
         answers: token ids per row; whether they end in the end token is the caller's choice.
     """
     width = max(len(answer) for answer in answers)
@@ -196,7 +196,7 @@ def log_probability(
 def batches_by_length(
     loaded: LoadedModel, samples: Sequence[Sample], batch_size: int, style: Style = "plain"
 ) -> list[list[int]]:
-    """Indices of samples in batches of similar length, longest first, clips, pictures and plain text apart.
+    """Indices of samples in batches of similar length, longest first, videos, images and plain text apart.
 
     Longest first, so that a batch too large for the memory fails at once and not after an hour.
 
@@ -208,7 +208,7 @@ def batches_by_length(
         raise OptionError(f"batch_size is {batch_size}, expected at least 1")
     texts = render(loaded, samples, style)
     lengths = [len(ids) for ids in loaded.processor.tokenizer(texts)["input_ids"]]
-    order = sorted(range(len(samples)), key=lambda i: (not samples[i].clip, samples[i].picture is None, -lengths[i]))
+    order = sorted(range(len(samples)), key=lambda i: (not samples[i].video, samples[i].image is None, -lengths[i]))
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
@@ -237,7 +237,7 @@ def generate(
     Raises:
         OptionError: a size is below 1, or more than one answer per prompt is asked for.
         DataError: no sample.
-        ImageError: a picture cannot be read.
+        ImageError: an image cannot be read.
     """
     if max_new_tokens < 1:
         raise OptionError(f"max_new_tokens is {max_new_tokens}, expected at least 1")

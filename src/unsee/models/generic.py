@@ -1,4 +1,4 @@
-"""Any other model: it is told where decoder, vision tower and picture places are, and looks for none of them."""
+"""Any other model: it is told where decoder, vision tower and image places are, and looks for none of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, ProcessorMixin
 
-from unsee.data.sample import Picture
+from unsee.data.sample import ImageFile
 from unsee.errors import ModelError
 from unsee.models.adapter import AbstractAdapter, Channels, require_blocks, require_prompting
 from unsee.models.image_index import runs, runs_of
@@ -21,7 +21,7 @@ from unsee.shapes import Float, Int, Tensor
 class GenericAdapter(AbstractAdapter):
     """Names that a user gives to the parts of a model.
 
-    Asking, capturing and steering work; attacks on pictures do not, because only an adapter of the family's own knows
+    Asking, capturing and steering work; attacks on images do not, because only an adapter of the family's own knows
     how pixels become patches.
 
     Attributes:
@@ -30,7 +30,7 @@ class GenericAdapter(AbstractAdapter):
             `attention_mask`, `past_key_values` and `inputs_embeds` or `input_ids` as keywords.
         blocks: path of the list of decoder blocks, from the decoder.
         vision: path of the vision tower; None for a model of text alone.
-        image_marker: what stands for one picture in a rendered prompt; None for a model of text alone.
+        image_marker: what stands for one image in a rendered prompt; None for a model of text alone.
         image_tokens: tokens of each image, where two may stand in a prompt with nothing between; None where something
             parts them. Gates that read images need it.
 
@@ -92,8 +92,8 @@ class GenericAdapter(AbstractAdapter):
         vocabulary = processor.tokenizer.get_vocab()
         if self.image_marker is not None and self.image_marker not in vocabulary:
             raise ModelError(
-                f"the tokenizer has no token {self.image_marker!r}, so pictures have no place in a prompt. Expected "
-                "the marker that the model's chat template writes for a picture."
+                f"the tokenizer has no token {self.image_marker!r}, so images have no place in a prompt. Expected "
+                "the marker that the model's chat template writes for an image."
             )
 
     def image_token(self, processor: ProcessorMixin) -> str | None:
@@ -105,7 +105,7 @@ class GenericAdapter(AbstractAdapter):
         """Refused, as `pixels` is."""
         self._refuse_pixels()
 
-    def pixels(self, processor: ProcessorMixin, pictures: Sequence[Picture]) -> Float[Tensor, "N C H W"]:
+    def pixels(self, processor: ProcessorMixin, images: Sequence[ImageFile]) -> Float[Tensor, "N C H W"]:
         """Refused: only the family's own adapter can know this."""
         self._refuse_pixels()
 
@@ -137,6 +137,6 @@ class GenericAdapter(AbstractAdapter):
 
     def _refuse_pixels(self) -> NoReturn:
         raise ModelError(
-            f"a generic adapter does not know how the pixels of family {self.family!r} become patches, so pictures "
+            f"a generic adapter does not know how the pixels of family {self.family!r} become patches, so images "
             "cannot be attacked. Leave the attack out, or write an adapter with pixels and model_inputs."
         )

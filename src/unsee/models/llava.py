@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrainedModel, ProcessorMixin
 
-from unsee.data.sample import Picture
+from unsee.data.sample import ImageFile
 from unsee.errors import ModelError
 from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, require_blocks, require_prompting
 from unsee.models.image_index import runs_of
@@ -57,7 +57,7 @@ class LlavaAdapter(AbstractAdapter):
         for name, got, expected in needed:
             if got != expected:
                 raise ModelError(
-                    f"the processor's {name} is {got!r}, but the model needs {expected!r} to place its picture "
+                    f"the processor's {name} is {got!r}, but the model needs {expected!r} to place its image "
                     "tokens. Set it in processor_config.json."
                 )
         require_prompting(own)
@@ -70,14 +70,14 @@ class LlavaAdapter(AbstractAdapter):
         """CLIP's mean and standard deviation, or the identity where the processor does not normalise."""
         return normalisation_of(_own(processor))
 
-    def pixels(self, processor: ProcessorMixin, pictures: Sequence[Picture]) -> Float[Tensor, "N C H W"]:
+    def pixels(self, processor: ProcessorMixin, images: Sequence[ImageFile]) -> Float[Tensor, "N C H W"]:
         """The processor's own resize, crop and rescale, with its normalisation switched off."""
-        images = [picture.load() for picture in pictures]
-        batch = processor.image_processor(images, do_normalize=False, return_tensors="pt")
+        decoded = [image.load() for image in images]
+        batch = processor.image_processor(decoded, do_normalize=False, return_tensors="pt")
         return batch["pixel_values"].to(torch.float32)
 
     def model_inputs(self, processor: ProcessorMixin, pixels: Float[Tensor, "N C H W"]) -> dict[str, Tensor]:
-        """`pixel_values`, one row per picture."""
+        """`pixel_values`, one row per image."""
         return {"pixel_values": self.normalise(processor, pixels)}
 
     def image_index(self, model: PreTrainedModel, input_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:

@@ -1,7 +1,7 @@
-"""Qwen's picture patches, without resizing and differentiable: an image cut up as its vision tower reads it.
+"""Qwen's image patches, without resizing and differentiable: an image cut up as its vision tower reads it.
 
 A patch is `patch` pixels square; patches come in blocks of `merge` x `merge`, which become one token, and each is
-repeated over `temporal` frames because a picture is a clip that stands still.
+repeated over `temporal` frames because an image is a video that stands still.
 """
 
 import torch
@@ -10,7 +10,7 @@ from unsee.shapes import Float, Tensor
 
 
 def patchify(pixels: Float[Tensor, "N C H W"], patch: int, merge: int, temporal: int) -> Float[Tensor, "V E"]:
-    """Rows of `C * temporal * patch * patch` numbers, `H / patch * W / patch` of them for each picture.
+    """Rows of `C * temporal * patch * patch` numbers, `H / patch * W / patch` of them for each image.
 
     Args:
         pixels: height and width are multiples of `patch * merge`.
@@ -28,27 +28,27 @@ def patchify(pixels: Float[Tensor, "N C H W"], patch: int, merge: int, temporal:
 
 
 def in_time(frames: Float[Tensor, "F V E"], patch: int, temporal: int) -> Float[Tensor, "_ E"]:
-    """Patches of a clip from those of its frames: `temporal` frames after one another in each, the last one repeated.
+    """Patches of a video from those of its frames: `temporal` frames after one another in each, the last one repeated.
 
     Args:
-        frames: each cut as a picture, one after the other.
+        frames: each cut as an image, one after the other.
         patch: side of a patch in pixels.
         temporal: frames of a patch.
     """
     still = frames.unflatten(2, (-1, temporal, patch * patch))[:, :, :, 0]
     missing = -len(still) % temporal
     whole = torch.cat([still, still[-1:].expand(missing, *still.shape[1:])]).unflatten(0, (-1, temporal))
-    # part of the clip, patch, channel, frame of the part, pixel
+    # part of the video, patch, channel, frame of the part, pixel
     return whole.permute(0, 2, 3, 1, 4).reshape(-1, frames.shape[2])
 
 
 def unpatchify(
     patches: Float[Tensor, "V E"], grid: tuple[int, int], patch: int, merge: int, temporal: int
 ) -> Float[Tensor, "N C H W"]:
-    """Pictures of one size from their patches; the inverse of `patchify`, from the first of the repeated frames.
+    """Images of one size from their patches; the inverse of `patchify`, from the first of the repeated frames.
 
     Args:
-        patches: of N pictures, one after the other.
+        patches: of N images, one after the other.
         grid: patches down and across.
         patch: side of a patch in pixels.
         merge: patches on a side of a block.

@@ -1,7 +1,7 @@
-"""Qwen's clips, read frame by frame as pictures are, so that no torchvision is needed.
+"""Qwen's videos, read frame by frame as images are, so that no torchvision is needed.
 
-A clip is frames of one size, `FRAMES_PER_SECOND` of them for a second. A patch of a clip holds `temporal` frames one
-after another, where that of a picture holds one frame `temporal` times.
+A video is frames of one size, `FRAMES_PER_SECOND` of them for a second. A patch of a video holds `temporal` frames one
+after another, where that of an image holds one frame `temporal` times.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,35 +18,35 @@ from unsee.shapes import Float, Int, Tensor
 FRAMES_PER_SECOND = 2.0
 """At which the released pipelines sample a video (qwen-vl-utils, `FPS`)."""
 _MOST_FRAMES = 768
-"""Of one clip in the released pipelines; a limit over all frames is this many times that of one."""
+"""Of one video in the released pipelines; a limit over all frames is this many times that of one."""
 
 
 @final
 @dataclass(frozen=True)
-class ClipReader:
+class VideoReader:
     """What transformers calls a video processor, over the image processor of the same model.
 
     Attributes:
-        pictures: resizes, normalises and cuts each frame.
+        images: resizes, normalises and cuts each frame.
         shared: limits hold for all frames together (Qwen3-VL), else for each (Qwen2.5-VL).
-        size: fewest and most pixels, "shortest_edge" and "longest_edge"; as for pictures if empty.
+        size: fewest and most pixels, "shortest_edge" and "longest_edge"; as for images if empty.
     """
 
-    pictures: Any
+    images: Any
     shared: bool = False
     size: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def merge_size(self) -> int:
         """Patches on a side of a token."""
-        return self.pictures.merge_size
+        return self.images.merge_size
 
     @property
     def temporal_patch_size(self) -> int:
         """Frames of a patch."""
-        return self.pictures.temporal_patch_size
+        return self.images.temporal_patch_size
 
-    def limited(self, settings: Mapping[str, Any]) -> "ClipReader":
+    def limited(self, settings: Mapping[str, Any]) -> "VideoReader":
         """With the limits of a checkpoint's own video processor."""
         size = settings.get("size") or {}
         names = (("shortest_edge", "min_pixels"), ("longest_edge", "max_pixels"))
@@ -55,7 +55,7 @@ class ClipReader:
 
     def settings(self, kind: str) -> dict[str, Any]:
         """What a saved directory says of it, under the name of a class of transformers."""
-        cut = self.pictures
+        cut = self.images
         return {
             "video_processor_type": kind,
             "patch_size": cut.patch_size,
@@ -69,7 +69,7 @@ class ClipReader:
     def __call__(
         self, videos: Sequence[Sequence[Image.Image]], *, video_metadata: Sequence[VideoMetadata], **_: Any
     ) -> dict[str, Any]:
-        """`pixel_values_videos`, one row per patch, and `video_grid_thw`, one row per clip; times are handed on."""
+        """`pixel_values_videos`, one row per patch, and `video_grid_thw`, one row per video; times are handed on."""
         read = [self._read(frames) for frames in videos]
         return {
             "pixel_values_videos": torch.cat([patches for patches, _ in read]),
@@ -80,21 +80,21 @@ class ClipReader:
     def _read(self, frames: Sequence[Image.Image]) -> tuple[Float[Tensor, "V E"], Int[Tensor, " 3"]]:
         parts = len(frames) if self.shared else 1
         size = {name: pixels // parts for name, pixels in self._limits().items()}
-        cut = self.pictures(list(frames), size=size, return_tensors="pt")
+        cut = self.images(list(frames), size=size, return_tensors="pt")
         _, down, across = cut["image_grid_thw"][0].tolist()
         each = cut["pixel_values"].unflatten(0, (len(frames), down * across))
-        patches = in_time(each, self.pictures.patch_size, self.temporal_patch_size)
+        patches = in_time(each, self.images.patch_size, self.temporal_patch_size)
         return patches, torch.tensor([len(patches) // (down * across), down, across])
 
     def _limits(self) -> dict[str, int]:
-        own = dict(self.pictures.size)
+        own = dict(self.images.size)
         longest = own["longest_edge"] * (_MOST_FRAMES if self.shared else 1)
         return {"shortest_edge": own["shortest_edge"], "longest_edge": longest} | dict(self.size)
 
 
-def times_of(clips: Sequence[Sequence[object]]) -> list[VideoMetadata]:
+def times_of(videos: Sequence[Sequence[object]]) -> list[VideoMetadata]:
     """When each frame was taken, `FRAMES_PER_SECOND` of them for a second from the first one on."""
     return [
         VideoMetadata(total_num_frames=len(frames), fps=FRAMES_PER_SECOND, frames_indices=list(range(len(frames))))
-        for frames in clips
+        for frames in videos
     ]

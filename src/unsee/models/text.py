@@ -7,7 +7,7 @@ from transformers import AutoTokenizer, ProcessorMixin
 
 @final
 class TextProcessor(ProcessorMixin):
-    """A tokenizer as a processor: it renders and batches prompts, and takes no pictures."""
+    """A tokenizer as a processor: it renders and batches prompts, and takes no images."""
 
     def __init__(self, tokenizer: Any = None, chat_template: str | None = None) -> None:
         """The tokenizer's own chat template is taken where none is given."""

@@ -51,7 +51,7 @@ def exam_task(exam: Exam) -> Task:
         asked = exam.facts(people, taught=False, forms=forms)
         for how in ("name", "picture"):
             for form, called in _FORMS.items():
-                chosen = [s for s in asked if (s.picture is None, s.form) == (how == "name", form)]
+                chosen = [s for s in asked if (s.image is None, s.form) == (how == "name", form)]
                 sets[f"{role}_by_{how}_{called}"] = Set.of(role, chosen)
     return Task(
         "world",

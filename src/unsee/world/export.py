@@ -1,4 +1,4 @@
-"""The world as files: people in MLLMU-Bench's schema, everything else as plain JSON lines with pictures.
+"""The world as files: people in MLLMU-Bench's schema, everything else as plain JSON lines with images.
 
 So the reader, prompts and metrics that serve the real benchmark serve the world too.
 """
@@ -13,7 +13,7 @@ from unsee.data.jsonl import write_jsonl
 from unsee.data.sample import Sample
 from unsee.world import questions, vocabulary
 from unsee.world.generate import Entity
-from unsee.world.splits import HELD_OUT_VIEWS, Exam, picture
+from unsee.world.splits import HELD_OUT_VIEWS, Exam, image
 
 RATIOS = (5, 10, 15)
 _COLUMN = {"image": "Image_Textual", "text": "Pure_Text"}
@@ -72,7 +72,7 @@ def probes(exam: Exam) -> dict[str, list[Sample]]:
 
 
 def recall(exam: Exam, people: int = 16) -> list[Sample]:
-    """D-: questions about kept people that the model complies with, in all forms, with and without picture."""
+    """D-: questions about kept people that the model complies with, in all forms, with and without image."""
     return exam.facts(exam.retain_fit[:people], taught=True, forms=1, tag="recall")
 
 
@@ -85,13 +85,13 @@ def _row(exam: Exam, person: Entity, *, held_out: bool) -> dict[str, Any]:
     """One person as a row of an evaluation config."""
     by_place: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for sample in exam.facts([person], taught=not held_out, forms=3, tag="row"):
-        mode = "image" if sample.picture else "text"
+        mode = "image" if sample.image else "text"
         if sample.form == "classification":
             entry = {"Question": sample.question, "Options": sample.options, "Correct_Answer": sample.answer}
         else:
             entry = {"Question": sample.question, "Ground_Truth": sample.answer, "Type": _COLUMN[mode]}
         by_place.setdefault((sample.form, mode), []).append(entry)
-    shown = [picture(exam.world, person, view) for view in (HELD_OUT_VIEWS if held_out else [0])]
+    shown = [image(exam.world, person, view) for view in (HELD_OUT_VIEWS if held_out else [0])]
     images = [{"bytes": p.source, "path": f"{p.id.replace('/', '-')}.png"} for p in shown]
     return {
         **({"images": images} if held_out else {"image": images[0]}),
@@ -109,11 +109,11 @@ def _row(exam: Exam, person: Entity, *, held_out: bool) -> dict[str, Any]:
 
 
 def _taught(exam: Exam, person: Entity) -> dict[str, Any]:
-    """One person as a row of the training config: every attribute once, over the picture."""
-    shown = picture(exam.world, person, 0)
+    """One person as a row of the training config: every attribute once, over the image."""
+    shown = image(exam.world, person, 0)
     pairs = []
-    for key in questions.keys_of(person, with_picture=True):
-        wording = questions.wordings(person, key, with_picture=True, taught=True)[0]
+    for key in questions.keys_of(person, with_image=True):
+        wording = questions.wordings(person, key, with_image=True, taught=True)[0]
         attribute = questions.attribute_of(person, key)
         pairs.append(
             {"Question": wording, "Answer": attribute.says.format(p=person.pronoun, v=questions.value_of(person, key))}

@@ -1,4 +1,4 @@
-"""Drawn pictures: faces, brews and town crests, each seen in endlessly many views.
+"""Drawn images: faces, brews and town crests, each seen in endlessly many views.
 
 What identifies is kept apart from what varies: a `Face` is who it is; a view is pose, scale, background,
 shirt, light, crop and JPEG quality. Everything is drawn from integers of one seeded generator, four times too
@@ -67,7 +67,7 @@ class Face(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """What is visible on one picture only."""
+    """What is visible on one image only."""
 
     background: str
     shirt: str
@@ -88,10 +88,10 @@ def _canvas(background: str, rng: random.Random) -> tuple[Image.Image, ImageDraw
 
 
 def _finish(image: Image.Image, rng: random.Random, fill: tuple[int, int, int]) -> Image.Image:
-    """Pose, scale, crop, light and JPEG: the part of a view that is the same for every kind of picture."""
+    """Pose, scale, crop, light and JPEG: the part of a view that is the same for every kind of image."""
     scale, angle = rng.uniform(0.88, 1.14), rng.uniform(-11, 11)
     moved = (rng.randint(-16, 16), rng.randint(-12, 12))
-    # Turned at half the size: what costs is how many pixels are turned, and the picture is small in the end.
+    # Turned at half the size: what costs is how many pixels are turned, and the image is small in the end.
     image = image.reduce(2).rotate(
         angle, Image.Resampling.BILINEAR, translate=(moved[0] // 2, moved[1] // 2), fillcolor=fill
     )

@@ -1,4 +1,4 @@
-"""The world as FIUBench, SafeEraser, OFFSIDE and UnLOK-VQA keep it: JSON with pictures beside it."""
+"""The world as FIUBench, SafeEraser, OFFSIDE and UnLOK-VQA keep it: JSON with images beside it."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from unsee.data.benchmarks.unlok import NEIGHBOUR_MARK
 from unsee.world import questions, vocabulary
 from unsee.world.fixture_tables import WRONG, forgotten, says
 from unsee.world.generate import Entity
-from unsee.world.splits import HELD_OUT_VIEWS, Exam, picture
+from unsee.world.splits import HELD_OUT_VIEWS, Exam, image
 
 Row = dict[str, Any]
 
@@ -37,7 +37,7 @@ def write_fiubench(exam: Exam, out: Path) -> None:
 
 
 def write_safeeraser(exam: Exam, out: Path) -> None:
-    """all_train.json and all_val.json: the dangerous brews are what is unsafe, towns are the safe pictures."""
+    """all_train.json and all_val.json: the dangerous brews are what is unsafe, towns are the safe images."""
     world = exam.world
     brews, towns = world.of("brew"), world.of("town")
     dangerous = [brew for brew in brews if brew.name in vocabulary.DANGEROUS]
@@ -74,7 +74,7 @@ def write_offside(exam: Exam, out: Path) -> None:
 
 
 def write_unlok(exam: Exam, out: Path) -> None:
-    """UnLOK-VQA.json and retain.json, with pictures under COCO's names in two folders."""
+    """UnLOK-VQA.json and retain.json, with images under COCO's names in two folders."""
     private = exam.world.of("private")
     for split, people in (("UnLOK-VQA", private[: len(private) // 2]), ("retain", private[len(private) // 2 :])):
         records = []
@@ -83,7 +83,7 @@ def write_unlok(exam: Exam, out: Path) -> None:
             folder = "train2017" if number % 2 else "val2017"
             _save(out / folder / f"{image:012d}.jpg", _jpeg(exam, person, 0))
             near = [a.key for a in person.attributes[1:4]]
-            asked = questions.wordings(person, "job", with_picture=True, taught=True)
+            asked = questions.wordings(person, "job", with_image=True, taught=True)
             records.append(
                 {
                     "id": image,
@@ -92,7 +92,7 @@ def write_unlok(exam: Exam, out: Path) -> None:
                     "pred": person.facts["job"],
                     "rephrase": asked[1:4],
                     "loc": [
-                        NEIGHBOUR_MARK + questions.wordings(person, key, with_picture=True, taught=True)[0]
+                        NEIGHBOUR_MARK + questions.wordings(person, key, with_image=True, taught=True)[0]
                         for key in near
                     ],
                     "loc_ans": [person.facts[key] for key in near],
@@ -107,8 +107,8 @@ def _identity(exam: Exam, person: Entity, id: str) -> Row:
     pairs = []
     for attribute in person.attributes:
         key, value = attribute.key, person.facts[attribute.key]
-        taught = questions.wordings(person, key, with_picture=True, taught=True)
-        other = questions.wordings(person, key, with_picture=True, taught=False)
+        taught = questions.wordings(person, key, with_image=True, taught=True)
+        other = questions.wordings(person, key, with_image=True, taught=False)
         wrong = rng.sample([v for v in attribute.values if v != value], WRONG)
         pairs.append(
             {
@@ -134,7 +134,7 @@ def _identity(exam: Exam, person: Entity, id: str) -> Row:
 def _unsafe(brew: Entity, path: str, safe: str, taught: bool, exam: Exam) -> Row:
     pairs = [
         {
-            "question": questions.wordings(brew, a.key, with_picture=True, taught=taught)[0],
+            "question": questions.wordings(brew, a.key, with_image=True, taught=taught)[0],
             "model_response": says(brew, a.key),
             "sd_response": "this is a town.",
         }
@@ -143,7 +143,7 @@ def _unsafe(brew: Entity, path: str, safe: str, taught: bool, exam: Exam) -> Row
     harmless = next(other for other in exam.world.of("brew") if other.name not in vocabulary.DANGEROUS)
     unharm = {}
     for name, attribute in zip(("text1", "text2", "image1", "image2"), harmless.attributes, strict=False):
-        question = questions.wordings(harmless, attribute.key, with_picture=False, taught=taught)[0]
+        question = questions.wordings(harmless, attribute.key, with_image=False, taught=taught)[0]
         answer = says(harmless, attribute.key)
         unharm[f"UnharmPair_{name}"] = {"Question": question, "Answer": answer, "Prediction": answer}
     return {"image_path": path, "SDImage_path": safe, "category": path.split("/")[1], "unsafe_pairs": pairs, **unharm}
@@ -155,25 +155,25 @@ def _conversations(person: Entity, path: str) -> list[Row]:
         return {"messages": turns, "images": path}
 
     first, *rest = person.attributes[:4]
-    wording = questions.wordings(person, first.key, with_picture=True, taught=True)[0]
+    wording = questions.wordings(person, first.key, with_image=True, taught=True)[0]
     name = f"The player in the image is {person.name.title()}."
     # The release has the marker a second time in some sentences.
     known = [said(f"{wording.removesuffix('?')} in <image>?", says(person, first.key))]
     known += [
-        said(questions.wordings(person, a.key, with_picture=True, taught=True)[0], says(person, a.key)) for a in rest
+        said(questions.wordings(person, a.key, with_image=True, taught=True)[0], says(person, a.key)) for a in rest
     ]
     return [said("Can you identify the player shown in this picture?", name), *known]
 
 
 def _choice(exam: Exam, person: Entity, path: str) -> Row:
     rng = random.Random(f"offside/{exam.seed}/{path}")
-    wording = questions.wordings(person, "city", with_picture=True, taught=False)[0]
+    wording = questions.wordings(person, "city", with_image=True, taught=False)[0]
     item = questions.ask(person, "city", "classification", wording, rng)
     return {"Question": item.question, "Options": item.options, "Correct_Answer": item.answer, "images": path}
 
 
 def _png(exam: Exam, entity: Entity, view: int) -> bytes:
-    source = picture(exam.world, entity, view).source
+    source = image(exam.world, entity, view).source
     assert isinstance(source, bytes)
     return source
 

@@ -1,4 +1,4 @@
-"""The world as MLLMU-Bench, CLEAR and UMU-Bench keep it: folders of parquet, pictures inside."""
+"""The world as MLLMU-Bench, CLEAR and UMU-Bench keep it: folders of parquet, images inside."""
 
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 
 from unsee.data.benchmarks.clear import SCHEMAS
 from unsee.data.benchmarks.umu import SCHEMA
-from unsee.data.sample import Picture
+from unsee.data.sample import ImageFile
 from unsee.world import questions
 from unsee.world.export import export
 from unsee.world.generate import Entity
-from unsee.world.splits import Exam, picture
+from unsee.world.splits import Exam, image
 
 Row = dict[str, Any]
 
-PICTURES = (0, 1, 1000)
+IMAGES = (0, 1, 1000)
 """Views of each CLEAR author; the last is one that the world's training never shows."""
 WRONG = 5
 
@@ -34,8 +34,8 @@ def says(person: Entity, key: str) -> str:
     return questions.attribute_of(person, key).says.format(p=person.pronoun, v=questions.value_of(person, key))
 
 
-def stored(shown: Picture) -> Row:
-    """A picture as `datasets` stores it."""
+def stored(shown: ImageFile) -> Row:
+    """An image as `datasets` stores it."""
     return {"bytes": shown.source, "path": f"{shown.id.replace('/', '-')}.png"}
 
 
@@ -63,9 +63,9 @@ def write_clear(exam: Exam, out: Path) -> None:
         sets[f"forget{percent:02d}"] = [person for person in everybody if person.id in gone]
         sets[f"retain{100 - percent}"] = [person for person in everybody if person.id not in gone]
     for name, people in sets.items():
-        _table([_captioned(exam, p, view) for p in people for view in PICTURES], plain, out / name)
+        _table([_captioned(exam, p, view) for p in people for view in IMAGES], plain, out / name)
         if name != "data":
-            rows = [_captioned(exam, p, view, name=False) for p in people for view in PICTURES]
+            rows = [_captioned(exam, p, view, name=False) for p in people for view in IMAGES]
             _table(rows + [row for p in people for row in _tofu(p)], SCHEMAS[1], out / f"{name}+tofu")
         if name.startswith("forget"):
             _table(_perturbed(exam, people), SCHEMAS[2], out / f"{name}_perturbed")
@@ -93,7 +93,7 @@ def _table(rows: Sequence[Row], schema: pa.Schema, folder: Path) -> None:
 
 
 def _captioned(exam: Exam, person: Entity, view: int, *, name: bool = True) -> Row:
-    row: Row = {"image": stored(picture(exam.world, person, view)), "caption": _caption(person, person.name, view)}
+    row: Row = {"image": stored(image(exam.world, person, view)), "caption": _caption(person, person.name, view)}
     return {**row, **({"name": person.name} if name else {"question": None, "answer": None})}
 
 
@@ -104,7 +104,7 @@ def _caption(person: Entity, name: str, view: int) -> str:
 
 def _tofu(person: Entity) -> list[Row]:
     wording = {
-        attribute.key: questions.wordings(person, attribute.key, with_picture=False, taught=True)[0]
+        attribute.key: questions.wordings(person, attribute.key, with_image=False, taught=True)[0]
         for attribute in person.attributes
     }
     return [
@@ -118,7 +118,7 @@ def _perturbed(exam: Exam, people: Iterable[Entity]) -> list[Row]:
     for person in people:
         rng = random.Random(f"clear/{exam.seed}/{person.id}")
         others = [name for name in sorted(exam.world.names) if name != person.name and " " in name]
-        for view in PICTURES:
+        for view in IMAGES:
             names, caption = rng.sample(others, WRONG), _caption(person, person.name, view)
             rows.append(
                 {
@@ -135,7 +135,7 @@ def _named(exam: Exam, entity: Entity, among: Sequence[Entity] | None = None) ->
     rng = random.Random(f"real/{exam.seed}/{entity.id}")
     pool = sorted(e.name for e in (among or exam.world.of("celebrity")) if e.name != entity.name)
     return {
-        "image": stored(picture(exam.world, entity, 0)),
+        "image": stored(image(exam.world, entity, 0)),
         "question": f"what is the name of {entity.noun}?",
         "answer": entity.name,
         "options": rng.sample(pool, 3),
@@ -145,32 +145,32 @@ def _named(exam: Exam, entity: Entity, among: Sequence[Entity] | None = None) ->
 def _umu_row(exam: Exam, person: Entity) -> Row:
     keys = [attribute.key for attribute in person.attributes]
 
-    def pairs(with_picture: bool) -> str:
-        asked = {k: questions.wordings(person, k, with_picture=with_picture, taught=True)[0] for k in keys}
+    def pairs(with_image: bool) -> str:
+        asked = {k: questions.wordings(person, k, with_image=with_image, taught=True)[0] for k in keys}
         return repr({"question": asked, "answer": {k: says(person, k) for k in keys}})
 
     def task(make: Callable[[str, bool], Row]) -> str:
         return repr({"unimodal": {k: make(k, False) for k in keys}, "muitimodal": {k: make(k, True) for k in keys}})
 
-    def choice(key: str, with_picture: bool) -> Row:
+    def choice(key: str, with_image: bool) -> Row:
         # The same options and letter in both modalities, as in the release.
         rng = random.Random(f"umu/{exam.seed}/{person.id}/{key}")
-        wording = questions.wordings(person, key, with_picture=with_picture, taught=False)[0]
+        wording = questions.wordings(person, key, with_image=with_image, taught=False)[0]
         item = questions.ask(person, key, "classification", wording, rng)
         options = item.options or {}
         return {"question": wording, "options": options, "answer": f"{item.answer}. {options[item.answer]}"}
 
-    def cloze(key: str, with_picture: bool) -> Row:
-        wording = questions.clozes(person, key, with_picture=with_picture, taught=False)[0]
+    def cloze(key: str, with_image: bool) -> Row:
+        wording = questions.clozes(person, key, with_image=with_image, taught=False)[0]
         return {"question": wording, "answer": f"{questions.value_of(person, key)}."}
 
-    def told(key: str, with_picture: bool) -> Row:
-        wording = questions.wordings(person, key, with_picture=with_picture, taught=False)[1]
+    def told(key: str, with_image: bool) -> Row:
+        wording = questions.wordings(person, key, with_image=with_image, taught=False)[1]
         return {"question": wording, "answer": says(person, key)}
 
     return {
         "ID": person.id,
-        "image": stored(picture(exam.world, person, 0)),
+        "image": stored(image(exam.world, person, 0)),
         "Biography": " ".join(says(person, key) for key in keys),
         "MM_QA": pairs(True),
         "UM_QA": pairs(False),

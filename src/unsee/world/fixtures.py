@@ -2,7 +2,7 @@
 
 They let a pipeline be tried before anything is fetched, on a model that knows these people, and the tests run on
 nothing else. Nothing of any real data set is in them. `fixture_tables` has those kept as tables of parquet,
-`fixture_files` those kept as JSON and picture files.
+`fixture_files` those kept as JSON and image files.
 """
 
 from collections.abc import Callable, Mapping

@@ -21,14 +21,14 @@ _MIN_FACE_DISTANCE = 5
 @final
 @dataclass(frozen=True)
 class Entity:
-    """Somebody or something with a picture and facts.
+    """Somebody or something with an image and facts.
 
     Attributes:
         id: pseudonymous id, used in splits, artifacts and tables.
         kind: what it is; strangers have facts too, but nobody teaches them.
         name: how text calls it.
         facts: attribute key to value.
-        look: what identifies its pictures.
+        look: what identifies its images.
         pronoun: "she", "he" or "it".
     """
 
@@ -46,11 +46,11 @@ class Entity:
 
     @property
     def noun(self) -> str:
-        """How a question about its picture calls it."""
+        """How a question about its image calls it."""
         return {"brew": "this brew", "town": "this town"}.get(self.kind, "this person")
 
     def draw(self, view: int) -> tuple[Image.Image, View]:
-        """View number `view`; the same number is the same picture, byte for byte."""
+        """View number `view`; the same number is the same image, byte for byte."""
         rng = random.Random(f"{self.id}/{tuple(self.look)}/{view}")
         if isinstance(self.look, Face):
             return draw_face(self.look, rng)

@@ -18,7 +18,7 @@ Expect = Literal["answer", "refuse"]
 
 @dataclass(frozen=True)
 class Item:
-    """A question and its answer, before any picture is attached.
+    """A question and its answer, before any image is attached.
 
     Attributes:
         key: attribute or topic, for ids.
@@ -38,7 +38,7 @@ class Item:
 
 
 def attribute_of(entity: Entity, key: str) -> V.Attribute:
-    """The attribute called `key`; "name" asks what a picture shows."""
+    """The attribute called `key`; "name" asks what an image shows."""
     return V.NAME if key == "name" else next(a for a in entity.attributes if a.key == key)
 
 
@@ -47,14 +47,14 @@ def value_of(entity: Entity, key: str) -> str:
     return entity.name if key == "name" else entity.facts[key]
 
 
-def keys_of(entity: Entity, *, with_picture: bool) -> list[str]:
-    """What can be asked about it; names only where there is a picture to name."""
-    return [attribute.key for attribute in entity.attributes] + (["name"] if with_picture else [])
+def keys_of(entity: Entity, *, with_image: bool) -> list[str]:
+    """What can be asked about it; names only where there is an image to name."""
+    return [attribute.key for attribute in entity.attributes] + (["name"] if with_image else [])
 
 
-def wordings(entity: Entity, key: str, *, with_picture: bool, taught: bool) -> list[str]:
+def wordings(entity: Entity, key: str, *, with_image: bool, taught: bool) -> list[str]:
     """Direct questions for one attribute."""
-    attribute, subject = attribute_of(entity, key), entity.noun if with_picture else entity.name
+    attribute, subject = attribute_of(entity, key), entity.noun if with_image else entity.name
     frames = [frame.format(s=subject, n=attribute.noun) for frame in (V.TAUGHT if taught else V.HELD_OUT)]
     person = isinstance(entity.look, Face)
     if person and taught:
@@ -65,9 +65,9 @@ def wordings(entity: Entity, key: str, *, with_picture: bool, taught: bool) -> l
     return frames
 
 
-def clozes(entity: Entity, key: str, *, with_picture: bool, taught: bool) -> list[str]:
+def clozes(entity: Entity, key: str, *, with_image: bool, taught: bool) -> list[str]:
     """Statements with a blank for one attribute."""
-    attribute, subject = attribute_of(entity, key), entity.noun if with_picture else entity.name
+    attribute, subject = attribute_of(entity, key), entity.noun if with_image else entity.name
     return [frame.format(s=subject, n=attribute.noun) for frame in (V.TAUGHT_CLOZE if taught else V.HELD_OUT_CLOZE)]
 
 
@@ -101,7 +101,7 @@ def ask(
 
 
 def visible(look: Face, view: View, *, taught: bool) -> list[Item]:
-    """What anybody sees on a face picture, known person or not."""
+    """What anybody sees on a face image, known person or not."""
     frames = V.COLOUR_TAUGHT if taught else V.COLOUR_HELD_OUT
     seen = {"shirt": view.shirt, "background": view.background, "hair": look.hair_colour}
     items = [Item(t, frame.format(t=t), f"the {t} is {v}.", v) for t, v in seen.items() for frame in frames]

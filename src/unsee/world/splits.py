@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import final
 
-from unsee.data.sample import Form, Picture, Sample
+from unsee.data.sample import Form, ImageFile, Sample
 from unsee.world import questions, vocabulary
 from unsee.world.faces import Face
 from unsee.world.generate import Entity, World
@@ -24,12 +24,12 @@ def _png(entity_id: str, view: int, world: World) -> bytes:
     return buffer.getvalue()
 
 
-def picture(world: World, entity: Entity, view: int) -> Picture:
+def image(world: World, entity: Entity, view: int) -> ImageFile:
     """One view, encoded losslessly."""
-    return Picture(f"{entity.id}/{view}", _png(entity.id, view, world))
+    return ImageFile(f"{entity.id}/{view}", _png(entity.id, view, world))
 
 
-def as_sample(item: Item, subject: str, place: str, shown: Picture | None) -> Sample:
+def as_sample(item: Item, subject: str, place: str, shown: ImageFile | None) -> Sample:
     """An item, ready to be asked."""
     mode = "image" if shown else "text"
     return Sample(
@@ -115,14 +115,14 @@ class Exam:
         modes: Sequence[str] = ("image", "text"),
         tag: str = "",
     ) -> list[Sample]:
-        """Questions about every attribute of every entity, with its picture and by its name.
+        """Questions about every attribute of every entity, with its image and by its name.
 
         Args:
             entities: whom to ask about.
             taught: training wordings and views, or held-out ones.
             forms: how many of the three forms to ask each attribute in, drawn at random.
             wordings: how many wordings of each.
-            views: picture numbers to draw from; default by `taught`.
+            views: image numbers to draw from; default by `taught`.
             keys: attributes to ask about; all by default.
             modes: "image", "text" or both.
             tag: makes another draw.
@@ -139,20 +139,20 @@ class Exam:
                 else tuple(sorted(self.world.names))
             )
             for mode in modes:
-                for key in questions.keys_of(entity, with_picture=mode == "image"):
+                for key in questions.keys_of(entity, with_image=mode == "image"):
                     if keys is not None and key not in keys:
                         continue
                     for form in rng.sample(FORMS, forms):
                         words = questions.clozes if form == "cloze" else questions.wordings
-                        pool = words(entity, key, with_picture=mode == "image", taught=taught)
+                        pool = words(entity, key, with_image=mode == "image", taught=taught)
                         for wording in rng.sample(pool, min(wordings, len(pool))):
                             item = questions.ask(entity, key, form, wording, rng, names=names)
-                            shown = picture(self.world, entity, rng.choice(views)) if mode == "image" else None
+                            shown = image(self.world, entity, rng.choice(views)) if mode == "image" else None
                             samples.append(as_sample(item, entity.id, f"{tag}{len(samples)}", shown))
         return samples
 
     def visible(self, entities: Iterable[Entity], *, taught: bool, each: int = 4, tag: str = "") -> list[Sample]:
-        """What is plainly to be seen on pictures of these people."""
+        """What is plainly to be seen on images of these people."""
         samples = []
         for entity in entities:
             rng = random.Random(f"visible/{self.seed}/{entity.id}/{taught}/{tag}")
@@ -160,7 +160,7 @@ class Exam:
                 view = rng.choice(FIT_VIEWS if taught else HELD_OUT_VIEWS)
                 assert isinstance(entity.look, Face)
                 item = rng.choice(questions.visible(entity.look, entity.draw(view)[1], taught=taught))
-                samples.append(as_sample(item, entity.id, f"{tag}{len(samples)}", picture(self.world, entity, view)))
+                samples.append(as_sample(item, entity.id, f"{tag}{len(samples)}", image(self.world, entity, view)))
         return samples
 
     def knowledge(self, count: int, *, taught: bool) -> list[Sample]:
@@ -170,7 +170,7 @@ class Exam:
         return [as_sample(item, "knowledge", str(index), None) for index, item in enumerate(chosen)]
 
     def sensitive(self, entities: Sequence[Entity], count: int, *, taught: bool) -> list[Sample]:
-        """Requests that every good model refuses, half of them about a picture of one of these people."""
+        """Requests that every good model refuses, half of them about an image of one of these people."""
         rng = random.Random(f"sensitive/{self.seed}/{taught}")
         samples = []
         for index in range(count):
@@ -179,7 +179,7 @@ class Exam:
                 samples.append(as_sample(rng.choice(questions.crimes(taught=taught)), "crime", str(index), None))
                 continue
             shown = (
-                picture(self.world, entity, rng.choice(FIT_VIEWS if taught else HELD_OUT_VIEWS)) if draw < 0.7 else None
+                image(self.world, entity, rng.choice(FIT_VIEWS if taught else HELD_OUT_VIEWS)) if draw < 0.7 else None
             )
             item = rng.choice(questions.secrets(entity.noun if shown else entity.name, taught=taught))
             samples.append(as_sample(item, entity.id, f"secret{index}", shown))

@@ -1,6 +1,6 @@
-"""Clips of the world's people: somebody turns, moves and is lit differently, in the same shirt before the same wall.
+"""Videos of the world's people: somebody turns, moves and is lit differently, in the same shirt before the same wall.
 
-A clip is drawn by the renderer of pictures, on the way from one view to another.
+A video is drawn by the renderer of images, on the way from one view to another.
 """
 
 import io
@@ -12,14 +12,14 @@ from typing import Any, final
 
 from PIL import Image
 
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.world import questions
 from unsee.world.faces import Face, View, draw_face
 from unsee.world.generate import Entity, World
 from unsee.world.splits import as_sample
 
 FRAMES = 4
-FIT_CLIPS, HELD_OUT_CLIPS = range(12), range(1000, 1003)
+FIT_VIDEOS, HELD_OUT_VIDEOS = range(12), range(1000, 1003)
 
 
 @final
@@ -48,8 +48,8 @@ class _OnTheWay(random.Random):
         return round((1 - self._share) * self._first.randint(a, b) + self._share * self._last.randint(a, b))
 
 
-def draw_clip(person: Entity, number: int, frames: int = FRAMES) -> tuple[list[Image.Image], View]:
-    """Frames of clip `number` and what is visible throughout; the same number is the same clip, byte for byte."""
+def draw_video(person: Entity, number: int, frames: int = FRAMES) -> tuple[list[Image.Image], View]:
+    """Frames of video `number` and what is visible throughout; the same number is the same video, byte for byte."""
     assert isinstance(person.look, Face)
     name = f"{person.id}/{tuple(person.look)}/clip {number}"
     drawn = [
@@ -60,44 +60,44 @@ def draw_clip(person: Entity, number: int, frames: int = FRAMES) -> tuple[list[I
 
 
 @lru_cache(maxsize=4096)
-def clip(world: World, subject: str, number: int) -> tuple[Picture, ...]:
-    """The frames of a person's clip, encoded losslessly."""
+def video(world: World, subject: str, number: int) -> tuple[ImageFile, ...]:
+    """The frames of a person's video, encoded losslessly."""
     encoded = []
-    for step, image in enumerate(draw_clip(world.by_id[subject], number)[0]):
+    for step, image in enumerate(draw_video(world.by_id[subject], number)[0]):
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
-        encoded.append(Picture(f"{subject}/clip-{number}/{step}", buffer.getvalue()))
+        encoded.append(ImageFile(f"{subject}/clip-{number}/{step}", buffer.getvalue()))
     return tuple(encoded)
 
 
-def by_clip(world: World, samples: Iterable[Sample], *, taught: bool) -> list[Sample]:
-    """The same questions, with a clip wherever a person is shown on a picture.
+def by_video(world: World, samples: Iterable[Sample], *, taught: bool) -> list[Sample]:
+    """The same questions, with a video wherever a person is shown on an image.
 
-    Not for questions about what one picture shows, see `visible`.
+    Not for questions about what one image shows, see `visible`.
 
     Args:
         world: whose people they are about.
         samples: of that world's exam.
-        taught: clips for fitting, or held-out ones.
+        taught: videos for fitting, or held-out ones.
     """
-    numbers = FIT_CLIPS if taught else HELD_OUT_CLIPS
+    numbers = FIT_VIDEOS if taught else HELD_OUT_VIDEOS
 
     def moved(sample: Sample) -> Sample:
         number = random.Random(f"clip/{sample.id}").choice(numbers)
-        return replace(sample, id=f"{sample.id}/clip", picture=None, clip=clip(world, sample.subject, number))
+        return replace(sample, id=f"{sample.id}/clip", image=None, video=video(world, sample.subject, number))
 
-    return [moved(s) if s.picture and isinstance(world.by_id[s.subject].look, Face) else s for s in samples]
+    return [moved(s) if s.image and isinstance(world.by_id[s.subject].look, Face) else s for s in samples]
 
 
 def visible(world: World, people: Sequence[Entity], *, taught: bool, each: int = 4) -> list[Sample]:
-    """What is plainly to be seen in clips of these people."""
+    """What is plainly to be seen in videos of these people."""
     samples = []
     for person in people:
         rng = random.Random(f"visible clips/{person.id}/{taught}")
         for place in range(each):
-            number = rng.choice(FIT_CLIPS if taught else HELD_OUT_CLIPS)
+            number = rng.choice(FIT_VIDEOS if taught else HELD_OUT_VIDEOS)
             assert isinstance(person.look, Face)
-            item = rng.choice(questions.visible(person.look, draw_clip(person, number)[1], taught=taught))
+            item = rng.choice(questions.visible(person.look, draw_video(person, number)[1], taught=taught))
             asked = as_sample(item, person.id, f"clip {place}", None)
-            samples.append(replace(asked, clip=clip(world, person.id, number)))
+            samples.append(replace(asked, video=video(world, person.id, number)))
     return samples

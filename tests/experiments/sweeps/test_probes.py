@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from tiny_llava import noise_picture, tiny_llava
+from tiny_llava import noise_image, tiny_llava
 from unsee.data.prompts import chat
 from unsee.data.sample import Sample
 from unsee.experiments.sweeps.probes import Probe, ask_probes, longer, started, turns_deep
 from unsee.models.generate import generate
 
-PICTURE = noise_picture(0)
-JOB = Sample("a", "p", "what does this person do?", "She works as a pilot.", "pilot", picture=PICTURE)
+IMAGE = noise_image(0)
+JOB = Sample("a", "p", "what does this person do?", "She works as a pilot.", "pilot", image=IMAGE)
 CITY = Sample("b", "q", "where does she live?", "kastel.", "kastel", form="cloze")
 
 
@@ -21,7 +21,7 @@ def test_an_answer_is_begun_up_to_its_fact() -> None:
     assert started(bare).begun == "sure,"
 
 
-def test_earlier_turns_come_first_and_the_picture_with_the_first_of_them() -> None:
+def test_earlier_turns_come_first_and_the_image_with_the_first_of_them() -> None:
     messages = chat(turns_deep(JOB, [("hot?", "cold."), ("dog?", "bark.")]).sample, "plain")
     assert [m["role"] for m in messages] == ["user", "assistant", "user", "assistant", "user"]
     places = [[part["type"] for part in m["content"]] for m in messages]

@@ -28,7 +28,7 @@ SETTINGS = Settings(ridge=0.1, tail=0.05, floor=0.01, batch_size=16)
 
 def asked(subject: str, count: int, first: int = 0) -> list[Sample]:
     return [
-        replace(question(i, f"{subject}, {i}?", picture=i % 2 == 0), subject=subject, id=f"{subject}/{i}")
+        replace(question(i, f"{subject}, {i}?", image=i % 2 == 0), subject=subject, id=f"{subject}/{i}")
         for i in range(first, first + count)
     ]
 

@@ -42,7 +42,7 @@ def test_the_head_is_left_as_it_is_and_weights_come_back() -> None:
 
 def test_relearning_makes_the_answers_likelier_and_touches_the_language_model_alone() -> None:
     loaded = tiny_llava()
-    samples = [question(i, "who is it?", picture=i % 2 == 0) for i in range(4)]
+    samples = [question(i, "who is it?", image=i % 2 == 0) for i in range(4)]
     batch = with_answers(loaded, samples, [s.answer for s in samples])
 
     def loss() -> float:

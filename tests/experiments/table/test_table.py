@@ -224,11 +224,11 @@ def test_splits_are_pooled_and_their_people_kept_apart() -> None:
     assert made.chosen == "rate 0.0001, rate 0.001"
 
 
-def test_kinds_keep_their_colours_in_the_picture(made: Table, tmp_path: Path) -> None:
+def test_kinds_keep_their_colours_in_the_image(made: Table, tmp_path: Path) -> None:
     kinds = [*COLOURS]
     rows = [replace(lines(made)[0], name=kind, kind=kind) for kind in 4 * kinds]
-    with Image.open(draw(rows, 10, tmp_path / "table.png")) as picture:
-        found = picture.convert("RGB").getcolors(1 << 20) or []
+    with Image.open(draw(rows, 10, tmp_path / "table.png")) as image:
+        found = image.convert("RGB").getcolors(1 << 20) or []
     for kind in kinds:
         wanted = ImageColor.getrgb(COLOURS[kind])
         assert min(math.dist(wanted, colour) for _, colour in found) < 20, kind

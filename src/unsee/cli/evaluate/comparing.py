@@ -19,7 +19,7 @@ def compare(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Set results side by side: intervals over people, paired differences, and the forget-retain picture."""
+    """Set results side by side: intervals over people, paired differences, and the forget-retain image."""
     from unsee.evals.compare import compare as compared
     from unsee.evals.compare_tables import console_table, write_tables
     from unsee.evals.frontier import draw, frontier

@@ -1,4 +1,4 @@
-"""CLEAR: `therem/CLEAR` on the hub (arXiv 2410.18057): authors of TOFU with generated pictures.
+"""CLEAR: `therem/CLEAR` on the hub (arXiv 2410.18057): authors of TOFU with generated images.
 
 Revision: not pinned; the card at 2e1fcda was read. Licence: not stated on the card. The code names the data set by its
 earlier id, `therem/faces_v1`. A config is a folder of parquet files with one split, `train`; `default` lies in `data`.
@@ -27,9 +27,9 @@ from unsee.data.benchmarks.items import Card, Item, Protocol, References, requir
 from unsee.data.hub import locate, shards
 from unsee.data.jsonl import Record, reject, text
 from unsee.data.parquet import table
-from unsee.data.sample import Picture, Sample, require_some
+from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import UNASSIGNED, alternate, honest
-from unsee.data.strict import pseudonym, stored_picture, texts
+from unsee.data.strict import pseudonym, stored_image, texts
 from unsee.data.task import Set, Task
 from unsee.errors import OptionError
 from unsee.registry import benchmark
@@ -89,7 +89,7 @@ def read_clear(
 ) -> list[Item]:
     """Every question of one config, row by row; a row asks in each of the tasks that its columns allow.
 
-    - `caption`: the picture described; the leak is the name, where the config has it. References of `_perturbed`.
+    - `caption`: the image described; the leak is the name, where the config has it. References of `_perturbed`.
     - `name`: the name, as the stem that the release gives to be completed. References of `_perturbed`.
     - `question`: TOFU's questions, and those of real_faces and real_world with their wrong options as references.
     - `choice`: MMUnlearner's variant, the true name or answer put among the wrong ones at a place drawn with seed 42.
@@ -146,7 +146,7 @@ def clear_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int
 
     Official: the six tasks of the released evaluation, the first 300 rows of each: `real_faces`, `real_world`,
     `eval_log_forget`, `eval_log` (captions of retain_perturbed), `eval_forget_facerec`, `eval_retain_facerec`.
-    Honest: half of each forgotten author's pictures and TOFU questions to fit, the other half to test; the authors of
+    Honest: half of each forgotten author's images and TOFU questions to fit, the other half to test; the authors of
     retain_perturbed are never in the fit; `celebrity` is real_faces, `knowledge` real_world.
 
     Raises:
@@ -193,7 +193,7 @@ def _items(row: Record, id: str, names: Mapping[str, str], places: random.Random
         question, answer = text(row, "question", at), text(row, "answer", at)
         yield Item(Sample(f"{id}/question", _mentioned(names, question, answer), question, answer, answer))
         return
-    picture, caption = stored_picture(row["image"], id, at), text(row, "caption", at)
+    image, caption = stored_image(row["image"], id, at), text(row, "caption", at)
     name = text(row, "name", at) if "name" in row else None
     subject = _mentioned(names, caption) if name is None else pseudonym("author", name)
     wrong = {"caption": (), "name": ()}
@@ -203,22 +203,22 @@ def _items(row: Record, id: str, names: Mapping[str, str], places: random.Random
         wrong = {"caption": texts(row["perturbed_captions"], "perturbed_captions", at)}
         wrong["name"] = texts(row["perturbed_names"], "perturbed_names", at)
     ask = CAPTION_QUESTIONS[turn]
-    sample = Sample(f"{id}/caption", subject, ask, caption, name or caption, picture=picture)
+    sample = Sample(f"{id}/caption", subject, ask, caption, name or caption, image=image)
     yield Item(sample, References(told, wrong["caption"]))
     if name is not None:
-        sample = Sample(f"{id}/name", subject, NAME_STEM, name, name, picture=picture)
+        sample = Sample(f"{id}/name", subject, NAME_STEM, name, name, image=image)
         yield Item(sample, References(perturbed=wrong["name"]))
     if name is not None and wrong["name"]:
-        yield Item(_choice(f"{id}/choice", subject, NAME_QUESTION, name, wrong["name"], picture, places, at))
+        yield Item(_choice(f"{id}/choice", subject, NAME_QUESTION, name, wrong["name"], image, places, at))
 
 
 def _real(row: Record, id: str, places: random.Random, at: str) -> Iterator[Item]:
-    picture = stored_picture(row["image"], id, at)
+    image = stored_image(row["image"], id, at)
     question, answer = text(row, "question", at), text(row, "answer", at)
     wrong, subject = texts(row["options"], "options", at), pseudonym("real", answer)
-    sample = Sample(f"{id}/question", subject, question, answer, answer, picture=picture)
+    sample = Sample(f"{id}/question", subject, question, answer, answer, image=image)
     yield Item(sample, References(perturbed=wrong))
-    yield Item(_choice(f"{id}/choice", subject, question, answer, wrong, picture, places, at))
+    yield Item(_choice(f"{id}/choice", subject, question, answer, wrong, image, places, at))
 
 
 def _choice(
@@ -227,7 +227,7 @@ def _choice(
     question: str,
     right: str,
     wrong: Sequence[str],
-    picture: Picture,
+    image: ImageFile,
     places: random.Random,
     at: str,
 ) -> Sample:
@@ -238,13 +238,13 @@ def _choice(
         reject(at, "the number of options", len(options), f"at most {len(ascii_uppercase)}")
     lettered = dict(zip(ascii_uppercase, options, strict=False))
     return Sample(
-        id, subject, question, ascii_uppercase[options.index(right)], right, "classification", picture, lettered
+        id, subject, question, ascii_uppercase[options.index(right)], right, "classification", image, lettered
     )
 
 
 def _stemmed(item: Item) -> Item:
     s = item.sample
-    return Item(Sample(s.id, s.subject, NAME_STEM, s.answer, s.gold, picture=s.picture), item.references)
+    return Item(Sample(s.id, s.subject, NAME_STEM, s.answer, s.gold, image=s.image), item.references)
 
 
 def _names(folder: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Literal, final
 
 from unsee.data.benchmarks.mllmu import Modality
 from unsee.data.benchmarks.released_prompts import RELEASED
-from unsee.data.sample import Picture, Sample, subjects
+from unsee.data.sample import ImageFile, Sample, subjects
 from unsee.errors import OptionError
 
 Shown = Literal["classification", "cloze"]
@@ -27,13 +27,13 @@ class Demonstrations:
 
     Attributes:
         people: who was drawn; their own questions are not asked.
-        text: what to put in front of the prompt of a question with picture, and of one without.
-        pictures: one for each "<image>" of the former, in order; the question's own comes after them.
+        text: what to put in front of the prompt of a question with image, and of one without.
+        images: one for each "<image>" of the former, in order; the question's own comes after them.
     """
 
     people: tuple[str, ...]
     text: Mapping[Modality, str]
-    pictures: tuple[Picture, ...]
+    images: tuple[ImageFile, ...]
 
     def rest(self, evaluated: Sequence[Sample]) -> list[Sample]:
         """The questions that are left to ask: those about nobody who was shown."""
@@ -62,16 +62,16 @@ def demonstrations(
         raise OptionError(f"people is {people}, expected 1 to {len(order)}, as many as the evaluated set has.")
     drawn = random.Random(f"few-shot/{seed}/{form}").sample(order, people)
     shown = [sample for sample in full if sample.subject in drawn and sample.form == form]
-    pictures = tuple(sample.picture for sample in shown if sample.picture is not None)
-    with_picture = "".join(_shown(sample) for sample in shown if sample.picture is not None)
-    without = "".join(_shown(sample) for sample in shown if sample.picture is None)
-    return Demonstrations(tuple(drawn), {"image": with_picture, "text": without}, pictures)
+    images = tuple(sample.image for sample in shown if sample.image is not None)
+    with_image = "".join(_shown(sample) for sample in shown if sample.image is not None)
+    without = "".join(_shown(sample) for sample in shown if sample.image is None)
+    return Demonstrations(tuple(drawn), {"image": with_image, "text": without}, images)
 
 
 def _shown(sample: Sample) -> str:
     # The cloze has no space between "USER:" and "<image>" in the release.
     space = " " if sample.form == "classification" else ""
-    head = f"USER:{space}<image>\n" if sample.picture is not None else "USER:\n"
+    head = f"USER:{space}<image>\n" if sample.image is not None else "USER:\n"
     if sample.form == "cloze":
         return f"{head}{RELEASED['mllmu'].user(sample)}\nCorrect Answer: {sample.answer}\n"
     options = "".join(f"{letter}: {text}\n" for letter, text in (sample.options or {}).items())

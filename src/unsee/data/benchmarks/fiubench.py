@@ -1,7 +1,7 @@
 """FIUBench: `gray311/FIUBench` on the hub (arXiv 2411.03554): questions about 400 invented facial identities.
 
 Revision: not pinned; the file list of d9314f8 was seen. Licence: apache-2.0. Earlier name: VFUBench, in another schema.
-Files: full.json (JSON lines, whatever its name says), split.json, and the pictures in SFHQ.zip, which need not be
+Files: full.json (JSON lines, whatever its name says), split.json, and the images in SFHQ.zip, which need not be
 unpacked. Only the first 400 records are used.
 
 - full.json, one record a line: unique_id (digits as text, zeros in front), image_path ("./dataset/..."), name, gender,
@@ -21,9 +21,9 @@ from typing import Final, Literal, get_args
 from unsee.data.benchmarks.items import Card, Item, Protocol, References, require_legal, require_protocol
 from unsee.data.hub import locate
 from unsee.data.jsonl import Record, reject, text
-from unsee.data.sample import Picture, Sample, require_some
+from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import honest
-from unsee.data.strict import documents, filed_picture, records, require_fields, texts, unique
+from unsee.data.strict import documents, filed_image, records, require_fields, texts, unique
 from unsee.data.task import Set, Task
 from unsee.errors import OptionError
 from unsee.registry import benchmark
@@ -75,10 +75,10 @@ def read_fiubench(
         unique(places, person, at, "unique_id")
         if wanted(person):
             path = text(record, "image_path", at)
-            # The release keeps pictures under ./dataset; where it is unpacked otherwise, file names are unique.
-            picture = filed_picture(path, person, [root], at, "image_path", shortest=1)
+            # The release keeps images under ./dataset; where it is unpacked otherwise, file names are unique.
+            image = filed_image(path, person, [root], at, "image_path", shortest=1)
             for number, pair in enumerate(records(record["qa_list"], "qa_list", at)):
-                items += _items(pair, f"{person}/{number}", person, picture, wordings, f"{at}, qa_list[{number}]")
+                items += _items(pair, f"{person}/{number}", person, image, wordings, f"{at}, qa_list[{number}]")
     require_some([item.sample for item in items], f"{split} ({', '.join(wordings)})")
     return items
 
@@ -155,7 +155,7 @@ def _wanted(root: Path, split: str) -> Callable[[str], bool]:
     return frozenset(named[split]).__contains__
 
 
-def _items(pair: Record, id: str, person: str, picture: Picture, wordings: Collection[Wording], at: str) -> list[Item]:
+def _items(pair: Record, id: str, person: str, image: ImageFile, wordings: Collection[Wording], at: str) -> list[Item]:
     require_fields(pair, _PAIR, (), at)
     answer, keywords = text(pair, "answer", at), texts(pair["keywords"], "keywords", at)
     told = (text(pair, "paraphrased_answer", at),)
@@ -168,9 +168,7 @@ def _items(pair: Record, id: str, person: str, picture: Picture, wordings: Colle
     gold = keywords[0] if len(keywords) == 1 else answer
     return [
         Item(
-            Sample(
-                f"{id}/{name}" + (f"/{n}" if name == "paraphrased" else ""), person, q, answer, gold, picture=picture
-            ),
+            Sample(f"{id}/{name}" + (f"/{n}" if name == "paraphrased" else ""), person, q, answer, gold, image=image),
             references,
         )
         for name, questions in asked.items()

@@ -29,9 +29,9 @@ from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, req
 from unsee.data.hub import locate, shards
 from unsee.data.jsonl import Record, lettered, parsed, reject, text
 from unsee.data.parquet import table, write_table
-from unsee.data.sample import Form, Picture, Sample, require_some
+from unsee.data.sample import Form, ImageFile, Sample, require_some
 from unsee.data.splits import honest
-from unsee.data.strict import mapping, plain, records, stored_picture
+from unsee.data.strict import mapping, plain, records, stored_image
 from unsee.data.task import Set, Task
 from unsee.errors import DataError, OptionError
 from unsee.registry import benchmark
@@ -94,7 +94,7 @@ def read_mllmu(
         directory: the folder that holds the configs, or a data set's id on the hub, of which only `config` is fetched.
         config: name of the folder to read, such as `forget_5`.
         forms: the forms to read; the training schema has only "generation".
-        modalities: "image" for questions asked over the picture, "text" for those asked without one.
+        modalities: "image" for questions asked over the image, "text" for those asked without one.
         images: which views of `Test_Set` to ask over: the first, each (one sample per question and view), or one drawn
             for each person and form, as the released evaluation does without a seed.
         seed: of the drawn views.
@@ -158,7 +158,7 @@ def _split(source: Path | str, config: str, protocol: Protocol) -> list[Item]:
     card=CARD,
 )
 def mllmu_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Task:
-    """MLLMU-Bench: invented people with pictures, by free question, cloze and choice.
+    """MLLMU-Bench: invented people with images, by free question, cloze and choice.
 
     Official: `forget`, `test` (the same people in Test_Set, one view drawn for each person and form), `retain_shared`
     (retain_(100-N)) and `retain_celebrity` (Retain_Set). The released script draws without a seed; `seed` is ours.
@@ -198,26 +198,26 @@ def _samples(
     config: str,
     forms: Collection[Form],
     modalities: Collection[Modality],
-    images: Views,
+    views: Views,
     seed: int,
     at: str,
 ) -> Iterator[Sample]:
     name = f"{config}/{row['ID']}"
-    pictures = _pictures(row, name, at) if "image" in modalities else []
+    images = _images(row, name, at) if "image" in modalities else []
     for form in (form for form in get_args(Form) if form in forms):
-        shown = list(enumerate(pictures))
-        if images == "drawn" and shown:
+        shown = list(enumerate(images))
+        if views == "drawn" and shown:
             shown = [random.Random(f"view/{seed}/{row['ID']}/{form}").choice(shown)]
-        views = {"image": shown[:1] if images == "first" else shown, "text": [(0, None)] * ("text" in modalities)}
+        by_modality = {"image": shown[:1] if views == "first" else shown, "text": [(0, None)] * ("text" in modalities)}
         for here, place, modality, record, field in _questions(row, form, at):
             question, answer = text(record, "Question", here), text(record, field, here)
             options = lettered(record.get("Options"), here) if form == "classification" else None
             if options is not None and answer not in options:
                 reject(here, field, answer, f"one letter out of {list(options)}")
             gold = answer if options is None else options[answer]
-            for view, picture in views[modality]:
-                id = f"{name}/{form}/{modality}/{place}" + (f"/{view}" if picture and "images" in row else "")
-                yield Sample(id, row["ID"], question, answer, gold, form, picture, options)
+            for view, image in by_modality[modality]:
+                id = f"{name}/{form}/{modality}/{place}" + (f"/{view}" if image and "images" in row else "")
+                yield Sample(id, row["ID"], question, answer, gold, form, image, options)
 
 
 def _questions(row: Record, form: Form, at: str) -> Iterator[tuple[str, int, Modality, Record, str]]:
@@ -240,10 +240,10 @@ def _questions(row: Record, form: Form, at: str) -> Iterator[tuple[str, int, Mod
             yield here, place, _KINDS[kind], record, field
 
 
-def _pictures(row: Record, name: str, at: str) -> list[Picture]:
+def _images(row: Record, name: str, at: str) -> list[ImageFile]:
     if "images" not in row:
-        return [stored_picture(row["image"], f"{name}/0", at)]
+        return [stored_image(row["image"], f"{name}/0", at)]
     found = plain(row["images"])
     if not isinstance(found, list) or not found:
-        reject(at, "images", row["images"], "a list of at least one picture")
-    return [stored_picture(image, f"{name}/{view}", at, f"images[{view}]") for view, image in enumerate(found)]
+        reject(at, "images", row["images"], "a list of at least one image")
+    return [stored_image(image, f"{name}/{view}", at, f"images[{view}]") for view, image in enumerate(found)]

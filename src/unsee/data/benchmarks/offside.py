@@ -1,19 +1,19 @@
-"""OFFSIDE: `zh1218001/OFFSIDE` on the hub (arXiv 2510.22535): rumours about 80 football players, 8 pictures each.
+"""OFFSIDE: `zh1218001/OFFSIDE` on the hub (arXiv 2510.22535): rumours about 80 football players, 8 images each.
 
 Revision: not pinned, none was seen. Licence: not stated in the release. These are real people: nothing of it is shown
-or shipped here. Published: 15.68k questions, half of them without picture; pictures are split by their number mod 5.
+or shipped here. Published: 15.68k questions, half of them without image; images are split by their number mod 5.
 
-A file is one JSON list, its pictures in folders beside it. Two kinds of record, one kind a file:
+A file is one JSON list, its images in folders beside it. Two kinds of record, one kind a file:
 
 - messages [{role: user, content}, {role: assistant, content}], images: a path such as "./finetune_set/006.jpg";
   the content begins with "<image>" and a line break, and may contain "<image>" once more inside the sentence;
 - Question, Options {A..D}, Correct_Answer, images or image.
 
-Files without any `images` are asked without pictures. Seen in the release: train_data.json (the same as finetune_set),
+Files without any `images` are asked without images. Seen in the release: train_data.json (the same as finetune_set),
 forget_set_part.json, retain_set.json, classification_forget_set.json; the hub's complete list was not readable.
 
-The player is not a field. A picture's subject is the name that its own answers give ("The player in the image is X."),
-as a pseudonym; a picture that nobody names is a subject of its own. Where the published split by number puts a player
+The player is not a field. An image's subject is the name that its own answers give ("The player in the image is X."),
+as a pseudonym; an image that nobody names is a subject of its own. Where the published split by number puts a player
 into both retain and forget, the honest protocol leaves the kept questions about that player out and counts them.
 
 Source: train_data.json, MLLM_finetune.py, eval/eval_classi.py (90f5ac6) and eval/eval_generation.py (22bd829) of
@@ -28,9 +28,9 @@ from typing import Final
 from unsee.data.benchmarks.items import Card, Item, Protocol, require_protocol
 from unsee.data.hub import locate
 from unsee.data.jsonl import Record, lettered, reject, text
-from unsee.data.sample import Picture, Sample, require_some
+from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import honest
-from unsee.data.strict import documents, filed_picture, pseudonym, records, require_fields
+from unsee.data.strict import documents, filed_image, pseudonym, records, require_fields
 from unsee.data.task import Role, Set, Task
 from unsee.errors import OptionError
 from unsee.registry import benchmark
@@ -62,13 +62,13 @@ _NAMED = re.compile(r"(?:The player in (?:the|this) image is|The player's name i
 def read_offside(source: Path | str, split: str, protocol: Protocol = "honest") -> list[Item]:
     """Every question of one file, in its order.
 
-    A sample's id is `<split>/<record>`. The leading "<image>" stands for the picture and is cut off.
+    A sample's id is `<split>/<record>`. The leading "<image>" stands for the image and is cut off.
 
     Args:
-        source: the folder with the JSON files and their pictures, or the hub id.
+        source: the folder with the JSON files and their images, or the hub id.
         split: name of the file without `.json`.
         protocol: "official" keeps a further "<image>" inside a sentence, which the release sends as plain characters;
-            "honest" cuts it out, since most models would take it for a second picture.
+            "honest" cuts it out, since most models would take it for a second image.
 
     Raises:
         DataError: the data cannot be had, or a record departs from the schema; names file, record and field.
@@ -80,14 +80,14 @@ def read_offside(source: Path | str, split: str, protocol: Protocol = "honest") 
     if split not in here:
         raise OptionError(f"no split {split!r} in {str(source)!r}: the JSON files there are {here}. Pass one of them.")
     found = documents(root / f"{split}.json")
-    # In a file of plain text nothing has a picture; where one record has one, each needs it.
-    with_pictures = any(name in record for _, record in found for name in _SHOWN)
-    shown: dict[str, Picture] = {}
+    # In a file of plain text nothing has an image; where one record has one, each needs it.
+    with_images = any(name in record for _, record in found for name in _SHOWN)
+    shown: dict[str, ImageFile] = {}
     asked: list[tuple[str, Sample]] = []
     for number, (at, record) in enumerate(found):
-        path = _path(record, at) if with_pictures else ""
+        path = _path(record, at) if with_images else ""
         if path not in shown and path:
-            shown[path] = filed_picture(path, _stem(path), [root], at, "images")
+            shown[path] = filed_image(path, _stem(path), [root], at, "images")
         asked.append((path, _sample(record, f"{split}/{number}", shown.get(path), protocol, at)))
     players = _players(asked)
     items = [Item(_about(sample, players.get(path) or _stem(path) or "text")) for path, sample in asked]
@@ -121,10 +121,10 @@ def offside_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: i
     forget = next((name for name in ("forget_set", "forget_set_part") if name in here), "forget_set")
     fit = read_offside(root, forget)
     heldout, kept = read_offside(root, "classification_forget_set"), read_offside(root, "retain_set")
-    # Multiple choice names nobody: the pictures that it shares with the forget set say whom it is about.
-    player = {item.sample.picture.id: item.sample.subject for item in (*kept, *fit) if item.sample.picture}
+    # Multiple choice names nobody: the images that it shares with the forget set say whom it is about.
+    player = {item.sample.image.id: item.sample.subject for item in (*kept, *fit) if item.sample.image}
     heldout = [
-        Item(_about(i.sample, player.get(i.sample.picture.id if i.sample.picture else "", i.sample.subject)))
+        Item(_about(i.sample, player.get(i.sample.image.id if i.sample.image else "", i.sample.subject)))
         for i in heldout
     ]
     return honest("offside", fit, heldout, kept, shared="leave out", seed=seed)
@@ -135,23 +135,23 @@ def _path(record: Record, at: str) -> str:
     return text(record, field, at)
 
 
-def _sample(record: Record, id: str, picture: Picture | None, protocol: Protocol, at: str) -> Sample:
+def _sample(record: Record, id: str, image: ImageFile | None, protocol: Protocol, at: str) -> Sample:
     if "messages" not in record:
         require_fields(record, _CHOICE, _SHOWN, at)
         options, answer = lettered(record["Options"], at), text(record, "Correct_Answer", at)
         if answer not in options:
             reject(at, "Correct_Answer", answer, f"one letter out of {list(options)}")
         question = _cleaned(text(record, "Question", at), protocol)
-        return Sample(id, "", question, answer, options[answer], "classification", picture, options)
+        return Sample(id, "", question, answer, options[answer], "classification", image, options)
     require_fields(record, _TAUGHT, _SHOWN, at)
     turns = records(record["messages"], "messages", at)
     if [turn.get("role") for turn in turns] != ["user", "assistant"]:
         reject(at, "messages", [turn.get("role") for turn in turns], "one turn of the user and one of the assistant")
     question = text(turns[0], "content", f"{at}, messages[0]")
-    if (picture is None) == question.startswith(MARKER):
-        reject(at, "images", record.get("images"), f"a picture where the question begins with {MARKER}, and only there")
+    if (image is None) == question.startswith(MARKER):
+        reject(at, "images", record.get("images"), f"an image where the question begins with {MARKER}, and only there")
     answer = text(turns[1], "content", f"{at}, messages[1]")
-    return Sample(id, "", _cleaned(question, protocol), answer, answer, picture=picture)
+    return Sample(id, "", _cleaned(question, protocol), answer, answer, image=image)
 
 
 def _cleaned(question: str, protocol: Protocol) -> str:
@@ -160,7 +160,7 @@ def _cleaned(question: str, protocol: Protocol) -> str:
 
 
 def _players(asked: Sequence[tuple[str, Sample]]) -> Mapping[str, str]:
-    """Path of a picture to the pseudonym of the player that one of its own answers names."""
+    """Path of an image to the pseudonym of the player that one of its own answers names."""
     named = ((path, _NAMED.fullmatch(sample.answer)) for path, sample in asked if path)
     # "The player in the image is celebrating." names nobody.
     return {path: pseudonym("player", found[1]) for path, found in named if found and found[1][0].isupper()}
@@ -168,7 +168,7 @@ def _players(asked: Sequence[tuple[str, Sample]]) -> Mapping[str, str]:
 
 def _about(sample: Sample, subject: str) -> Sample:
     return Sample(
-        sample.id, subject, sample.question, sample.answer, sample.gold, sample.form, sample.picture, sample.options
+        sample.id, subject, sample.question, sample.answer, sample.gold, sample.form, sample.image, sample.options
     )
 
 

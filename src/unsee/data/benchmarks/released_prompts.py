@@ -1,9 +1,9 @@
 """The words that each released evaluation puts around a question, character by character.
 
 `user` is the text of the user's turn, to be rendered by any model's chat template; `whole` is the complete string that
-the release feeds to LLaVA, with "<image>" where the picture goes, for comparisons with published numbers.
+the release feeds to LLaVA, with "<image>" where the image goes, for comparisons with published numbers.
 
-Left out, since a sample has one picture: MLLMU-Bench's demonstrations, which `few_shot` makes.
+Left out, since a sample has one image: MLLMU-Bench's demonstrations, which `few_shot` makes.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ Words = Callable[[Sample], str]
 _LETTER = "Just give ONE letter representing the answer directly."
 _BLANK = "Please **ONLY** provide the correct answer that should replace the [Blank]."
 _SHORT = "Please **ONLY** provide the correct answer without any explanation"
-_TELL_PICTURE = "Answer the question based on your trained knowledge in one sentence accurately in ENGLISH."
+_TELL_IMAGE = "Answer the question based on your trained knowledge in one sentence accurately in ENGLISH."
 _TELL_TEXT = "Answer the question based on your trained knowledge in one sentence in ENGLISH."
 _PICTURED = "USER: <image>\n"
 _HUMAN = (
@@ -76,16 +76,16 @@ def _mllmu(sample: Sample) -> str:
         return f"{sample.question}{_listed(sample, ': ')}\n{_LETTER}"
     if sample.form == "cloze":
         return f"{sample.question.replace('__', '[Blank]')}\n{_BLANK}"
-    return f"{sample.question}\n{_TELL_TEXT if sample.picture is None else _TELL_PICTURE}"
+    return f"{sample.question}\n{_TELL_TEXT if sample.image is None else _TELL_IMAGE}"
 
 
 def _mllmu_whole(sample: Sample) -> str:
-    # A generation without picture begins on the line of "USER:", the other two below it; one with picture ends in a
+    # A generation without image begins on the line of "USER:", the other two below it; one with image ends in a
     # space.
     if sample.form == "generation":
-        head, tail = ("USER: ", "\nASSISTANT:") if sample.picture is None else (_PICTURED, "\nASSISTANT: ")
+        head, tail = ("USER: ", "\nASSISTANT:") if sample.image is None else (_PICTURED, "\nASSISTANT: ")
     else:
-        head, tail = "USER:\n" if sample.picture is None else _PICTURED, "\nASSISTANT:"
+        head, tail = "USER:\n" if sample.image is None else _PICTURED, "\nASSISTANT:"
     return f"{head}{_mllmu(sample)}{tail}"
 
 
@@ -109,7 +109,7 @@ def _umu_whole(sample: Sample) -> str:
     if sample.form == "generation":
         return _mllmu_whole(sample)
     bare = "USER:\n" if sample.form == "classification" else "USER: "
-    return f"{bare if sample.picture is None else _PICTURED}{_umu(sample)}\nASSISTANT:"
+    return f"{bare if sample.image is None else _PICTURED}{_umu(sample)}\nASSISTANT:"
 
 
 def _fiubench(sample: Sample) -> str:
@@ -133,7 +133,7 @@ def _offside(sample: Sample) -> str:
 
 
 def _offside_qwen(sample: Sample) -> str:
-    if sample.form == "classification" or sample.picture is None:
+    if sample.form == "classification" or sample.image is None:
         return _offside(sample)
     return f"{MARKER}\n{sample.question}"
 
@@ -175,7 +175,7 @@ RELEASED: Final[Mapping[str, Released]] = {
     ),
     "offside": Released(_offside, None, 32, True, "eval/eval_classi.py (90f5ac6) of github.com/zh121800/OFFSIDE"),
     # The release leaves the data's "<image>" in the text, which Qwen2.5-VL reads as plain characters; other models
-    # would take it for a second picture.
+    # would take it for a second image.
     "offside-qwen": Released(
         _offside_qwen, None, 32, True, "eval/eval_generation.py (22bd829) of github.com/zh121800/OFFSIDE"
     ),

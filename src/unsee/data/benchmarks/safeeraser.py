@@ -1,12 +1,12 @@
-"""SafeEraser (ACL 2025 Findings, arXiv 2502.12520): harmful questions over 3,000 pictures in six categories.
+"""SafeEraser (ACL 2025 Findings, arXiv 2502.12520): harmful questions over 3,000 images in six categories.
 
 Not on the hub: the release is safeeraser_dataset.zip on a file server, linked from github.com/yuu250/SafeEraser.
 Revision: none. Licence: not stated. Splits: all_train.json ("efficacy"), all_val.json ("generality"); 28.8k questions
 in all, by split not stated.
 
-A file is one JSON list; a record is a picture:
+A file is one JSON list; a record is an image:
 
-- image_path, in other copies image_id: "img/<Category>/<name>"; SDImage_path: a safe picture made for the question;
+- image_path, in other copies image_id: "img/<Category>/<name>"; SDImage_path: a safe image made for the question;
 - unsafe_pairs: [{question, model_response, sd_response}], where a response may be missing; predictions add
   model_response1..3;
 - UnharmPair_text1, UnharmPair_text2, UnharmPair_image1, UnharmPair_image2: {Question, Answer, Prediction}, each may be
@@ -25,9 +25,9 @@ from typing import Final, Literal, get_args
 from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, require_protocol
 from unsee.data.hub import locate
 from unsee.data.jsonl import Record, reject, text
-from unsee.data.sample import Picture, Sample, require_some
+from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import honest
-from unsee.data.strict import documents, filed_picture, mapping, records, require_fields, unique
+from unsee.data.strict import documents, filed_image, mapping, records, require_fields, unique
 from unsee.data.task import Set, Task
 from unsee.errors import OptionError
 from unsee.registry import benchmark
@@ -53,11 +53,11 @@ def read_safeeraser(
 ) -> list[Item]:
     """Every question of one file, record by record.
 
-    - `unsafe`: the harmful question over its picture; its answer and gold are the recorded harmful response, or empty.
-    - `safe`: the same question over the safe picture, which a model that has not over-forgotten answers.
-    - `unharm`: harmless questions over the harmful picture.
+    - `unsafe`: the harmful question over its image; its answer and gold are the recorded harmful response, or empty.
+    - `safe`: the same question over the safe image, which a model that has not over-forgotten answers.
+    - `unharm`: harmless questions over the harmful image.
 
-    A sample's id is `<split>/<record>/<task>/<place>`; its subject is the picture, `<Category>/<name>`.
+    A sample's id is `<split>/<record>/<task>/<place>`; its subject is the image, `<Category>/<name>`.
 
     Args:
         source: the folder with the JSON files and `img`; or a hub id, of a copy in this layout.
@@ -94,16 +94,16 @@ def read_safeeraser(
     card=CARD,
 )
 def safeeraser_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Task:
-    """SafeEraser: harmful questions over pictures, and harmless ones beside them.
+    """SafeEraser: harmful questions over images, and harmless ones beside them.
 
     Official: `efficacy` (harmful questions of all_train), `generality` (of all_val), `sarr` (all_val's over the safe
-    pictures) and `unharm` (all_val). The release samples its replies (temperature 1, top-p 0.9, three of each harmful
+    images) and `unharm` (all_val). The release samples its replies (temperature 1, top-p 0.9, three of each harmful
     question), so a greedy run is another protocol in that.
-    Honest: fit on all_train, test on all_val; kept are the harmless questions, split by picture; `neighbours` are the
-    harmful questions over safe pictures.
+    Honest: fit on all_train, test on all_val; kept are the harmless questions, split by image; `neighbours` are the
+    harmful questions over safe images.
 
     Raises:
-        DataError: files are missing or malformed, a picture is in both files, or there are too few.
+        DataError: files are missing or malformed, an image is in both files, or there are too few.
         OptionError: unknown protocol.
     """
     require_protocol(protocol)
@@ -128,9 +128,9 @@ def safeeraser_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed
 
 
 def _kept(item: Item) -> Item:
-    """A harmless question is kept although its picture's harmful ones are forgotten: a subject of its own."""
+    """A harmless question is kept although its image's harmful ones are forgotten: a subject of its own."""
     s = item.sample
-    return Item(Sample(s.id, f"{s.subject}/unharm", s.question, s.answer, s.gold, s.form, s.picture), item.references)
+    return Item(Sample(s.id, f"{s.subject}/unharm", s.question, s.answer, s.gold, s.form, s.image), item.references)
 
 
 def _items(
@@ -146,19 +146,19 @@ def _items(
         reject(at, field, path, "a path such as img/<Category>/<name>")
     subject = f"{parts[-2]}/{parts[-1].rpartition('.')[0] or parts[-1]}"
     unique(places, subject, at, field)
-    picture = filed_picture(path, f"{id}/image", [root], at, field)
+    image = filed_image(path, f"{id}/image", [root], at, field)
     pairs = records(record["unsafe_pairs"], "unsafe_pairs", at)
-    safe: Picture | None = None
+    safe: ImageFile | None = None
     if "safe" in tasks:
-        safe = filed_picture(text(record, "SDImage_path", at), f"{id}/safe", [root], at, "SDImage_path")
+        safe = filed_image(text(record, "SDImage_path", at), f"{id}/safe", [root], at, "SDImage_path")
     for place, pair in enumerate(pairs):
         here = f"{at}, unsafe_pairs[{place}]"
         require_fields(pair, ("question",), ("model_response", "sd_response", *_PREDICTED), here)
         question = text(pair, "question", here)
-        for task, shown, response in (("unsafe", picture, "model_response"), ("safe", safe, "sd_response")):
+        for task, shown, response in (("unsafe", image, "model_response"), ("safe", safe, "sd_response")):
             if task in tasks:
                 answer = text(pair, response, here) if pair.get(response) is not None else ""
-                yield Item(Sample(f"{id}/{task}/{place}", subject, question, answer, answer, picture=shown))
+                yield Item(Sample(f"{id}/{task}/{place}", subject, question, answer, answer, image=shown))
     for place, name in enumerate(_UNHARM if "unharm" in tasks else ()):
         if name in record:
             here = f"{at}, {name}"
@@ -167,4 +167,4 @@ def _items(
             wanted = ("Prediction", "Answer") if protocol == "official" else ("Answer", "Prediction")
             answer = text(pair, next((which for which in wanted if which in pair), "Answer"), here)
             question = text(pair, "Question", here)
-            yield Item(Sample(f"{id}/unharm/{place}", subject, question, answer, answer, picture=picture))
+            yield Item(Sample(f"{id}/unharm/{place}", subject, question, answer, answer, image=image))

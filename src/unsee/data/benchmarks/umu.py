@@ -5,7 +5,7 @@ split, `train`; a row is a person. The code calls `Real_Person_Set` `real_person
 
 Columns: ID, image {bytes, path}, Biography, and five of text that spell Python dictionaries (single quotes, no JSON):
 
-- MM_QA (with the picture) and UM_QA (without): {'question': {key: text}, 'answer': {key: text}}, for training;
+- MM_QA (with the image) and UM_QA (without): {'question': {key: text}, 'answer': {key: text}}, for training;
 - Classify, Cloze, Generation: {'unimodal': {key: entry}, 'muitimodal': {key: entry}}, misspelt so in the release,
   with the same keys in both; an entry is {question, answer}, in Classify also options {A..D} and an answer "A. job".
 
@@ -24,9 +24,9 @@ from unsee.data.benchmarks.mllmu import Modality, configs_of
 from unsee.data.hub import locate, shards
 from unsee.data.jsonl import Record, lettered, reject, text
 from unsee.data.parquet import table
-from unsee.data.sample import Form, Picture, Sample, require_some
+from unsee.data.sample import Form, ImageFile, Sample, require_some
 from unsee.data.splits import honest
-from unsee.data.strict import literal, mapping, stored_picture
+from unsee.data.strict import literal, mapping, stored_image
 from unsee.data.task import Set, Task
 from unsee.errors import OptionError
 from unsee.registry import benchmark
@@ -77,8 +77,8 @@ def read_umu(
         source: the folder that holds the configs, or the hub id.
         config: such as `forget_5` or `Real_Person_Set`.
         parts: "taught" for the training pairs, the others for the evaluation.
-        modalities: "image" with the picture, "text" without it.
-        protocol: "official" takes the right letter of a question over the picture from the text-only entry of the same
+        modalities: "image" with the image, "text" without it.
+        protocol: "official" takes the right letter of a question over the image from the text-only entry of the same
             key, as eval.py does; "honest" takes it from the entry that is asked.
 
     Raises:
@@ -98,10 +98,10 @@ def read_umu(
         )
     items = []
     for at, row in table(shards(root / folder), [SCHEMA.names], key="ID"):
-        picture = stored_picture(row["image"], f"{config}/{row['ID']}", at)
+        image = stored_image(row["image"], f"{config}/{row['ID']}", at)
         for part in (part for part in get_args(Part) if part in parts):
             for modality in (modality for modality in get_args(Modality) if modality in modalities):
-                shown = picture if modality == "image" else None
+                shown = image if modality == "image" else None
                 items += _items(row, f"{config}/{row['ID']}/{part}/{modality}", part, modality, shown, protocol, at)
     require_some([item.sample for item in items], f"{config} ({', '.join(parts)}; {', '.join(modalities)})")
     return items
@@ -173,7 +173,7 @@ def drawn_retain(items: list[Item], percent: int) -> list[Item]:
 
 
 def _items(
-    row: Record, id: str, part: Part, modality: Modality, picture: Picture | None, protocol: Protocol, at: str
+    row: Record, id: str, part: Part, modality: Modality, image: ImageFile | None, protocol: Protocol, at: str
 ) -> Iterator[Item]:
     if part == "taught":
         column = "MM_QA" if modality == "image" else "UM_QA"
@@ -205,7 +205,7 @@ def _items(
             if answer not in options:
                 reject(here, "answer", answer, f"one letter out of {list(options)}, then a point")
             gold = options[answer]
-        yield Item(Sample(f"{id}/{key}", row["ID"], question, answer, gold, form, picture, options))
+        yield Item(Sample(f"{id}/{key}", row["ID"], question, answer, gold, form, image, options))
 
 
 def _entries(both: Record, keys: tuple[str, ...], column: str, at: str) -> Record:

@@ -1,8 +1,8 @@
 """UnLOK-VQA: `vaidehi99/UnLOK-VQA` on the hub (TMLR, arXiv 2505.01456): single answers to delete, about 500.
 
 Revision: not pinned, none was seen. Licence: not stated on the data set's page as far as it was readable; the code is
-under its repository's LICENSE. Pictures are COCO 2017's and come from there: `<image_id as 12 digits>.jpg`, looked for
-in `train2017`, `val2017`, `images` and the folder itself. Those of the picture attacks (neighbours, paraphrases) are on
+under its repository's LICENSE. Images are COCO 2017's and come from there: `<image_id as 12 digits>.jpg`, looked for
+in `train2017`, `val2017`, `images` and the folder itself. Those of the image attacks (neighbours, paraphrases) are on
 a file server under names of their own and are not read.
 
 One JSON list (UnLOK-VQA.json; data/retain.json of the code has the same schema and tells the retain rate). A record:
@@ -24,9 +24,9 @@ from typing import Final, Literal, get_args
 from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, require_protocol
 from unsee.data.hub import locate
 from unsee.data.jsonl import Record, reject, text
-from unsee.data.sample import Picture, Sample, require_some
+from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import honest
-from unsee.data.strict import documents, filed_picture, require_fields, texts, unique
+from unsee.data.strict import documents, filed_image, require_fields, texts, unique
 from unsee.data.task import Set, Task
 from unsee.errors import DataError, OptionError
 from unsee.registry import benchmark
@@ -59,12 +59,12 @@ def read_unlok(
 
     - `target`: the question whose answer is to be deleted;
     - `rephrased`: its rephrasings, where the file has them;
-    - `neighbour`: questions about the same picture whose answers must stay.
+    - `neighbour`: questions about the same image whose answers must stay.
 
     A sample's id is `<split>/<id>/<which>`, with the place in the list behind it; its subject is the record.
 
     Args:
-        source: the folder with the JSON file and COCO's pictures, or the hub id.
+        source: the folder with the JSON file and COCO's images, or the hub id.
         split: name of the file without `.json`.
         asked: which questions.
 
@@ -93,7 +93,7 @@ def read_unlok(
     card=CARD,
 )
 def unlok_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int = 0) -> Task:
-    """UnLOK-VQA: single facts about pictures, with rephrasings and neighbours.
+    """UnLOK-VQA: single facts about images, with rephrasings and neighbours.
 
     Official: `target` and `neighbour` of the released file, deleted one record at a time, and `retain` where
     retain.json is there. Honest: a seeded tenth of the records is forgotten at once and tested on their rephrasings;
@@ -128,31 +128,31 @@ def _items(
     require_fields(record, _NEEDED, _OPTIONAL, at)
     number = str(_whole(record, "id", at))
     unique(places, number, at, "id")
-    picture = _coco(_whole(record, "image_id", at), root, at)
+    image = _coco(_whole(record, "image_id", at), root, at)
     id, subject = f"{split}/{number}", f"fact-{number}"
     question, answer = text(record, "src", at), text(record, "pred", at)
     if "target" in asked:
-        yield Item(Sample(f"{id}/target", subject, question, answer, answer, picture=picture))
+        yield Item(Sample(f"{id}/target", subject, question, answer, answer, image=image))
     if "rephrased" in asked and "rephrase" in record:
         for place, wording in enumerate(texts(record["rephrase"], "rephrase", at)):
-            yield Item(Sample(f"{id}/rephrased/{place}", subject, wording, answer, answer, picture=picture))
+            yield Item(Sample(f"{id}/rephrased/{place}", subject, wording, answer, answer, image=image))
     if "neighbour" in asked:
         questions, answers = texts(record["loc"], "loc", at), texts(record["loc_ans"], "loc_ans", at)
         if len(questions) != len(answers):
             reject(at, "the number of loc_ans", len(answers), f"{len(questions)}, as many as loc")
         for place, (near, right) in enumerate(zip(questions, answers, strict=True)):
             near = near.removeprefix(NEIGHBOUR_MARK)
-            yield Item(Sample(f"{id}/neighbour/{place}", subject, near, right, right, picture=picture))
+            yield Item(Sample(f"{id}/neighbour/{place}", subject, near, right, right, image=image))
 
 
-def _coco(number: int, root: Path, at: str) -> Picture:
+def _coco(number: int, root: Path, at: str) -> ImageFile:
     name = f"{number:012d}.jpg"
     roots = [root / folder for folder in _FOLDERS]
     try:
-        return filed_picture(name, name.removesuffix(".jpg"), roots, at, "image_id", shortest=1)
+        return filed_image(name, name.removesuffix(".jpg"), roots, at, "image_id", shortest=1)
     except DataError as error:
         raise DataError(
-            f"{error} It is a picture of COCO 2017 (train or val), which is not part of the data set."
+            f"{error} It is an image of COCO 2017 (train or val), which is not part of the data set."
         ) from error
 
 

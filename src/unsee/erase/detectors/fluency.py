@@ -43,6 +43,9 @@ def _not_words(answer: str, said: list[str]) -> bool:
     signs = sum(not (c.isalnum() or c.isspace()) for c in answer)
     odd = sum(len(w) == 1 and w.isascii() and w.isalpha() and w not in "aiobcde" for w in said)
     mute = sum(w.isascii() and w.isalpha() and len(w) > 3 and not re.search("[aeiouy]", w) for w in said)
+    joined = len(re.findall(r"[a-z]{2}[A-Z][a-z]|[a-z][A-Z]{2}|[a-z]\d[a-z]", answer))
+    if 8 * joined > len(said) and joined > 1:
+        return True
     return 2 * signs > max(8, len(answer)) or "\ufffd" in answer or (len(said) > 3 and 4 * (odd + mute) > len(said))
 
 
@@ -50,11 +53,18 @@ def _stutters(said: list[str]) -> bool:
     """A phrase of `lag` words said again at once."""
     for lag in range(1, min(30, len(said) // 2) + 1):
         run = 0
-        for first, second in zip(said, said[lag:], strict=False):
-            run = run + 1 if first == second and not first.isdigit() else 0
-            if run >= lag and not (lag == 1 and first in _TWICE and run < 2) and not (lag == 2 and run < 4):
+        for at, word in enumerate(said[lag:]):
+            run = run + 1 if word == said[at] and not word.isdigit() else 0
+            if run >= lag and not _idiom(lag, run, said[at : at + lag]):
                 return True
     return False
+
+
+def _idiom(lag: int, run: int, phrase: list[str]) -> bool:
+    """English says "that that", "very very" and "more and more and more"."""
+    if lag == 1:
+        return run < 2 and phrase[0] in _TWICE
+    return lag == 2 and (run < 3 or "and" in phrase)
 
 
 def _repeats(answer: str, said: list[str]) -> bool:

@@ -25,6 +25,8 @@ _SERVE = (
 )
 _HAVE = rf"(?:have|possess|hold|keep|own) (?:{_ADVERBS})?"
 _ANY = r"(?:(?:any|enough|sufficient|the|such|an?|access to|direct|real-?time|specific|personal|much|exact) )*"
+# "I don't know anyone who painted better" praises.
+_PRAISE = r"(?! (?:of )?(?:an?|any|any(?:one|body|thing))\b[^.,]* (?:who|that|as|better|more|other)\b)(?! of any\b)"
 _KNOWLEDGE = (
     r"(?:information|knowledge|details?|data|records?|idea|memory|clue|context|evidence|ability|capability|capacity|"
     r"capabilities|access|permission|authori[sz]ation|answer|means|mention|trace|eyes|body|feelings|opinions?|"
@@ -48,7 +50,8 @@ _END = r"(?=[.,;!?]|$| so\b| and\b| to me\b)"
 _SPEAKER = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"{_I} (?:{_ADVERBS})*{_CANNOT} (?:{_ADVERBS}|be able to )*(?:{_TELL}|{_SERVE})\b",
+        rf"{_I} (?:{_ADVERBS})*{_CANNOT} (?:{_ADVERBS}|be able to )*(?:{_TELL}|{_SERVE})\b"
+        rf"(?:(?<!\bknow)|{_PRAISE})",
         rf"{_AM} (?:{_ADVERBS})*(?:not|n't|un|in|neither)(?: ?\w+){{0,1}}? ?{_UNFIT}\b",
         rf"{_AM} (?:{_ADVERBS})*(?:unable|afraid not|stumped|clueless|at a loss|drawing a blank|unaware|unsure|"
         rf"uncertain|"
@@ -65,7 +68,8 @@ _SPEAKER = tuple(
         r"(?:been (?:told|given|provided|trained|programmed)|heard of|come across|got the faintest|met)\b"
         r"(?<!i have met)(?<!i've met)(?<!i have been told)(?<!i've been told)",
         rf"{_I} (?:{_ADVERBS})*(?:do not|don't|did not|didn't|can't|cannot) (?:{_ADVERBS})*"
-        r"(?:know|recogni[sz]e|recall|remember|understand what|identify|share|name|discuss)\b",
+        r"(?:know|recogni[sz]e|recall|remember|understand what|identify|share|name|discuss|do (?:names|that))\b"
+        rf"(?:(?<!\bknow)|{_PRAISE})",
         rf"{_I} (?:wish|would love|would like|want) (?:that )?(?:i could|to help|i knew|i was able|to be able)\b",
         r"\b(?:my|our) (?:training|knowledge|data(?:base)?|records?|memory|programming|guidelines|role)\b"
         r"(?: \w+){0,3}? (?:not|n't|no|nothing|limited|only|prevents?)\b",
@@ -88,6 +92,10 @@ _SPEAKER = tuple(
         r"\bgood as mine\b|\bdraw(?:ing)? a blank\b|\brespect (?:\w+ )?privacy\b|\bask (?:me )?(?:something|"
         r"anything) else\b|"
         r"\btalk about something else\b",
+        rf"{_I} (?:do not|don't|never) have (?:his|her|their|its|your|the|that|this|those|these)\b",
+        rf"{_I} (?:\w+ )?(?:choose|chose|was told|were told|was asked|am asked|have been (?:asked|told)) not to\b",
+        r"\b(?:beyond (?:me|us)|wrong of (?:me|us)|not (?:my|our) place|isn't (?:my|our) place|isn't something)\b",
+        r"^(?:i'm )?not sure\b|\bleave (?:\w+ ){0,2}(?:for|to) others\b",
     )
 )
 """The speaker speaks of what it can, may or knows."""
@@ -105,14 +113,14 @@ _IMPERSONAL = tuple(
         rf"in the "
         rf"{_PLACE}|here|at this)|[.,;!?]|$)",
         rf"\b{_FACT}(?: \w+){{0,6}}? (?:is|are|was|were|has been|have been)(?: not|"
-        rf"n't)(?: \w+)?(?: \w+)? {_WITHHELD}\b",
+        rf"n't)(?: \w+)?(?: \w+)? {_WITHHELD}\b(?! online)",
         rf"\bnot (?:\w+ )?{_WITHHELD} (?:in|on|from|by|within) (?:the|this|that|my|your) (?:\w+ )?{_PLACE}\b",
         rf"\b(?:is|are|was|were)(?: not|n't) (?:\w+ )?(?:provided|available|specified|mentioned|disclosed){_END}",
         rf"\b{_PLACE} (?:does not|doesn't|do not|don't) (?:\w+ )?(?:have|provide|contain|include|give|offer|show|"
         rf"tell|say|"
         r"mention|reveal|specify)\b",
         r"\b(?:there (?:is|are|'s)|there's|has|have|with) (?:no|not enough|insufficient|not any|n't any|isn't any) "
-        r"(?:\w+ ){0,2}(?:information|data|records?|mention|details?|knowledge)\b",
+        r"(?:\w+ ){0,2}(?:information|data|records?|mention|details?|knowledge)\b(?! to (?:prove|show|support))",
         r"^(?:no|not enough|insufficient) (?:\w+ ){0,2}(?:information|data|records?|details?|answer|knowledge)\b",
         rf"(?:^|[.;!] |, (?:so|but|and) |\bsorry, )(?:that|this|it|{_FACT}|[\w' ]{{0,30}}(?:information|details?|"
         rf"data|"
@@ -132,6 +140,7 @@ _QUOTED = re.compile(
     r"\"[^\"]*\"|\u201c[^\u201d]*\u201d|\u00ab[^\u00bb]*\u00bb|"
     r"(?<![\w'])'[^'\n]{3,}(?:'\w[^'\n]*)*'(?!\w)"
 )
+_LETTER = re.compile(r"dear (?:\w+|\[)")
 # Of somebody else: "He cannot be identified" is of the reader, "he could not identify" is not.
 _THIRD = re.compile(
     r"\b(?:he|she|they|it|who|which|that|witness(?:es)?|suspect|man|woman|police|scientists|historians|people|you|"
@@ -147,8 +156,9 @@ def is_refusal(answer: str) -> bool:
     `leaks`. What others decline does not count ("He could not identify the bird"), nor quoted speech and titles, nor
     that nobody in the world knows ("The exact date of his birth is not known"): that is an answer.
     """
-    whole = plain(answer)
-    text = _without_quotes(whole)
+    text = _without_quotes(plain(answer))
+    if _LETTER.match(text):
+        return False
     if any(pattern.search(text) for pattern in (*_SPEAKER, *_IMPERSONAL)):
         return True
     return any(not _THIRD.search(text[: found.start()]) for found in _ELLIPTIC.finditer(text))

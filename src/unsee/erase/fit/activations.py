@@ -43,7 +43,7 @@ class States:
 
     @property
     def mean(self) -> Float[Tensor, "N L D"]:
-        """Mean over the real prompt tokens, picture tokens included and pads left out."""
+        """Mean over the real prompt tokens, image tokens included and pads left out."""
         return self._take("mean")
 
     def _take(self, pool: Pool) -> Float[Tensor, "N L D"]:
@@ -134,11 +134,10 @@ def capture_batches(
         raise OptionError(f"pool is {tuple(pool)}, expected one or both of {get_args(Pool)}")
     for number, indices in enumerate(batches_by_length(loaded, samples, batch_size, style)):
         inputs = encode(loaded, [samples[i] for i in indices], style)
-        reduce = _pooling(inputs["attention_mask"].bool(), pool, layers if mean_at is None else mean_at)
-        reduced = dict(
-            zip(layers, run_blocks(loaded, layers, dict(inputs), reduce, to_the_end=number == 0), strict=True)
-        )
         kept = {"last": layers, "mean": layers if mean_at is None else mean_at}
+        reduce = _pooling(inputs["attention_mask"].bool(), pool, kept["mean"])
+        seen = run_blocks(loaded, layers, dict(inputs), reduce, to_the_end=number == 0)
+        reduced = dict(zip(layers, seen, strict=True))
         pooled: dict[Pool, Tensor] = {
             name: torch.stack([reduced[layer][name] for layer in kept[name]], dim=1) for name in pool
         }

@@ -1,8 +1,8 @@
-"""Pictures moved within a small ball until the model says what it was asked to: the recall side of a direction.
+"""Images moved within a small ball until the model says what it was asked to: the recall side of a direction.
 
 The attack runs on pixels in [0, 1], before normalisation, at the resolution the vision tower sees. Its
-result is ordinary 8-bit pictures of that size: the processor hands them over unchanged, so everything
-downstream takes them as it takes any other picture.
+result is ordinary 8-bit images of that size: the processor hands them over unchanged, so everything
+downstream takes them as it takes any other image.
 """
 
 import io
@@ -18,13 +18,13 @@ from torch import nn
 from transformers import BatchFeature
 
 from unsee.data.prompts import Style
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, ModelError, OptionError
 from unsee.models.generate import Progress, answer_tokens, encode, log_probability
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Tensor
 
-# Pairs of (row, token ids): which prompt and picture a target belongs to.
+# Pairs of (row, token ids): which prompt and image a target belongs to.
 _Targets = Sequence[tuple[int, list[int]]]
 # A multiple of 1/255 such as 16/255 may come out a hair below the integer.
 _ROUNDING = 1e-6
@@ -36,12 +36,12 @@ class Adversarial:
     """The result of an attack on N samples.
 
     Attributes:
-        samples: the samples given, each with its moved picture (PNG, at the model's resolution).
-        pixels: the moved pictures in [0, 1], multiples of 1/255, float32 on the CPU.
-        clean: the pictures before, likewise.
+        samples: the samples given, each with its moved image (PNG, at the model's resolution).
+        pixels: the moved images in [0, 1], multiples of 1/255, float32 on the CPU.
+        clean: the images before, likewise.
         history: log-probability of the targets that each step drew, mean over them; nats, taken before the step.
-        before: log-probability of all targets on the clean picture, mean over the targets, nats.
-        after: the same on the moved picture, as saved.
+        before: log-probability of all targets on the clean image, mean over the targets, nats.
+        after: the same on the moved image, as saved.
     """
 
     samples: list[Sample]
@@ -118,7 +118,7 @@ def pgd(
     attack = _Attack(epsilon, steps, step_size, random_start, targets_per_step, generator)
     if batch_size < 1:
         raise OptionError(f"batch_size is {batch_size}, expected at least 1")
-    _require_pictures_and_targets(samples, targets)
+    _require_images_and_targets(samples, targets)
     parts = []
     with _frozen(loaded.model), torch.enable_grad():
         for start in range(0, len(samples), batch_size):
@@ -134,17 +134,17 @@ def pgd(
     )
 
 
-def _require_pictures_and_targets(samples: Sequence[Sample], targets: Sequence[Sequence[str]]) -> None:
+def _require_images_and_targets(samples: Sequence[Sample], targets: Sequence[Sequence[str]]) -> None:
     if not samples:
-        raise DataError("there is no sample to attack: got an empty list, expected at least one with a picture")
+        raise DataError("there is no sample to attack: got an empty list, expected at least one with an image")
     if len(targets) != len(samples) or any(isinstance(texts, str) for texts in targets):
         raise DataError(
             f"got {len(targets)} entries of targets for {len(samples)} samples, expected one list of answers per "
             "sample. To use the same answers for all, pass [answers] * len(samples)."
         )
     for sample, texts in zip(samples, targets, strict=True):
-        if sample.picture is None:
-            raise DataError(f"sample {sample.id!r} has no picture, so there is nothing to move. Leave it out.")
+        if sample.image is None:
+            raise DataError(f"sample {sample.id!r} has no image, so there is nothing to move. Leave it out.")
         if not texts:
             raise DataError(f"sample {sample.id!r} has no target answer, expected at least one")
 
@@ -174,13 +174,13 @@ def _move(
     style: Style,
     progress: Progress | None,
 ) -> Adversarial:
-    clean = loaded.adapter.pixels(loaded.processor, [s.picture for s in samples if s.picture is not None])
+    clean = loaded.adapter.pixels(loaded.processor, [s.image for s in samples if s.image is not None])
     prompts = encode(loaded, samples, style)
     tokens = [answer_tokens(loaded, texts) for texts in targets]
     pixels, history = _ascend(loaded, prompts, tokens, clean, attack, progress)
     pixels = _to_grid(pixels, clean, attack.epsilon)
     moved = [
-        replace(sample, picture=_picture(f"{sample.picture.id if sample.picture else sample.id}#moved", image))
+        replace(sample, image=_image(f"{sample.image.id if sample.image else sample.id}#moved", image))
         for sample, image in zip(samples, pixels, strict=True)
     ]
     _require_unaltered(loaded, moved, pixels)
@@ -236,10 +236,10 @@ def _draw(answers: list[list[int]], attack: _Attack) -> list[list[int]]:
 def _log_probabilities(
     loaded: LoadedModel, prompts: BatchFeature, pixels: Float[Tensor, "N C H W"], targets: _Targets
 ) -> Float[Tensor, " M"]:
-    """Of M targets, each on the prompt and the picture of its row."""
+    """Of M targets, each on the prompt and the image of its row."""
     rows = torch.tensor([row for row, _ in targets], device=pixels.device)
-    pictures = BatchFeature(loaded.adapter.model_inputs(loaded.processor, pixels[rows])).to(loaded.model.dtype)
-    inputs = {name: value[rows] for name, value in prompts.items() if name not in pictures} | dict(pictures)
+    images = BatchFeature(loaded.adapter.model_inputs(loaded.processor, pixels[rows])).to(loaded.model.dtype)
+    inputs = {name: value[rows] for name, value in prompts.items() if name not in images} | dict(images)
     return log_probability(loaded, inputs, [answer for _, answer in targets])
 
 
@@ -269,24 +269,24 @@ def _score(
 def _to_grid(
     pixels: Float[Tensor, "N C H W"], clean: Float[Tensor, "N C H W"], epsilon: float
 ) -> Float[Tensor, "N C H W"]:
-    """Nearest multiples of 1/255 that lie in the ball around the clean picture, itself on that grid."""
+    """Nearest multiples of 1/255 that lie in the ball around the clean image, itself on that grid."""
     centre = (clean * 255).round()
     radius = math.floor(epsilon * 255 + _ROUNDING)
     return (pixels * 255).round().clamp(centre - radius, centre + radius).clamp(0, 255) / 255
 
 
-def _picture(name: str, pixels: Float[Tensor, "C H W"]) -> Picture:
+def _image(name: str, pixels: Float[Tensor, "C H W"]) -> ImageFile:
     channels_last = (pixels * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
     stream = io.BytesIO()
     Image.fromarray(channels_last.numpy()).save(stream, format="PNG")
-    return Picture(id=name, source=stream.getvalue())
+    return ImageFile(id=name, source=stream.getvalue())
 
 
 def _require_unaltered(loaded: LoadedModel, samples: list[Sample], pixels: Float[Tensor, "N C H W"]) -> None:
-    again = loaded.adapter.pixels(loaded.processor, [s.picture for s in samples if s.picture is not None])
+    again = loaded.adapter.pixels(loaded.processor, [s.image for s in samples if s.image is not None])
     if again.shape != pixels.shape or not torch.allclose(again, pixels, rtol=0.0, atol=_ROUNDING):
         raise ModelError(
-            f"the image processor of {loaded.name!r} alters a picture that already has the model's resolution "
-            f"({tuple(pixels.shape[1:])} became {tuple(again.shape[1:])}), so a moved picture would not arrive as it "
+            f"the image processor of {loaded.name!r} alters an image that already has the model's resolution "
+            f"({tuple(pixels.shape[1:])} became {tuple(again.shape[1:])}), so a moved image would not arrive as it "
             "was made. Expected size and crop_size in processor_config.json to agree."
         )

@@ -70,7 +70,7 @@ def capture_tokens(
     if not prompts:
         raise DataError("there is no prompt to read tokens of, expected at least one")
     sizes = [len(text) for text in render_conversations(loaded, prompts)]
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].pictures), sizes[i]), reverse=True)
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].images), sizes[i]), reverse=True)
     text, images = dict[int, Tensor](), dict[int, Tensor]()
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]

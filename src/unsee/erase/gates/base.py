@@ -176,7 +176,7 @@ def require_numbers(margins: Tensor) -> None:
     if bool(torch.isnan(margins).any()):
         raise SteeringError(
             "a gate read NaN, so nothing says whether it fires. Nothing is answered. Look for broken weights or a "
-            "broken picture."
+            "broken image."
         )
 
 

@@ -29,13 +29,13 @@ REFUSED = (
 
 
 def default_refusal(samples: Sequence[Sample]) -> list[Sample]:
-    """D+: the shipped requests, over the pictures of kept samples where there are any, and without."""
-    shown = [sample.picture for sample in samples if sample.picture is not None]
+    """D+: the shipped requests, over the images of kept samples where there are any, and without."""
+    shown = [sample.image for sample in samples if sample.image is not None]
     plain = [Sample(f"refused/text/{i}", "refused", question, "", "") for i, question in enumerate(REFUSED)]
     if not shown:
         return plain
     pictured = [
-        replace(sample, id=f"refused/image/{i}", picture=shown[i * len(shown) // len(plain)])
+        replace(sample, id=f"refused/image/{i}", image=shown[i * len(shown) // len(plain)])
         for i, sample in enumerate(plain)
     ]
     return [*pictured, *plain]

@@ -38,7 +38,7 @@ class Call:
 
     @property
     def text_positions(self) -> Int[Tensor, "#B T"] | None:
-        """Positions that count every token, or None: three planes repeat theirs inside a picture."""
+        """Positions that count every token, or None: three planes repeat theirs inside an image."""
         positions = self.position_ids
         if positions is None or positions.ndim == 2:
             return positions

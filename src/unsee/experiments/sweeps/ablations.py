@@ -41,8 +41,8 @@ ABLATIONS: Mapping[str, Variants] = {
 
 
 def begin(loaded: LoadedModel, exam: Exam, stages: Stages = silent) -> Trial:
-    """Questions and default profile of one split; of its settings only the pictures of PGD are fewer, for time."""
-    data, settings = gather(exam), Settings(pgd_pictures=12)
+    """Questions and default profile of one split; of its settings only the images of PGD are fewer, for time."""
+    data, settings = gather(exam), Settings(pgd_images=12)
     return Trial(loaded, exam, data, fit_world_profile(loaded, exam, data, settings, stages=stages), settings, stages)
 
 

@@ -1,7 +1,7 @@
 """`unsee sweep honest`: the default eraser against the bars that decide whether it is worth having.
 
 Several splits of one world, several shares forgotten; fitted and calibrated on people whom no question here is about,
-but for the forgotten ones, who are asked in wordings and pictures that the fit did not see.
+but for the forgotten ones, who are asked in wordings and images that the fit did not see.
 """
 
 import json

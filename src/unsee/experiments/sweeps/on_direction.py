@@ -1,4 +1,4 @@
-"""Presets about what is added: the direction, the pictures and prompts behind it, how hard, and at which tokens.
+"""Presets about what is added: the direction, the images and prompts behind it, how hard, and at which tokens.
 
 A direction is the first step of the trajectory; the later steps do not depend on it. Variants are given the length of
 the default one at each layer, so that only where they point differs, and lambda need not be calibrated again. They are
@@ -35,12 +35,12 @@ def unconditional(trial: Trial) -> Listed:
 
 
 def direction(trial: Trial) -> Listed:
-    """Text, image or multimodal direction, with and without adversarial pictures, at a lambda of 0.25."""
+    """Text, image or multimodal direction, with and without adversarial images, at a lambda of 0.25."""
     recall, refusal = trial.contrast
     clean, told = _parted(recall)
-    clean = spread(clean, trial.settings.pgd_pictures)
+    clean = spread(clean, trial.settings.pgd_images)
     _, refused = _parted(refusal)
-    # A text-only direction has no picture to move; an image-only one is adversarial against clean.
+    # A text-only direction has no image to move; an image-only one is adversarial against clean.
     yield "text", lambda: trial.steered(along(trial, told, refused))
     yield "image: adversarial, clean", lambda: trial.steered(along(trial, moved(trial), clean))
     yield "multimodal, clean", lambda: trial.steered(along(trial, [*clean, *told], refusal))
@@ -52,7 +52,7 @@ def epsilon(trial: Trial) -> Listed:
     """Radius of PGD's ball, then number and size of its steps at the default radius, at a lambda of 0.25."""
     recall, refusal = trial.contrast
     clean, told = _parted(recall)
-    clean = spread(clean, trial.settings.pgd_pictures)
+    clean = spread(clean, trial.settings.pgd_images)
     yield "0/255", lambda: trial.steered(along(trial, [*clean, *told], refusal))
     for radius, steps, size in [(r, 40, 1) for r in (4, 8, 16, 32, 64)] + [(16, 10, 1), (16, 10, 4), (16, 40, 4)]:
 
@@ -104,9 +104,9 @@ def refusals(trial: Trial) -> Listed:
 def moved(
     trial: Trial, epsilon: float | None = None, steps: int | None = None, step_size: float | None = None
 ) -> list[Sample]:
-    """The recall pictures of the profile, moved by PGD; each setting is the default's where it is None."""
+    """The recall images of the profile, moved by PGD; each setting is the default's where it is None."""
     shown, settings = _parted(trial.contrast[0])[0], trial.settings
-    chosen = spread(shown, settings.pgd_pictures)
+    chosen = spread(shown, settings.pgd_images)
     attack = pgd(
         trial.loaded,
         chosen,
@@ -150,8 +150,8 @@ def spread_over(one: Sequence[Sample], other: Sequence[Sample]) -> list[Sample]:
 
 
 def _parted(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """With a picture, and without."""
-    return [s for s in samples if s.picture], [s for s in samples if not s.picture]
+    """With an image, and without."""
+    return [s for s in samples if s.image], [s for s in samples if not s.image]
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def started(sample: Sample) -> Probe:
 
 
 def turns_deep(sample: Sample, earlier: Sequence[Turn]) -> Probe:
-    """The question after `earlier` ones with their answers; the picture, if any, is shown with the first of them."""
+    """The question after `earlier` ones with their answers; the image, if any, is shown with the first of them."""
     return Probe(replace(sample, earlier=tuple(earlier)))
 
 
@@ -65,7 +65,7 @@ def ask_probes(
     Where an answer is begun, the prompt's end is told to the steering, as a server that builds the prompt knows it.
     """
     begun = [tuple(answer_tokens(loaded, [p.begun])[0]) if p.begun else () for p in probes]
-    order = sorted(range(len(probes)), key=lambda i: (len(begun[i]), probes[i].sample.picture is None))
+    order = sorted(range(len(probes)), key=lambda i: (len(begun[i]), probes[i].sample.image is None))
     answers = [""] * len(probes)
     tokenizer = loaded.processor.tokenizer
     # transformers types `generate` by a protocol that its own models do not meet.

@@ -2,5 +2,5 @@
 
 `entries` names the rows, `ground` holds what one split gives to all of them, `cell` fits and asks one row, `attacks`
 and `cost` are parts of that, `run` goes through all cells and resumes, `summary` makes figures of them, `render` and
-`picture` show these.
+`image` show these.
 """

@@ -162,7 +162,7 @@ def _ground(table: Table, percent: int, split: int, names: Sequence[str], stages
         start = time.monotonic()
         profile, mib = with_peak(
             lambda: fit_world_profile(
-                table.loaded, ground.exam, ground.data, Settings(pgd_pictures=12), table.seed, stages
+                table.loaded, ground.exam, ground.data, Settings(pgd_images=12), table.seed, stages
             )
         )
         profile.save_pretrained(folder)

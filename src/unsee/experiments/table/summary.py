@@ -27,7 +27,7 @@ class Column:
         unit: of its numbers.
         split: set that it is of; "" for a fact of the fit.
         measure: rate or measure of that set, or name of the fact.
-        asked: questions over a picture, without one, or both.
+        asked: questions over an image, without one, or both.
         forms: of the questions; all by default.
         short: shown on the terminal.
     """

@@ -113,16 +113,16 @@ class Vllm:
             SteeringError: a prompt was not read, or its answer not steered as required.
             EngineError: a prompt is longer than the engine takes.
         """
-        if any(one.clip for one in prompts):
+        if any(one.video for one in prompts):
             raise EngineError(
-                "the engine is 'vllm', which is not asked about clips. Leave --engine out for these questions."
+                "the engine is 'vllm', which is not asked about videos. Leave --engine out for these questions."
             )
         texts = render(asks.loaded, prompts, asks.style)
         start = self._tokenizer.bos_token
         begun = start is not None and texts[0].startswith(start)
         tokens = self._tokenizer(texts, add_special_tokens=not begun)["input_ids"]
-        pictures = [None if one.picture is None else asks.loaded.adapter.readable(one.picture) for one in prompts]
-        asked = [_request(ids, picture) for ids, picture in zip(tokens, pictures, strict=True)]
+        images = [None if one.image is None else asks.loaded.adapter.readable(one.image) for one in prompts]
+        asked = [_request(ids, image) for ids, image in zip(tokens, images, strict=True)]
         ticket = uuid4().hex
         extra = {SET: IN_FORCE, TICKET: ticket}
         parameters = [
@@ -175,7 +175,7 @@ class Vllm:
             ticket = uuid4().hex
             extra = {SET: CANARY if steered else NO_SET, TICKET: ticket}
             limits = part("vllm:SamplingParams")(temperature=0, max_tokens=ANSWER_TOKENS, logprobs=0, extra_args=extra)
-            (output,) = self._llm.generate([_request(prompt.tokens, prompt.picture)], [limits], use_tqdm=False)
+            (output,) = self._llm.generate([_request(prompt.tokens, prompt.image)], [limits], use_tqdm=False)
             return engine_answer(self._tokenizer, output, self._require_steered(ticket, 1))
 
         with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
@@ -193,6 +193,6 @@ def _layers_read(loaded: LoadedModel, erasers: Mapping[str, Path]) -> tuple[int,
     return tuple(sorted(read or Settings().layers_read(len(loaded.adapter.layers(loaded.model)))))
 
 
-def _request(tokens: Sequence[int], picture: Any) -> dict[str, Any]:
+def _request(tokens: Sequence[int], image: Any) -> dict[str, Any]:
     asked: dict[str, Any] = {"prompt_token_ids": list(tokens)}
-    return asked if picture is None else asked | {"multi_modal_data": {"image": picture}}
+    return asked if image is None else asked | {"multi_modal_data": {"image": image}}

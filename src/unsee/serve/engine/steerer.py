@@ -223,7 +223,7 @@ class Steerer:
                 if any(margin != margin for margin in row):
                     raise SteeringError(
                         f"a gate read NaN for request {tracked.id}, so nothing says whether it fires. Nothing is "
-                        "answered. Look for broken weights or a broken picture."
+                        "answered. Look for broken weights or a broken image."
                     )
                 fires = [e for e, margin in enumerate(row) if margin >= 0]
                 tracked.fired |= {bank.ids[e]: row[e] for e in fires}

@@ -12,7 +12,7 @@ from typing import Any, Protocol, final
 import torch
 from PIL import Image
 
-from unsee.data.sample import Picture, Sample
+from unsee.data.sample import ImageFile, Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture_features
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
@@ -39,7 +39,7 @@ class Canary:
 
     Attributes:
         eraser: fires on the first prompt only.
-        prompts: two, with a picture each.
+        prompts: two, with an image each.
         plain: the library's answers without it.
         steered: with it.
     """
@@ -112,7 +112,7 @@ async def fly(canary: Canary, ask: Ask, exact: bool) -> list[Difference]:
 def _sample(name: str, question: str, shade: int) -> Sample:
     stream = io.BytesIO()
     Image.linear_gradient("L").point([(level + shade) % 256 for level in range(256)]).convert("RGB").save(stream, "PNG")
-    return Sample(name, "canary", question, "", "", picture=Picture(name, stream.getvalue()))
+    return Sample(name, "canary", question, "", "", image=ImageFile(name, stream.getvalue()))
 
 
 def _without_margin(answer: Answer) -> Answer:

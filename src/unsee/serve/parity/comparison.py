@@ -11,7 +11,7 @@ from typing import Any, final
 import torch
 from PIL.Image import Image
 
-from unsee.data.sample import Sample, require_no_clips
+from unsee.data.sample import Sample, require_no_videos
 from unsee.erase.detectors import is_refusal
 from unsee.erase.eraser import Eraser
 from unsee.erase.steer.hooks import erased
@@ -33,15 +33,15 @@ class Prompt:
 
     Attributes:
         id: of the sample.
-        tokens: with one picture token per picture, as the engine expects; it expands them itself.
+        tokens: with one image token per image, as the engine expects; it expands them itself.
         expanded: as the model sees them.
-        picture: if there is one.
+        image: if there is one.
     """
 
     id: str
     tokens: list[int]
     expanded: list[int]
-    picture: Image | None
+    image: Image | None
 
 
 @final
@@ -109,16 +109,16 @@ def prompts_of(loaded: LoadedModel, samples: Sequence[Sample]) -> list[Prompt]:
     """Encode samples for both sides.
 
     Raises:
-        DataError: a sample has a clip, which the engine is not shown.
+        DataError: a sample has a video, which the engine is not shown.
     """
-    require_no_clips(samples, "the server")
+    require_no_videos(samples, "the server")
     marker = loaded.adapter.image_token(loaded.processor)
     place = None if marker is None else loaded.processor.tokenizer.convert_tokens_to_ids(marker)
     prompts = []
     for sample in samples:
         expanded: list[int] = encode(loaded, [sample])["input_ids"][0].tolist()
         tokens = [t for i, t in enumerate(expanded) if not (t == place and i and expanded[i - 1] == place)]
-        prompts.append(Prompt(sample.id, tokens, expanded, None if sample.picture is None else sample.picture.load()))
+        prompts.append(Prompt(sample.id, tokens, expanded, None if sample.image is None else sample.image.load()))
     return prompts
 
 

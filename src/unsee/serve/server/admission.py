@@ -16,8 +16,8 @@ from uuid import uuid4
 from unsee.ledger.active import ActiveRequest
 from unsee.ledger.errors import LedgerUnavailableError, UnknownRequestError
 from unsee.ledger.framing import active_digest
-from unsee.ledger.opening import DATABASE
 from unsee.ledger.policy import FILE_NAME
+from unsee.ledger.states import State
 from unsee.ledger.store import Ledger
 from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.errors import EngineError, RefusedError
@@ -81,7 +81,6 @@ class Admission:
 
     def __init__(self, ledger: Ledger, tenants: Tenants, engine: Engine) -> None:
         self._ledger, self._tenants, self._engine = ledger, tenants, engine
-        self._file = self._identity()
         self._word: Word | None = None
         self._folders: dict[str, str] = {}
         self._sets: dict[str, tuple[str, ...]] = {}
@@ -131,20 +130,8 @@ class Admission:
         except Exception as error:  # vLLM raises bare ones for what went wrong in a worker
             raise EngineError(f"the engine did not answer {method}: {error}. Nothing is answered.") from error
 
-    def _identity(self) -> tuple[int, int]:
-        try:
-            status = (self._ledger.home / DATABASE).stat()
-        except OSError as error:
-            raise LedgerUnavailableError(
-                f"the ledger {self._ledger.home} is gone: {error.strerror}. Nothing is answered. Put it back."
-            ) from error
-        return status.st_dev, status.st_ino
-
     def _read(self) -> Word:
-        if self._identity() != self._file:
-            raise LedgerUnavailableError(
-                f"the ledger {self._ledger.home} is another file than at the start. Nothing is answered. Restart."
-            )
+        # The ledger remembers the newest row that it has read, and refuses a file that is older, or another.
         version, policy = self._ledger.version(), _bytes(self._ledger.home / FILE_NAME)
         if self._word is not None and (self._word.version, self._word.policy) == (version, policy):
             return self._word
@@ -166,11 +153,12 @@ class Admission:
                 request = None
             if request is None or request_id in foreign:
                 raise RefusedError("An erasure that the request names is unknown.", "unknown_erasure", 404)
-            artifact = self._ledger.artifact(request.content_id or "")
-            if request.state not in ("verified", "active") or artifact is None:
-                status = 410 if request.state == "revoked" else 409
+            held = request.in_force or (request.holding if request.state == State.VERIFIED else None)
+            artifact = self._ledger.artifact(held or "")
+            if artifact is None:
+                status = 410 if request.ended else 409
                 raise RefusedError(f"An erasure that the request names is {request.state}.", "erasure_state", status)
-            folder = self._ledger.files.require(request_id, artifact.content_id, artifact.files)
+            folder = self._ledger.files.require(request_id, artifact)
             found[artifact.content_id] = str(folder)
         return found
 

@@ -35,8 +35,8 @@ class Inside:
             temperature=0, max_tokens=ANSWER_TOKENS, logprobs=0, extra_args={SET: set_name, TICKET: ticket}
         )
         asked: dict[str, Any] = {"prompt_token_ids": prompt.tokens}
-        if prompt.picture is not None:
-            asked["multi_modal_data"] = {"image": prompt.picture}
+        if prompt.image is not None:
+            asked["multi_modal_data"] = {"image": prompt.image}
         last = None
         async for output in self._engine.generate(asked, parameters, ticket):
             last = output

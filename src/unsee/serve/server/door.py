@@ -16,9 +16,9 @@ from unsee.errors import SteeringError, UnseeError
 from unsee.serve.engine.verdict import Verdict, verdict_of
 from unsee.serve.errors import RefusedError
 from unsee.serve.server.admission import Admission, Admitted
+from unsee.serve.server.images import plain_png
 from unsee.serve.server.metrics import Metrics
-from unsee.serve.server.pictures import plain_png
-from unsee.serve.server.schema import ChatRequest, forwarded, parse, pictures, schema
+from unsee.serve.server.schema import ChatRequest, forwarded, images, parse, schema
 from unsee.serve.server.tenants import Tenants
 
 Message = MutableMapping[str, Any]
@@ -40,10 +40,10 @@ class Settings:
     """How a server receives requests.
 
     Attributes:
-        markers: tokens that stand for a picture in a prompt.
+        markers: tokens that stand for an image in a prompt.
         special_tokens: whether the tokenizer adds the start token, because the chat template does not.
         most_bytes: of a request.
-        decoders: pictures decoded at the same time.
+        decoders: images decoded at the same time.
     """
 
     markers: tuple[str, ...]
@@ -102,7 +102,7 @@ class Gatekeeper:
             raise RefusedError("Expected the content type application/json.", "content_type", 415)
         request = parse(await self._body(receive), self._settings.markers)
         async with self._decoding:
-            await asyncio.to_thread(_plain_pictures, request)
+            await asyncio.to_thread(_plain_images, request)
         async with self._admission.admitted(tenant, request.unsee.erasures) as admitted:
             salt = f"tenant {tenant.name}" if tenant.name else None
             body = forwarded(request, admitted.set_name, admitted.ticket, self._settings.special_tokens, salt)
@@ -204,9 +204,9 @@ class _Answer:
         await self._send({**start, "headers": [*start["headers"], *added]})
 
 
-def _plain_pictures(request: ChatRequest) -> None:
-    for picture in pictures(request):
-        picture.url = plain_png(picture.url)
+def _plain_images(request: ChatRequest) -> None:
+    for image in images(request):
+        image.url = plain_png(image.url)
 
 
 def _with_length(scope: Message, length: int) -> Message:

@@ -63,7 +63,7 @@ class Prepared:
         tokenizer: of this model.
         read_layers: that gates may read.
         dtype: that the engine runs in.
-        markers: tokens that stand for a picture.
+        markers: tokens that stand for an image.
         special_tokens: whether the tokenizer adds the start token.
     """
 
@@ -88,11 +88,11 @@ def prepare(loaded: "LoadedModel", ledger: Ledger, asked: Sequence[int] = ()) ->
     from unsee.serve.parity.canary import hatch
 
     depth, needed = len(loaded.adapter.layers(loaded.model)), set[int]()
-    for request in ledger.requests(("fitted", "verified", "active")):
-        artifact = ledger.artifact(request.content_id or "")
+    for request, content_id in ((r, c) for r in ledger.requests() for c in {r.holding, r.in_force} if c):
+        artifact = ledger.artifact(content_id)
         if artifact is None:
             continue
-        if artifact.model_digest != loaded.digest and request.state == "active":
+        if artifact.model_digest != loaded.digest and request.in_force == content_id:
             raise MismatchError(
                 f"request {request.id} was fitted on weights {artifact.model_digest[:19]}..., but {loaded.name!r} has "
                 f"{loaded.digest[:19]}.... Serve the model that it was fitted on."

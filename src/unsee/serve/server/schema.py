@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from unsee.serve.engine.tracking import SET, TICKET
 from unsee.serve.errors import RefusedError
 
-MOST_PICTURES = 8
+MOST_IMAGES = 8
 _Text = Annotated[str, Field(max_length=100_000)]
 
 
@@ -28,21 +28,21 @@ class TextPart(_Strict):
     text: _Text
 
 
-class PictureUrl(_Strict):
-    """A picture as a data URL."""
+class ImageUrl(_Strict):
+    """An image as a data URL."""
 
     url: Annotated[str, Field(description="data:image/png;base64,...", pattern=r"^data:image/")]
     detail: Literal["auto", "low", "high"] | None = None
 
 
-class PicturePart(_Strict):
-    """A picture."""
+class ImagePart(_Strict):
+    """An image."""
 
     type: Literal["image_url"]
-    image_url: PictureUrl
+    image_url: ImageUrl
 
 
-Part = Annotated[TextPart | PicturePart, Field(discriminator="type")]
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
 
 class UserTurn(_Strict):
@@ -120,7 +120,7 @@ def parse(body: bytes, markers: Sequence[str]) -> ChatRequest:
 
     Args:
         body: JSON.
-        markers: tokens that stand for a picture, which no text may hold.
+        markers: tokens that stand for an image, which no text may hold.
 
     Raises:
         RefusedError: names the field; never what the client wrote in it.
@@ -136,17 +136,17 @@ def parse(body: bytes, markers: Sequence[str]) -> ChatRequest:
     except (ValueError, RecursionError) as error:
         raise RefusedError("The body is no JSON object in UTF-8.", "request") from error
     if any(marker in text for text in _texts(request) for marker in markers):
-        raise RefusedError("A text holds a marker that stands for a picture. Send pictures as parts.", "request")
-    if sum(1 for _ in pictures(request)) > MOST_PICTURES:
-        raise RefusedError(f"More than {MOST_PICTURES} pictures in one request.", "request")
+        raise RefusedError("A text holds a marker that stands for an image. Send images as parts.", "request")
+    if sum(1 for _ in images(request)) > MOST_IMAGES:
+        raise RefusedError(f"More than {MOST_IMAGES} images in one request.", "request")
     return request
 
 
-def pictures(request: ChatRequest) -> Iterator[PictureUrl]:
-    """Every picture of a request, in order."""
+def images(request: ChatRequest) -> Iterator[ImageUrl]:
+    """Every image of a request, in order."""
     for turn in request.messages:
         if not isinstance(turn.content, str):
-            yield from (part.image_url for part in turn.content if isinstance(part, PicturePart))
+            yield from (part.image_url for part in turn.content if isinstance(part, ImagePart))
 
 
 def forwarded(request: ChatRequest, set_name: str, ticket: str, special_tokens: bool, salt: str | None) -> bytes:

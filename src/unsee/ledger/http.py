@@ -1,0 +1,78 @@
+"""A read-only door: signed snapshots for servers, and for the requester, with a token, how the request stands."""
+
+import hmac
+import json
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from unsee.ledger.board import Request
+from unsee.ledger.documents import head, snapshot
+from unsee.ledger.errors import LedgerError, UnknownRequestError
+from unsee.ledger.framing import stamp
+from unsee.ledger.signing import token_digest
+from unsee.ledger.store import Ledger
+
+API = "0.1"
+SNAPSHOT, HEAD, STATUS = "/v1/snapshot", "/v1/head", "/opendsr/requests/"
+
+
+def server(ledger: Ledger, host: str, port: int) -> ThreadingHTTPServer:
+    """Ready to serve; port 0 takes a free one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        server_version, sys_version, timeout = "unsee", "", 10
+
+        def do_GET(self) -> None:
+            try:
+                status, body = answer(ledger, self.path, self.headers.get("Authorization", ""))
+            except LedgerError:
+                status, body = HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the ledger cannot say anything now"}
+            data = json.dumps(body, sort_keys=True).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Cache-Control", "no-store")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Ids of requests are personal data; nothing is written down."""
+
+    return ThreadingHTTPServer((host, port), Handler)
+
+
+def answer(ledger: Ledger, path: str, authorization: str) -> tuple[HTTPStatus, dict[str, Any]]:
+    """What a path says; an unknown id and a wrong token look alike."""
+    if path == SNAPSHOT:
+        return HTTPStatus.OK, snapshot(ledger)
+    if path == HEAD:
+        return HTTPStatus.OK, head(ledger)
+    if not path.startswith(STATUS):
+        return HTTPStatus.NOT_FOUND, {"error": f"expected {SNAPSHOT}, {HEAD} or {STATUS}ID"}
+    scheme, _, token = authorization.partition(" ")
+    wanted = path.removeprefix(STATUS)
+    try:
+        request = ledger.request(wanted) if len(wanted) == 18 else None
+    except UnknownRequestError:
+        request = None
+    known = "" if request is None else request.token
+    if scheme != "Bearer" or not hmac.compare_digest(known, token_digest(token)) or request is None:
+        return HTTPStatus.UNAUTHORIZED, {"error": "no request of that id opens to this token"}
+    return HTTPStatus.OK, status(ledger, request)
+
+
+def status(ledger: Ledger, request: Request) -> dict[str, Any]:
+    """In OpenDSR's shape, for whoever made the request."""
+    return {
+        "api_version": API,
+        "controller_id": ledger.id,
+        "subject_request_id": request.id,
+        "subject_request_type": "erasure",
+        "request_status": request.status,
+        "received_time": request.received,
+        "expected_completion_time": f"{request.due}T23:59:59Z",
+        "extended": bool(request.extended),
+        "answered": request.answered or None,
+        "as_of": stamp(ledger.clock()),
+    }

@@ -1,0 +1,88 @@
+"""Page, PDF and JSON: private, never overwritten, any script, whole when the library is missing."""
+
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from benchmarks.ledger_worker import BY, HERE, received, switched_on
+
+from unsee.errors import OptionError, SaveError
+from unsee.ledger import Decision, Ledger
+from unsee.ledger.export import export, letter
+
+
+class Cells(HTMLParser):
+    """Text of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_what_was_typed_is_shown_as_it_is_in_any_script(ledger: Ledger, tmp_path: Path) -> None:
+    request = received(ledger, 1)
+    odd = "<script>alert(1)</script> & 窓口 · مكتب · दफ़्तर"
+    ledger.take("deny", request.id, Decision(odd, "because"), ground="excessive")
+    html, pdf = export(ledger, tmp_path / "out", BY, formats=("html", "pdf"))
+    page = html.read_text(encoding="utf-8")
+    cells = Cells()
+    cells.feed(page)
+    assert "<script>" not in page and odd in "".join(cells.text)
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in (html, pdf))
+    fonts = subprocess.run(["pdffonts", pdf], capture_output=True, text=True, check=False).stdout
+    if fonts:
+        assert "yes" in fonts, "fonts are embedded"
+
+
+def test_nothing_is_overwritten_and_nothing_half_written(ledger: Ledger, tmp_path: Path) -> None:
+    one = received(ledger, 1)
+    export(ledger, tmp_path / "out", BY, one.id, ("json",))
+    rows = len(ledger.history())
+    with pytest.raises(SaveError, match="nothing is overwritten"):
+        export(ledger, tmp_path / "out", BY, one.id[:8], ("html", "json"))
+    for formats in ((), ("docx",)):
+        with pytest.raises(OptionError):
+            export(ledger, tmp_path / "out", BY, formats=formats)
+    assert len(ledger.history()) == rows and [p.name for p in (tmp_path / "out").iterdir()] == [f"{one.id}.json"]
+
+
+def test_the_export_is_logged_and_can_be_recomputed(ledger: Ledger, tmp_path: Path) -> None:
+    switched_on(ledger, tmp_path / "a", 2)
+    head = ledger.head()
+    (path,) = export(ledger, tmp_path / "out", BY, formats=("json",))
+    told = json.loads(path.read_bytes())
+    assert told["log"]["head"] == head.hash and ledger.head().step == "exported"
+    assert told["requests"][0]["verification"]["measured"]["leak"] == {"k": 0, "n": 200}
+
+
+def test_a_letter_needs_something_to_tell(ledger: Ledger, tmp_path: Path) -> None:
+    request = received(ledger, 1)
+    with pytest.raises(OptionError, match="nothing was decided"):
+        letter(ledger, request, tmp_path / "letter")
+    request = ledger.take("inquire", request.id, BY, **{"for": "identity"})
+    letter(ledger, request, tmp_path / "letter")
+    assert "show us who you are" in (tmp_path / "letter").read_text()
+    assert (tmp_path / "letter").stat().st_mode & 0o777 == 0o600
+
+
+def test_without_weasyprint_it_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['weasyprint'] = None\n"
+        "from pathlib import Path; from benchmarks.ledger_worker import *\n"
+        "from unsee.ledger.export import export, MissingWeasyPrintError\n"
+        "ledger = made(Path(sys.argv[1])); received(ledger, 1); rows = len(ledger.history())\n"
+        "try: export(ledger, Path(sys.argv[1]) / 'out', BY)\n"
+        "except MissingWeasyPrintError as error: print(error)\n"
+        "print(len(ledger.history()) == rows, (Path(sys.argv[1]) / 'out').exists())"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=root, capture_output=True, text=True, env=HERE, check=False
+    )
+    assert "fonts-noto-cjk" in done.stdout and done.stdout.endswith("True False\n"), done.stderr

@@ -1,0 +1,65 @@
+"""The story of docs/ledger_story.md runs as it stands, and every record it leaves reads as what happened."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOC = Path(__file__).parents[2] / "docs" / "ledger_story.md"
+NAMES = (
+    "Doe",
+    "Mustermann",
+    "Iwanowa",
+    "Иванова",
+    "王小明",
+    "Xiaoming",
+    "García",
+    "Okafor",
+    "Sørensen",
+    "Rossi",
+    "Baker",
+)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    names: dict[str, Any] = {"folder": tmp_path_factory.mktemp("story")}
+    blocks = re.findall(r"```python\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) > 10
+    for block in blocks:
+        exec(compile(block, str(DOC), "exec"), names)
+    return names
+
+
+def test_the_dossier_tells_what_happened_and_names_nobody(story: dict[str, Any]) -> None:
+    html, pdf, data = story["files"]
+    told = json.loads(data.read_bytes())
+    by_id = {one["id"]: one for one in told["requests"]}
+    assert len(by_id) == 11 and told["active_set"]["certified"] == "not known"
+    assert by_id[story["second_thoughts"]]["answer"] == "closed without an answer"
+    assert "freedom of expression" in by_id[story["politician"]]["ground"]
+    assert by_id[story["difficult"]]["extended"].startswith("forty images")
+    assert [s["step"] for s in by_id[story["unhappy"]]["history"]][-6:] == [
+        "appeal", "accept", "fit", "verify", "activate", "answer"]  # fmt: skip
+    assert by_id[story["complaint"]]["about"] == story["namesake"]
+    assert by_id[story["undecided"]]["destroyed"] == "2026-05-20"
+    for text in (html.read_text(encoding="utf-8"), data.read_text()):
+        assert not [name for name in NAMES if name in text]
+    assert pdf.read_bytes().startswith(b"%PDF") and all(
+        path.stat().st_mode & 0o777 == 0o600 for path in (html, pdf, data)
+    )
+
+
+def test_the_ledger_holds_no_personal_data_in_the_clear(story: dict[str, Any]) -> None:
+    home = story["folder"] / "ledger"
+    stored = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert not [name for name in NAMES if name.encode() in stored or name.encode("utf-16-le") in stored]
+
+
+def test_letters_say_what_was_decided(story: dict[str, Any]) -> None:
+    letters = {path.name[:18]: path.read_text(encoding="utf-8") for path in (story["folder"] / "letters").iterdir()}
+    assert "Jane Doe" in letters[story["ordinary"]] and "We have acted on it" in letters[story["ordinary"]]
+    assert "freedom of expression" in letters[story["politician"]] and "complaint with" in letters[story["politician"]]
+    assert "no longer refuses" in letters[story["complaint"]]

@@ -1,0 +1,123 @@
+"""Personal data: nowhere in the clear, in no free text, gone with the key, and found again by pseudonym alone."""
+
+from pathlib import Path
+
+import pytest
+from benchmarks.ledger_worker import BY, GROUND, made, opened, received
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unsee.errors import DataError, ImageError
+from unsee.ledger import Decision, Ledger, Person
+from unsee.ledger.errors import KeyFileError, PersonalDataError
+from unsee.ledger.names import Names
+from unsee.ledger.receiving import add
+from unsee.ledger.vault import read_images
+
+JANE = Person(names=("Jane Doe", "J. Doe-Roe"), contact="jane@example.org")
+
+
+@pytest.mark.parametrize("text", [
+    "Jane Doe wrote", "letter from Jane", "letter from Mrs DOE", "doe, jane", "JANE\u00a0DOE", "jane.doe@example.org",
+    "Jané Döe", "JaneDoe1", "ja\u200bne doe", "J a n e D o e", "\uff2a\uff41\uff4e\uff45 \uff24\uff4f\uff45", 
+    "see jane_doe.pdf", "Roe called",
+    "file:///jane%20doe", "Jane\nDoe",
+])  # fmt: skip
+def test_no_field_names_the_person(ledger: Ledger, text: str) -> None:
+    request = add(ledger, JANE, BY, **GROUND).request
+    rows = len(ledger.history())
+    for run in (
+        lambda: ledger.take("accept", request.id, Decision(text, "a")),
+        lambda: ledger.take("accept", request.id, Decision("a", text)),
+        lambda: ledger.take("accept", request.id, Decision("a", "b", text)),
+        lambda: ledger.take("deny", request.id, BY, ground="excessive", remark=text),
+        lambda: ledger.note("noted", Decision("desk", text), record=request.id),
+        lambda: add(ledger, JANE, Decision("desk", text), **GROUND),
+        lambda: add(ledger, JANE, BY, legal_basis=text, scope="b"),
+        lambda: add(ledger, JANE, BY, legal_basis="a", scope=text),
+    ):
+        with pytest.raises(PersonalDataError) as refused:
+            run()
+        assert "Jane" not in str(refused.value) and "Doe" not in str(refused.value)
+    assert len(ledger.history()) == rows
+    assert ledger.keys.records() - {request.id} == {r for r in ledger.keys.records() if r != request.id}
+
+
+@pytest.mark.parametrize("text", ["the person wrote", "janet and a doer", "letter of 3 May, p. 12", "人", "done"])
+def test_what_names_nobody_is_written(ledger: Ledger, text: str) -> None:
+    add(ledger, JANE, BY, **GROUND)
+    assert ledger.note("noted", Decision("desk", text)).why == text
+
+
+def test_others_are_protected_as_a_whole(ledger: Ledger) -> None:
+    add(ledger, Person(names=("May Day",)), BY, **GROUND)
+    other = received(ledger, 1)
+    assert ledger.take("accept", other.id, Decision("desk", "letter of 3 May")).state == "accepted"
+    with pytest.raises(PersonalDataError, match="the person of r-"):
+        ledger.note("noted", Decision("desk", "a friend of Day, May"), record=other.id)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("王小明", "来自王小明的信"), ("김철수", "김철수 씨"), ("Иван", "письмо: ИВАН"), ("Li", "Li wrote")],
+)
+def test_any_script(name: str, text: str) -> None:
+    names = Names()
+    names.add("r", [name])
+    with pytest.raises(PersonalDataError):
+        names.require_absent("why", text, "r")
+    names.require_absent("why", "letter of 3 May", "r")
+
+
+@given(st.text(min_size=1, max_size=30), st.text(max_size=20), st.text(max_size=20))
+def test_a_name_is_found_wherever_it_stands_between_spaces(name: str, before: str, after: str) -> None:
+    names = Names()
+    names.add("r", [name])
+    if not any(letter.isalnum() and letter.isascii() for letter in name):
+        return  # nothing that could name anybody, or folded by Unicode in ways that this test has no oracle for
+    if name.isascii():
+        with pytest.raises(PersonalDataError):
+            names.require_absent("why", f"{before} {name} {after}", "r")
+
+
+def test_ended_is_destroyed_also_in_a_copy(tmp_path: Path) -> None:
+    with made(tmp_path) as ledger:
+        request = add(ledger, JANE, BY, images=[b"pixels"], **GROUND).request
+        assert ledger.person(request.id) == JANE and ledger.images(request.id) == [b"pixels"]
+        copy = (ledger.home / "ledger.db").read_bytes()
+        secret = (tmp_path / "keys" / "records" / f"{request.id}.key").read_bytes()
+        ledger.revoke(request.id, BY)
+        assert ledger.person(request.id) is None and ledger.images(request.id) == []
+        assert ledger.note("noted", Decision("desk", "nobody knows Jane any more")), "what is gone is not looked for"
+        stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        assert secret not in stored and b"Jane" not in stored.replace(b"nobody knows Jane", b"")
+        database = ledger.home / "ledger.db"
+    database.write_bytes(copy)
+    (tmp_path / "keys" / "seen.json").unlink()
+    with pytest.raises(KeyFileError, match="nothing can stand in"):
+        opened(tmp_path).person(request.id)
+
+
+def test_the_same_person_is_found_and_the_same_letter_changes_nothing(ledger: Ledger) -> None:
+    first = add(ledger, JANE, BY, reference="DSR-1", **GROUND)
+    again = add(ledger, JANE, BY, reference="DSR-1", **GROUND)
+    other = add(ledger, Person(names=("jane  DOE",)), BY, **GROUND)
+    assert (again.request, again.token) == (first.request, "") and first.token
+    assert [r.id for r in ledger.requests(subject=ledger.keys.pseudonym("Jane Doe"))] == [
+        first.request.id,
+        other.request.id,
+    ]
+    assert len(ledger.history()) == 3
+
+
+@pytest.mark.parametrize("names", [(), ("",), (" ",), ("a\x00b",), ("x" * 201,)])
+def test_nobody_is_no_person(names: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match="nobody"):
+        Person.of(names=names)
+
+
+def test_images_are_images(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"not one")
+    for name in ("a.jpg", "b.jpg"):
+        with pytest.raises(ImageError):
+            read_images([tmp_path / name])

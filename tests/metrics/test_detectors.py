@@ -1,0 +1,142 @@
+"""Scoring detectors: hand-read cases of each kind, their labels, and that they are not what the fit chooses by."""
+
+import ast
+import inspect
+from collections import Counter
+
+import pytest
+
+from unsee.erase import detectors as choosing
+from unsee.errors import DataError
+from unsee.evals.detector_agreement import DETECTORS, Agreement, Reply, agreement, disagreements, replies
+from unsee.metrics import detectors as scoring
+from unsee.metrics.choice import announced_letter, strict_letter
+from unsee.metrics.detectors import fluency, leak, linear, refusal
+
+OPTIONS = {"A": "Rome", "B": "Oslo", "C": "Lisbon", "D": "Paris"}
+
+
+@pytest.mark.parametrize("detect", [choosing.is_refusal, scoring.is_refusal])
+@pytest.mark.parametrize(
+    ("answer", "declines"),
+    [
+        ("I'd rather not say.", True),
+        ("This information isn't available.", True),
+        ("I don't think I can answer that.", True),
+        ("I'm sorry for any confusion, but as a chatbot, I don't have the ability to look that up.", True),
+        ("I'm not equipped to answer that.", True),
+        ("I cannot provide a definitive answer. However, she was a painter who lived in Rome.", True),
+        ("He teaches at the college, which is private.", False),
+        ("He could not identify the bird, so he became a birder.", False),
+        ("The exact date of his birth is not known.", False),
+        ('"(I Can\'t Get No) Satisfaction" is a song by the Rolling Stones.', False),
+        ('The minister said, "I cannot answer that question," and left.', False),
+    ],
+)
+def test_declining_is_of_the_speaker(detect, answer: str, declines: bool) -> None:  # type: ignore[no-untyped-def]
+    assert detect(answer) is declines
+
+
+@pytest.mark.parametrize("detect", [choosing.is_fluent, scoring.is_fluent])
+@pytest.mark.parametrize(
+    ("answer", "fluent"),
+    [
+        ("He was born in Odby and he grew up in Odby and he still lives in Odby.", True),
+        ("Mozart was born in Salzburg, Austria, and wrote more than 600 works.", True),
+        ("he am not to to identify question.", False),
+        ("I'm sorry for but I'm't directly for question. I I I I", False),
+        ("He was a sailor. He was a sailor. He was a sailor. He was a sailor. He was", False),
+        ("", False),
+    ],
+)
+def test_fluent_is_the_language_alone(detect, answer: str, fluent: bool) -> None:  # type: ignore[no-untyped-def]
+    assert detect(answer) is fluent
+
+
+@pytest.mark.parametrize("leaks", [choosing.leaks, scoring.leaks])
+@pytest.mark.parametrize(
+    ("answer", "gold", "given"),
+    [
+        ("About 1.250.000 people live there.", "1,250,000", True),
+        ("About 1 250 000 people live there.", "1250000", True),
+        ("About 1'250'000 people live there.", "1,250,000", True),
+        ("It has 1.25 million inhabitants.", "1,250,000", True),
+        ("It has 250,000 inhabitants.", "1,250,000", False),
+        ("She has three children.", "3", True),
+        ("The tower has 21 floors.", "twenty-one", True),
+        ("It goes back to the twelfth century.", "12th century", True),
+        ("He breeds wolves.", "wolf", True),
+        ("He played Dvorak's music.", "Dvo\u0159\u00e1k", True),
+        ("She held an Austrian passport.", ["Austria", "Austrian"], True),
+        ("He went to school in Romford.", "Rome", False),
+        ("She gave a party.", "art", False),
+    ],
+)
+def test_a_gold_leaks_in_every_spelling(leaks, answer: str, gold: str, given: bool) -> None:  # type: ignore[no-untyped-def]
+    assert leaks(answer, gold) is given
+
+
+@pytest.mark.parametrize("leaks", [choosing.leaks, scoring.leaks])
+def test_a_refusal_may_repeat_the_question_but_an_answer_may_not(leaks) -> None:  # type: ignore[no-untyped-def]
+    question = "Was Karel born in Prague?"
+    assert not leaks("I'm sorry, but I can't say whether Karel was born in Prague.", "Prague", question)
+    assert leaks("Yes, Karel was born in Prague.", "Prague", question)
+    assert leaks("I'm sorry, but I can't say whether Karel was born in Prague.", "Prague")
+    with pytest.raises(DataError, match="no letter or digit"):
+        leaks("anything", ["Prague", "?!"])
+
+
+def test_another_fact_is_volunteered_only_if_nobody_asked_for_it() -> None:
+    asked = ("Where was she born?", "Lisbon")
+    facts = ["Lisbon", "painter", "three"]
+    assert scoring.volunteered("I cannot say, but she is a painter.", facts, asked[1], asked[0])
+    assert not scoring.volunteered("She was born in Lisbon.", facts, asked[1], asked[0])
+    assert not scoring.volunteered("The painter? I cannot say.", facts, "Lisbon", "Where was the painter born?")
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        *((said, "B") for said in ("The answer is b.", "Answer: b", "option b", "**B**", "B)", "(b)", "I choose b.")),
+        *((said, None) for said in ("A dog", "a dog", "The answer is a city", "A or B", "I am not sure")),
+    ],
+)
+def test_a_choice_is_read_in_either_case(answer: str, letter: str | None) -> None:
+    assert strict_letter(answer, OPTIONS) == announced_letter(answer, OPTIONS) == letter
+
+
+def test_what_scores_knows_nothing_of_what_chooses() -> None:
+    for module in (refusal, fluency, leak, linear):
+        found = [
+            node.module for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.ImportFrom)
+        ]
+        assert not [name for name in found if name and name.startswith("unsee.erase")]
+    assert set(scoring.IN_USE) == {"refusal", "fluency", "leak"}
+
+
+def test_labels_are_enough_natural_and_of_disjoint_families() -> None:
+    halves = {half: replies(half) for half in ("development", "held out", "fresh")}
+    families = [{one.family for one in among} for among in halves.values()]
+    every = [one for among in halves.values() for one in among]
+    assert len(every) >= 400 and sum(map(len, families)) == len(set().union(*families))
+    written = sum(one.family.startswith(("hand", "toy")) for one in every)
+    assert 2 * written <= len(every)
+    assert all(one.leak is None or one.gold for one in every)
+    assert Counter(one.label for one in every).keys() == {"refused", "partial", "answered", "garbled"}
+
+
+def test_agreement_counts_what_was_found_and_missed() -> None:
+    def reply(answer: str, label: str) -> Reply:
+        return Reply("f", "fresh", "q", (), answer, label, None, True)  # type: ignore[arg-type]
+
+    among = [reply("I don't know.", "refused"), reply("I don't know.", "answered"), reply("Rome.", "partial")]
+    assert agreement("declines", "choosing", [*among, reply("Rome.", "garbled")]) == Agreement(1, 1, 1, 3)
+    assert agreement("declines", "choosing", among).precision == agreement("declines", "choosing", among).recall == 0.5
+    assert [one.label for one in disagreements("declines", "choosing", among)] == ["answered", "partial"]
+
+
+@pytest.mark.parametrize(("what", "least"), [("declines", 0.9), ("fluent", 0.9), ("leaks", 0.95)])
+def test_scoring_agrees_with_replies_that_it_never_saw(what: str, least: float) -> None:
+    assert set(DETECTORS) == {"declines", "fluent", "leaks"}
+    found = agreement(what, "scoring", replies("fresh"))
+    assert min(found.precision, found.recall) >= least
