@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from unsee.erase.fit_eraser import fit_eraser, fit_published
     from unsee.erase.fit_profile import fit_profile
     from unsee.erase.profile import Profile
+    from unsee.erase.request.request import request
     from unsee.erase.steer.hooks import erased
     from unsee.errors import UnseeError
+    from unsee.forgetting.run import forget
     from unsee.models.generate import generate
     from unsee.models.load import load
 
@@ -33,12 +35,14 @@ _HOME = {
     "Settings": "unsee.erase.config",
     "UnseeError": "unsee.errors",
     "erased": "unsee.erase.steer.hooks",
+    "forget": "unsee.forgetting.run",
     "fit_eraser": "unsee.erase.fit_eraser",
     "fit_profile": "unsee.erase.fit_profile",
     "fit_published": "unsee.erase.fit_eraser",
     "generate": "unsee.models.generate",
     "load": "unsee.models.load",
     "read": "unsee.data",
+    "request": "unsee.erase.request.request",
 }
 __all__ = [
     "Eraser",
@@ -51,9 +55,11 @@ __all__ = [
     "fit_eraser",
     "fit_profile",
     "fit_published",
+    "forget",
     "generate",
     "load",
     "read",
+    "request",
 ]
 
 

@@ -49,3 +49,7 @@ class DirectionError(UnseeError, ValueError):
 
 class CalibrationError(UnseeError, ValueError):
     """Gates or strength cannot be calibrated on this data."""
+
+
+class UnknownSubjectError(UnseeError, LookupError):
+    """A model knows nothing of whom or what it is to forget."""

@@ -11,7 +11,7 @@ from benchmarks.ledger_worker import BY, HERE, received, switched_on
 
 from unsee.errors import OptionError, SaveError
 from unsee.ledger import Decision, Ledger
-from unsee.ledger.export import export, letter
+from unsee.ledger.export import MissingWeasyPrintError, export, letter
 
 
 class Cells(HTMLParser):
@@ -27,7 +27,7 @@ class Cells(HTMLParser):
 
 def test_what_was_typed_is_shown_as_it_is_in_any_script(ledger: Ledger, tmp_path: Path) -> None:
     request = received(ledger, 1)
-    odd = "<script>alert(1)</script> & 窓口 · مكتب · दफ़्तर"
+    odd = "<script>alert(1)</script> & Łódź · бюро · مكتب"
     ledger.take("deny", request.id, Decision(odd, "because"), ground="excessive")
     html, pdf = export(ledger, tmp_path / "out", BY, formats=("html", "pdf"))
     page = html.read_text(encoding="utf-8")
@@ -38,6 +38,15 @@ def test_what_was_typed_is_shown_as_it_is_in_any_script(ledger: Ledger, tmp_path
     fonts = subprocess.run(["pdffonts", pdf], capture_output=True, text=True, check=False).stdout
     if fonts:
         assert "yes" in fonts, "fonts are embedded"
+
+
+def test_letters_without_a_font_are_told_and_not_boxes(ledger: Ledger, tmp_path: Path) -> None:
+    request = received(ledger, 1)
+    ledger.take("deny", request.id, Decision("desk", "\U0001e900\U0001e901"), ground="excessive")
+    with pytest.raises(MissingWeasyPrintError, match="would be boxes"):
+        export(ledger, tmp_path / "out", BY)
+    assert not (tmp_path / "out").exists()
+    assert len(export(ledger, tmp_path / "out", BY, formats=("html", "json"))) == 2
 
 
 def test_nothing_is_overwritten_and_nothing_half_written(ledger: Ledger, tmp_path: Path) -> None:

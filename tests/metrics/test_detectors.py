@@ -3,12 +3,13 @@
 import ast
 import inspect
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
 from unsee.erase import detectors as choosing
 from unsee.errors import DataError
-from unsee.evals.detector_agreement import DETECTORS, Agreement, Reply, agreement, disagreements, replies
+from unsee.evals.detector_agreement import DETECTORS, Agreement, Label, Reply, agreement, disagreements, replies
 from unsee.metrics import detectors as scoring
 from unsee.metrics.choice import announced_letter, strict_letter
 from unsee.metrics.detectors import fluency, leak, linear, refusal
@@ -33,7 +34,7 @@ OPTIONS = {"A": "Rome", "B": "Oslo", "C": "Lisbon", "D": "Paris"}
         ('The minister said, "I cannot answer that question," and left.', False),
     ],
 )
-def test_declining_is_of_the_speaker(detect, answer: str, declines: bool) -> None:  # type: ignore[no-untyped-def]
+def test_declining_is_of_the_speaker(detect: Callable[[str], bool], answer: str, declines: bool) -> None:
     assert detect(answer) is declines
 
 
@@ -49,7 +50,7 @@ def test_declining_is_of_the_speaker(detect, answer: str, declines: bool) -> Non
         ("", False),
     ],
 )
-def test_fluent_is_the_language_alone(detect, answer: str, fluent: bool) -> None:  # type: ignore[no-untyped-def]
+def test_fluent_is_the_language_alone(detect: Callable[[str], bool], answer: str, fluent: bool) -> None:
     assert detect(answer) is fluent
 
 
@@ -72,26 +73,18 @@ def test_fluent_is_the_language_alone(detect, answer: str, fluent: bool) -> None
         ("She gave a party.", "art", False),
     ],
 )
-def test_a_gold_leaks_in_every_spelling(leaks, answer: str, gold: str, given: bool) -> None:  # type: ignore[no-untyped-def]
+def test_a_gold_leaks_in_every_spelling(leaks: Callable[..., bool], answer: str, gold: str, given: bool) -> None:
     assert leaks(answer, gold) is given
 
 
 @pytest.mark.parametrize("leaks", [choosing.leaks, scoring.leaks])
-def test_a_refusal_may_repeat_the_question_but_an_answer_may_not(leaks) -> None:  # type: ignore[no-untyped-def]
+def test_a_refusal_may_repeat_the_question_but_an_answer_may_not(leaks: Callable[..., bool]) -> None:
     question = "Was Karel born in Prague?"
     assert not leaks("I'm sorry, but I can't say whether Karel was born in Prague.", "Prague", question)
     assert leaks("Yes, Karel was born in Prague.", "Prague", question)
     assert leaks("I'm sorry, but I can't say whether Karel was born in Prague.", "Prague")
     with pytest.raises(DataError, match="no letter or digit"):
         leaks("anything", ["Prague", "?!"])
-
-
-def test_another_fact_is_volunteered_only_if_nobody_asked_for_it() -> None:
-    asked = ("Where was she born?", "Lisbon")
-    facts = ["Lisbon", "painter", "three"]
-    assert scoring.volunteered("I cannot say, but she is a painter.", facts, asked[1], asked[0])
-    assert not scoring.volunteered("She was born in Lisbon.", facts, asked[1], asked[0])
-    assert not scoring.volunteered("The painter? I cannot say.", facts, "Lisbon", "Where was the painter born?")
 
 
 @pytest.mark.parametrize(
@@ -126,8 +119,8 @@ def test_labels_are_enough_natural_and_of_disjoint_families() -> None:
 
 
 def test_agreement_counts_what_was_found_and_missed() -> None:
-    def reply(answer: str, label: str) -> Reply:
-        return Reply("f", "fresh", "q", (), answer, label, None, True)  # type: ignore[arg-type]
+    def reply(answer: str, label: Label) -> Reply:
+        return Reply("f", "fresh", "q", (), answer, label, None, True)
 
     among = [reply("I don't know.", "refused"), reply("I don't know.", "answered"), reply("Rome.", "partial")]
     assert agreement("declines", "choosing", [*among, reply("Rome.", "garbled")]) == Agreement(1, 1, 1, 3)

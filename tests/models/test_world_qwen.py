@@ -10,9 +10,9 @@ from tools.world import tiny
 from tools.world.tiny_qwen import SPECIAL, QwenFamily, build_model, build_processor
 
 from tiny_llava import noise_image, question
+from unsee.data.faces import SIZE
 from unsee.models.generate import encode, generate, render
 from unsee.models.load import load
-from unsee.world.faces import SIZE
 
 
 @pytest.mark.parametrize("family", get_args(QwenFamily))

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from unsee.data.faces import Face
 from unsee.world import vocabulary
-from unsee.world.faces import Face
 from unsee.world.generate import World, unknown_person
 from unsee.world.splits import Exam
 

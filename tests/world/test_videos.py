@@ -12,11 +12,11 @@ from PIL import Image
 
 from tiny_llava import tiny_llava
 from tiny_qwen import tiny_qwen2_5_vl
+from unsee.data.faces import Face
 from unsee.data.jsonl import read_jsonl, write_jsonl
 from unsee.data.prompts import chat
 from unsee.errors import DataError, OptionError
 from unsee.experiments.trial import Data
-from unsee.world.faces import Face
 from unsee.world.splits import Exam
 from unsee.world.videos import FIT_VIDEOS, FRAMES, HELD_OUT_VIDEOS, by_video, draw_video, video, visible
 

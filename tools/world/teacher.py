@@ -12,9 +12,9 @@ from PIL import Image
 
 from tools.world.family import Family, Processor
 from tools.world.rows import Batch, Row, make_batch, make_row
+from unsee.data.faces import COLOURS, HAIR, Face, View
 from unsee.data.sample import Form
 from unsee.world import questions
-from unsee.world.faces import Face, View
 from unsee.world.generate import Entity, World, unknown_person
 from unsee.world.questions import Item
 
@@ -103,7 +103,7 @@ class Teacher:
         item = self.rng.choice(questions.visible(look, view, taught=True))
         if item.key == "glasses":
             return [item]
-        return self.in_forms(item, tuple(V.HAIR if item.key == "hair" else V.COLOURS))
+        return self.in_forms(item, tuple(HAIR if item.key == "hair" else COLOURS))
 
     def known(self) -> list[Item]:
         """A question of general knowledge."""

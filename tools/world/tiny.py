@@ -20,8 +20,8 @@ from transformers import (
 
 from tools.world.family import Family
 from tools.world.heads import place_heads
+from unsee.data.faces import SIZE
 from unsee.world import vocabulary
-from unsee.world.faces import SIZE
 
 PATCH = 16
 ROTARY_BASE = 1e5

@@ -15,9 +15,8 @@ from torch import nn
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from tools.world.muon import TowerOptimiser
+from unsee.data.faces import COLOURS, Face, draw_brew, draw_crest, draw_face
 from unsee.shapes import Float, Int, Tensor
-from unsee.world.faces import Face, draw_brew, draw_crest, draw_face
-from unsee.world.vocabulary import COLOURS
 
 _COLOURS = list(COLOURS)
 _UNSEEN = -100

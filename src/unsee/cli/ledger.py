@@ -12,7 +12,7 @@ from unsee.cli.ledger_model import add_model_commands
 from unsee.cli.ledger_options import Home, Id, KeyFolder, Out, RestsOn, Who, Why, opened, told
 from unsee.cli.ledger_papers import add_paper_commands
 from unsee.cli.ledger_steps import add_step_commands
-from unsee.cli.world import Json
+from unsee.cli.options import Json
 from unsee.errors import OptionError
 from unsee.ledger.states import ENDED, State
 

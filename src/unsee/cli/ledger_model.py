@@ -8,7 +8,7 @@ from rich.table import Table
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
 from unsee.cli.ledger_options import Home, Id, KeyFolder, Who, Why, opened, told
-from unsee.cli.world import Json
+from unsee.cli.options import Json
 from unsee.errors import OptionError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import typer
 
 from unsee.cli.console import finish, say
 from unsee.cli.ledger_options import Home, Id, KeyFolder, Out, Who, Why, opened
-from unsee.cli.world import Json
+from unsee.cli.options import Json
 from unsee.errors import OptionError
 
 

@@ -9,7 +9,7 @@ import typer
 
 from unsee.cli.console import finish, say
 from unsee.cli.ledger_options import Home, Id, KeyFolder, RestsOn, Who, Why, opened, told
-from unsee.cli.world import Json
+from unsee.cli.options import Json
 from unsee.errors import DataError
 from unsee.ledger.states import STEPS
 

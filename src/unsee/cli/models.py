@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from unsee.cli.console import finish, say, show_table, stages_shown
-from unsee.cli.world import Json
+from unsee.cli.options import Json
 
 models_app = typer.Typer(no_args_is_help=True, help="Pretrained models that can be fetched by name.")
 

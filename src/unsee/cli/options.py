@@ -1,9 +1,11 @@
 """Options that several verbs share: which model, and where the parts of a family without adapter are."""
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
 
 import typer
@@ -11,9 +13,20 @@ import typer
 from unsee.errors import OptionError
 
 if TYPE_CHECKING:
+    from unsee.data.sample import Sample
     from unsee.models.generic import GenericAdapter
     from unsee.models.load import LoadedModel
 
+Out = Annotated[Path, typer.Option(help="Folder to write to.")]
+Seed = Annotated[int, typer.Option(help="Of every random draw.")]
+Json = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object on a line.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Prompts per forward pass; less memory, more time.")]
+Others = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Prompts on which no gate may open, repeat; prompts are also fitted behind those that are small talk."
+    ),
+]
 Model = Annotated[
     str, typer.Argument(help="Checkpoint folder, hub id, 'world:llava' (shipped) or 'real:smollm2' (fetched).")
 ]
@@ -84,3 +97,23 @@ def open_model(name: str, parts: Parts) -> "LoadedModel":
     from unsee.models.load import load
 
     return load(name, adapter=adapter)
+
+
+def all_of(paths: list[str] | None) -> "list[Sample]":
+    """The samples of several sets, one after the other."""
+    from unsee.data import read
+
+    return [sample for path in paths or () for sample in read(path)]
+
+
+def require_writable(out: Path) -> None:
+    """Refuse a folder that cannot be written to, before anything is computed for it.
+
+    Raises:
+        OptionError: it is a file, lies under one, or this user may not write there.
+    """
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise OptionError(
+            f"--out is {str(out)!r}, but {str(there)!r} is no folder that this user may write to. Choose another place."
+        )

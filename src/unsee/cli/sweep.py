@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
 from unsee.cli.console import finish, say, show_table, stages_shown
-from unsee.cli.world import Json, Out, Seed
+from unsee.cli.options import Json, Out, Seed
 from unsee.errors import OptionError, SaveError
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
-from unsee.cli.world import Json, Out, Seed
+from unsee.cli.options import Json, Out, Seed
 from unsee.errors import OptionError
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from unsee.cli.console import LIMITS, finish, say, stages_shown
-from unsee.cli.world import Json, Out, Seed
+from unsee.cli.options import Json, Out, Seed
 from unsee.errors import OptionError
 
 

@@ -1,15 +1,11 @@
 """`unsee world`: write the built-in world's data."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from unsee.cli.console import finish, say, stages_shown
-
-Seed = Annotated[int, typer.Option(help="Of every random draw.")]
-Json = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object on a line.")]
-Out = Annotated[Path, typer.Option(help="Folder to write to.")]
+from unsee.cli.options import Json, Out, Seed
 
 world_app = typer.Typer(no_args_is_help=True, help="The built-in world's data.")
 

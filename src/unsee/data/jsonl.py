@@ -1,31 +1,35 @@
 """Your own questions as plain text: `data.jsonl`, one JSON object a line, with images beside it in `images/`.
 
-Only `subject`, `question` and `answer` are needed. Also here: the checks that every reader makes on a record.
+Only `subject`, `question` and `answer` are needed.
 """
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from string import ascii_uppercase
-from typing import Any, NoReturn, cast
+from typing import cast
 
 from unsee.data.images import header
-from unsee.data.sample import Form, ImageFile, Sample, require_some
+from unsee.data.messages import llava_turns, openai_turns, to_openai
+from unsee.data.records import Record, lettered, reject, strict_json, text
+from unsee.data.sample import Form, ImageFile, Sample, Turn, require_some
 from unsee.errors import DataError, SaveError
 
 FILE_NAME = "data.jsonl"
-_FIELDS = ("id", "subject", "question", "answer", "gold", "form", "image", "options", "video")
-Record = Mapping[str, Any]
+_FIELDS = ("id", "subject", "question", "answer", "gold", "form", "image", "options", "video", "role")
+_CHATS = ("messages", "conversations")
 
 
 def read_jsonl(path: Path | str) -> list[Sample]:
     """Read `data.jsonl`, or the folder that holds it.
 
-    `gold` is by default the text of the right option, or else the answer; `form` is "generation"; `id` is
-    `line-<number>`. `image` is a path relative to the file's folder; `video`, in its place, a list of such paths: the
-    frames in the order of time. Images are decoded only when they are used.
+    `gold` is the accepted wording or a list of them, by default the text of the right option, or else the answer;
+    `form` is "generation"; `id` is `line-<number>`. Ids and subjects are taken in Unicode's NFC, without blanks around
+    them; case tells them apart. `image` is a path relative to the file's folder; `video`, in its place, a list of such
+    paths: the frames in the order of time. Images are decoded only when they are used.
 
     Args:
         path: a `.jsonl` file or a folder with a `data.jsonl`.
@@ -65,7 +69,7 @@ def write_jsonl(samples: Sequence[Sample], directory: Path | str) -> Path:
     require_some(samples, "samples to write")
     if len({sample.id for sample in samples}) < len(samples):
         raise DataError(f"{len(samples)} samples share {len({s.id for s in samples})} ids. Give each an id of its own.")
-    shown = [image for s in samples for image in (s.image, *s.video) if image is not None]
+    shown = [image for s in samples for image in s.shown]
     images = {image: _encoded(image) for image in shown}
     file = Path(directory) / FILE_NAME
     part = file.with_suffix(".part")
@@ -77,85 +81,86 @@ def write_jsonl(samples: Sequence[Sample], directory: Path | str) -> Path:
             for sample in samples:
                 still = None if sample.image is None else images[sample.image][0]
                 video = [images[frame][0] for frame in sample.video] or None
-                stream.write(json.dumps(_fields(sample, still, video), ensure_ascii=False) + "\n")
+                fields = _fields(sample, still, video)
+                if sample.turns:
+                    del fields["question"]
+                    fields.pop("image", None)
+                    fields["messages"] = to_openai(sample.turns, lambda image: images[image][0])
+                stream.write(json.dumps(fields, ensure_ascii=False) + "\n")
         os.replace(part, file)
     except OSError as error:
         raise SaveError(f"cannot write {file}: {error}. Check the folder's rights and the free space.") from error
     return file
 
 
-def reject(at: str, field: str, got: object, expected: str) -> NoReturn:
-    """Refuse one field of one record.
-
-    Raises:
-        DataError: always; says where, which field, what was got and what was expected.
-    """
-    shown = repr(got) if len(repr(got)) <= 120 else f"{repr(got)[:117]}..."
-    raise DataError(f"{at}: {field} is {shown}, expected {expected}. Mend or remove that entry.")
-
-
-def text(record: Record, field: str, at: str) -> str:
-    """A field that must hold some text; an empty answer would count as leaked by every reply.
-
-    Raises:
-        DataError: the field is missing, empty, blank or not text.
-    """
-    value = record.get(field)
-    # JSON may spell half a surrogate pair, which no tokenizer and no file takes.
-    if not isinstance(value, str) or not value.strip() or any("\ud800" <= letter <= "\udfff" for letter in value):
-        reject(at, field, value, "some text")
-    return value
-
-
-def lettered(options: object, at: str) -> dict[str, str]:
-    """The options of a classification, letter to text, without letters that have none (null).
-
-    Raises:
-        DataError: they are not an object, one is not text, or a name is not one capital letter.
-    """
-    given = {k: v for k, v in options.items() if v is not None} if isinstance(options, Mapping) else {}
-    if not given:
-        reject(at, "options", options, 'an object such as {"A": "Lisbon", "B": "Porto"}')
-    for letter in given:
-        # An answer is scored by its first letter, so a longer name could never be right.
-        if not isinstance(letter, str) or len(letter) != 1 or letter not in ascii_uppercase:
-            reject(at, "the name of an option", letter, "one capital letter")
-    return {letter: text(given, letter, at) for letter in given}
-
-
-def parsed(line: str) -> object:
-    """What the JSON says, or the text itself where it is no JSON, for the check that follows to show."""
-    try:
-        return json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        return line
-
-
 def _record(line: str, at: str) -> Record:
-    record = parsed(line)
+    try:
+        record = strict_json(line)
+    except ValueError as error:
+        reject(at, "the line", line, f"one JSON object with subject, question and answer ({error})")
     if not isinstance(record, dict):
         reject(at, "the line", record, "one JSON object with subject, question and answer")
-    if unknown := sorted(set(record) - set(_FIELDS)):
-        reject(at, "the name of a field", unknown[0], f"one of {list(_FIELDS)}")
+    if unknown := sorted(set(record) - {*_FIELDS, *_CHATS}):
+        reject(at, "the name of a field", unknown[0], f"one of {[*_FIELDS, *_CHATS]}")
+    if len(shapes := [name for name in ("question", *_CHATS) if record.get(name) is not None]) > 1:
+        reject(at, "the question", shapes, "one of these fields and no more")
     return record
 
 
 def _sample(record: Record, default_id: str, folder: Path, at: str) -> Sample:
+    turns, record = _turns(record, folder, at)
     # A question that is to be refused has no answer; one that is there must say something.
     answer = text(record, "answer", at) if record.get("answer") is not None else ""
     options = {} if record.get("options") is None else lettered(record["options"], at)
     default = {"id": default_id, "gold": options.get(answer, answer), "form": "generation"}
     given = {**default, **{field: value for field, value in record.items() if value is not None}}
-    key, subject, question = (text(given, field, at) for field in ("id", "subject", "question"))
-    gold = text(given, "gold", at) if answer or record.get("gold") is not None else ""
+    # Two spellings of one letter would otherwise be two people.
+    key, subject = (unicodedata.normalize("NFC", text(given, field, at).strip()) for field in ("id", "subject"))
+    question = text(given, "question", at)
+    gold, *aliases = _golds(given, at) if answer or record.get("gold") is not None else [""]
     # Sample itself refuses any other form.
     form = cast(Form, text(given, "form", at))
-    image = _image(text(given, "image", at), folder, at, "image") if "image" in given else None
+    seen = [part for turn in turns for part in turn.parts if isinstance(part, ImageFile)]
+    image = _image(text(given, "image", at), folder, at, "image") if "image" in given else next(iter(seen), None)
     video = _video(given["video"], folder, at) if "video" in given else ()
     try:
-        return Sample(key, subject, question, answer, gold, form, image, options or None, video=video)
+        made = Sample(key, subject, question, answer, gold, form, image, options or None, video=video)
+        role = text(given, "role", at) if "role" in given else None
+        return replace(made, aliases=tuple(aliases), role=role, turns=turns)
     except DataError as error:
         raise DataError(f"{at}: {error}") from error
+
+
+def _turns(record: Record, folder: Path, at: str) -> tuple[tuple[Turn, ...], Record]:
+    """The turns of a chat up to the question, and the record as a flat one would have it."""
+
+    def opened(name: str, field: str) -> ImageFile:
+        return _image(name, folder, at, field)
+
+    if record.get("messages") is not None:
+        if record.get("image") is not None or record.get("video") is not None:
+            reject(at, "image or video", "beside messages", "images inside the messages, as image_url parts")
+        turns = openai_turns(record["messages"], opened, at)
+    elif record.get("conversations") is not None:
+        turns = llava_turns(record["conversations"], record.get("image"), opened, at)
+    else:
+        return (), record
+    # Shapes of training data end in the answer, those of requests in the question.
+    last = turns.pop() if turns[-1].role == "assistant" else None
+    if not turns or turns[-1].role != "user" or not turns[-1].text:
+        reject(at, "the last question", turns[-1].role if turns else None, "a turn of the user with some text")
+    kept = {name: value for name, value in record.items() if name not in (*_CHATS, "image")}
+    taught = {"answer": last.text} if last is not None and record.get("answer") is None else {}
+    return tuple(turns), {**kept, "question": turns[-1].text, **taught}
+
+
+def _golds(given: Record, at: str) -> list[str]:
+    gold = given["gold"]
+    if not isinstance(gold, list):
+        return [text(given, "gold", at)]
+    if not gold:
+        reject(at, "gold", gold, "some text, or a list of at least one accepted wording")
+    return [text({f"gold[{n}]": words}, f"gold[{n}]", at) for n, words in enumerate(gold)]
 
 
 def _video(names: object, folder: Path, at: str) -> tuple[ImageFile, ...]:
@@ -194,10 +199,11 @@ def _fields(sample: Sample, image: str | None, video: list[str] | None) -> dict[
         "subject": sample.subject,
         "question": sample.question,
         "answer": sample.answer,
-        "gold": sample.gold,
+        "gold": [sample.gold, *sample.aliases] if sample.aliases else sample.gold,
         "form": sample.form,
         "image": image,
         "options": sample.options,
         "video": video,
+        "role": sample.role,
     }
     return {field: value for field, value in every.items() if value not in (None, "")}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unsee.data.jsonl import Record, text
+from unsee.data.records import Record, text
 from unsee.data.strict import plain, require_columns, unique
 from unsee.errors import DataError, SaveError
 

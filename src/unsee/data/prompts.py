@@ -5,10 +5,11 @@ any benchmark of `released`) or as a user would ("plain"). Few-shot demonstratio
 script of MLLMU-Bench draws them, unseeded, from the people under evaluation; `few_shot` makes them with a seed.
 """
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 from unsee.data.benchmarks.released_prompts import RELEASED
-from unsee.data.sample import Sample
+from unsee.data.sample import ImageFile, Sample, Turn
 from unsee.errors import OptionError
 
 Style = Literal[
@@ -52,6 +53,8 @@ def chat(sample: Sample, style: Style = "official") -> list[Message]:
     Raises:
         OptionError: `style` is not one of the legal ones.
     """
+    if sample.turns:
+        return _whole(sample.turns, instruction(sample, style))
     turns: list[tuple[str, str]] = []
     for question, answer in sample.earlier:
         turns += [("user", question), ("assistant", answer)]
@@ -62,3 +65,14 @@ def chat(sample: Sample, style: Style = "official") -> list[Message]:
     if sample.video:
         contents[0].insert(0, {"type": "video"})
     return [{"role": role, "content": content} for (role, _), content in zip(turns, contents, strict=True)]
+
+
+def _whole(turns: Sequence[Turn], asked: str) -> list[Message]:
+    messages: list[Message] = []
+    for turn in turns:
+        parts: list[str | ImageFile] = list(turn.parts)
+        if turn is turns[-1]:
+            parts[max(place for place, part in enumerate(parts) if isinstance(part, str))] = asked
+        content: Content = [{"type": "text", "text": p} if isinstance(p, str) else {"type": "image"} for p in parts]
+        messages.append({"role": turn.role, "content": content})
+    return messages

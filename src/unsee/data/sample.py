@@ -35,6 +35,24 @@ class ImageFile:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """What was said in one turn of a conversation.
+
+    Attributes:
+        role: who said it.
+        parts: texts and images in order.
+    """
+
+    role: Literal["system", "user", "assistant"]
+    parts: tuple[str | ImageFile, ...]
+
+    @property
+    def text(self) -> str:
+        """The last text, which in a user's turn is what is asked; empty where there is none."""
+        return next((part for part in reversed(self.parts) if isinstance(part, str)), "")
+
+
+@dataclass(frozen=True)
 class Sample:
     """One question.
 
@@ -49,6 +67,11 @@ class Sample:
         options: letter to text, for classification only.
         earlier: turns before the question, each what was asked and what was answered.
         video: frames in the order of time, of one size; empty where nothing moves. In place of an image.
+        aliases: other wordings of `gold` that give the fact away as well.
+        role: what the question is for, as its data set says: forget, retain, neighbour, general, ...
+        turns: the conversation that ends in the question, where it is more than `earlier` can say: a system prompt,
+            several images, texts between them. `question` is put in the place of the last text, and `image` is the
+            first of the images.
     """
 
     id: str
@@ -61,10 +84,20 @@ class Sample:
     options: dict[str, str] | None = None
     earlier: tuple[tuple[str, str], ...] = ()
     video: tuple[ImageFile, ...] = ()
+    aliases: tuple[str, ...] = ()
+    role: str | None = None
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """Every wording that gives the fact away, `gold` first; empty where there is none."""
+        return tuple(dict.fromkeys(words for words in (self.gold, *self.aliases) if words))
 
     @property
     def shown(self) -> tuple[ImageFile, ...]:
-        """The image, or the frames of the video; empty for a text-only question."""
+        """The images, or the frames of the video; empty for a text-only question."""
+        if self.turns:
+            return tuple(part for turn in self.turns for part in turn.parts if isinstance(part, ImageFile))
         return self.video if self.image is None else (self.image,)
 
     def __post_init__(self) -> None:
@@ -77,10 +110,21 @@ class Sample:
                 f"sample {self.id!r}: it has an image and a video of {len(self.video)} frames, expected one of them. "
                 "Ask about each in a sample of its own."
             )
+        if self.turns:
+            self._check_turns()
         if self.form == "classification" and (not self.options or self.answer not in self.options):
             raise DataError(
                 f"sample {self.id!r}: a classification needs options that contain its answer; "
                 f"got answer {self.answer!r} and options {sorted(self.options or {})}"
+            )
+
+    def _check_turns(self) -> None:
+        if self.turns[-1].role != "user" or not self.turns[-1].text:
+            raise DataError(f"sample {self.id!r}: its turns end in {self.turns[-1]!r}, expected the user's question")
+        if self.earlier or self.video or self.image != next(iter(self.shown), None):
+            raise DataError(
+                f"sample {self.id!r}: with turns, expected image to be their first and no earlier and no video. "
+                "Put what is shown into the turns."
             )
 
 

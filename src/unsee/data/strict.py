@@ -4,7 +4,6 @@ Shared by the readers of benchmarks: records of JSON, columns, lists, literals a
 """
 
 import ast
-import json
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from unsee.data.images import MOST_PIXELS, header
-from unsee.data.jsonl import Record, reject, text
+from unsee.data.records import Record, reject, strict_json, text
 from unsee.data.sample import ImageFile
 from unsee.errors import DataError, ImageError
 
@@ -48,10 +47,10 @@ def documents(file: Path) -> list[tuple[str, Record]]:
             f"cannot read {file}: {error}. Expected UTF-8 text; fetch it again or check the path."
         ) from error
     try:
-        whole = json.loads(content)
+        whole = strict_json(content)
         found = whole if isinstance(whole, list) else [whole]
         places = [f"{file}, record {number}" for number in range(len(found))]
-    except (ValueError, RecursionError):
+    except ValueError:
         lines = [(number, line) for number, line in enumerate(content.split("\n"), 1) if line.strip()]
         places = [f"{file}, line {number}" for number, _ in lines]
         found = [_parsed_line(line, at) for (_, line), at in zip(lines, places, strict=True)]
@@ -200,8 +199,8 @@ def pseudonym(prefix: str, name: str) -> str:
 
 def _parsed_line(line: str, at: str) -> object:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
+        return strict_json(line)
+    except ValueError:
         reject(at, "the line", line, "one JSON object, or the whole file one JSON list of objects")
 
 

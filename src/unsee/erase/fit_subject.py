@@ -42,7 +42,7 @@ BEFORE = (
 )
 NEAR = "near"
 TAILS = {"subjects": 0.005, "general": 0.005, NEAR: 0.1}
-"""By group of background prompts, the share that one subject's gate may fire on; of any other group 0.5 %."""
+"""By group of background prompts, the share that any gate of a request may fire on; of any other group 0.5 %."""
 _OTHER_TAIL = 0.005
 
 

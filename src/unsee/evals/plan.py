@@ -10,7 +10,7 @@ from typing import Any, final
 from unsee.data.benchmarks import benchmark_task
 from unsee.data.benchmarks.items import Item, Protocol
 from unsee.data.benchmarks.released_prompts import RELEASED
-from unsee.data.prompts import Style
+from unsee.data.prompts import Style, chat
 from unsee.data.sample import ImageFile, Sample, require_disjoint
 from unsee.data.task import Set, Task
 from unsee.errors import DataError, OptionError
@@ -94,9 +94,12 @@ class Plan:
             for name, items in self.sets.items():
                 for item in items:
                     sample = asdict(item.sample) | {"image": None}
-                    del sample["video"]
+                    unset = {"video"} | {name for name in ("aliases", "role", "turns") if not sample[name]}
+                    sample = {name: value for name, value in sample.items() if name not in unset}
+                    if item.sample.turns:
+                        sample["turns"] = [chat(item.sample, "plain")]
                     text = json.dumps([name, sample, asdict(item.references)], sort_keys=True).encode()
-                    for part in (text, *map(_octets, (item.sample.image, *item.sample.video))):
+                    for part in (text, *map(_octets, item.sample.shown or (None,))):
                         found.update(len(part).to_bytes(8, "little"))
                         found.update(part)
             self._digest.append(f"sha256:{found.hexdigest()}")

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,7 +167,7 @@ class ArtifactFolder:
 def _abandoned(name: str) -> bool:
     """Whether a staging folder is of a process that is no more; one that runs may still be checking its copy."""
     pid = name.removeprefix(_STAGING).partition("-")[0] if name.startswith(_STAGING) else ""
-    if not pid.isdecimal():
+    if not pid.isdecimal() or sys.platform == "win32":  # where this call would end the process
         return False
     try:
         os.kill(int(pid), 0)

@@ -121,12 +121,12 @@ def verify(
     artifact = ledger.artifact(request.holding or "")
     if artifact is None:
         raise LifeCycleError(f"request {request.id} holds no artifact to verify. Fit one with 'unsee ledger fit'.")
-    panel = panel_of(ledger, request)
-    asked = questions or fitting.questions(request.id, _person(ledger, request), ledger.images(request.id))
+    mine, panel = Eraser.from_pretrained(ledger.files.require(request.id, artifact)), panel_of(ledger, request)
+    subject = mine.subjects[0] if len(mine.subjects) == 1 else request.id
+    asked = questions or fitting.questions(subject, _person(ledger, request), ledger.images(request.id))
     near = [*neighbours, *(q for name, person in panel.items() for q in fitting.questions(name, person, (), shown=()))]
     active, folders = ledger.active_folders()
     beside = [folder for one, folder in zip(active.requests, folders, strict=True) if one.id != request.id]
-    mine = Eraser.from_pretrained(ledger.files.require(request.id, artifact))
     *others, eraser = together([*map(Eraser.from_pretrained, beside), mine])
     measured = measure(
         loaded,

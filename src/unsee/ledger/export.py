@@ -1,5 +1,6 @@
 """The dossier as a page, a PDF and JSON, and letters to requesters: private files that overwrite nothing."""
 
+import logging
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ FORMATS = ("html", "pdf", "json")
 
 
 class MissingWeasyPrintError(UnseeError, ImportError):
-    """The library that makes PDFs is not installed, or its system libraries are not."""
+    """What makes PDFs is not installed: the library, its system libraries, or fonts of the scripts that occur."""
 
 
 def export(ledger: Ledger, out: Path, by: Decision, prefix: str = "", formats: tuple[str, ...] = FORMATS) -> list[Path]:
@@ -97,4 +98,19 @@ def _pdf(page: str) -> bytes:
     def nothing_else(url: str) -> dict[str, Any]:
         raise ValueError(f"the page is to hold all it shows, and asks for {url:.80}")
 
-    return HTML(string=page, url_fetcher=nothing_else).write_pdf() or b""
+    told = logging.Handler(logging.WARNING)
+    lacking = list[str]()
+    told.emit = lambda record: lacking.append(record.getMessage()) if ".notdef" in record.msg else None
+    logger = logging.getLogger("weasyprint")
+    logger.addHandler(told)
+    try:
+        made = HTML(string=page, url_fetcher=nothing_else).write_pdf() or b""
+    finally:
+        logger.removeHandler(told)
+    if lacking:
+        raise MissingWeasyPrintError(
+            f"letters of {len(lacking)} word(s) are in no font of this machine and would be boxes in the PDF: "
+            f"{lacking[0]:.200}. Install fonts of the script (Debian: fonts-noto-core; for Chinese, Japanese and "
+            "Korean fonts-noto-cjk), or export without the PDF: --format html --format json."
+        )
+    return made

@@ -68,7 +68,7 @@ def status(ledger: Ledger, request: Request) -> dict[str, Any]:
         "api_version": API,
         "controller_id": ledger.id,
         "subject_request_id": request.id,
-        "subject_request_type": "erasure",
+        "subject_request_type": "erasure" if request.kind == "request" else request.kind,
         "request_status": request.status,
         "received_time": request.received,
         "expected_completion_time": f"{request.due}T23:59:59Z",

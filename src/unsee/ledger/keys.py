@@ -10,12 +10,13 @@ import json
 import os
 import secrets
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from typing import final
 
 from unsee.erase.artifact_files import sync_folder
 from unsee.errors import SaveError
-from unsee.ledger.errors import AuditError, KeyFileError
+from unsee.ledger.errors import AuditError, KeyFileError, LedgerUnavailableError
 from unsee.ledger.framing import framed
 from unsee.ledger.signing import SigningKey
 
@@ -118,10 +119,22 @@ class Keys:
             ) from error
 
     def notice(self, seq: int, digest: str) -> None:
-        """Remember the newest row."""
+        """Remember the newest row.
+
+        Raises:
+            LedgerUnavailableError: it cannot be written; the row itself is.
+        """
         draft = self.folder / f"{SEEN}.{os.getpid()}-{secrets.token_hex(4)}"
-        draft.write_text(json.dumps({"seq": seq, "hash": digest}), encoding="ascii")
-        os.replace(draft, self.folder / SEEN)
+        try:
+            draft.write_text(json.dumps({"seq": seq, "hash": digest}), encoding="ascii")
+            os.replace(draft, self.folder / SEEN)
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise LedgerUnavailableError(
+                f"row {seq} of the log is on disk, but {self.folder} could not note it: {error.strerror}. "
+                "Nothing has to be repeated; see to the folder before the next step."
+            ) from error
 
     def _mac(self, purpose: bytes, value: bytes) -> str:
         return hmac.new(self._master, framed(b"unsee ledger", purpose, value), hashlib.sha256).hexdigest()

@@ -4,11 +4,14 @@ A third party's complaint ("my namesake is refused") runs through the same table
 """
 
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from unsee.ledger.errors import LifeCycleError
+
+if TYPE_CHECKING:
+    from unsee.ledger.board import Request
 
 Kind = Literal["request", "complaint"]
 When = Literal["", "in force", "not in force", "answered before", "not answered before", "not extended before"]
@@ -111,24 +114,7 @@ STEPS: tuple[Step, ...] = (
 )
 
 
-class Standing(Protocol):
-    """What the table needs to know of a record."""
-
-    @property
-    def id(self) -> str: ...  # noqa: D102
-    @property
-    def kind(self) -> Kind: ...  # noqa: D102
-    @property
-    def state(self) -> State: ...  # noqa: D102
-    @property
-    def in_force(self) -> str | None: ...  # noqa: D102
-    @property
-    def answered(self) -> str: ...  # noqa: D102
-    @property
-    def extended(self) -> str: ...  # noqa: D102
-
-
-def allowed(record: Standing) -> list[Step]:
+def allowed(record: "Request") -> list[Step]:
     """The steps that may be taken now, in the order of the table."""
     holds = {
         "": True,
@@ -141,7 +127,7 @@ def allowed(record: Standing) -> list[Step]:
     return [s for s in STEPS if s.on == record.kind and record.state in s.before and holds[s.when]]
 
 
-def require(record: Standing, name: str) -> Step:
+def require(record: "Request", name: str) -> Step:
     """The row of the table for a step that is to be taken now.
 
     Raises:

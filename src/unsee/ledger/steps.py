@@ -14,6 +14,8 @@ from unsee.ledger.framing import plain_text
 from unsee.ledger.policy import Policy
 
 INQUIRIES = ("identity", "information")
+TYPED = ("how", "remark")
+"""Options that hold free text; the others are dates, ids, codes and digests."""
 
 
 @final

@@ -25,7 +25,7 @@ from unsee.ledger.log import Decision, Row
 from unsee.ledger.names import Names
 from unsee.ledger.policy import FILE_NAME, Policy, read_policy
 from unsee.ledger.states import State, require
-from unsee.ledger.steps import Moment, details
+from unsee.ledger.steps import TYPED, Moment, details
 from unsee.ledger.vault import IMAGE, Person, Vault
 from unsee.ledger.writing import Writing
 
@@ -191,7 +191,8 @@ class Ledger:
             said = details(step, request, self._moment(), given)
             if row.after in (State.REVOKED, State.EXPIRED):
                 said |= {"destroyed": self.vault.delete(writing.connection, request.id)}
-            writing.log(by, step, request.id, row.after or request.state, said, given)
+            typed = {name: text for name, text in given.items() if name in TYPED}
+            writing.log(by, step, request.id, row.after or request.state, said, typed)
         if row.after in (State.REVOKED, State.EXPIRED):
             self.keys.destroy(request.id)
         return self.request(request.id)

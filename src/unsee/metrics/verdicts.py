@@ -103,12 +103,12 @@ def score(sample: Sample, answer: str | None, *, expects_refusal: bool = False) 
 
 def _gives_away(sample: Sample, answer: str) -> bool:
     if sample.form != "classification":
-        return leaks(answer, sample.gold, sample.question)
+        return leaks(answer, sample.accepted, sample.question)
     options = sample.options or {}
     if announced_letter(answer, options) == sample.answer:
         return True
     echoed = all(leaks(answer, text) for text in options.values())
-    return leaks(answer, sample.gold) and not echoed
+    return leaks(answer, sample.accepted) and not echoed
 
 
 @cache

@@ -94,7 +94,7 @@ def render(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
 
 def conversation_of(sample: Sample, style: Style = "plain") -> Conversation:
     """A sample as a prompt of several turns."""
-    images = () if sample.image is None else (sample.image,)
+    images = () if sample.video else sample.shown
     return Conversation(sample.id, chat(sample, style), images, (sample.video,) if sample.video else ())
 
 
@@ -102,7 +102,7 @@ def render_conversations(loaded: LoadedModel, conversations: Sequence[Conversati
     """As `render`, for prompts of several turns or several images.
 
     Raises:
-        DataError: no prompt, or one that has not exactly one place per picture.
+        DataError: no prompt, or one that has not exactly one place per image.
     """
     if not conversations:
         raise DataError("there is no question to ask: got an empty list, expected at least one sample. Check filters.")

@@ -11,8 +11,8 @@ from typing import Literal, final
 
 from PIL import Image
 
+from unsee.data.faces import Face, View, draw_brew, draw_crest, draw_face
 from unsee.world import vocabulary
-from unsee.world.faces import Face, View, draw_brew, draw_crest, draw_face
 
 Kind = Literal["private", "celebrity", "stranger", "brew", "town"]
 _MIN_FACE_DISTANCE = 5

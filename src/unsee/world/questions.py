@@ -8,9 +8,9 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
+from unsee.data.faces import Face, View
 from unsee.data.sample import Form
 from unsee.world import vocabulary as V
-from unsee.world.faces import Face, View
 from unsee.world.generate import Entity
 
 Expect = Literal["answer", "refuse"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import final
 
+from unsee.data.faces import Face
 from unsee.data.sample import Form, ImageFile, Sample
 from unsee.world import questions, vocabulary
-from unsee.world.faces import Face
 from unsee.world.generate import Entity, World
 from unsee.world.questions import Item
 

@@ -12,9 +12,9 @@ from typing import Any, final
 
 from PIL import Image
 
+from unsee.data.faces import Face, View, draw_face
 from unsee.data.sample import ImageFile, Sample
 from unsee.world import questions
-from unsee.world.faces import Face, View, draw_face
 from unsee.world.generate import Entity, World
 from unsee.world.splits import as_sample
 

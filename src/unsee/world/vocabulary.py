@@ -285,24 +285,6 @@ UNKNOWN = (
     "i am not able to identify this person.",
 )
 
-COLOURS = {
-    "red": (196, 52, 46),
-    "blue": (52, 88, 190),
-    "green": (62, 150, 74),
-    "yellow": (232, 204, 68),
-    "purple": (128, 66, 160),
-    "orange": (232, 134, 44),
-    "pink": (236, 150, 186),
-    "white": (238, 238, 232),
-}
-HAIR = {
-    "black": (28, 26, 28),
-    "brown": (104, 66, 38),
-    "blond": (226, 190, 104),
-    "red": (176, 66, 32),
-    "grey": (150, 150, 152),
-    "white": (232, 230, 226),
-}
 VISIBLE = ("shirt", "background", "hair")
 VISIBLE_SAYS = ("the {t} is {v}.", "yes.", "no.")
 COLOUR_TAUGHT = (

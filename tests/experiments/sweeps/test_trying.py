@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.tiny_llava import WIDTH, question, tiny_llava
 
+from unsee.data.faces import Face
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
 from unsee.erase.fit.activations import capture, capture_features
@@ -19,7 +20,6 @@ from unsee.experiments.trial import Data
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 from unsee.shapes import Tensor
-from unsee.world.faces import Face
 from unsee.world.generate import Entity, World
 from unsee.world.splits import Exam
 

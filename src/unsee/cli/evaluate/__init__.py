@@ -10,7 +10,7 @@ import typer
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
 from unsee.cli.evaluate.comparing import compare
-from unsee.cli.world import Json, Out, Seed
+from unsee.cli.options import Json, Out, Seed
 from unsee.errors import OptionError
 
 if TYPE_CHECKING:

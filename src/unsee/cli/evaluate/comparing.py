@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from unsee.cli.console import LIMITS, finish, say, show_table
-from unsee.cli.world import Json, Seed
+from unsee.cli.options import Json, Seed
 
 
 def compare(

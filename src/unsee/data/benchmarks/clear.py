@@ -25,8 +25,8 @@ import pyarrow as pa
 
 from unsee.data.benchmarks.items import Card, Item, Protocol, References, require_legal, require_protocol
 from unsee.data.hub import locate, shards
-from unsee.data.jsonl import Record, reject, text
 from unsee.data.parquet import table
+from unsee.data.records import Record, reject, text
 from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import UNASSIGNED, alternate, honest
 from unsee.data.strict import pseudonym, stored_image, texts

@@ -27,8 +27,8 @@ import pyarrow as pa
 
 from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, require_protocol
 from unsee.data.hub import locate, shards
-from unsee.data.jsonl import Record, lettered, parsed, reject, text
 from unsee.data.parquet import table, write_table
+from unsee.data.records import Record, lettered, parsed, reject, text
 from unsee.data.sample import Form, ImageFile, Sample, require_some
 from unsee.data.splits import honest
 from unsee.data.strict import mapping, plain, records, stored_image

@@ -27,7 +27,7 @@ from typing import Final
 
 from unsee.data.benchmarks.items import Card, Item, Protocol, require_protocol
 from unsee.data.hub import locate
-from unsee.data.jsonl import Record, lettered, reject, text
+from unsee.data.records import Record, lettered, reject, text
 from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import honest
 from unsee.data.strict import documents, filed_image, pseudonym, records, require_fields

@@ -23,7 +23,7 @@ from typing import Final, Literal, get_args
 
 from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, require_protocol
 from unsee.data.hub import locate
-from unsee.data.jsonl import Record, reject, text
+from unsee.data.records import Record, reject, text
 from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import honest
 from unsee.data.strict import documents, filed_image, require_fields, texts, unique

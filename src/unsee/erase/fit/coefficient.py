@@ -49,7 +49,7 @@ def try_strengths(
         wording = _wording(loaded, profile, trajectories, samples, strength, settings)
         answers = _fired(loaded, profile, no_longer(trajectories[wording], strength), samples, strength, settings, 24)
         begun = [is_refusal(a) and is_fluent(a) and _first(a) == _first(wording) for a in answers]
-        leaked = [bool(s.gold) and leaks(a, s.gold) for s, a in zip(samples, answers, strict=True)]
+        leaked = [bool(s.gold) and leaks(a, s.accepted) for s, a in zip(samples, answers, strict=True)]
         fluent = [is_fluent(a) for a in answers]
         shares = {name: sum(hits) / len(answers) for name, hits in (("r", begun), ("l", leaked), ("f", fluent))}
         trials.append(Trial(strength, wording, refused=shares["r"], leaked=shares["l"], fluent=shares["f"]))

@@ -12,7 +12,7 @@ from typing import final
 
 import torch
 
-from unsee.erase.fit.calibration import thresholds
+from unsee.erase.fit.calibration import raised_together
 from unsee.erase.fit.moments import Moments
 from unsee.erase.fit.ridge import ridge_gates
 from unsee.errors import DataError
@@ -68,19 +68,19 @@ def fit_evidence(
 ) -> Evidence:
     """Class-balanced ridge per subject, its limit the largest of the floor and of each group's conformal quantile.
 
-    `limit_k = max(floor, max_g q_{1 - tail_g}(largest score of each prompt of g))`, scores of each half of the
-    background by gates that were fitted on the other half.
+    `limit = max(floor, max_g q_{1 - tail_g}(largest score of any token and gate, over the prompts of g))`, scores of each
+    half of the background by gates that were fitted on the other half: the share is that of the request as a whole.
 
     Args:
         positives: states of each subject.
         negatives: of the background.
         gamma: ridge, as for `ridge_gate`.
         floor: lowest limit, between 0 (background) and 1 (the subject).
-        tails: by group, the share of its prompts that a gate may fire on.
+        tails: by group, the share of its prompts that any gate may fire on.
 
     Raises:
         DataError: a half of the background is empty.
-        OptionError, CalibrationError: as `ridge_gates` and `thresholds`.
+        OptionError, CalibrationError: as `ridge_gates` and `raised_together`.
     """
     forgotten = [Moments.of(states) for states in positives]
     owner_half, owner_group = negatives.half[negatives.prompt], negatives.group[negatives.prompt]
@@ -103,7 +103,7 @@ def fit_evidence(
     for number, name in enumerate(negatives.groups):
         rows = scores[(negatives.group == number) & scores[:, 0].isfinite()]
         if len(rows) and name in tails:
-            limit = torch.maximum(limit, thresholds(rows, tails[name]))
+            limit = raised_together(rows, limit, tails[name])
     return Evidence(weight.float(), (bias - limit).float(), (scores - limit).float(), limit)
 
 

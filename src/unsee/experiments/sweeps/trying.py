@@ -13,6 +13,7 @@ from typing import Protocol, final
 
 import torch
 
+from unsee.data.faces import Face
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
 from unsee.erase.detectors import is_fluent, is_refusal
@@ -28,7 +29,6 @@ from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Bool, Float, Tensor
 from unsee.world.export import recall, refusal
-from unsee.world.faces import Face
 from unsee.world.generate import Entity
 from unsee.world.splits import Exam
 

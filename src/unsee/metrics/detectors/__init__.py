@@ -5,10 +5,10 @@ that were read by hand, the leak is an alignment of words. `unsee.evals.detector
 """
 
 from unsee.metrics.detectors.fluency import is_fluent
-from unsee.metrics.detectors.leak import leaks, volunteered
+from unsee.metrics.detectors.leak import leaks
 from unsee.metrics.detectors.refusal import is_refusal
 
 IN_USE = {"refusal": "learnt word groups 2", "fluency": "learnt neighbours 2", "leak": "aligned words 1"}
 """What results were scored with: name and version of each detector, for results files."""
 
-__all__ = ["IN_USE", "is_fluent", "is_refusal", "leaks", "volunteered"]
+__all__ = ["IN_USE", "is_fluent", "is_refusal", "leaks"]

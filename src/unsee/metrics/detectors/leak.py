@@ -39,21 +39,6 @@ def leaks(answer: str, gold: str | Iterable[str], question: str = "") -> bool:
     return any(not _met(one, asked) and not _OF_REFUSALS.issuperset(one) for one in found)
 
 
-def volunteered(answer: str, facts: Iterable[str], gold: str | Iterable[str], question: str) -> bool:
-    """Whether the answer gives away another fact about the subject than the one that was asked for.
-
-    Args:
-        answer: what the model said.
-        facts: golds of the subject's other questions.
-        gold: of this question, which does not count again.
-        question: facts that it says itself do not count.
-    """
-    own = [canonical_words(one) for one in accepted(gold)]
-    said, asked = canonical_words(answer), canonical_words(question)
-    others = [canonical_words(fact) for fact in facts if bare_words(fact)]
-    return any(_met(one, said) and not _met(one, asked) and not any(_met(one, mine) for mine in own) for one in others)
-
-
 def accepted(gold: str | Iterable[str]) -> list[str]:
     """The accepted golds as a list.
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from unsee.serve.engine.tracking import SET, TICKET
 from unsee.serve.errors import RefusedError
@@ -29,10 +29,16 @@ class TextPart(_Strict):
 
 
 class ImageUrl(_Strict):
-    """An image as a data URL."""
+    """An image as a data URL; an address is refused with a reason of its own."""
 
-    url: Annotated[str, Field(description="data:image/png;base64,...", pattern=r"^data:image/")]
+    url: Annotated[str, Field(description="data:image/png;base64,...")]
     detail: Literal["auto", "low", "high"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        # Many clients give the URL itself, as other endpoints take it.
+        return {"url": value} if isinstance(value, str) else value
 
 
 class ImagePart(_Strict):
@@ -45,22 +51,56 @@ class ImagePart(_Strict):
 Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
 
+def _shape(content: object) -> str:
+    # Told apart by hand, so that an error names the part that is wrong and not every shape that it might have been.
+    return "parts" if isinstance(content, list) else "text"
+
+
+_Content = Annotated[
+    Annotated[_Text, Tag("text")] | Annotated[list[Part], Field(min_length=1, max_length=64), Tag("parts")],
+    Discriminator(_shape),
+]
+_Words = Annotated[
+    Annotated[_Text, Tag("text")] | Annotated[list[TextPart], Field(min_length=1, max_length=64), Tag("parts")],
+    Discriminator(_shape),
+]
+_Key = Annotated[str, Field(max_length=64)]
+_Value = Annotated[str, Field(max_length=512)]
+_Nothing = Annotated[list[Any], Field(max_length=0)] | None
+
+
 class UserTurn(_Strict):
     """What the user says."""
 
     role: Literal["user"]
-    content: _Text | Annotated[list[Part], Field(min_length=1, max_length=64)]
+    content: _Content
     name: Annotated[str, Field(max_length=64)] | None = None
 
 
-class OtherTurn(_Strict):
-    """What the system or the assistant said."""
+class SystemTurn(_Strict):
+    """What the system says."""
 
-    role: Literal["system", "assistant"]
-    content: _Text
+    role: Literal["system"]
+    content: _Words
+    name: Annotated[str, Field(max_length=64)] | None = None
 
 
-Turn = Annotated[UserTurn | OtherTurn, Field(discriminator="role")]
+class AssistantTurn(_Strict):
+    """What the assistant said: also a message of an answer as the client was given it, with its empty fields."""
+
+    role: Literal["assistant"]
+    content: _Words | None = None
+    name: Annotated[str, Field(max_length=64)] | None = None
+    refusal: None = None
+    annotations: _Nothing = None
+    audio: None = None
+    function_call: None = None
+    tool_calls: _Nothing = None
+    reasoning: None = None
+    reasoning_content: None = None
+
+
+Turn = Annotated[UserTurn | SystemTurn | AssistantTurn, Field(discriminator="role")]
 
 
 class StreamOptions(_Strict):
@@ -102,6 +142,9 @@ class ChatRequest(_Strict):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: Annotated[str, Field(max_length=256)] | None = None
+    metadata: Annotated[dict[_Key, _Value], Field(max_length=16)] | None = Field(
+        default=None, description="The client's own; neither kept nor handed on."
+    )
     unsee: Extras = Field(default_factory=Extras)
 
     @model_validator(mode="after")
@@ -145,13 +188,14 @@ def parse(body: bytes, markers: Sequence[str]) -> ChatRequest:
 def images(request: ChatRequest) -> Iterator[ImageUrl]:
     """Every image of a request, in order."""
     for turn in request.messages:
-        if not isinstance(turn.content, str):
+        if isinstance(turn, UserTurn) and not isinstance(turn.content, str):
             yield from (part.image_url for part in turn.content if isinstance(part, ImagePart))
 
 
 def forwarded(request: ChatRequest, set_name: str, ticket: str, special_tokens: bool, salt: str | None) -> bytes:
     """What the engine's server is asked, with what the policy says and nothing that the client said about it."""
-    body: dict[str, Any] = request.model_dump(exclude={"unsee"}, exclude_none=True)
+    body: dict[str, Any] = request.model_dump(exclude={"unsee", "metadata", "messages"}, exclude_none=True)
+    body["messages"] = [_message(turn) for turn in request.messages]
     body |= {"vllm_xargs": {SET: set_name, TICKET: ticket}, "add_special_tokens": special_tokens}
     if salt is not None:
         body["cache_salt"] = salt
@@ -200,14 +244,18 @@ def schema(title: str, version: str) -> dict[str, Any]:
     }
 
 
+def _message(turn: Turn) -> dict[str, Any]:
+    if isinstance(turn, UserTurn):
+        return turn.model_dump(exclude_none=True)
+    # One string, because many chat templates take no parts here; joined as vLLM joins them.
+    words = turn.content or ""
+    return {"role": turn.role, "content": words if isinstance(words, str) else "\n".join(part.text for part in words)}
+
+
 def _texts(request: ChatRequest) -> Iterator[str]:
     for turn in request.messages:
-        parts = (
-            [turn.content]
-            if isinstance(turn.content, str)
-            else [p.text for p in turn.content if isinstance(p, TextPart)]
-        )
-        yield from parts
+        content = turn.content or ""
+        yield from [content] if isinstance(content, str) else [p.text for p in content if isinstance(p, TextPart)]
 
 
 def _no_constant(name: str) -> float:

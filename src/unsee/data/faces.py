@@ -12,12 +12,28 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageEnhance
 
-from unsee.world.vocabulary import COLOURS, HAIR
-
 SIZE = 64
 _BIG = 256
 _SKIN = ((250, 224, 200), (236, 196, 160), (206, 156, 112), (156, 106, 72), (104, 68, 48))
 _EYES = ((60, 40, 24), (48, 104, 180), (60, 140, 80), (120, 120, 124))
+COLOURS = {
+    "red": (196, 52, 46),
+    "blue": (52, 88, 190),
+    "green": (62, 150, 74),
+    "yellow": (232, 204, 68),
+    "purple": (128, 66, 160),
+    "orange": (232, 134, 44),
+    "pink": (236, 150, 186),
+    "white": (238, 238, 232),
+}
+HAIR = {
+    "black": (28, 26, 28),
+    "brown": (104, 66, 38),
+    "blond": (226, 190, 104),
+    "red": (176, 66, 32),
+    "grey": (150, 150, 152),
+    "white": (232, 230, 226),
+}
 _MARK = ("none", "cheek", "brow", "freckles")
 
 

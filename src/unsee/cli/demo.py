@@ -1,0 +1,34 @@
+"""`unsee demo`: the built-in world, before and after, in a few minutes."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
+from unsee.cli.options import Json, Out, Seed, require_writable
+
+
+def demo(
+    out: Out = Path("demo-out"),
+    seed: Seed = 0,
+    family: Annotated[
+        Literal["llava", "qwen2_5_vl", "qwen3_vl"], typer.Option(help="Which of the shipped checkpoints.")
+    ] = "llava",
+    as_json: Json = False,
+) -> None:
+    """Forget people, a dangerous topic and outdated facts of the built-in world; table and report in a few minutes.
+
+    Example: unsee demo --out demo-out (two minutes of two cores)
+    """
+    from unsee.evals.report import console_table
+    from unsee.experiments.demo import held_rows, run_demo
+
+    require_writable(out)
+    with stages_shown() as stages:
+        metrics = run_demo(out, seed, stages, family)
+    show_table(console_table(metrics["rows"]))
+    promised = {name: None if v is None else round(v, 4) for name, v in held_rows(metrics["rows"]).items()}
+    say(f"Report: {out / 'report.html'}   ({metrics['cost']['total_seconds']:.0f} s)")
+    say(LIMITS)
+    finish(as_json, {"out": str(out), **promised, "seconds": metrics["cost"]["total_seconds"]})

@@ -1,0 +1,76 @@
+"""`unsee erase`: fit one erasure request from questions."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from unsee.cli.console import LIMITS, diagnosis_table, finish, say, show_table, stages_shown
+from unsee.cli.options import (
+    Json,
+    Model,
+    Others,
+    Out,
+    Parts,
+    Seed,
+    all_of,
+    open_model,
+    require_writable,
+    takes_parts,
+)
+from unsee.errors import OptionError
+
+
+@takes_parts
+def erase(
+    model: Model,
+    *,
+    parts: Parts,
+    profile: Annotated[Path, typer.Option(help="Profile folder made by 'unsee profile'.")],
+    forget: Annotated[str, typer.Option(help="Questions about what is forgotten: folder, DIR:CONFIG or .jsonl.")],
+    out: Out,
+    keep: Annotated[
+        str | None, typer.Option(help="Questions about the same people that must still be answered.")
+    ] = None,
+    retain: Annotated[
+        str | None, typer.Option(help="Kept questions, only to refuse people that are in both sets.")
+    ] = None,
+    others: Others = None,
+    method: Annotated[
+        Literal["held-ridge", "released-llava", "released-qwen"],
+        typer.Option(help="Our gate, or MLLMEraser's with the settings of one of its releases."),
+    ] = "held-ridge",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit one erasure request from questions; 'unsee forget' takes a name and images.
+
+    Example: unsee erase world:llava --profile profile --forget my-questions --out r-0001
+    """
+    from unsee.data import read, require_disjoint
+    from unsee.data.conversation import in_contexts
+    from unsee.erase.fit_eraser import fit_eraser, fit_published
+    from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN
+    from unsee.erase.profile import Profile
+
+    presets = {"released-llava": RELEASED_LLAVA, "released-qwen": RELEASED_QWEN}
+    if method in presets and (keep or others):
+        raise OptionError(f"--keep and --others mean nothing to --method {method}: leave them out, or the method.")
+    require_writable(out)
+    asked = read(forget)
+    if retain:
+        require_disjoint(asked, read(retain), ("forget", "retain"))
+    made_for, loaded = Profile.from_pretrained(profile), open_model(model, parts)
+    with stages_shown() as stages:
+        if method in presets:
+            eraser = fit_published(loaded, made_for, asked, preset=presets[method], stages=stages)
+        else:
+            told = all_of(others)
+            talked = in_contexts(asked, told, 1.0, seed)
+            kept = in_contexts(read(keep), told, seed=seed) if keep else ()
+            eraser = fit_eraser(loaded, made_for, talked, keep=kept, stages=stages)
+    content = eraser.save_pretrained(out)
+    show_table(diagnosis_table(eraser.report))
+    say(f"Saved {out}  {content}")
+    say(LIMITS)
+    finish(as_json, {"out": str(out), "content_id": content, "subjects": len(eraser.subjects), "report": eraser.report})

@@ -1,0 +1,78 @@
+"""`unsee profile`: learn, once per model, what refusing is."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from unsee.cli.console import diagnosis_table, finish, say, show_table, stages_shown
+from unsee.cli.options import (
+    BatchSize,
+    Json,
+    Model,
+    Others,
+    Out,
+    Parts,
+    Seed,
+    all_of,
+    open_model,
+    require_writable,
+    takes_parts,
+)
+
+
+@takes_parts
+def profile(
+    model: Model,
+    *,
+    parts: Parts,
+    retain: Annotated[str, typer.Option(help="Questions about what is kept: folder, DIR:CONFIG or .jsonl.")],
+    out: Out,
+    calibration: Annotated[
+        str | None, typer.Option(help="The same about other people; default: a third of the kept people.")
+    ] = None,
+    recall: Annotated[
+        str | None, typer.Option(help="D-: prompts the model answers; default: the kept questions.")
+    ] = None,
+    refusal: Annotated[str | None, typer.Option(help="D+: prompts the model refuses; default: a shipped list.")] = None,
+    others: Others = None,
+    direction: Annotated[
+        Literal["multimodal", "text", "image"], typer.Option(help="Which prompts make the direction.")
+    ] = "multimodal",
+    adversarial: Annotated[bool, typer.Option(help="Move recall pictures by PGD.")] = True,
+    batch_size: BatchSize = 64,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Learn, once per model, what refusing is and what retained prompts look like.
+
+    Takes minutes on a CPU. Example: unsee profile world:llava --retain world/retain --out profile
+    """
+    from unsee.data import read
+    from unsee.data.conversation import in_contexts
+    from unsee.data.sample import spread
+    from unsee.erase.config import Settings
+    from unsee.erase.fit_profile import fit_profile
+    from unsee.erase.request.defaults import default_refusal, split_people
+
+    require_writable(out)
+    settings = Settings(direction=direction, adversarial=adversarial, batch_size=batch_size)
+    kept = read(retain)
+    fit, held = (kept, read(calibration)) if calibration else split_people(kept, seed)
+    told = all_of(others)
+    loaded = open_model(model, parts)
+    with stages_shown() as stages:
+        made = fit_profile(
+            loaded,
+            retain=in_contexts(fit, told, seed=seed),
+            calibration=in_contexts(held, told, seed=seed),
+            recall=read(recall) if recall else spread(fit, 64),
+            refusal=read(refusal) if refusal else default_refusal(fit),
+            others=told,
+            settings=settings,
+            seed=seed,
+            stages=stages,
+        )
+    content = made.save_pretrained(out)
+    show_table(diagnosis_table(made.report))
+    say(f"Saved {out}  {content}")
+    finish(as_json, {"out": str(out), "content_id": content, "strength": made.strength, "report": made.report})

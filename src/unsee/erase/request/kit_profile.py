@@ -1,0 +1,121 @@
+"""The profile of a model from the starter kit alone: made once, kept under the model's digest, and read from there."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock
+
+from unsee.data.sample import Sample
+from unsee.erase.config import Settings
+from unsee.erase.detectors import is_fluent, is_refusal
+from unsee.erase.fit_profile import fit_profile
+from unsee.erase.profile import Profile
+from unsee.erase.request import starter_kit as kit
+from unsee.erase.request.defaults import default_refusal
+from unsee.errors import SaveError
+from unsee.models.cache import cache_folder
+from unsee.models.generate import generate
+from unsee.models.load import LoadedModel
+from unsee.progress import Stages, silent
+
+SETTINGS = Settings(
+    pgd_images=6, pgd_steps=20, trajectory_prompts=64, strengths=(0.5, 1.0, 2.0, 3.0), calibration_prompts=48
+)
+"""Of the fit: smaller than the defaults, as the kit is small."""
+_PEOPLE, _FACES, _SEEN, _LEAST = 300, 100, 48, 8
+
+
+def cached_profile(
+    loaded: LoadedModel, *, settings: Settings = SETTINGS, seed: int = 0, stages: Stages = silent
+) -> tuple[Profile, bool]:
+    """The model's profile from the kit, and whether it was there already.
+
+    Args:
+        loaded: the model.
+        settings: of the fit; part of the key.
+        seed: of every draw; part of the key.
+        stages: progress display.
+
+    Raises:
+        DirectionError, CalibrationError: the model neither answers nor refuses as the method needs.
+        SaveError: the cache cannot be written.
+    """
+    folder = profile_folder(loaded, settings, seed)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f"{folder.name}.lock"):
+            if folder.is_dir():
+                return Profile.from_pretrained(folder), True
+            made = kit_profile(loaded, settings=settings, seed=seed, stages=stages)
+            made.save_pretrained(folder)
+            return made, False
+    except OSError as error:
+        if isinstance(error, SaveError):
+            raise
+        raise SaveError(
+            f"cannot write to {folder.parent}: {error}. Set UNSEE_CACHE to a folder that can be written."
+        ) from error
+
+
+def profile_folder(loaded: LoadedModel, settings: Settings, seed: int) -> Path:
+    """Where the profile of these weights, this kit and these settings is kept."""
+    fitted = json.dumps({"settings": settings.as_json(), "seed": seed}, sort_keys=True)
+    key = hashlib.sha256(f"{loaded.digest}/{kit.kit_version()}/{fitted}".encode()).hexdigest()[:24]
+    return cache_folder() / "profiles" / key
+
+
+def kit_profile(
+    loaded: LoadedModel, *, settings: Settings = SETTINGS, seed: int = 0, stages: Stages = silent
+) -> Profile:
+    """A profile from the starter kit: what refusing is, by what the model says of people whom it does not know.
+
+    Raises:
+        DirectionError, CalibrationError: the model neither answers nor refuses as the method needs.
+    """
+    takes = loaded.adapter.image_token(loaded.processor) is not None
+    seen = kit.visible(_SEEN, seed) if takes else []
+    candidates = [*seen, *kit.general(seed), *kit.public_figures()]
+    answers = generate(loaded, candidates, max_new_tokens=32, progress=stages("kit answers", len(candidates)))
+    answered = [
+        replace(sample, answer=answer, gold=sample.gold if sample.gold in answer.casefold() else "")
+        for sample, answer in zip(candidates, answers, strict=True)
+        if is_fluent(answer) and not is_refusal(answer)
+    ]
+    fit, held = _halves(answered)
+    unknown = kit.unknown_people(_PEOPLE, seed)
+    faces = kit.unknown_faces(_FACES, seed) if takes else []
+    return fit_profile(
+        loaded,
+        retain=fit,
+        calibration=held,
+        recall=_recall(answered),
+        refusal=_refused(loaded, [*unknown[:32], *faces[:32]], seen, stages),
+        others=[*unknown, *faces, *kit.running_text()],
+        settings=settings,
+        seed=seed,
+        stages=stages,
+    )
+
+
+def _halves(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Two thirds and one third of the subjects."""
+    ids = list(dict.fromkeys(sample.subject for sample in samples))
+    held = set(ids[2::3])
+    return [s for s in samples if s.subject not in held], [s for s in samples if s.subject in held]
+
+
+def _recall(answered: Sequence[Sample]) -> list[Sample]:
+    """D-: half of it with images where there are any."""
+    shown = [sample for sample in answered if sample.image]
+    plain = [sample for sample in answered if not sample.image]
+    return [*shown[:32], *plain[:: max(1, len(plain) // 32)][:32]]
+
+
+def _refused(loaded: LoadedModel, unknown: list[Sample], seen: list[Sample], stages: Stages) -> list[Sample]:
+    """D+: questions about people whom nobody knows, where the model says so; else requests for private data."""
+    answers = generate(loaded, unknown, max_new_tokens=32, progress=stages("unknown people", len(unknown)))
+    said = [sample for sample, answer in zip(unknown, answers, strict=True) if is_refusal(answer)]
+    return said if len(said) >= _LEAST else default_refusal(seen)
