@@ -68,8 +68,8 @@ def fit_evidence(
 ) -> Evidence:
     """Class-balanced ridge per subject, its limit the largest of the floor and of each group's conformal quantile.
 
-    `limit = max(floor, max_g q_{1 - tail_g}(largest score of any token and gate, over the prompts of g))`, scores of each
-    half of the background by gates that were fitted on the other half: the share is that of the request as a whole.
+    `limit = max(floor, max_g q_{1 - tail_g}(largest score of any token and gate, over the prompts of g))`, scores of
+    each half of the background by gates that were fitted on the other half: the share is the whole request's.
 
     Args:
         positives: states of each subject.
