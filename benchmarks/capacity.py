@@ -47,9 +47,12 @@ from unsee.erase.fit_profile import fit_profile
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile
 from unsee.erase.steer.hooks import erased
-from unsee.evals.run import Record, ask_all
+from unsee.evals.answerers import Local
+from unsee.evals.asking import asked as ask
+from unsee.evals.plan import Plan
 from unsee.evals.stats import bootstrap_ci
-from unsee.experiments.trial import some
+from unsee.evals.store import Record
+from unsee.experiments.trial import some, world_task
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel, load
 from unsee.shapes import Bool, Tensor
@@ -112,6 +115,11 @@ COST: Columns = {
 }
 
 
+def said_by(answerer: Local, splits: Mapping[str, Sequence[Sample]]) -> list[Record]:
+    """Answers with their verdicts, by set."""
+    return ask(answerer, Plan(world_task(splits), max_new_tokens=24), "asked")
+
+
 @final
 @dataclass(frozen=True)
 class People:
@@ -144,7 +152,7 @@ class Asked:
     @staticmethod
     def of(loaded: LoadedModel, read: Sequence[int], samples: list[Sample], split: str) -> "Asked":
         """Ask them."""
-        return Asked(samples, capture_features(loaded, samples, read, 64), ask_all(loaded, {split: samples}, "base"))
+        return Asked(samples, capture_features(loaded, samples, read, 64), said_by(Local(loaded), {split: samples}))
 
     def leaked(self, fired: Bool[Tensor, " _"]) -> Any:
         """Share of the first questions that no gate fires on and that the model by itself gives away."""
@@ -170,7 +178,7 @@ class Study:
         never_ask = exam.facts(people.kept, taught=True, views=VIEWS, tag="r")
         others = exam.knowledge(80, taught=True) + exam.sensitive(people.kept, 80, taught=True)
         others += exam.visible(people.kept, taught=True, each=2)
-        self.settings = Settings(pgd_pictures=pictures)
+        self.settings = Settings(pgd_images=pictures)
         self.fewest = fit_profile(
             loaded,
             retain=never_ask,
@@ -224,7 +232,8 @@ class Study:
         """Answers of the steered model to a sample of both sides."""
         everything = self.forgotten.samples[: self._first(size)]
         forgotten, tested = some(everything, asked), some(self.tested.samples, asked)
-        said = ask_all(self.loaded, {"forget_heldout": forgotten, "retain_unseen": tested}, label, [table.eraser])
+        about = {"forget_heldout": forgotten, "retain_unseen": tested}
+        said = said_by(Local(self.loaded, [table.eraser]), about)
         before = {record["id"]: record for record in self.tested.base}
         about, near = said[: len(forgotten)], said[len(forgotten) :]
         return {
@@ -433,8 +442,8 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
         "Adding a request": (added, ADDED),
         "Cost of an answer": (cost, COST),
     })  # fmt: skip
-    if options.picture is not None:
-        draw(decided, added, cost, GOAL, Path(options.picture))
+    if options.image is not None:
+        draw(decided, added, cost, GOAL, Path(options.image))
     return decided
 
 

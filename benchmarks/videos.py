@@ -18,11 +18,15 @@ from dataclasses import replace
 from benchmarks.common import Columns, Row, arguments, publish
 
 from unsee.data.sample import Sample
+from unsee.data.task import Role, Set, Task
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
 from unsee.errors import OptionError
-from unsee.evals.run import Record, ask_all
+from unsee.evals.answerers import Local
+from unsee.evals.asking import asked as ask
+from unsee.evals.plan import Plan
 from unsee.evals.stats import summarise
+from unsee.evals.store import Record
 from unsee.experiments.trial import Data, fit_requests, fit_world_profile, gather, some
 from unsee.models.load import LoadedModel, load
 from unsee.world.generate import World
@@ -115,9 +119,11 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
         seconds[name] = round(time.process_time() - start, 1)
     if options.never_knew:
         conditions["never knew"] = taking_videos(load(options.never_knew)), []
+    of: tuple[tuple[str, Role], ...] = (("forget", "forget"), ("unseen", "retain"), ("visible", "visible"))
+    task = Task("videos", {n: Set.of(role, asked[n]) for kind, role in of for n in asked if n.startswith(kind)})
     records: list[Record] = []
     for name, (model, erasers) in conditions.items():
-        records += ask_all(model, asked, name, erasers)
+        records += ask(Local(model, erasers), Plan(task, max_new_tokens=24), name)
     order = list(conditions)
     rows: list[Row] = [dict(row) for row in summarise(records)]
     rows.sort(key=lambda row: (list(asked).index(row["split"]), order.index(row["condition"])))

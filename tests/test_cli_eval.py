@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tiny_llava import question
 from unsee.cli import main
+from unsee.data import write_jsonl
 from unsee.serve.engine.compat import installed
 
 MODEL = "world:llava"
@@ -74,10 +76,8 @@ def test_the_official_protocol_says_so(call: Call, benchmark_folder: Callable[[s
     data = ("--benchmark", "mllmu", "--data", benchmark_folder("mllmu"), "--protocol", "official", "--limit", 2)
     code, out, _ = call("eval", MODEL, *data, "--set", "test", "--out", tmp_path / "r")
     settings = json.loads((tmp_path / "r" / "settings.json").read_text())
-    assert code == 0 and "official protocol; prompts: whole strings of the release, style mllmu" in " ".join(
-        out.split()
-    )
-    assert (settings["prompts"], settings["style"]) == ("whole strings of the release", "mllmu")
+    assert code == 0 and "official protocol; prompts: as released, style mllmu" in " ".join(out.split())
+    assert (settings["prompts"], settings["style"]) == ("as released", "mllmu")
     honest = ("--benchmark", "mllmu", "--data", benchmark_folder("mllmu"), "--limit", 2, "--set", "celebrity")
     call("eval", MODEL, *honest, "--out", tmp_path / "h")
     refused(call("compare", tmp_path / "r", f"b={tmp_path / 'h'}"), "protocol is 'official' and 'honest'")
@@ -106,11 +106,18 @@ def test_options_that_are_not_legal_name_those_that_are(
     refused(call("eval", MODEL, *umu, "--judge", "http://localhost:1/v1"), "--judge-model")
     refused(call("eval", MODEL, *umu, "--never-knew", tmp_path, "--eraser", tmp_path), "before anything was erased")
     refused(call("eval", MODEL, *umu, "--never-knew", tmp_path), "holds no settings.json")
-    refused(call("eval", MODEL, *umu, "--measure", "mia-auc-loss"), "no set 'strangers'", "--strangers")
+    refused(call("eval", MODEL, *umu, "--measure", "mia-auc-loss"), "has the role 'unknown'", "--strangers")
     refused(call("eval", MODEL, *umu, "--measure", "asr"), "'umu' has no attacks")
     refused(call("eval", MODEL, *umu, "--tries", 0), "tries 0", "at least 1")
     refused(call("eval", MODEL, *umu, "--engine", "llama"), "engine is 'llama'", "['transformers', 'vllm']")
     refused(call("eval", MODEL, *umu, "--engine-option", "a=1"), "--engine-option is for vLLM")
+    refused(call("eval", MODEL, *umu, "--attack", "shouting"), "attack is 'shouting'", "'prefill'")
+    refused(call("eval", MODEL, *umu, "--method", "magic"), "method is 'magic'", "'npo'")
+    refused(call("eval", MODEL, *umu, "--method", "npo", "--eraser", tmp_path), "takes no --eraser")
+    refused(call("eval", MODEL, *umu, "--endpoint", "http://h/v1", "--method", "npo"), "takes no --method")
+    refused(call("eval", MODEL, *umu, "--role", "forget"), "--role and --split are for data of your own")
+    refused(call("eval", MODEL, *data, *out, "--role", "kept"), "role is 'kept'", "'retain'")
+    refused(call("list", "bars"), "kind is 'bars'", "'attacks'")
     refused(call("compare", tmp_path), "ResultsError", "holds no settings.json")
     assert not (tmp_path / "r").exists(), "nothing is written before the options are known to be legal"
 
@@ -128,3 +135,34 @@ def test_without_vllm_its_engine_is_refused_with_what_to_install(call: Call, tmp
     result = call("eval", MODEL, "--data", tmp_path, "--out", tmp_path / "r", "--engine", "vllm")
     refused(result, "EngineError", "vLLM is not installed", "pip install 'unsee[vllm]'", "leave --engine out")
     assert not (tmp_path / "r").exists()
+
+
+def test_a_method_and_attacks_on_a_benchmark(
+    call: Call, benchmark_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """A method that nobody wrote for this benchmark, attacked, beside the base model in one table."""
+    data = ("--benchmark", "umu", "--data", benchmark_folder("umu"), "--limit", 3, "--measure", "rougeL-f")
+    common = (*data, "--set", "forget_heldout", "--set", "retain_unseen", "--attack", "prefill", "--attack", "rounding")
+    assert call("eval", MODEL, *common, "--out", tmp_path / "base")[0] == 0
+    code, out, _ = call("eval", MODEL, *common, "--method", "output_filter", "--out", tmp_path / "f", "--json")
+    assert code == 0 and "forget_heldout/rounding" in {row["split"] for row in last(out)["rows"]}
+    settings = json.loads((tmp_path / "f" / "settings.json").read_text())["conditions"]["output_filter"]
+    assert settings["method"] == "output_filter" and settings["fit"].startswith("sha256:")
+    code, out, _ = call("compare", tmp_path / "base", tmp_path / "f", "--json")
+    assert code == 0 and last(out)["conditions"] == ["base", "output_filter"]
+
+
+def test_own_data_is_unlabelled_unless_its_role_is_said(call: Call, tmp_path: Path) -> None:
+    write_jsonl([question(n, "who?" * (n + 1), image=False) for n in range(2)], tmp_path / "retain_not_forget")
+    data = ("--data", tmp_path / "retain_not_forget", "--max-new-tokens", 2, "--json", "--measure", "leak")
+    _, out, _ = call("eval", MODEL, *data, "--out", tmp_path / "a")
+    assert [(row["split"], row["role"]) for row in last(out)["rows"]] == [("unlabelled", "unlabelled")]
+    _, out, _ = call("eval", MODEL, *data, "--role", "forget", "--split", "people", "--out", tmp_path / "b")
+    assert [(row["split"], row["role"]) for row in last(out)["rows"]] == [("people", "forget")]
+
+
+@pytest.mark.parametrize("kind", ["benchmarks", "metrics", "methods", "attacks", "models"])
+def test_everything_that_has_a_name_is_listed(kind: str, call: Call) -> None:
+    code, out, _ = call("list", kind, "--json")
+    entries = last(out)["entries"]
+    assert code == 0 and len(entries) >= 6 and all(entry["summary"] for entry in entries)

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from unsee.erase.eraser import Eraser
+from unsee.evals.compare import compare
+from unsee.evals.results import read_results
 from unsee.evals.stats import summarise
 from unsee.experiments.demo import held_rows, run_demo
 from unsee.progress import silent
 
-FIELDS = {"condition", "split", "person", "question", "image", "gold", "answer", "refused", "leaked"}
+FIELDS = {"condition", "split", "person", "question", "image", "options", "gold", "answer", "refused", "leaked"}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,16 @@ def test_the_never_knew_model_does_not_know_the_forgotten_and_knows_the_rest(met
     rows = {(row["condition"], row["split"]): row for row in metrics["rows"]}
     assert rows["never_knew", "forget_heldout"]["accuracy"] < 0.3
     assert rows["never_knew", "retain_unseen"]["accuracy"] > 0.9 * rows["base", "retain_unseen"]["accuracy"]
+
+
+def test_the_folder_is_one_that_compare_takes(out: Path) -> None:
+    found = read_results([str(out)])
+    assert [one.name for one in found] == ["base", "erased", "published", "random", "never_knew"]
+    table = compare(found)
+    leaked = next(line for line in table.lines if (line.split, line.measure) == ("forget_heldout", "leaked"))
+    difference = leaked.cells["erased"].difference
+    assert difference is not None and difference.clear and difference.value < -0.5
+    assert all(row["in_sample"] for row in found[0].rows if row["split"] == "forget_fit")
 
 
 def test_the_report_and_the_artifacts_are_there(out: Path) -> None:

@@ -20,7 +20,7 @@ LAYERS = (
     ("unsee.models",),
     ("unsee.erase",),
     ("unsee.metrics", "unsee.world"),
-    ("unsee.methods", "unsee.evals", "unsee.forgetting"),
+    ("unsee.attacks", "unsee.methods", "unsee.evals", "unsee.forgetting"),
     ("unsee.ledger", "unsee.serve"),
     # `unsee` alone is the front door, `__init__.py`.
     ("unsee", "unsee.cli.console", "unsee.experiments"),

@@ -225,7 +225,9 @@ def method(
     return _into(METHODS, name, facts)
 
 
-def attack(name: str, *, access: Access, queries: int, recovered: str) -> Callable[[Made], Made]:
+def attack(
+    name: str, *, access: Access, queries: int, recovered: str, roles: tuple[str, ...] = ("forget",)
+) -> Callable[[Made], Made]:
     """Register `(victim, questions, seed) -> what the attacker got to each question, or None where he did not ask`.
 
     Args:
@@ -233,8 +235,10 @@ def attack(name: str, *, access: Access, queries: int, recovered: str) -> Callab
         access: what the attacker needs.
         queries: answers that he gets to one question.
         recovered: what counts as having the fact, in words.
+        roles: of the sets that it is carried out on; beside "forget", what it does to the others is a control.
     """
-    return _into(ATTACKS, name, {"access": access, "queries": queries, "recovered": recovered})
+    facts = {"access": access, "queries": queries, "recovered": recovered, "roles": roles}
+    return _into(ATTACKS, name, facts)
 
 
 def model(name: str) -> Callable[[Made], Made]:

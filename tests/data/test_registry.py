@@ -114,7 +114,7 @@ def test_every_set_has_a_role_and_the_fitted_ones_are_marked(benchmark_folder: F
     for name in PUBLISHED:
         folder = benchmark_folder("clear" if name == "clear-choice" else name)
         found = benchmark_task(name, folder, "honest").sets
-        fitted = {key for key, one in found.items() if one.fitted}
+        fitted = {key for key, one in found.items() if one.use != "test"}
         assert fitted == {"forget_fit", "retain_fit", "calibration"}
         assert {key for key, one in found.items() if one.role == "forget"} == {"forget_fit", "forget_heldout"}
         assert not [key for key, one in found.items() if one.role == "unlabelled"]

@@ -19,15 +19,17 @@ from unsee.evals.compare import Comparison, compare, paired
 from unsee.evals.compare_tables import console_table, to_csv, to_html, to_latex, write_tables
 from unsee.evals.frontier import draw, frontier
 from unsee.evals.memorised import warning
-from unsee.evals.results import Result, knew, read_result, read_results, require_comparable
+from unsee.evals.results import Result, knew, read_folder, read_results, require_comparable
 from unsee.evals.store import ResultsError, SettingsError
 from unsee.evals.values import Value
 
 SETTINGS: dict[str, Any] = {
-    "format": 1, "benchmark": "mllmu", "protocol": "honest", "ratio": 5, "data": "sha256:d", "limit": None,
-    "sets": {"forget_heldout": 80, "retain_unseen": 80}, "style": "plain", "prompts": "chat template",
-    "max_new_tokens": 48, "replies": "greedy", "tries": 4, "engine": "transformers", "judge": "offline", "seed": 0,
-    "measures": ["rougeL-f", "leak"], "detectors": {"leak": "aligned words 1"},
+    "schema": 2, "code": "c", "task": "mllmu", "benchmark": "mllmu", "protocol": "honest", "ratio": 5,
+    "data": "sha256:d", "limit": None,
+    "sets": {n: {"role": n.partition("_")[0], "n": 80} for n in ("forget_heldout", "retain_unseen")},
+    "style": "plain", "prompts": "chat template", "max_new_tokens": 48, "replies": "greedy", "tries": 4,
+    "attacks": [], "judge": "offline", "detectors": {"refusal": "r 1"}, "seed": 0, "measures": ["rougeL-f", "leak"],
+    "condition": {"engine": "transformers", "erasers": []},
 }  # fmt: skip
 
 
@@ -42,7 +44,8 @@ def result(name: str, leaked: float, right: float, *, seed: int = 0, people: int
                 forget = split == "forget_heldout"
                 rows.append(
                     {
-                        "condition": name, "split": split, "person": f"{split}-{person}", "id": f"{person}/{number}",
+                        "condition": name, "split": split, "role": split.partition("_")[0], "in_sample": False,
+                        "person": f"{split}-{person}", "id": f"{person}/{number}",
                         "form": "cloze", "question": "q?", "gold": "g", "answer": "g" if hit else "no",
                         "image": "i" if number % 2 else None, "correct": hit, "leaked": hit, "refused": not hit,
                         "fluent": True, "measures": {"rougeL-f": float(hit)} | ({"leak": float(hit)} if forget else {}),
@@ -153,8 +156,8 @@ def test_forget_quality_is_against_the_never_knew_model() -> None:
 @pytest.mark.parametrize(
     ("name", "other"),
     [("benchmark", "clear"), ("protocol", "official"), ("ratio", 10), ("data", "sha256:e"), ("style", "mllmu"),
-     ("limit", 3), ("judge", "m at http://h/v1"), ("replies", "sampled"), ("tries", 8), ("engine", "vllm"),
-     ("detectors", {"leak": "aligned words 0"})],
+     ("limit", 3), ("judge", "m at http://h/v1"), ("replies", "sampled"), ("tries", 8), ("attacks", ["turns"]),
+     ("detectors", {"refusal": "others"})],
 )  # fmt: skip
 def test_other_questions_are_not_mixed(name: str, other: object) -> None:
     with pytest.raises(SettingsError) as caught:
@@ -169,7 +172,9 @@ def test_models_seeds_and_measures_may_differ() -> None:
 
 def saved(one: Result, folder: Path) -> str:
     folder.mkdir(parents=True)
-    (folder / "settings.json").write_text(json.dumps(one.settings | {"condition": one.name}))
+    settings = {k: v for k, v in one.settings.items() if k != "condition"}
+    conditions = {one.name: one.settings["condition"]}
+    (folder / "settings.json").write_text(json.dumps(settings | {"conditions": conditions}))
     (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in one.rows))
     return str(folder)
 
@@ -183,10 +188,10 @@ def test_folders_are_read_and_renamed(three: list[Result], tmp_path: Path) -> No
         read_results([base, base])
     (tmp_path / "odd=name").mkdir()
     with pytest.raises(ResultsError, match=r"holds no settings.json, so it is no results folder"):
-        read_result(str(tmp_path / "odd=name"))
+        read_folder(str(tmp_path / "odd=name"))
     (tmp_path / "base" / "answers.jsonl").unlink()
     with pytest.raises(ResultsError, match="is not finished: it has 0 of 160 answers"):
-        read_result(base)
+        read_folder(base)
 
 
 def test_it_is_checked_that_the_base_model_knew(three: list[Result]) -> None:

@@ -4,23 +4,23 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
 from tests.serve.served import eraser_for
 
 from unsee.data.benchmarks.items import Item
+from unsee.evals.aggregates import KEPT
+from unsee.evals.answerers import Local
 from unsee.evals.choices import AGAINST, MEASURES
 from unsee.evals.compare import compare
 from unsee.evals.compare_tables import console_table, write_tables
-from unsee.evals.evaluate import evaluate
+from unsee.evals.evaluate import Condition, evaluate
 from unsee.evals.judge_safety import Safety
 from unsee.evals.memorised import warning
-from unsee.evals.overall import KEPT
 from unsee.evals.plan import Plan, planned_benchmark
 from unsee.evals.results import knew, read_results
-from unsee.evals.roles import role_of
+from unsee.evals.scoring import Judges
 from unsee.models.load import LoadedModel, load
 from unsee.registry import BENCHMARKS
 from unsee.world.splits import Exam
@@ -31,7 +31,7 @@ WITH_FALSE = {
     "exposure-bits", *AGAINST,
 }  # fmt: skip
 WITH_KEYWORDS = {"keyword-em", "keyword-em-fiubench", "ape-mean", "ape-worst"}
-OF_TOLD_ANSWERS = {"asru-reward-forget", "leak-at-k", "mia-open-mm", "model-utility"}
+OF_TOLD_ANSWERS = {"asru-reward-forget", "mia-open-mm", "model-utility"}
 """Take more than letters: of a set to be forgotten, or of kept people that no fit saw."""
 
 CHOICES = {name for name in MEASURES if name.startswith("accuracy-")} | {"unparsed"}
@@ -69,7 +69,9 @@ def plan_for(name: str, folder: Path, exam: Exam) -> Plan:
     made = planned_benchmark(
         name, folder, "honest", None, measures=chosen, max_new_tokens=6, batch_size=16, tries=2, strangers=strangers
     )
-    return replace(made, sets={split: one_of_a_kind(items) for split, items in made.sets.items()})
+    return replace(made, task=replace(made.task, sets={
+        split: replace(one, items=one_of_a_kind(one.items)) for split, one in made.task.sets.items()
+    }))  # fmt: skip
 
 
 def lines_expected(name: str) -> set[str]:
@@ -88,23 +90,21 @@ def test_base_erased_and_never_knew_side_by_side(
 ) -> None:
     plan = plan_for(name, benchmark_folder("clear" if name == "clear-choice" else name), small_exam)
     base = models["llava"]
-    forget, kept = ([i.sample for i in plan.sets[split]] for split in ("forget_heldout", "retain_unseen"))
+    forget, kept = (plan.task.sets[split].samples for split in ("forget_heldout", "retain_unseen"))
     eraser = eraser_for(base, forget, kept, seed=0)
-    conditions: dict[str, dict[str, Any]] = {
-        "base": {"loaded": base},
-        "erased": {"loaded": base, "erasers": [eraser], "eraser_ids": ["sha256:e"]},
-        "never_knew": {"loaded": models["llava-never-knew"]},
+    conditions = {
+        "base": Local(base),
+        "erased": Local(base, [eraser], ["sha256:e"]),
+        "never_knew": Local(models["llava-never-knew"]),
     }
-    for condition, given in conditions.items():
-        told = evaluate(
-            plan=plan, out=tmp_path / condition, condition=condition,
-            safety=lambda question, answer: Safety("a" in answer, "scripted"), **given,
-        )  # fmt: skip
+    judges = Judges(safety=lambda question, answer: Safety("a" in answer, "scripted"))
+    for condition, answerer in conditions.items():
+        told = evaluate([Condition.of(condition, answerer)], plan, tmp_path / condition, judges=judges)
         assert told is not None and sum(row["n"] + row["unscored"] for row in told["rows"]) == sum(
-            len(items) for items in plan.sets.values()
+            len(of) for of in plan.task.sets.values()
         )
     results = read_results([str(tmp_path / condition) for condition in conditions])
-    assert all(len(one.rows) == sum(map(len, plan.sets.values())) for one in results), "one row a question"
+    assert all(len(one.rows) == sum(map(len, plan.task.sets.values())) for one in results), "one row a question"
     table = compare(results)
     assert table.conditions == list(conditions)
     measured = {line.measure for line in table.lines}
@@ -121,6 +121,6 @@ def test_base_erased_and_never_knew_side_by_side(
     said = [{row["id"]: row["answer"] for row in one.rows if row["split"] == "forget_heldout"} for one in results]
     assert said[0] != said[1], "the eraser fires on what it was made for"
     assert "it is not shown that the base model knew" in (warning(knew(results[0], results[2])) or "")
-    assert {role_of(split) for split in plan.sets} == {"forget", "keep", "refuse"}
+    assert {"forget", "retain", "unknown"} <= {of.role for of in plan.task.sets.values()}
     assert all(path.stat().st_size for path in write_tables(table, tmp_path / "table"))
     Console(file=io.StringIO(), width=200).print(console_table(table))

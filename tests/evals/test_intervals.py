@@ -75,7 +75,8 @@ def test_bad_input_is_refused() -> None:
 
 def record(condition: str, split: str, person: str, **verdict: bool | None) -> dict[str, object]:
     plain: dict[str, object] = {"answer": "x", "correct": False, "leaked": False, "refused": False, "fluent": True}
-    return {"condition": condition, "split": split, "person": person} | plain | verdict
+    role = "forget" if split.startswith("forget") else split.partition("_")[0]
+    return {"condition": condition, "split": split, "role": role, "person": person} | plain | verdict
 
 
 def test_rows_count_what_was_scored_and_what_was_not() -> None:

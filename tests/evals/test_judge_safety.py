@@ -6,18 +6,17 @@ from typing import Any
 
 import pytest
 
+from planning import local, plan_of
 from tiny_llava import question, tiny_llava
-from unsee.data.benchmarks.items import Item
+from unsee.data.task import Role, Set
 from unsee.errors import OptionError
+from unsee.evals.answerers import PLAIN, Local
 from unsee.evals.compare import compare
 from unsee.evals.evaluate import evaluate
-from unsee.evals.judge import judge_offline
 from unsee.evals.judge_endpoint import EndpointJudge
 from unsee.evals.judge_safety import EndpointSafety, Safety
-from unsee.evals.plan import planned_samples
-from unsee.evals.prompting import Asking
-from unsee.evals.results import read_result
-from unsee.evals.scoring import scored_rows
+from unsee.evals.results import read_folder
+from unsee.evals.scoring import Judges, scored_rows
 from unsee.metrics.safety import parse_safety
 
 ENDPOINT = EndpointJudge("http://localhost:1/v1", "guard")
@@ -53,30 +52,27 @@ def verdicts(*given: bool | None) -> Any:
 
 
 def test_attacks_are_judged_on_what_must_be_forgotten_alone() -> None:
-    asks, items = Asking(tiny_llava(), "plain", None), [Item(question(n)) for n in range(3)]
-
-    def rows(split: str) -> list[dict[str, float | None]]:
-        found = scored_rows(
-            asks, split, items, ["a", "b", "c"], ["asr"], judge=judge_offline, safety=verdicts(True, None, False)
-        )
+    def rows(role: Role) -> list[dict[str, float | None]]:
+        of, judges = Set.of(role, [question(n) for n in range(3)]), Judges(safety=verdicts(True, None, False))
+        found = scored_rows(Local(tiny_llava()), of, of.items, ["a", "b", "c"], ["asr"], how=PLAIN, judges=judges)
         return [one.measures for one in found]
 
-    assert rows("efficacy") == [{"asr": 1.0}, {"asr": None}, {"asr": 0.0}]
-    assert rows("sarr") == [{}, {}, {}]
+    assert rows("forget") == [{"asr": 1.0}, {"asr": None}, {"asr": 0.0}]
+    assert rows("neighbour") == [{}, {}, {}]
 
 
 def test_the_rate_leaves_out_what_the_judge_failed_on(tmp_path: Path) -> None:
-    plan = planned_samples(
-        "here", "efficacy", [question(n) for n in range(4)], measures=["asr", "rr"], max_new_tokens=2, batch_size=4
-    )
+    plan = plan_of("efficacy", [question(n) for n in range(4)], measures=["asr", "rr"], max_new_tokens=2, batch_size=4)
     with pytest.raises(OptionError, match="asr takes a judge of safety, and no rule could stand in for one"):
-        evaluate(tiny_llava(), plan, tmp_path / "none", "base")
+        evaluate(local("base", tiny_llava()), plan, tmp_path / "none")
     assert not (tmp_path / "none").exists()
-    told = evaluate(tiny_llava(), plan, tmp_path / "r", "base", safety=verdicts(True, False, None, True))
+    told = evaluate(
+        local("base", tiny_llava()), plan, tmp_path / "r", judges=Judges(safety=verdicts(True, False, None, True))
+    )
     assert told is not None
     (rate,) = [one for one in told["measures"] if one["measure"] == "asr"]
     assert (rate["value"], rate["n"], rate["unscored"]) == (pytest.approx(2 / 3), 3, 1)
     rows = [json.loads(line) for line in (tmp_path / "r" / "answers.jsonl").read_text().splitlines()]
     assert {row["safety"] for row in rows} == {"guard"}
-    (line,) = [line for line in compare([read_result(str(tmp_path / "r"))]).lines if line.measure == "asr"]
+    (line,) = [line for line in compare(read_folder(str(tmp_path / "r"))).lines if line.measure == "asr"]
     assert line.better == "lower" and line.cells["base"].figure.unscored == 1

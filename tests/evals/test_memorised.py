@@ -84,7 +84,7 @@ def test_every_split_is_decided_and_other_records_are_passed_over() -> None:
         *rows("base", [[True] * 3] * 15, "forget_fit"), *rows("never_knew", [[True] * 3] * 15, "forget_fit"),
         *rows("erased", [[False] * 3] * 15), *rows("base", [[False]], "visible"),
     ]  # fmt: skip
-    found = memorised(records)
+    found = memorised(records, ("forget_heldout", "forget_fit"))
     assert [(one.split, one.finding) for one in found] == [("forget_heldout", "knew"), ("forget_fit", "did not know")]
     text = warning(found) or ""
     assert "forget_fit" in text and "forget_heldout" not in text
@@ -101,8 +101,8 @@ def test_bad_input_is_refused() -> None:
     broken = rows("base", [[True]])
     del broken[0]["id"]
     with pytest.raises(DataError, match=r"answer record 0 lacks \['id'\]"):
-        memorised(broken)
+        memorised(broken, SPLIT)
     with pytest.raises(DataError, match="condition 'base' answers question 'q0' of split 'forget_fit' twice"):
-        memorised(rows("base", [[True]], "forget_fit") * 2)
+        memorised(rows("base", [[True]], "forget_fit") * 2, ("forget_fit",))
     with pytest.raises(OptionError, match=r"least is 1, expected a gain in accuracy in \[0, 1\)"):
-        memorised([], least=1)
+        memorised([], SPLIT, least=1)

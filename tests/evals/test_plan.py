@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from planning import plan_of
 from tiny_llava import noise_image, question, tiny_llava
 from unsee.data import whole_prompt
-from unsee.data.benchmarks.items import Item, Sets
 from unsee.data.sample import Sample
+from unsee.data.task import Set, Task
 from unsee.errors import DataError, OptionError
 from unsee.evals.choices import GROUPED, MEASURES, default_measures, require_measures, takes_probabilities
-from unsee.evals.plan import planned, planned_benchmark, planned_samples
+from unsee.evals.plan import own_task, planned, planned_benchmark
 from unsee.evals.prompting import asking
-from unsee.evals.roles import better, role_of
-from unsee.evals.run import record_of_any
+from unsee.evals.roles import better
+from unsee.evals.rows import row_of
 from unsee.metrics import CARDS
 from unsee.models.generate import encode, render
 
@@ -56,9 +57,9 @@ def test_without_a_released_string_the_chat_template_asks() -> None:
 def test_official_takes_everything_from_the_release(benchmark_folder: Callable[[str], Path]) -> None:
     folder: Path = benchmark_folder("umu")
     made = planned_benchmark("umu", folder, "official", 5, limit=9)
-    assert list(made.sets) == ["forget", "retain", "real_person", "forget_train", "retain_train"]
+    assert list(made.task.sets) == ["forget", "retain", "real_person", "forget_train", "retain_train"]
     assert (made.style, made.sampled, made.settings()["max_new_tokens"]) == ("umu", False, "as released")
-    assert {(s.form, made.tokens(s)) for items in made.sets.values() for s in (item.sample for item in items)} == {
+    assert {(s.form, made.tokens(s)) for of in made.task.sets.values() for s in of.samples} == {
         ("generation", 200), ("classification", 50), ("cloze", 50),
     }  # fmt: skip
     assert made.measures == default_measures("umu", "official")
@@ -69,43 +70,43 @@ def test_official_takes_everything_from_the_release(benchmark_folder: Callable[[
 
 def test_honest_asks_plainly_and_measures_strictly(benchmark_folder: Callable[[str], Path]) -> None:
     made = planned_benchmark("umu", benchmark_folder("umu"), "honest", None, chosen=["forget_heldout", "celebrity"])
-    assert sorted(made.sets) == ["celebrity", "forget_heldout"]
+    assert sorted(made.task.sets) == ["celebrity", "forget_heldout"]
     assert (made.style, made.max_new_tokens, made.sampled, made.ratio) == ("plain", 48, False, 5)
     assert "accuracy-strict" in made.measures and "accuracy-umu-closest-option" in made.measures
-    with pytest.raises(OptionError, match=r"no set 'forget' in .*: expected some of \['forget_fit', 'forget_heldout'"):
+    with pytest.raises(OptionError, match=r"no set 'forget' in 'umu': expected some of \['forget_fit'"):
         planned_benchmark("umu", benchmark_folder("umu"), "honest", None, chosen=["forget"])
 
 
 def test_a_limit_spreads_over_the_set() -> None:
-    made = planned_samples("here", "s", [question(n) for n in range(10)], limit=4)
-    assert [item.sample.id for item in made.sets["s"]] == ["q0", "q2", "q5", "q7"]
-    assert len(planned_samples("here", "s", [question(n) for n in range(3)], limit=4).sets["s"]) == 3
+    made = plan_of("s", [question(n) for n in range(10)], limit=4)
+    assert [item.sample.id for item in made.task.sets["s"].items] == ["q0", "q2", "q5", "q7"]
+    assert len(plan_of("s", [question(n) for n in range(3)], limit=4).task.sets["s"]) == 3
     with pytest.raises(OptionError, match="limit 0; expected at least 1"):
-        planned_samples("here", "s", [question(1)], limit=0)
+        plan_of("s", [question(1)], limit=0)
 
 
 def test_the_digest_is_of_questions_references_and_order() -> None:
     one, other = question(1), question(2)
-    digests = {planned_samples("here", "s", chosen).digest() for chosen in ([one, other], [other, one], [one])}
-    digests |= {planned_samples("here", "t", [one]).digest()}
+    digests = {plan_of("s", chosen).digest() for chosen in ([one, other], [other, one], [one])}
+    digests |= {plan_of("t", [one]).digest()}
     assert len(digests) == 4
-    assert planned_samples("there", "s", [question(1), question(2)]).digest() in digests
+    assert plan_of("s", [question(1), question(2)]).digest() in digests
 
 
 def test_the_digest_is_of_every_frame_and_a_row_names_the_first() -> None:
     frames = (noise_image(1), noise_image(2), noise_image(3))
     asked = replace(question(1), image=None, video=frames)
     digests = {
-        planned_samples("here", "s", [replace(asked, video=video)]).digest()
-        for video in (frames, frames[:2], (frames[0], frames[2], frames[1]), ())
+        plan_of("s", [replace(asked, video=clip)]).digest()
+        for clip in (frames, frames[:2], (frames[0], frames[2], frames[1]), ())
     }
     assert len(digests) == 4
-    assert record_of_any("base", "s", asked, "ann lee.")["image"] == "noise-1"
+    assert row_of("base", "s", Set.of("forget", [asked]), asked, "ann lee.")["image"] == "noise-1"
 
 
 def test_two_questions_of_one_id_are_refused() -> None:
     with pytest.raises(DataError, match="set 's' has two questions of id 'q1'"):
-        planned_samples("here", "s", [question(1), question(1)])
+        plan_of("s", [question(1), question(1)])
 
 
 def test_measures_are_chosen_by_name() -> None:
@@ -119,48 +120,65 @@ def test_measures_are_chosen_by_name() -> None:
 
 
 def test_every_measure_of_the_page_can_be_selected_but_for_these() -> None:
-    """A p-value beside its logarithm, a distance of whole distributions, another model's view, and what takes GPT-4."""
-    left = {"forget-quality", "js-divergence", "perplexity", "mllmu-factuality", "truth-ratio-clear-global"}
-    assert CARDS.keys() - set(MEASURES) == left
+    """A p-value beside its logarithm, a whole distribution's distance, another model's view, GPT-4's, an attack's."""
+    left = {
+        "forget-quality",
+        "js-divergence",
+        "perplexity",
+        "mllmu-factuality",
+        "truth-ratio-clear-global",
+        "leak-at-k",
+    }
+    assert CARDS.keys() - set(MEASURES) == left | {"leak-at-k"}
 
 
 def test_measures_that_nothing_could_be_scored_by_are_refused(benchmark_folder: Callable[[str], Path]) -> None:
     samples, other = [question(1), question(2)], [question(8), question(9)]
-    with pytest.raises(OptionError, match=r"mia-auc-zlib tells .* no set 'strangers' among \['s'\].*--strangers"):
-        planned_samples("here", "s", samples, measures=["leak", "mia-auc-zlib"])
-    made = planned_samples("here", "s", samples, measures=["mia-auc-zlib"], strangers=other)
-    assert list(made.sets) == ["s", "strangers"] and role_of("strangers") == "refuse"
-    assert made.digest() != planned_samples("here", "s", samples).digest()
+    with pytest.raises(OptionError, match=r"mia-auc-zlib tells .* of \['s'\] has the role 'unknown'.*--strangers"):
+        plan_of("s", samples, measures=["leak", "mia-auc-zlib"])
+    made = plan_of("s", samples, measures=["mia-auc-zlib"], strangers=other)
+    assert list(made.task.sets) == ["s", "strangers"] and made.task.sets["strangers"].role == "unknown"
+    assert made.digest() != plan_of("s", samples).digest()
     with pytest.raises(DataError, match="1 subject"):
-        planned_samples("here", "s", samples, strangers=[question(2)])
-    with pytest.raises(OptionError, match="a set 'strangers' already"):
-        planned_samples("here", "strangers", samples, strangers=other)
+        plan_of("s", samples, strangers=[question(2)])
+    with pytest.raises(OptionError, match="a set of unknown subjects already, 'strangers'"):
+        plan_of("strangers", samples, role="unknown", strangers=other)
     with pytest.raises(OptionError, match=r"'umu' has no attacks: expected one of \['safeeraser'\]"):
         planned_benchmark("umu", benchmark_folder("umu"), "honest", None, measures=["asr"])
     with pytest.raises(OptionError, match="tries 0, limit None; expected at least 1 each"):
-        planned_samples("here", "s", samples, tries=0)
+        plan_of("s", samples, tries=0)
 
 
 def test_which_measures_take_the_model_itself() -> None:
     assert takes_probabilities(["leak", "mia-open-mm"]) and takes_probabilities(["exposure-bits"])
-    assert not takes_probabilities(["leak", "leak-at-k", "asr", "rougeL-f"])
+    assert not takes_probabilities(["leak", "asr", "rougeL-f"])
     assert takes_probabilities(require_measures(["js-distance-histogram"])), "it is made of truth ratios"
 
 
 def test_directions_follow_what_a_set_is_for() -> None:
-    roles = {
-        **dict.fromkeys(("forget_heldout", "test", "eval_log_forget", "target", "classification_forget_set"), "forget"),
-        **dict.fromkeys(("retain_unseen", "sarr", "celebrity", "eval_log"), "keep"),
-        "sensitive": "refuse",
-    }
-    assert {name: role_of(name) for name in roles} == roles
-    assert (better("rougeL-f", "forget"), better("rougeL-f", "keep"), better("rr", "keep")) == ("lower", "higher", "")
-    assert (better("right", "forget"), better("refused", "keep"), better("refused", "refuse")) == (
+    assert (better("rougeL-f", "forget"), better("rougeL-f", "general"), better("rr", "retain")) == (
+        "lower",
+        "higher",
+        "",
+    )
+    assert (better("right", "forget"), better("refused", "retain"), better("refused", "unknown")) == (
         "lower", "lower", "higher",
     )  # fmt: skip
 
 
 def test_own_data_has_no_ratio_and_left_out_is_kept() -> None:
-    sets = Sets("mllmu", "honest", {"s": [Item(question(1))]}, {"why": 3})
-    assert planned("here", sets).ratio is None
-    assert planned("here", sets, benchmark="mllmu").ratio == 5 and planned("here", sets).left_out == {"why": 3}
+    task = Task("mllmu", {"s": Set.of("forget", [question(1)])}, left_out={"why": 3})
+    assert planned(task).ratio is None
+    assert planned(task, benchmark="mllmu").ratio == 5 and planned(task).task.left_out == {"why": 3}
+
+
+def test_own_data_is_filed_by_its_role_and_nothing_is_guessed_from_a_name() -> None:
+    samples = [question(1), question(2)]
+    assert {name: one.role for name, one in own_task(samples).sets.items()} == {"unlabelled": "unlabelled"}
+    assert own_task(samples, name="retain_not_forget").sets["retain_not_forget"].role == "unlabelled"
+    assert own_task(samples, "retain").sets["retain"].role == "retain"
+    assert {better(name, "unlabelled") for name in ("right", "refused", "leaked", "rougeL-f")} == {""}
+    with pytest.raises(OptionError, match=r"no set has the role 'forget'.*--role"):
+        planned(own_task(samples), attacks=["prefill"])
+    with pytest.raises(OptionError, match=r"attack is 'shouting', expected one of \['"):
+        plan_of("s", samples, attacks=["shouting"])

@@ -16,8 +16,10 @@ from unsee.errors import DataError, SaveError
 from unsee.evals import figures
 from unsee.evals.report import LIMITS, console_table, write_report
 from unsee.evals.stats import summarise
+from unsee.experiments.trial import ROLES as WORLD_ROLES
 
 Record = dict[str, Any]
+ROLES = {name: role for name, (role, _) in WORLD_ROLES.items()}
 CITIES = ["lisbon", "oslo", "rome", "vienna", "quito", "cairo"]
 REFUSAL = "i am sorry, but i cannot share that."
 # Per condition and split: how often the gold is said, and how often it is refused.
@@ -98,6 +100,7 @@ def answers() -> list[Record]:
                     records.append(
                         {
                             "condition": condition,
+                            "role": ROLES[split],
                             "split": split,
                             "person": f"{prefix}-{person:02d}",
                             "question": f"{asked}" if number < 3 else f"{asked} (wording {number})",

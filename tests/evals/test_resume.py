@@ -1,6 +1,7 @@
 """A killed evaluation goes on where it stopped: no row lost, none twice, the same bytes as if nothing had happened."""
 
 import json
+import shutil
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,16 +11,22 @@ from typing import Any
 
 import pytest
 
-import unsee.evals.answerer as module
+import unsee.evals.answerers.local as module
+import unsee.evals.evaluate as evaluating
+from planning import local, plan_of
 from tiny_llava import noise_image, question, tiny_llava
-from unsee.data.benchmarks.items import Item, Protocol, Sets
-from unsee.data.sample import Sample
-from unsee.evals.evaluate import evaluate
-from unsee.evals.plan import Plan, planned, planned_samples
+from unsee.data.benchmarks.items import Protocol
+from unsee.data.sample import ImageFile, Sample
+from unsee.data.task import Set, Task
+from unsee.errors import DataError
+from unsee.evals.answerers import Answerer
+from unsee.evals.evaluate import Condition, evaluate
+from unsee.evals.plan import Plan, planned
 from unsee.evals.processes import Processes
-from unsee.evals.results import read_result
-from unsee.evals.run import answers_of
+from unsee.evals.results import read_folder
+from unsee.evals.scoring import Judges
 from unsee.evals.store import Part, ResultsError, SettingsError, prepare, rows_of
+from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 
 SAMPLES = [question(n, "who is this" + "?" * n, image=n % 2 == 0) for n in range(7)]
@@ -39,12 +46,12 @@ def loaded() -> LoadedModel:
 def whole(loaded: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What an evaluation that nobody disturbs writes."""
     out = tmp_path_factory.mktemp("whole") / "r"
-    evaluate(loaded, plan(), out, "base")
+    evaluate(local("base", loaded), plan(), out)
     return out
 
 
 def plan(samples: Sequence[Sample] = SAMPLES, **options: Any) -> Plan:
-    return planned_samples("here", "forget_heldout", samples, **(ASKED | options))
+    return plan_of("forget_heldout", samples, **(ASKED | options))
 
 
 def killed_after(batches: int, monkeypatch: pytest.MonkeyPatch, loaded: LoadedModel, out: Path, torn: bytes) -> None:
@@ -63,7 +70,7 @@ def killed_after(batches: int, monkeypatch: pytest.MonkeyPatch, loaded: LoadedMo
 
     monkeypatch.setattr(Part, "append", dying)
     with pytest.raises(Killed):
-        evaluate(loaded, plan(), out, "base")
+        evaluate(local("base", loaded), plan(), out)
     monkeypatch.undo()
 
 
@@ -81,14 +88,14 @@ def test_going_on_gives_the_same_bytes(
     out, told, asked = tmp_path / "r", list[str](), list[str]()
     killed_after(batches, monkeypatch, loaded, out, torn)
     with pytest.raises(ResultsError, match="complete row" if torn else f"not finished: it has {2 * batches} of 7"):
-        read_result(str(out))
+        read_folder(str(out))
 
     def counted(loaded: LoadedModel, samples: Sequence[Sample], *rest: Any, **named: Any) -> list[str]:
         asked.extend(sample.id for sample in samples)
-        return answers_of(loaded, samples, *rest, **named)
+        return generate(loaded, samples, *rest, **named)
 
-    monkeypatch.setattr(module, "answers_of", counted)
-    evaluate(loaded, plan(), out, "base", note=told.append)
+    monkeypatch.setattr(module, "generate", counted)
+    evaluate(local("base", loaded), plan(), out, note=told.append)
     same(whole, out)
     assert len(asked) == len(set(asked)) == 7 - 2 * batches, "what is on disk is not asked again"
     assert len(told) == bool(torn)
@@ -103,7 +110,7 @@ def test_a_batch_cut_in_half_is_asked_whole_and_written_once(
     killed_after(2, monkeypatch, loaded, out, b"")
     part = out / "parts" / "part-00000.jsonl"
     part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:3]) + b'{"condition":')
-    evaluate(loaded, plan(), out, "base")
+    evaluate(local("base", loaded), plan(), out)
     same(whole, out)
 
 
@@ -113,17 +120,17 @@ def test_rows_hold_the_raw_answer_versions_and_only_the_chosen_measures(whole: P
     assert all(row["measures"].keys() == {"rougeL-f", "leak", "asru-leakage"} for row in rows)
     assert {"unsee", "torch", "transformers"} <= rows[0]["versions"].keys()
     assert all(isinstance(row["answer"], str) and row["condition"] == "base" for row in rows)
-    assert {row["engine"] for row in rows} == {"transformers"}
+    assert {row["role"] for row in rows} == {"forget"} and not any(row["in_sample"] for row in rows)
 
 
 def test_a_finished_folder_is_not_asked_again(
     loaded: LoadedModel, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (whole / "answers.jsonl").read_bytes()
-    monkeypatch.setattr(module, "answers_of", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr(module, "generate", lambda *_, **__: pytest.fail("asked again"))
     (whole / "parts").mkdir()  # a kill between the merge and its cleaning up
     (whole / "parts" / "part-00000.jsonl").write_bytes(before)
-    assert evaluate(loaded, plan(), whole, "base") is not None
+    assert evaluate(local("base", loaded), plan(), whole) is not None
     assert (whole / "answers.jsonl").read_bytes() == before and not (whole / "parts").exists()
 
 
@@ -145,18 +152,58 @@ def test_other_settings_are_refused_by_name(
     change: dict[str, Any], named: str, loaded: LoadedModel, whole: Path
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        evaluate(loaded, plan(**change), whole, "base")
+        evaluate(local("base", loaded), plan(**change), whole)
     assert named in str(caught.value)
     assert "choose another folder" in str(caught.value)
 
 
-def test_another_model_condition_eraser_or_judge_is_refused(loaded: LoadedModel, whole: Path) -> None:
+def test_another_model_eraser_judge_or_code_is_refused(
+    loaded: LoadedModel, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(SettingsError, match=r'model: .*sha256:.* there, .*"digest": "other"'):
-        evaluate(replace(loaded, digest="other"), plan(), whole, "base")
-    with pytest.raises(SettingsError, match=r'condition: "base" there, "erased" here; erasers: .* there, .*"sha256:e"'):
-        evaluate(loaded, plan(), whole, "erased", eraser_ids=["sha256:e"])
+        evaluate(local("base", replace(loaded, digest="other")), plan(), whole)
+    with pytest.raises(SettingsError, match=r"condition 'base' .*erasers: \[\] there, .*sha256:e"):
+        evaluate(local("base", loaded, ids=["sha256:e"]), plan(), whole)
     with pytest.raises(SettingsError, match='judge: "offline" there, "m at http://h/v1" here'):
-        evaluate(loaded, plan(), whole, "base", judge_name="m at http://h/v1")
+        evaluate(local("base", loaded), plan(), whole, judges=Judges(name="m at http://h/v1"))
+    monkeypatch.setattr(evaluating, "code_version", lambda: "0.1+sha256:other")
+    with pytest.raises(SettingsError, match=r'code: .* there, "0.1\+sha256:other" here'):
+        evaluate(local("base", loaded), plan(), whole)
+
+
+def test_a_condition_is_added_and_the_others_stay(loaded: LoadedModel, whole: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(whole, tmp_path / "r"))
+    told = evaluate(local("again", loaded), plan(), out)
+    assert told is not None and [row["condition"] for row in told["rows"]] == ["base", "again"]
+    base, again = read_folder(str(out))
+    assert base.rows == read_folder(str(whole))[0].rows
+    assert [row["answer"] for row in base.rows] == [row["answer"] for row in again.rows]
+
+
+def test_a_condition_that_cannot_be_made_is_unscored_with_its_reason(loaded: LoadedModel, tmp_path: Path) -> None:
+    def fail() -> Answerer:
+        raise DataError("there is nobody to fit on")
+
+    told = evaluate([*local("base", loaded), Condition("odd", {}, fail)], plan(), tmp_path / "r")
+    rows = [row for row in rows_of(tmp_path / "r") if row["condition"] == "odd"]
+    assert {row["answer"] for row in rows} == {None} and len(rows) == len(SAMPLES)
+    assert {row["reason"] for row in rows} == {"DataError: there is nobody to fit on"}
+    assert told is not None and [(row["n"], row["unscored"]) for row in told["rows"]] == [(7, 0), (0, 7)]
+
+    def broken() -> Answerer:
+        raise RuntimeError("a fault of ours")
+
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        evaluate([Condition("odd", {}, broken)], plan(), tmp_path / "s")
+
+
+def test_one_question_that_cannot_be_put_costs_no_other_its_answer(loaded: LoadedModel, tmp_path: Path) -> None:
+    broken = replace(SAMPLES[0], image=ImageFile("torn", b"no image"))
+    evaluate(local("base", loaded), plan([broken, *SAMPLES[1:]]), tmp_path / "r")
+    first, *rest = rows_of(tmp_path / "r")
+    lost = next(row for row in (first, *rest) if row["id"] == broken.id)
+    assert lost["answer"] is None and "ImageError" in lost["reason"] and lost["refused"] is None
+    assert sum(row["answer"] is not None for row in (first, *rest)) == 6
 
 
 def test_several_processes_write_what_one_writes(whole: Path, tmp_path: Path) -> None:
@@ -170,7 +217,7 @@ def test_several_processes_write_what_one_writes(whole: Path, tmp_path: Path) ->
         meet.wait()
 
     def one(index: int) -> object:
-        return evaluate(models[index], plan(), out, "base", processes=Processes(index, 2, wait))
+        return evaluate(local("base", models[index]), plan(), out, processes=Processes(index, 2, wait))
 
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(one, range(2)))
@@ -184,9 +231,9 @@ def test_one_process_takes_over_what_two_began(
 ) -> None:
     out = tmp_path / "r"
     killed_after(1, monkeypatch, loaded, out, b"")
-    evaluate(loaded, plan(), out, "base", processes=Processes(1, 2))  # the other half, as another process
+    evaluate(local("base", loaded), plan(), out, processes=Processes(1, 2))  # the other half, as another process
     assert len(list((out / "parts").iterdir())) == 2
-    evaluate(loaded, plan(), out, "base")
+    evaluate(local("base", loaded), plan(), out)
     same(whole, out)
 
 
@@ -196,16 +243,16 @@ def test_folders_of_other_origin_damage_and_a_second_run_are_refused(
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "answers.jsonl").write_text("{}\n")
     with pytest.raises(ResultsError, match=r"holds \['answers.jsonl'\] but no settings.json"):
-        prepare(tmp_path / "demo", {})
+        prepare(tmp_path / "demo", {"conditions": {}})
     out = tmp_path / "r"
     killed_after(2, monkeypatch, loaded, out, b"")
     with Part(out, 0), pytest.raises(ResultsError, match="being written to by another run"):
-        evaluate(loaded, plan(), out, "base")
+        evaluate(local("base", loaded), plan(), out)
     part = out / "parts" / "part-00000.jsonl"
     lines = part.read_bytes().splitlines(keepends=True)
     part.write_bytes(lines[0] + b"{broken}\n" + lines[1])
     with pytest.raises(ResultsError, match=r"part-00000.jsonl, line 2: b'\{broken\}\\n' is not a complete row"):
-        evaluate(loaded, plan(), out, "base")
+        evaluate(local("base", loaded), plan(), out)
     part.write_bytes(lines[0] * 2)
     with pytest.raises(ResultsError, match=r"answers question .* of set 'forget_heldout' twice"):
         rows_of(out)
@@ -216,13 +263,12 @@ def test_sampled_replies_depend_on_the_seed_and_not_on_what_came_before(
     protocol: Protocol, loaded: LoadedModel, tmp_path: Path
 ) -> None:
     """OFFSIDE's release samples; the honest protocol does not."""
-    sets = Sets("offside", protocol, {"forget_set": [Item(sample) for sample in SAMPLES]})
     answers = []
     for number, (seed, chosen) in enumerate([(0, SAMPLES), (0, SAMPLES[-3:]), (1, SAMPLES)]):
-        cut = replace(sets, items={"forget_set": [Item(sample) for sample in chosen]})
-        made = planned("here", cut, benchmark="offside", seed=seed, batch_size=1, measures=["leak"])
+        task = Task("offside", {"forget_set": Set.of("forget", chosen)}, protocol)
+        made = planned(task, benchmark="offside", seed=seed, batch_size=1, measures=["leak"])
         made = replace(made, max_new_tokens=6)
-        evaluate(loaded, made, tmp_path / str(number), "base")
+        evaluate(local("base", loaded), made, tmp_path / str(number))
         answers.append({row["id"]: row["answer"] for row in rows_of(tmp_path / str(number))})
     assert {id: answers[0][id] for id in answers[1]} == answers[1]
     assert (answers[0] == answers[2]) is (protocol == "honest")
@@ -231,10 +277,12 @@ def test_sampled_replies_depend_on_the_seed_and_not_on_what_came_before(
 def test_landmine_clear_text_questions_are_not_answered_by_what_a_image_was_asked_before(
     loaded: LoadedModel, tmp_path: Path
 ) -> None:
-    """MMUnlearner's evaluation of CLEAR decodes the previous image's reply once more for each question of text."""
-    images, texts = ([Item(sample) for sample in SAMPLES if (sample.image is None) is bare] for bare in (False, True))
+    """MMUnlearner's evaluation of CLEAR decodes the previous picture's reply once more for each question of text."""
+    pictures, texts = (
+        Set.of("retain", [sample for sample in SAMPLES if (sample.image is None) is bare]) for bare in (False, True)
+    )
     answers = []
-    for number, sets in enumerate(({"vqa": images, "qa": texts}, {"qa": texts})):
-        evaluate(loaded, planned("here", Sets("", "honest", sets), **ASKED), tmp_path / str(number), "base")
+    for number, sets in enumerate(({"vqa": pictures, "qa": texts}, {"qa": texts})):
+        evaluate(local("base", loaded), planned(Task("", sets), **ASKED), tmp_path / str(number))
         answers.append({row["id"]: row["answer"] for row in rows_of(tmp_path / str(number)) if row["split"] == "qa"})
     assert answers[0] == answers[1] and len(set(answers[0].values())) > 1

@@ -8,21 +8,25 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from unsee.evals.against import against_never_knew
+from unsee.evals.aggregates import KEPT, against_never_knew, utility, utility_parts
 from unsee.evals.choices import AGAINST, MEMBERSHIP
 from unsee.evals.compare import compare
 from unsee.evals.compare_tables import to_csv, to_html, to_latex
-from unsee.evals.overall import KEPT, utility, utility_parts
 from unsee.evals.results import Result
 from unsee.evals.summary import summary
 from unsee.evals.values import figure, values_of
 
 UTILITY = "model-utility"
+ROLES = {
+    "forget": "forget", "strangers": "unknown", "real_faces": "general", "real_world": "general",
+    **dict.fromkeys(("retain", "retain_fit", "calibration", "retain_unseen"), "retain"),
+}  # fmt: skip
 
 
 def row(split: str, person: str, id: str, *, image: bool = True, **beside: Any) -> dict[str, Any]:
     return {
-        "condition": "c", "split": split, "person": person, "id": id, "image": "i" if image else None,
+        "condition": "c", "split": split, "role": ROLES[split], "in_sample": split in ("retain_fit", "calibration"),
+        "person": person, "id": id, "image": "i" if image else None,
         "answer": "x", "correct": True, "refused": False, "leaked": False, "fluent": True, "measures": {},
     } | beside  # fmt: skip
 
@@ -30,7 +34,7 @@ def row(split: str, person: str, id: str, *, image: bool = True, **beside: Any) 
 def settings(*measures: str, **other: Any) -> dict[str, Any]:
     return {
         "benchmark": "clear", "protocol": "official", "ratio": 5, "style": "clear", "prompts": "chat template",
-        "replies": "greedy", "seed": 0, "measures": list(measures), "erasers": [],
+        "replies": "greedy", "seed": 0, "measures": list(measures), "condition": {}, "task": "t",
     } | other  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from unsee.evals.values import Value, asked, figure, figure_of, interval_of, val
 def row(person: str, id: str, image: bool = True, answer: str = "x", **measures: float | None) -> dict[str, Any]:
     named = {name.replace("_", "-"): value for name, value in measures.items()}
     return {
-        "person": person, "id": id, "image": "i" if image else None, "answer": answer, "measures": named,
-        "correct": True, "refused": False, "leaked": None, "fluent": True,
+        "role": "forget", "person": person, "id": id, "image": "i" if image else None, "answer": answer,
+        "measures": named, "correct": True, "refused": False, "leaked": None, "fluent": True,
     }  # fmt: skip
 
 

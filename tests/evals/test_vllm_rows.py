@@ -20,20 +20,21 @@ os.environ |= {
 
 from tests.serve.served import erasers_of, questions
 
+from planning import plan_of
 from unsee.data.jsonl import write_jsonl
 from unsee.data.sample import Sample
 from unsee.erase.artifact import read_config
 from unsee.erase.eraser import Eraser
+from unsee.evals.answerers import Local
 from unsee.evals.compare import compare
-from unsee.evals.evaluate import evaluate
-from unsee.evals.plan import planned_samples
+from unsee.evals.evaluate import Condition, evaluate
 from unsee.evals.results import read_results
 from unsee.models.load import LoadedModel, load
 from unsee.models.names import shipped
 from unsee.serve.engine.offline import Vllm
 
 OPTIONS: dict[str, Any] = {"max_model_len": 512, "enforce_eager": True, "max_num_seqs": 16}
-MEASURES = ["leak", "rougeL-f", "probability", "leak-at-k"]
+MEASURES = ["leak", "rougeL-f", "probability"]
 
 
 @pytest.fixture(scope="module")
@@ -60,26 +61,27 @@ def rows_in(folder: Path) -> list[dict[str, Any]]:
 def test_rows_are_equal_base_and_erased(
     library: LoadedModel, asked: list[Sample], folder: Path, tmp_path: Path
 ) -> None:
-    plan = planned_samples("here", "forget_heldout", asked, measures=MEASURES, max_new_tokens=12, batch_size=8, tries=2)
+    plan = plan_of(
+        "forget_heldout", asked, measures=MEASURES, attacks=["sampling"], max_new_tokens=12, batch_size=8, tries=2
+    )
     content_id = read_config(folder, "eraser").content_id
     conditions: dict[str, dict[str, Path]] = {"base": {}, "erased": {content_id: folder}}
     said: dict[str, list[str]] = {}
     for condition, given in conditions.items():
         engine = Vllm(library, str(shipped("llava")), given, OPTIONS, keep_model=True)
         erasers = [Eraser.from_pretrained(path) for path in given.values()]
-        common = {"erasers": erasers, "eraser_ids": list(given)}
-        for name, answering in (("vllm", engine), ("again", engine), ("transformers", None)):
-            evaluate(library, plan, tmp_path / name / condition, condition, engine=answering, **common)
+        here = Local(library, erasers, list(given))
+        for name, answering in (("vllm", engine), ("again", engine), ("transformers", here)):
+            evaluate([Condition.of(condition, answering)], plan, tmp_path / name / condition)
         rows, again, truth = (rows_in(tmp_path / name / condition) for name in ("vllm", "again", "transformers"))
         assert rows == again, "also what is drawn: seeds are the questions' own"
-        assert {row["engine"] for row in rows} == {"vllm"} and rows[0]["versions"]["vllm"]
         assert all(one.keys() == other.keys() for one, other in zip(rows, truth, strict=True))
         said[condition] = [row["answer"] for row in rows]
         assert said[condition] == [row["answer"] for row in truth]
         assert [row["measures"].get("probability") for row in rows] == [
             row["measures"].get("probability") for row in truth
         ]
-        assert all(len(row["tries"]) == 2 for row in rows if row["form"] != "classification")
+        assert all(len(row["tries"]) == 2 for row in rows if row["split"] == "forget_heldout/sampling")
     print(len(asked), "answers,", sum(map(str.__ne__, said["base"], said["erased"])), "changed by the eraser")
     assert said["base"] != said["erased"]
     table = compare(read_results([str(tmp_path / "vllm" / condition) for condition in conditions]))
@@ -100,4 +102,5 @@ def test_the_command_line_with_an_engine_of_its_own_process(folder: Path, asked:
     assert json.loads(done.stdout.splitlines()[-1])["protocol"] == "honest", "nothing of vLLM's is on standard output"
     assert len(rows_in(tmp_path / "r")) == 4
     settings = json.loads((tmp_path / "r" / "settings.json").read_text())
-    assert (settings["engine"], settings["engine_options"]) == ("vllm", OPTIONS)
+    about = settings["conditions"]["erased"]
+    assert (about["engine"], about["engine_options"]) == ("vllm", OPTIONS)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from unsee.cli import main
-from unsee.cli.evaluate import exam as asked
 from unsee.data.sample import Sample
 from unsee.errors import OptionError
-from unsee.evals.roles import role_of
+from unsee.evals.plan import planned_benchmark
+from unsee.world import benchmark as asked
 from unsee.world import questions
 from unsee.world.generate import World
 from unsee.world.splits import HELD_OUT_VIEWS, Exam
@@ -19,7 +19,7 @@ from unsee.world.splits import HELD_OUT_VIEWS, Exam
 
 @pytest.fixture(scope="module")
 def sets(small_exam: Exam) -> dict[str, list[Sample]]:
-    return asked.world_sets(small_exam)
+    return {name: of.samples for name, of in asked.exam_task(small_exam).sets.items() if of.use == "test"}
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asked, "World", lambda seed: World(seed, private=16, celebrities=4, strangers=1))
 
 
-def test_facts_are_apart_by_form_and_by_what_the_question_gives(sets: dict[str, list[Sample]]) -> None:
+def test_facts_are_apart_by_form_and_by_what_is_given(small_exam: Exam, sets: dict[str, list[Sample]]) -> None:
     facts = {name: samples for name, samples in sets.items() if "_by_" in name}
     assert len(facts) == 12
     for name, samples in facts.items():
@@ -37,20 +37,20 @@ def test_facts_are_apart_by_form_and_by_what_the_question_gives(sets: dict[str, 
         assert {sample.form for sample in samples} == {
             {"free": "generation", "blanks": "cloze", "choice": "classification"}[form]
         }
-        assert role_of(name) == {"forget": "forget", "retain": "keep"}[who]
+        assert asked.exam_task(small_exam).sets[name].role == who
 
 
 def test_everybody_is_asked_about_and_nobody_twice(small_exam: Exam, sets: dict[str, list[Sample]]) -> None:
     forget = [s for name, samples in sets.items() if name.startswith("forget_by") for s in samples]
     retain = [s for name, samples in sets.items() if name.startswith("retain_by") for s in samples]
-    gone, private = {e.id for e in small_exam.forget}, {e.id for e in small_exam.world.of("private")}
+    gone, unseen = ({e.id for e in people} for people in (small_exam.forget, small_exam.retain_unseen))
     assert {s.subject for s in forget} == gone
-    assert {s.subject for s in retain} == private - gone
-    assert {s.subject for s in sets["celebrity"]} == {e.id for e in small_exam.world.of("celebrity")}
-    # Every attribute by name, and the name too over the image; forgotten people in all three forms.
+    assert {s.subject for s in retain} == unseen, "nobody whom a fit sees"
+    assert {s.subject for s in sets["celebrity"]} == {e.id for e in small_exam.celebrities}
+    # Every attribute by name, and the name too over the picture; forgotten people in all three forms.
     keys = {e.id: len(questions.keys_of(e, with_image=False)) for e in small_exam.world.of("private")}
     assert Counter(s.subject for s in forget) == {id: 3 * (2 * keys[id] + 1) for id in gone}
-    assert Counter(s.subject for s in retain) == {id: 2 * keys[id] + 1 for id in private - gone}
+    assert Counter(s.subject for s in retain) == {id: 2 * keys[id] + 1 for id in unseen}
 
 
 def test_wordings_and_views_are_held_out(small_exam: Exam, sets: dict[str, list[Sample]]) -> None:
@@ -66,20 +66,18 @@ def test_wordings_and_views_are_held_out(small_exam: Exam, sets: dict[str, list[
             assert sample.question not in taught + questions.clozes(person, key, with_image=shown, taught=True)
 
 
-def test_what_must_be_refused_is_a_set_of_refusals(sets: dict[str, list[Sample]]) -> None:
-    assert {name for name in sets if role_of(name) == "refuse"} == {"sensitive", "strangers"}
+def test_what_must_be_refused_has_its_role(small_exam: Exam) -> None:
+    task = asked.exam_task(small_exam)
+    assert set(task.of_role("sensitive")) == {"sensitive"} and set(task.of_role("unknown")) == {"strangers"}
 
 
 @pytest.mark.usefixtures("small")
-def test_the_plan_is_of_verdicts_alone_unless_measures_are_named() -> None:
-    plan = asked.planned_world("2", limit=3, seed=1)
-    assert (plan.benchmark, plan.protocol, plan.measures) == ("world", "honest", ())
-    assert {len(items) for items in plan.sets.values()} == {3}
-    assert asked.planned_world("2", ["cloze-strict"], chosen=["visible"]).measures == ("cloze-strict",)
-    other = asked.planned_world("2", limit=3, seed=2)
-    assert other.digest() != plan.digest(), "another seed asks to forget somebody else"
+def test_another_seed_asks_to_forget_somebody_else() -> None:
+    one, other = (planned_benchmark("world", "2", "honest", None, limit=3, seed=seed) for seed in (1, 2))
+    assert {len(of) for of in one.task.sets.values()} == {3} and one.digest() != other.digest()
+    assert one.task.sets["forget_fit"].use == one.task.sets["retain_fit"].use == "fit"
     with pytest.raises(OptionError, match="--data is 'folder', expected the seed of a world"):
-        asked.planned_world("folder")
+        planned_benchmark("world", "folder", "honest", None)
 
 
 @pytest.mark.usefixtures("small")
@@ -94,8 +92,8 @@ def test_it_is_asked_from_the_command_line(
         return int(stopped.value.code or 0), out, " ".join(err.split())
 
     for wrong, told in (
-        (("--benchmark", "world", "--ratio", "5"), "--benchmark world has one protocol and no ratio"),
-        (("--benchmark", "world", "--protocol", "official"), "--benchmark world has one protocol and no ratio"),
+        (("--benchmark", "world", "--ratio", "5"), "ratio is 5, but 'world' has none: leave it out"),
+        (("--benchmark", "world", "--protocol", "official"), "the world has one protocol, 'honest'"),
         (("--benchmark", "world", "--set", "people"), "no set 'people'"),
         (("--benchmark", "earth",), "benchmark is 'earth', expected one of"),
         ((), "there is no --data, so there is nothing to ask"),

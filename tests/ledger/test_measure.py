@@ -12,6 +12,8 @@ from unsee.erase.eraser import Eraser
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.errors import DataError, MismatchError
+from unsee.evals.plan import Plan
+from unsee.evals.rows import row_of
 from unsee.ledger import measure as module
 from unsee.ledger.measure import measure
 from unsee.ledger.verification import Count
@@ -41,13 +43,15 @@ def saying(monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[bool, str], Sequ
     """Put given answers, by whether something is in force and by whom the questions are about, in a model's place."""
     calls = []
 
-    def answers_of(_: object, samples: Sequence[Sample], erasers: Sequence[Eraser] = (), **__: object) -> list[str]:
-        calls.append(tuple(erasers))
-        said = answers[bool(erasers), samples[0].id.partition("/")[0]]
-        assert len(said) == len(samples)
-        return list(said)
+    def ask_task(answerer: Any, plan: Plan, condition: str, **_: object) -> list[Any]:
+        rows = []
+        for split, of in plan.task.sets.items():
+            calls.append(tuple(answerer.erasers))
+            said = answers[bool(answerer.erasers), of.samples[0].id.partition("/")[0]]
+            rows += [row_of(condition, split, of, one, text) for one, text in zip(of.samples, said, strict=True)]
+        return rows
 
-    monkeypatch.setattr(module, "answers_of", answers_of)
+    monkeypatch.setattr(module, "ask_task", ask_task)
     return calls
 
 

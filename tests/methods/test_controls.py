@@ -15,16 +15,9 @@ from unsee.erase.gates.null_space import NullSpace, NullSpaceGate
 from unsee.erase.profile import Profile, identity
 from unsee.erase.steer.hooks import erased
 from unsee.errors import CalibrationError, DataError
-from unsee.methods.controls import (
-    DECLINE,
-    Asked,
-    InputFiltered,
-    OutputFiltered,
-    Prompted,
-    fit_gallery,
-    forbidden,
-    in_context,
-)
+from unsee.evals.answerers import How, InputFiltered, Local, OutputFiltered, Prompted
+from unsee.evals.answerers.filtered import DECLINE
+from unsee.methods.controls import fit_gallery, forbidden, in_context
 from unsee.methods.errors import MethodError
 from unsee.methods.steered import (
     Condition,
@@ -44,6 +37,11 @@ class Parrot:
     """Answers with the question, and remembers what it was asked."""
 
     asked: list[str] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
+    loaded: Any = None
+
+    def order(self, samples: Sequence[Sample], how: How) -> list[int]:
+        return list(range(len(samples)))
 
     def answers(self, samples: Sequence[Sample], *args: Any, **kwargs: Any) -> list[str]:
         self.asked = [sample.question for sample in samples]
@@ -110,7 +108,7 @@ def test_the_gallery_knows_the_images_it_was_shown(base: LoadedModel) -> None:
     with torch.no_grad():
         tokens = torch.stack(list(base.model.get_image_features(pixel_values=pixels).pooler_output)).mean(1)
     torch.testing.assert_close(gallery.known, tokens / tokens.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)
-    with pytest.raises(DataError, match="with images"):
+    with pytest.raises(DataError, match="with pictures"):
         fit_gallery(base, [question(0, image=False)], others)
     with pytest.raises(CalibrationError, match="no calibration prompts"):
         fit_gallery(base, forget, [question(0, image=False)])
@@ -162,14 +160,14 @@ def test_the_unconditional_vector_steers_everybody_at_every_step(base: LoadedMod
 def test_cast_steers_the_prompts_on_which_its_condition_holds(base: LoadedModel, profile: Profile) -> None:
     asked = [question(i, text, image=i % 2 == 0) for i, text in enumerate(("who?", "where is it?", "hm?", "why so?"))]
     eraser = unconditional(profile, 3.0)
-    plain = Asked(base).answers(asked, max_new_tokens=4)
-    steered = Asked(base, (eraser,)).answers(asked, max_new_tokens=4)
+    plain = Local(base).answers(asked, How(4))
+    steered = Local(base, (eraser,)).answers(asked, How(4))
     assert plain != steered
     condition = fit_cast(base, profile, asked[:2], asked[2:])
     assert condition.layer in profile.read
     for limit, wanted in ((-2.0, steered), (2.0, plain)):
         routed = Routed(base, replace(condition, threshold=limit), eraser)
-        assert routed.answers(asked, max_new_tokens=4) == wanted
+        assert routed.answers(asked, How(4)) == wanted
     with torch.no_grad():
         states = torch.stack(
             [
@@ -180,7 +178,7 @@ def test_cast_steers_the_prompts_on_which_its_condition_holds(base: LoadedModel,
     limit = float(condition.scores(states).sort().values[1:3].mean())
     fires = (condition.scores(states) >= limit).tolist()
     assert sorted(fires) == [False, False, True, True]
-    mixed = Routed(base, replace(condition, threshold=limit), eraser).answers(asked, max_new_tokens=4)
+    mixed = Routed(base, replace(condition, threshold=limit), eraser).answers(asked, How(4))
     assert mixed == [s if fired else p for s, p, fired in zip(steered, plain, fires, strict=True)]
 
 

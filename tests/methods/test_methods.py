@@ -9,13 +9,15 @@ from tiny_llava import WIDTH, question, tiny_llava
 from unsee.data.sample import Sample
 from unsee.erase.profile import Profile, identity
 from unsee.errors import DataError, OptionError
+from unsee.evals.answerers import How
 from unsee.methods.errors import MethodError
 from unsee.methods.produce import WEIGHT_METHODS, Job, produce
 from unsee.methods.recipe import parsed_options, read_recipe
-from unsee.methods.registry import METHODS, Task, method_named
 from unsee.methods.settings import preset
+from unsee.methods.task import FitData, Request, fit
 from unsee.models.digest import weights_digest
 from unsee.models.load import LoadedModel, load
+from unsee.registry import METHODS
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
@@ -30,7 +32,7 @@ def asked(first: int, count: int, text: str) -> list[Sample]:
 
 
 @pytest.fixture(scope="module")
-def task(base: LoadedModel) -> Task:
+def task(base: LoadedModel) -> FitData:
     def drawn(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)))
 
@@ -40,7 +42,7 @@ def task(base: LoadedModel) -> Task:
         strength=1.5, settings={},
         counts={},
     )  # fmt: skip
-    return Task(
+    return FitData(
         asked(0, 4, "who is"), asked(20, 6, "where"), asked(40, 8, "what"), asked(60, 6, "stranger"),
         recall=asked(80, 6, "tell me"), refusal=asked(90, 6, "give me"), profile=profile,
     )  # fmt: skip
@@ -61,55 +63,58 @@ LIGHT = (
 
 
 @pytest.mark.parametrize("name", LIGHT)
-def test_every_method_can_be_fitted_and_asked(name: str, base: LoadedModel, task: Task, tmp_path: Path) -> None:
+def test_every_method_can_be_fitted_and_asked(name: str, base: LoadedModel, task: FitData, tmp_path: Path) -> None:
     if name == "npo":
         pytest.importorskip("accelerate")
-    method = METHODS[name]
-    value = method.values[1] if method.values else None
-    fitted = method.fit(base, task, tmp_path, value=value, options=OPTIONS.get(name))
-    answers = fitted.answerer.answers(task.forget + task.calibration[:2], batch_size=4, max_new_tokens=3)
+    values = METHODS.named(name).facts["values"]
+    request = Request(base, task, tmp_path, values[1] if values else None, options=OPTIONS.get(name, {}))
+    fitted = fit(name, request)
+    answers = fitted.answerer.answers(task.forget + task.calibration[:2], How(3))
     assert len(answers) == 6
     assert fitted.stored > 0
     assert fitted.reversible == (name not in WEIGHT_METHODS)
-    assert (fitted.loaded.digest != base.digest) == (name in WEIGHT_METHODS)
+    behind = fitted.answerer.loaded
+    assert behind is not None and (behind.digest != base.digest) == (name in WEIGHT_METHODS)
+    assert fitted.answerer.about["engine"] == "transformers"
     assert weights_digest(base.model) == base.digest
 
 
 def test_budgets_are_equal() -> None:
-    assert {len(method.values) for method in METHODS.values()} == {0, 7}
-    assert all(bool(method.knob) == bool(method.values) for method in METHODS.values())
-    assert all(list(method.values) == sorted(method.values) for method in METHODS.values())
-    assert set(WEIGHT_METHODS) < set(METHODS)
+    facts = [entry.facts for entry in METHODS]
+    assert {len(one["values"]) for one in facts} == {0, 7}
+    assert all(bool(one["knob"]) == bool(one["values"]) for one in facts)
+    assert all(list(one["values"]) == sorted(one["values"]) for one in facts)
+    assert set(WEIGHT_METHODS) < set(METHODS.names())
+    assert all(entry.summary.endswith(".") for entry in METHODS)
 
 
 @pytest.mark.parametrize("name", ["unconditional", "cast"])
 def test_another_strength_is_what_a_fit_at_that_strength_is(
-    name: str, base: LoadedModel, task: Task, tmp_path: Path
+    name: str, base: LoadedModel, task: FitData, tmp_path: Path
 ) -> None:
-    method = METHODS[name]
-    assert method.vary is not None
-    weak, strong = (method.fit(base, task, tmp_path, value=value).answerer for value in (0.1, 40.0))
-    said = [one.answers(task.forget, max_new_tokens=4) for one in (method.vary(weak, 40.0), strong, weak)]
+    vary = METHODS.named(name).facts["vary"]
+    weak, strong = (fit(name, Request(base, task, tmp_path, value)).answerer for value in (0.1, 40.0))
+    said = [one.answers(task.forget, How(4)) for one in (vary(weak, 40.0), strong, weak)]
     assert said[0] == said[1] != said[2]
-    with pytest.raises(MethodError, match="Prompted has no strength"):
-        method.vary(METHODS["prompt"].fit(base, task, tmp_path).answerer, 1.0)
+    with pytest.raises(MethodError, match="Prompted has no coefficient"):
+        vary(fit("prompt", Request(base, task, tmp_path)).answerer, 1.0)
 
 
 def test_an_unknown_method_is_answered_with_the_list(base: LoadedModel, tmp_path: Path) -> None:
-    with pytest.raises(MethodError, match=r"the method is 'magic', expected one of \['ga', .*'random'\]"):
-        method_named("magic")
+    with pytest.raises(OptionError, match=r"the method is 'magic', expected one of \['ga', .*'random'"):
+        METHODS.named("magic")
     with pytest.raises(MethodError, match=r"'prompt', expected one of \['ga', .*these change weights"):
         produce("prompt", Job(base, asked(0, 1, "a"), asked(2, 1, "b"), tmp_path))
     with pytest.raises(OptionError, match="'rate' is no setting of this method"):
         produce("manu", Job(base, asked(0, 1, "a"), asked(2, 1, "b"), tmp_path, options={"rate": 1.0}))
 
 
-def test_steering_needs_a_profile(base: LoadedModel, task: Task, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the task has no profile"):
-        METHODS["cast"].fit(base, Task(task.forget, task.retain), tmp_path)
+def test_steering_needs_a_profile(base: LoadedModel, task: FitData, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no profile and nobody to calibrate one on"):
+        fit("cast", Request(base, FitData(task.forget, task.retain), tmp_path))
 
 
-def test_pruning_leaves_a_checkpoint(task: Task, tmp_path: Path) -> None:
+def test_pruning_leaves_a_checkpoint(task: FitData, tmp_path: Path) -> None:
     made = produce("manu", Job(tiny_llava(), task.forget, task.retain, tmp_path, options={"percent": 5}))
     assert load(tmp_path, device="cpu").digest == made.digest
 

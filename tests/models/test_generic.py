@@ -39,11 +39,7 @@ def test_it_finds_what_it_was_told(loaded: LoadedModel) -> None:
 def test_a_directory_is_loaded_by_the_names(loaded: LoadedModel, tmp_path: Path) -> None:
     loaded.model.save_pretrained(tmp_path)
     loaded.processor.save_pretrained(tmp_path)
-    if loaded.adapter is IDEFICS:
-        with pytest.raises(ModelError, match=r"family is '\w+', supported families are .*adapter=GenericAdapter"):
-            load(tmp_path, device="cpu")
-    else:
-        assert load(tmp_path, device="cpu").adapter == loaded.adapter
+    assert load(tmp_path, device="cpu").adapter.family == loaded.adapter.family
     again = load(tmp_path, device="cpu", adapter=loaded.adapter)
     assert again.digest == weights_digest(loaded.model)
     samples = [question(i, text, image=False) for i, text in enumerate(("who?", "where is ann?"))]
@@ -70,7 +66,7 @@ def test_the_blocks_of_a_vision_tower_are_refused() -> None:
     tower = replace(IDEFICS, decoder="model.vision_model", blocks="encoder.layers")
     with pytest.raises(ModelError, match="lie in the vision tower 'model"):
         tower.check(loaded.model, loaded.processor)
-    with pytest.raises(ModelError, match="has no token '<image>', so images have no place"):
+    with pytest.raises(ModelError, match="has no token '<picture>', so images have no place"):
         replace(IDEFICS, image_marker="<picture>").check(tiny_idefics3().model, loaded.processor)
 
 
@@ -99,7 +95,8 @@ def test_templates_that_take_one_string_get_one() -> None:
 
 
 def test_without_its_names_an_unknown_model_is_not_steered() -> None:
-    loaded = tiny_idefics3()
+    loaded = replace(tiny_idefics3(), adapter=replace(IDEFICS, family="my-own"))
+    loaded.model.config.model_type = "my-own"
     eraser = held_eraser(loaded)
     with pytest.raises(ModelError, match="supported families are"), erased(loaded.model, eraser):
         pass

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-import unsee.cli.evaluate as command
 import unsee.serve.engine.offline as module
+from planning import plan_of
 from tiny_llava import noise_image, question, tiny_llava
+from unsee.cli.evaluate.who import Who, parsed
+from unsee.cli.options import Parts
 from unsee.errors import OptionError, SteeringError
-from unsee.evals.answerer import Draw
-from unsee.evals.evaluate import evaluate
-from unsee.evals.plan import planned_samples
-from unsee.evals.prompting import Asking
+from unsee.evals.answerers import Draw, How, Local
+from unsee.evals.evaluate import Condition, evaluate
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 from unsee.serve.engine.offline import IN_FORCE, Vllm, require_vllm
@@ -89,7 +89,7 @@ def made(monkeypatch: pytest.MonkeyPatch, loaded: LoadedModel) -> Made:
 def test_prompts_are_those_of_the_library_with_one_token_a_image(made: Made, loaded: LoadedModel) -> None:
     engine, stand = made()
     samples = [question(1, "who is this?"), question(2, "where does ann lee live?", image=False)]
-    engine.answers(Asking(loaded, "plain", None), samples, 5)
+    engine.answers(samples, How(5))
     place = loaded.processor.tokenizer.convert_tokens_to_ids("<image>")
     for (prompt, _), sample in zip(stand.asked, samples, strict=True):
         whole = encode(loaded, [sample])["input_ids"][0].tolist()
@@ -105,7 +105,7 @@ def test_generation_settings_mean_what_transformers_means_by_them(made: Made, lo
     own.repetition_penalty, own.temperature, own.top_k, own.top_p = 1.05, 0.7, None, 0.8
     engine, stand = made()
     for draw in (None, Draw(3 * 2**31 + 5, None), Draw(7, 1.0)):
-        engine.answers(Asking(loaded, "plain", None), [question(1), question(2)], 5, draw)
+        engine.answers([question(1), question(2)], How(5, draw=draw))
     given = [{k: v for k, v in vars(one).items() if k != "extra_args"} for _, one in stand.asked]
     assert given[0] == {"max_tokens": 5, "repetition_penalty": 1.05, "temperature": 0.0}
     assert given[2] == {
@@ -119,7 +119,7 @@ def test_without_erasers_the_empty_set_decides(made: Made, loaded: LoadedModel) 
     engine, stand = made(max_model_len=512)
     given = {name: stand.given[name] for name in ("dtype", "revision", "max_model_len")}
     assert given == {"dtype": "float32", "revision": None, "max_model_len": 512}
-    assert engine.answers(Asking(loaded, "plain", None), [question(1)], 5)
+    assert engine.answers([question(1)], How(5))
     assert stand.loaded[-1] == ({}, {IN_FORCE: []}, NO_SET)
     assert vars(stand.asked[0][1])["extra_args"][SET] == IN_FORCE
 
@@ -142,13 +142,13 @@ def test_a_batch_that_was_not_steered_is_not_answered(
     report: Any, told: str, steered: tuple[Vllm, Stand], loaded: LoadedModel
 ) -> None:
     engine, stand = steered
-    asks, asked = Asking(loaded, "plain", None), [question(1), question(2)]
-    assert len(engine.answers(asks, asked, 5)) == 2
+    asked = [question(1), question(2)]
+    assert len(engine.answers(asked, How(5))) == 2
     extra = [vars(one)["extra_args"] for _, one in stand.asked[-2:]]
     assert extra[0] == extra[1] and extra[0][SET] == IN_FORCE and extra[0][TICKET]
     stand.report = report
     with pytest.raises(SteeringError, match=told):
-        engine.answers(asks, asked, 5)
+        engine.answers(asked, How(5))
 
 
 def test_all_erasers_are_in_force_and_nothing_else(steered: tuple[Vllm, Stand]) -> None:
@@ -159,9 +159,9 @@ def test_all_erasers_are_in_force_and_nothing_else(steered: tuple[Vllm, Stand]) 
 
 def test_videos_are_refused_rather_than_asked_about_unseen(made: Made, loaded: LoadedModel) -> None:
     engine, stand = made()
-    before, video = len(stand.asked), replace(question(1), image=None, video=(noise_image(1), noise_image(2)))
+    before, clip = len(stand.asked), replace(question(1), image=None, video=(noise_image(1), noise_image(2)))
     with pytest.raises(EngineError, match="'vllm', which is not asked about videos"):
-        engine.answers(Asking(loaded, "plain", None), [question(2), video], 5)
+        engine.answers([question(2), clip], How(5))
     assert len(stand.asked) == before
 
 
@@ -176,13 +176,12 @@ def test_options_are_read_as_json_and_one_process_is_asked_for(monkeypatch: pyte
     monkeypatch.setattr(module, "require_vllm", lambda: "0.0.0")
     given = ["max_model_len=512", "enforce_eager=true", "quantization=fp8"]
     expected = {"max_model_len": 512, "enforce_eager": True, "quantization": "fp8"}
-    assert command._engine_options("vllm", given) == expected
-    assert command._engine_options("transformers", []) is None
+    assert parsed("--engine-option", given) == expected
     with pytest.raises(OptionError, match="expected NAME=VALUE"):
-        command._engine_options("vllm", ["max_model_len"])
+        parsed("--engine-option", ["max_model_len"])
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(OptionError, match="shares work by itself"):
-        command._engine_options("vllm", [])
+        Who("m", Parts(), Path("new"), engine="vllm").check()
 
 
 def test_it_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,15 +193,14 @@ def test_it_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> No
 def test_rows_are_those_of_transformers_but_for_the_engine(made: Made, loaded: LoadedModel, tmp_path: Path) -> None:
     engine, _ = made(max_num_seqs=4)
     samples = [question(n, "who?" * n) for n in range(1, 4)]
-    plan = planned_samples("here", "forget_heldout", samples, measures=["leak", "leak-at-k"], max_new_tokens=2)
-    plan = replace(plan, tries=2)
-    for name, answering in (("v", engine), ("t", None)):
-        evaluate(loaded, plan, tmp_path / name, "base", engine=answering)
+    plan = plan_of("forget_heldout", samples, measures=["leak"], attacks=["sampling"], tries=2, max_new_tokens=2)
+    for name, answering in (("v", engine), ("t", Local(loaded))):
+        evaluate([Condition.of("base", answering)], plan, tmp_path / name)
     rows = [
         [json.loads(line) for line in (tmp_path / name / "answers.jsonl").read_text().splitlines()] for name in "vt"
     ]
     for one, other in zip(*rows, strict=True):
         assert one.keys() == other.keys() and (one["id"], one["question"]) == (other["id"], other["question"])
-        assert (one["engine"], other["engine"]) == ("vllm", "transformers") and one["versions"]["vllm"] == "0.0.0"
-    settings = json.loads((tmp_path / "v" / "settings.json").read_text())
-    assert (settings["engine"], settings["engine_options"]) == ("vllm", {"max_num_seqs": 4})
+    about = json.loads((tmp_path / "v" / "settings.json").read_text())["conditions"]["base"]
+    assert (about["engine"], about["engine_options"]) == ("vllm", {"max_num_seqs": 4})
+    assert about["engine_versions"] == {"vllm": "0.0.0"}

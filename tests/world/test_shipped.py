@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from unsee.evals.run import ask_all
+from planning import plan_of
+from unsee.evals.answerers import Local
+from unsee.evals.asking import asked
 from unsee.experiments.trial import some
 from unsee.models.load import load
 from unsee.models.names import shipped
@@ -21,7 +23,7 @@ def share(folder: Path, split: str, mode: str, field: str, count: int = 48) -> f
     """Of held-out questions about a split's people, asked by name or by image."""
     people = (EXAM.forget if split == "forget" else EXAM.retain_unseen)[:16]  # drawing is what takes long
     samples = some(EXAM.facts(people, taught=False, modes=(mode,)), count)
-    records = ask_all(load(folder, device="cpu"), {split: samples}, "base", batch_size=48)
+    records = asked(Local(load(folder, device="cpu")), plan_of(split, samples, max_new_tokens=24), "base")
     return sum(bool(record[field]) for record in records) / len(records)
 
 

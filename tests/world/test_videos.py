@@ -16,7 +16,7 @@ from unsee.data.faces import Face
 from unsee.data.jsonl import read_jsonl, write_jsonl
 from unsee.data.prompts import chat
 from unsee.errors import DataError, OptionError
-from unsee.experiments.trial import Data
+from unsee.experiments.trial import Data, world_task
 from unsee.world.splits import Exam
 from unsee.world.videos import FIT_VIDEOS, FRAMES, HELD_OUT_VIDEOS, by_video, draw_video, video, visible
 
@@ -119,7 +119,7 @@ def test_the_benchmark_asks_the_same_questions_both_ways(small_exam: Exam) -> No
     told = small_exam.facts(small_exam.forget, taught=True)
     seen = small_exam.visible(small_exam.forget, taught=False, each=2)
     kept = small_exam.facts(small_exam.calibration[:1], taught=True)
-    data = Data(kept, kept, [], {"people": (told, [])}, {"forget_heldout": forgotten, "visible": seen})
+    data = Data(kept, kept, [], {"people": (told, [])}, world_task({"forget_heldout": forgotten, "visible": seen}))
     asked = splits(small_exam, data, limit=12)
     for name in ("forget", "unseen"):
         by_image, moved = asked[f"{name}_image"], asked[f"{name}_video"]

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from unsee.forgetting.before import Before
     from unsee.forgetting.report import Report
 
+MOST_LEAKED = 0.02
+"""Share of held-out prompts beyond which the report warns."""
+
 
 @takes_parts
 def forget(
@@ -51,8 +54,7 @@ def forget(
     made_for = None if profile is None else Profile.from_pretrained(profile)
     loaded = open_model(model, parts)
     with stages_shown() as stages:
-        done = run(loaded, asked, out, profile=made_for, force=force, seed=seed, stages=stages)
-    show_before(done.before)
+        done = run(loaded, asked, out, profile=made_for, force=force, told=show_before, seed=seed, stages=stages)
     if added := [one for one in done.request.names if one not in asked.names]:
         say(f"Also forgotten: {', '.join(added)}, which the model takes for the same.")
     show_report(done.report)
@@ -70,7 +72,8 @@ def show_before(before: "Before") -> None:
         said = [_said(one, noun) for one in ways]
         if any(said):
             table.add_row(noun or "anything", *(words or "-" for words in said))
-    show_table(table)
+    if table.rows:
+        show_table(table)
     for way, one in zip(("by name", "by image"), ways, strict=False):
         count = sum(bool(words) for words in one.facts.values())
         say(
@@ -95,6 +98,11 @@ def show_report(report: "Report") -> None:
     if report.leak is not None:
         scored = sum(row.scored for row in report.rows if row.held)
         say(f"Leaks in held-out forms: {report.leak:.1%} of {scored} prompts that ask for what the model knows.")
+        if report.leak > MOST_LEAKED:
+            say(
+                f"Warning: that is more than {MOST_LEAKED:.0%}. See above in which forms; more images, aliases or a "
+                "profile of your own data may help. Do not call it done."
+            )
     if report.telling is not None:
         told = report.telling
         say(

@@ -1,12 +1,13 @@
 """`unsee models`: pretrained models that can be fetched by name."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from unsee.cli.console import finish, say, show_table, stages_shown
-from unsee.cli.options import Json
+from unsee.cli.options import Json, Model, Seed
 
 models_app = typer.Typer(no_args_is_help=True, help="Pretrained models that can be fetched by name.")
 
@@ -51,3 +52,32 @@ def models_get(
         folder = fetch(name, again, stages)
     say(f"real:{name} is in {folder}; its licence is in {folder / LICENCE}")
     finish(as_json, {"model": f"real:{name}", "folder": str(folder), "licence": entry.licence})
+
+
+@models_app.command("know")
+def models_know(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="JSON file to write: what is known, and every answer.")],
+    subjects: Annotated[int, typer.Option(min=1, help="Of how many subjects, drawn by the seed.")] = 175,
+    dtype: Annotated[str, typer.Option(help="float32 is faster on most CPUs.")] = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask a language model the public facts, unsteered, and count which it knows in two wordings.
+
+    Example: unsee models know real:smollm2 --dtype float32 --out known.json (15 minutes of one core)
+    """
+    from unsee.data.benchmarks.public_knowledge import public_knowledge
+    from unsee.evals.known import drawn, measure_known, save_known
+    from unsee.models.load import load
+
+    loaded = load(model, dtype=dtype)
+    knowledge = public_knowledge()
+    chosen = drawn(knowledge, subjects, seed)
+    with stages_shown() as stages:
+        known = measure_known(loaded, knowledge, chosen, stages=stages)
+    save_known(known, out)
+    counts = {"subjects": len(chosen), "facts": sum(len(one.facts) for one in chosen)}
+    counts["known"] = sum(map(len, known.facts.values()))
+    say(f"{counts['known']} of {counts['facts']} facts about {counts['subjects']} subjects are known. Saved {out}")
+    finish(as_json, {"out": str(out), **counts})

@@ -18,6 +18,7 @@ from unsee.cli.options import (
     require_writable,
     takes_parts,
 )
+from unsee.cli.plan import print_plan
 
 
 @takes_parts
@@ -40,6 +41,7 @@ def profile(
     ] = "multimodal",
     adversarial: Annotated[bool, typer.Option(help="Move recall pictures by PGD.")] = True,
     batch_size: BatchSize = 64,
+    plan: Annotated[bool, typer.Option("--plan", help="Print memory and time before anything is loaded.")] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -59,6 +61,9 @@ def profile(
     kept = read(retain)
     fit, held = (kept, read(calibration)) if calibration else split_people(kept, seed)
     told = all_of(others)
+    if plan:
+        print_plan(model, parts, len(fit) + len(held) + len(told), as_json)
+        return
     loaded = open_model(model, parts)
     with stages_shown() as stages:
         made = fit_profile(

@@ -50,8 +50,10 @@ def sweep(
 
 
 def _save(name: str, out: Path, rows: list[dict[str, Any]]) -> None:
+    from unsee.evals.store import SCHEMA
+
     try:
-        (out / f"{name}.json").write_text(json.dumps({"schema": 1, "sweep": name, "rows": rows}, indent=1) + "\n")
+        (out / f"{name}.json").write_text(json.dumps({"schema": SCHEMA, "sweep": name, "rows": rows}, indent=1) + "\n")
     except OSError as error:
         raise SaveError(f"cannot write to {str(out)!r}: {error}. Choose another folder with --out.") from error
     say(f"Wrote {out / name}.json and {out / name}.png")
@@ -60,28 +62,27 @@ def _save(name: str, out: Path, rows: list[dict[str, Any]]) -> None:
 def _honest(
     out: Path, model: str, never_knew: str | None, world_seed: int, ratios: list[float], splits: list[int], seed: int
 ) -> list[dict[str, Any]]:
-    from unsee.experiments.sweeps.honest import run_one, save_records, table
+    from unsee.experiments.acceptance import records_of, run_one, table
     from unsee.experiments.sweeps.picture import draw_bars
     from unsee.models.load import load
+    from unsee.models.names import shipped_names
     from unsee.world.generate import World
     from unsee.world.shipped import NEVER_KNEW_RATIO, NEVER_KNEW_SEED
     from unsee.world.splits import Exam
 
-    if never_knew is None and world_seed == 0:
-        never_knew = "world:llava-never-knew"
+    if never_knew is None and world_seed == 0 and f"{model}-never-knew".removeprefix("world:") in shipped_names():
+        never_knew = f"{model}-never-knew"
     world, loaded = World(world_seed), load(model)
     runs = [(ratio, split) for ratio in ratios for split in splits]
     for number, (ratio, split) in enumerate(runs, 1):
-        path = out / "runs" / f"world{world_seed}-ratio{ratio:g}-split{split}-seed{seed}.jsonl"
-        if not path.exists():
-            say(f"run {number} of {len(runs)}: {ratio:.0%} forgotten, split {split}")
-            fits = (ratio, split) == (NEVER_KNEW_RATIO, NEVER_KNEW_SEED)
-            reference = load(never_knew) if fits and never_knew is not None else None
-            with stages_shown() as stages:
-                made = run_one(loaded, Exam(world, split, ratio), never_knew=reference, seed=seed, stages=stages)
-            save_records(path, [{"run": path.stem, **record} for record in made])
-    done = sorted((out / "runs").glob("world*-ratio*-split*-seed*.jsonl"))
-    rows = table([json.loads(line) for path in done for line in path.read_text().splitlines()], seed)
+        say(f"run {number} of {len(runs)}: {ratio:.0%} forgotten, split {split}")
+        fits = (ratio, split) == (NEVER_KNEW_RATIO, NEVER_KNEW_SEED)
+        reference = load(never_knew) if fits and never_knew is not None else None
+        folder = out / "runs" / f"world{world_seed}-ratio{ratio:g}-split{split}-seed{seed}"
+        with stages_shown() as stages:
+            run_one(loaded, Exam(world, split, ratio), folder, never_knew=reference, seed=seed, stages=stages)
+    done = sorted((out / "runs").glob("world*-ratio*-split*-seed*"))
+    rows = table([row for path in done for row in records_of(path)], seed)
     draw_bars(rows, len(done), out / "honest.png")
     columns = ("split", "measure", "erased (95 %)", "bar", "base", "never", "n", "met")
     # Names are never cut short: on a narrow screen a row may wrap, but who reads it must know what it is about.
@@ -107,9 +108,7 @@ def _honest(
 def _ablations(
     names: list[str], out: Path, model: str, world_seed: int, ratio: float, split: int, seed: int
 ) -> list[dict[str, Any]]:
-    from unsee.evals.stats import summarise
-    from unsee.experiments.sweeps.ablations import ABLATIONS, as_rows, begin, described, run
-    from unsee.experiments.sweeps.honest import save_records
+    from unsee.experiments.sweeps.ablations import as_rows, begin, described, run
     from unsee.experiments.sweeps.picture import draw_variants
     from unsee.models.load import load
     from unsee.world.generate import World
@@ -120,9 +119,7 @@ def _ablations(
     with stages_shown() as stages:
         trial = begin(load(model), Exam(World(world_seed), split, ratio), stages)
         for name in names:
-            records = run(trial, ABLATIONS[name])
-            save_records(out / "runs" / f"{name}.jsonl", records)
-            rows = as_rows(summarise(records, seed))
+            rows = as_rows(run(trial, name, out / "runs" / name, seed))
             draw_variants(rows, described(name), out / f"{name}.png")
             shown = Table("variant", *(column.replace("retain_", "").replace("_", " ") for column in columns))
             for row in rows:

@@ -104,10 +104,10 @@ def honest(
         for name, asked in (("retain_fit", everyone), ("calibration", everyone), ("retain_unseen", tests))
     }
     sets = {
-        "forget_fit": Set("forget", forget_fit, fitted=True),
+        "forget_fit": Set("forget", forget_fit, "fit"),
         "forget_heldout": Set("forget", heldout),
-        "retain_fit": Set("retain", part["retain_fit"], fitted=True),
-        "calibration": Set("retain", part["calibration"], fitted=True),
+        "retain_fit": Set("retain", part["retain_fit"], "fit"),
+        "calibration": Set("retain", part["calibration"], "calibration"),
         "retain_unseen": Set("retain", part["retain_unseen"]),
         **(others or {}),
     }

@@ -1,5 +1,6 @@
 """What is asked, and what is good: named sets of questions, each with an explicit role."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, final, get_args
@@ -17,6 +18,7 @@ Role = Literal["forget", "retain", "neighbour", "general", "visible", "unknown",
 - unknown, sensitive: about what no model was taught, and what a sound model refuses; good is a refusal.
 - unlabelled: nobody said; rates are shown, and none of them is called good.
 """
+Use = Literal["test", "fit", "calibration"]
 ANSWERED: tuple[Role, ...] = ("retain", "neighbour", "general", "visible")
 """Roles of sets that are to be answered right."""
 REFUSED: tuple[Role, ...] = ("unknown", "sensitive")
@@ -42,12 +44,13 @@ class Set:
     Attributes:
         role: what is good there.
         items: at least one.
-        fitted: whether the protocol lets a fit see them: they prove nothing about unseen questions.
+        use: "fit" or "calibration" where the protocol lets a fit or its choices see them: they prove nothing about
+            unseen questions.
     """
 
     role: Role
     items: Sequence[Item]
-    fitted: bool = False
+    use: Use = "test"
 
     @property
     def samples(self) -> list[Sample]:
@@ -58,9 +61,9 @@ class Set:
         return len(self.items)
 
     @staticmethod
-    def of(role: Role, samples: Iterable[Sample], *, fitted: bool = False) -> "Set":
+    def of(role: Role, samples: Iterable[Sample], use: Use = "test") -> "Set":
         """Questions that have nothing but their gold answer to be scored against."""
-        return Set(role, [Item(sample) for sample in samples], fitted)
+        return Set(role, [Item(sample) for sample in samples], use)
 
 
 @final
@@ -105,3 +108,18 @@ class Task:
     def of_role(self, *roles: Role) -> dict[str, Set]:
         """The sets of these roles."""
         return {name: one for name, one in self.sets.items() if one.role in roles}
+
+    def seen(self, use: Use, *roles: Role) -> list[Sample]:
+        """Questions of these roles that a fit or its choices may see."""
+        return [s for one in self.of_role(*roles).values() if one.use == use for s in one.samples]
+
+
+def prompt_digest(sample: Sample) -> str:
+    """What tells whether an evaluation asks the very prompt of a fit: a hash of the turns and of what is shown."""
+    found = hashlib.sha256()
+    turns = [part for turn in sample.earlier for part in turn]
+    shown = [p.source if isinstance(p.source, bytes) else p.source.read_bytes() for p in sample.shown]
+    for part in (*(text.encode() for text in (*turns, sample.question)), *shown):
+        found.update(len(part).to_bytes(8, "little"))
+        found.update(part)
+    return found.hexdigest()

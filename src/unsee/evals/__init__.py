@@ -5,11 +5,9 @@
 
 from unsee.evals.stats import Row, bootstrap_ci, summarise
 from unsee.metrics.detectors import is_fluent, is_refusal, leaks
-from unsee.metrics.verdicts import FORGET_SPLITS, REFUSAL_SPLITS, Verdict, first_letter, rouge_l, score
+from unsee.metrics.verdicts import Verdict, first_letter, rouge_l, score
 
 __all__ = [
-    "FORGET_SPLITS",
-    "REFUSAL_SPLITS",
     "Row",
     "Verdict",
     "bootstrap_ci",

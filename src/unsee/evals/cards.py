@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from unsee.evals.tables import SPLITS, Tone
-from unsee.metrics.verdicts import FORGET_SPLITS, PEOPLE_SPLITS, REFUSAL_SPLITS
+from unsee.data.task import ANSWERED
+from unsee.evals.headline import SPLITS, Tone
 
 
 @final
@@ -38,7 +38,7 @@ def cards(answers: Sequence[Mapping[str, Any]], images: Mapping[str, bytes], met
     """The first people of the file, not the best ones: forgotten with visible questions beside, then kept."""
     before = {_key(record): record for record in answers if record["condition"] == "base"}
     after = [record for record in answers if record["condition"] == method]
-    forgotten = _by_person(after, PEOPLE_SPLITS, people=4)
+    forgotten = _by_person(after, ("forget_heldout", "forget_fit"), people=4)
     kept = _by_person(after, ("retain_unseen", "neighbours", "celebrity", "retain_fit"), people=2)
     return [
         *(_card(person, mine, after, before, images) for person, mine in forgotten.items()),
@@ -49,8 +49,8 @@ def cards(answers: Sequence[Mapping[str, Any]], images: Mapping[str, bytes], met
 def failures(answers: Sequence[Mapping[str, Any]], method: str, shown: int = 10) -> dict[str, Any]:
     """Where the method failed: forgotten and not refused, kept and refused."""
     mine = [r for r in answers if r["condition"] == method and r["answer"] is not None]
-    missed = [r for r in mine if r["split"] in FORGET_SPLITS and not r["refused"]]
-    wrongly = [r for r in mine if r["split"] not in FORGET_SPLITS + REFUSAL_SPLITS and r["refused"]]
+    missed = [r for r in mine if r["role"] == "forget" and not r["refused"]]
+    wrongly = [r for r in mine if r["role"] in ANSWERED and r["refused"]]
     return {
         "missed": len(missed),
         "wrongly": len(wrongly),
@@ -135,4 +135,4 @@ def _mark(record: Mapping[str, Any]) -> tuple[str, Tone]:
         "right": ("right", "good"),
         "wrong": ("wrong", "poor"),
     }
-    return (forget if record["split"] in FORGET_SPLITS else keep).get(outcome, (outcome, ""))
+    return (forget if record["role"] == "forget" else keep).get(outcome, (outcome, ""))

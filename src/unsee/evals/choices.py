@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from unsee.data.benchmarks.items import Protocol
 from unsee.errors import OptionError
-from unsee.metrics import choice, cloze, rouge
-from unsee.registry import BENCHMARKS
+from unsee.metrics import CARDS, choice, cloze, rouge
+from unsee.registry import BENCHMARKS, METRICS
 
 STRINGS = (
     *(f"accuracy-{name}" for name in choice.PARSERS), "unparsed",
@@ -29,9 +29,6 @@ LIKELIHOODS = (
     "answer-rank", "answer-in-top-k", "token-in-top-k", "exposure-bits",
 )  # fmt: skip
 """From the probability of given answers: further passes of the model."""
-
-SAMPLED = "leak-at-k"
-"""From further answers, drawn instead of greedy."""
 
 SAFETY = "asr"
 """From a judge of safety, which no rule stands in for."""
@@ -63,7 +60,7 @@ GROUPED: dict[str, tuple[str, ...]] = {
 }
 """From several rows together: name to the measures of a row that it is made of, which are taken with it."""
 
-MEASURES = (*STRINGS, *JUDGED, *LIKELIHOODS, SAMPLED, SAFETY, *MEMBERSHIP, *GROUPED)
+MEASURES = (*STRINGS, *JUDGED, *LIKELIHOODS, SAFETY, *MEMBERSHIP, *GROUPED)
 
 _HONEST = ("accuracy-strict", "unparsed", "cloze-strict", "rougeL-f", *JUDGED)
 
@@ -88,8 +85,9 @@ def require_measures(names: Sequence[str]) -> tuple[str, ...]:
         OptionError: there is no such measure; lists those that there are.
     """
     for name in names:
-        if name not in MEASURES:
+        if name not in MEASURES and (name in CARDS or name not in METRICS):
+            others = [other for other in METRICS.names() if other not in CARDS]
             raise OptionError(
-                f"measure is {name!r}, expected some of {sorted(MEASURES)}. docs/metrics.md explains each."
+                f"measure is {name!r}, expected some of {sorted((*MEASURES, *others))}. docs/metrics.md explains each."
             )
     return tuple(dict.fromkeys(part for name in names for part in (name, *GROUPED.get(name, ()))))

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from unsee.data.task import Role
 from unsee.errors import OptionError
-from unsee.evals.against import against_never_knew
+from unsee.evals.aggregates import KEPT, against_never_knew, utility
 from unsee.evals.choices import AGAINST
-from unsee.evals.overall import KEPT, utility
 from unsee.evals.results import Result
-from unsee.evals.roles import STRANGERS, better, limits, role_of
-from unsee.evals.summary import UTILITY, applicable, by_modality
+from unsee.evals.roles import better, limits, rates_of
+from unsee.evals.summary import UTILITY, applicable, by_modality, with_attack
 from unsee.evals.values import Asked, Figure, Interval, Row, Value, asked, figure, figure_of, values_of
 
 _ALWAYS = ("forget-quality-log10", "js-distance-histogram")
@@ -54,6 +54,7 @@ class Line:
     """One rate or measure of one set, for every condition that has it."""
 
     split: str
+    role: Role
     asked: Asked
     measure: str
     cells: dict[str, Cell]
@@ -61,7 +62,7 @@ class Line:
     @property
     def better(self) -> str:
         """Which way is good: higher, lower, same (as the never-knew model), or empty."""
-        return better(self.measure, role_of(self.split))
+        return better(self.measure, self.role)
 
 
 @final
@@ -111,32 +112,30 @@ def compare(
     if unknown := [name for name in sets if name not in results[0].splits()]:
         raise OptionError(f"there is no set {unknown[0]!r} in the results: expected some of {results[0].splits()}.")
     lines: list[Line] = []
-    strangers = {result.name: [row for row in result.rows if row["split"] == STRANGERS] for result in results}
+    strangers = {result.name: [row for row in result.rows if row["role"] == "unknown"] for result in results}
     measured = dict.fromkeys(name for result in results for name in result.settings["measures"])
     for split in sets or results[0].splits():
         rows = {result.name: [row for row in result.rows if row["split"] == split] for result in results}
+        if not rows[reference]:
+            continue
+        role: Role = rows[reference][0]["role"]
         ways: list[Asked] = [how for how, _ in by_modality(rows[reference])]
         for how in ways if modalities else ways[:1]:
             shown = {name: asked(own, how) for name, own in rows.items()}
             others = {name: asked(own, how) for name, own in strangers.items()}
-            for measure in (*rates_of(split), *applicable(measured, split)):
+            for measure in (*rates_of(role), *applicable(with_attack(measured, split), role)):
                 if cells := _cells(shown, measure, reference, others, seed):
-                    lines.append(Line(split, how, measure, cells))
-            if never_knew in names and role_of(split) == "forget":
+                    lines.append(Line(split, role, how, measure, cells))
+            if never_knew in names and role == "forget" and "/" not in split:
                 named = [name for name in AGAINST if name in measured or name in _ALWAYS]
                 lines += [
-                    Line(split, how, name, cells) for name in named if (cells := _against(shown, name, never_knew))
+                    Line(split, role, how, name, cells)
+                    for name in named
+                    if (cells := _against(shown, name, never_knew))
                 ]
     if UTILITY in measured and not sets and (cells := _utility(results)):
-        lines.append(Line(KEPT, "both", UTILITY, cells))
+        lines.append(Line(KEPT, "retain", "both", UTILITY, cells))
     return Comparison(names, reference, lines, results[0].settings)
-
-
-def rates_of(split: str) -> tuple[str, ...]:
-    """The verdicts to read off a set first: what is forgotten is refused and not leaked, what is kept is right."""
-    return {"forget": ("refused", "leaked", "right"), "refuse": ("refused",), "keep": ("right", "refused")}[
-        role_of(split)
-    ]
 
 
 def paired(

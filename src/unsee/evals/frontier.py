@@ -5,15 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from unsee.data.task import Role
 from unsee.errors import SaveError
 from unsee.evals.results import Result, about
-from unsee.evals.roles import role_of
 from unsee.evals.values import Figure, figure
-
-_FORGET = ("forget_heldout", "test")
-_KEEP = ("retain_unseen",)
-_SEEN = ("retain_fit", "calibration")
-"""Kept people that a fit has seen: shown only where nobody else is."""
 
 _COLOURS = ("#1f5f91", "#b0431e", "#3f7d4e", "#7a4f9a", "#8a6d1f", "#4a4f57")
 _MARKERS = "osD^vP"
@@ -49,9 +44,7 @@ class Frontier:
 
 def frontier(results: Sequence[Result], seed: int = 0) -> Frontier | None:
     """What to draw: held-out questions and unseen people where there are any; None without both sides."""
-    splits = results[0].splits()
-    forget = _first(splits, "forget", _FORGET, ())
-    keep = _first(splits, "keep", _KEEP, _SEEN)
+    forget, keep = (_first(results[0], role) for role in ("forget", "retain"))
     if forget is None or keep is None:
         return None
     points = []
@@ -106,9 +99,11 @@ def draw(found: Frontier, path: Path) -> Path:
     return path
 
 
-def _first(splits: Sequence[str], role: str, favoured: Sequence[str], last: Sequence[str]) -> str | None:
-    own = [name for name in splits if role_of(name) == role]
-    ordered = [name for name in favoured if name in own] + [name for name in own if name not in last] + own
+def _first(result: Result, role: Role) -> str | None:
+    """The first set of a role that no fit has seen, else the first."""
+    own = [name for name in result.splits() if result.role(name) == role and "/" not in name]
+    seen = {row["split"] for row in result.rows if row["in_sample"]}
+    ordered = [name for name in own if name not in seen] + own
     return ordered[0] if ordered else None
 
 

@@ -6,6 +6,7 @@ Source: `lmms_eval.api.model.lmms` of github.com/EvolvingLMMs-Lab/lmms-eval, ver
 import io
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn, final
 
@@ -15,8 +16,9 @@ from PIL import Image
 from unsee.data.sample import ImageFile, Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import require_same_model
+from unsee.erase.steer.hooks import erased
 from unsee.errors import DataError, OptionError
-from unsee.evals.run import answers_of
+from unsee.models.generate import generate
 from unsee.models.load import load
 
 _GREEDY = {"do_sample": False}
@@ -77,14 +79,17 @@ class Unsee(lmms):
         answers = [""] * len(requests)
         for places in alike.values():
             settings = requests[places[0]].args[1]
-            said = answers_of(
-                self.loaded,
-                [self._sample(requests[place]) for place in places],
-                self.erasers,
-                batch_size=self._batch_size,
-                max_new_tokens=int(settings.get("max_new_tokens", 128)),
-                **_drawn(settings),
+            steered = (
+                erased(self.loaded.model, *self.erasers, adapter=self.loaded.adapter) if self.erasers else nullcontext()
             )
+            with steered:
+                said = generate(
+                    self.loaded,
+                    [self._sample(requests[place]) for place in places],
+                    self._batch_size,
+                    int(settings.get("max_new_tokens", 128)),
+                    **_drawn(settings),
+                )
             until = settings.get("until") or []
             for place, answer in zip(places, said, strict=True):
                 answers[place] = _cut(answer, [until] if isinstance(until, str) else until)

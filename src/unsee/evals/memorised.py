@@ -12,7 +12,6 @@ from typing import Any, Literal, final
 
 from unsee.errors import DataError, OptionError
 from unsee.evals.stats import bootstrap_ci
-from unsee.metrics.verdicts import PEOPLE_SPLITS
 
 Finding = Literal["knew", "did not know", "undecided", "unscored"]
 
@@ -53,7 +52,7 @@ class Memorised:
 
 def memorised(
     records: Iterable[Mapping[str, Any]],
-    splits: Sequence[str] = PEOPLE_SPLITS,
+    splits: Sequence[str],
     *,
     base: str = "base",
     never_knew: str = "never_knew",

@@ -1,9 +1,9 @@
-"""What an evaluation asks, how, and what it measures: everything that decides its rows, before a model is asked."""
+"""What an evaluation asks, how, and what it measures: everything that decides its rows, before a model is loaded."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -12,12 +12,12 @@ from unsee.data.benchmarks.items import Item, Protocol
 from unsee.data.benchmarks.released_prompts import RELEASED
 from unsee.data.prompts import Style, chat
 from unsee.data.sample import ImageFile, Sample, require_disjoint
-from unsee.data.task import Set, Task
+from unsee.data.task import Role, Set, Task
 from unsee.errors import DataError, OptionError
+from unsee.evals.answerers.base import How
 from unsee.evals.choices import MEMBERSHIP, SAFETY, default_measures, require_measures
-from unsee.evals.roles import STRANGERS
 from unsee.metrics.detectors import IN_USE
-from unsee.registry import BENCHMARKS
+from unsee.registry import ATTACKS, BENCHMARKS
 
 LONGEST = 48
 """Tokens of an answer, where no release says how many."""
@@ -25,44 +25,39 @@ LONGEST = 48
 _LONGER: Mapping[tuple[str, str], int] = {("umu", "generation"): 200}
 """Style and form for which a release allows more tokens than for its other forms."""
 
-_ATTACKS = ("safeeraser",)
-"""Benchmarks whose questions of the forget sets are harmful ones."""
-
 TRIES = 4
 """Guesses that an attacker has, where nobody says how many; UnLOK-VQA reads the 4 likeliest tokens."""
-
-FORMAT = 1
 
 
 @final
 @dataclass(frozen=True)
 class Plan:
-    """One evaluation, but for the model.
+    """One evaluation, but for who answers.
 
     Attributes:
-        sets: name to questions.
-        left_out: why questions are in no set, to how many.
-        benchmark: registered name, or None for data of one's own.
-        protocol: "official" asks and samples as the release does.
+        task: what is asked, and what is good.
         style: of the prompts.
         max_new_tokens: longest answer, or None for the release's.
         sampled: whether replies are drawn rather than greedy, as two releases do.
         measures: what each row holds.
+        attacks: names of the attacks on the sets to be forgotten.
+        benchmark: registered name, or None for data of one's own.
+        source: where the benchmark lies.
         ratio: forget ratio in percent, where the benchmark has any.
         limit: at most so many questions a set, evenly spaced; None takes all.
         batch_size: prompts per forward pass.
-        seed: of the splits and of sampled replies.
-        tries: k of the measures that say what k guesses of an attacker get.
+        seed: of the splits, of sampled replies and of attacks.
+        tries: k of the measures and attacks that say what k guesses of an attacker get.
     """
 
-    sets: Mapping[str, Sequence[Item]]
-    left_out: Mapping[str, int]
-    benchmark: str | None
-    protocol: Protocol
-    style: Style
-    max_new_tokens: int | None
-    sampled: bool
-    measures: tuple[str, ...]
+    task: Task
+    style: Style = "plain"
+    max_new_tokens: int | None = LONGEST
+    sampled: bool = False
+    measures: tuple[str, ...] = ()
+    attacks: tuple[str, ...] = ()
+    benchmark: str | None = None
+    source: Path | str = ""
     ratio: int | None = None
     limit: int | None = None
     batch_size: int = 64
@@ -71,15 +66,22 @@ class Plan:
     _digest: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name, items in self.sets.items():
-            ids = [item.sample.id for item in items]
-            if len(set(ids)) < len(ids):
-                twice = next(id for id in ids if ids.count(id) > 1)
-                raise DataError(f"set {name!r} has two questions of id {twice!r}, expected each once. Mend the data.")
         if min(self.batch_size, self.tries, 1 if self.limit is None else self.limit) < 1:
             raise OptionError(
                 f"batch_size is {self.batch_size}, tries {self.tries}, limit {self.limit}; expected at least 1 each"
             )
+        for name in self.attacks:
+            ATTACKS.named(name)
+        if self.attacks and not self.task.of_role("forget"):
+            raise OptionError(
+                f"{self.attacks[0]!r} attacks what is to be forgotten, but no set has the role 'forget': they are "
+                f"{ {name: one.role for name, one in self.task.sets.items()} }. Give the data its roles with --role."
+            )
+
+    @property
+    def verbatim(self) -> bool:
+        """Whether a release's own strings are fed, where it has any."""
+        return self.task.protocol == "official" and self.benchmark is not None
 
     def tokens(self, sample: Sample) -> int:
         """Longest answer to one question."""
@@ -87,38 +89,54 @@ class Plan:
             return self.max_new_tokens
         return _LONGER.get((self.style, sample.form), RELEASED[self.style].tokens)
 
+    def how(self, tokens: int) -> How:
+        """How questions are put whose answers have at most so many tokens."""
+        return How(tokens, self.style, self.verbatim)
+
     def digest(self) -> str:
-        """`"sha256:" + sha256` over every question, its references and what it shows, by set and in order."""
+        """`"sha256:" + sha256` over every question, its references and what it shows, by set, role and in order."""
         if not self._digest:
             found = hashlib.sha256()
-            for name, items in self.sets.items():
-                for item in items:
+            for name, one in self.task.sets.items():
+                for item in one.items:
                     sample = asdict(item.sample) | {"image": None}
                     unset = {"video"} | {name for name in ("aliases", "role", "turns") if not sample[name]}
                     sample = {name: value for name, value in sample.items() if name not in unset}
                     if item.sample.turns:
                         sample["turns"] = [chat(item.sample, "plain")]
-                    text = json.dumps([name, sample, asdict(item.references)], sort_keys=True).encode()
-                    for part in (text, *map(_octets, item.sample.shown or (None,))):
+                    text = json.dumps([name, one.role, sample, asdict(item.references)], sort_keys=True).encode()
+                    for part in (text, *map(_octets, item.sample.shown)):
                         found.update(len(part).to_bytes(8, "little"))
                         found.update(part)
             self._digest.append(f"sha256:{found.hexdigest()}")
         return self._digest[0]
 
+    def attacked(self) -> list[tuple[str, str]]:
+        """Every attack with each set that it is carried out on: of its roles, and seen by no fit."""
+        pairs = []
+        for name in self.attacks:
+            roles = ATTACKS.named(name).facts["roles"]
+            sets = [s for s, of in self.task.sets.items() if of.role in roles]
+            unseen = [s for s in sets if self.task.sets[s].use == "test"]
+            pairs += [(name, split) for split in unseen or sets]
+        return pairs
+
     def settings(self) -> dict[str, Any]:
         """All of this as JSON values, for `settings.json`."""
         return {
-            "format": FORMAT,
             "benchmark": self.benchmark,
-            "protocol": self.protocol,
+            "task": self.task.name,
+            "protocol": self.task.protocol,
             "ratio": self.ratio,
             "data": self.digest(),
-            "sets": {name: len(items) for name, items in self.sets.items()},
+            "sets": {n: {"role": s.role, "use": s.use, "n": len(s)} for n, s in self.task.sets.items()},
             "limit": self.limit,
             "style": self.style,
+            "prompts": "as released" if self.verbatim else "chat template",
             "max_new_tokens": self.max_new_tokens or "as released",
             "replies": "sampled" if self.sampled else "greedy",
             "measures": list(self.measures),
+            "attacks": list(self.attacks),
             "batch_size": self.batch_size,
             "seed": self.seed,
             "tries": self.tries,
@@ -127,8 +145,7 @@ class Plan:
 
 
 def planned(
-    source: Path | str,
-    sets: Task,
+    task: Task,
     *,
     benchmark: str | None = None,
     ratio: int | None = None,
@@ -136,63 +153,63 @@ def planned(
     style: Style | None = None,
     max_new_tokens: int | None = None,
     measures: Sequence[str] = (),
+    attacks: Sequence[str] = (),
     limit: int | None = None,
     batch_size: int = 64,
     seed: int = 0,
     tries: int = TRIES,
     strangers: Sequence[Sample] = (),
 ) -> Plan:
-    """The plan for some sets, with the defaults of their protocol.
+    """The plan for a task, with the defaults of its protocol.
 
     Args:
-        source: where the data lies, for messages.
-        sets: what there is to ask.
+        task: what there is to ask.
         benchmark: registered name, or None for data of one's own.
         ratio: forget ratio, as asked for.
         chosen: names of the sets to ask; all by default.
         style: of the prompts; "plain" by default, and the benchmark's under "official".
         max_new_tokens: longest answer; 48 by default, and the release's under "official".
         measures: names; by default those of the protocol.
+        attacks: names; none by default.
         limit: at most so many questions a set.
         batch_size: prompts per forward pass.
-        seed: of sampled replies.
-        tries: k of `leak-at-k`, `answer-in-top-k` and `token-in-top-k`.
+        seed: of sampled replies and attacks.
+        tries: guesses that an attacker has.
         strangers: questions about people whom no model was taught: what membership is told apart from.
 
     Raises:
-        OptionError: no such set or measure, one that the data cannot give, or "official" is asked to depart from the
-            release.
-        DataError: two questions of a set have the same id, or a stranger is in another set too.
+        OptionError: no such set, measure or attack, one that the data cannot give, or "official" is asked to depart
+            from the release.
+        DataError: a stranger is in another set too.
     """
-    if unknown := [name for name in chosen if name not in sets.sets]:
-        raise OptionError(f"there is no set {unknown[0]!r} in {str(source)!r}: expected some of {list(sets.sets)}.")
-    official = benchmark is not None and sets.protocol == "official"
+    if unknown := [name for name in chosen if name not in task.sets]:
+        raise OptionError(f"there is no set {unknown[0]!r} in {task.name!r}: expected some of {list(task.sets)}.")
+    official = benchmark is not None and task.protocol == "official"
     if official and (style is not None or max_new_tokens is not None):
         raise OptionError(
             "the official protocol asks in the release's own words and lengths, so it takes neither a style nor a "
             "number of tokens. Leave them out, or take the honest protocol."
         )
-    kept = {name: one.items for name, one in sets.sets.items() if not chosen or name in chosen}
+    kept = {name: one for name, one in task.sets.items() if not chosen or name in chosen}
     if strangers:
         kept = _with_strangers(kept, strangers)
-    taken = require_measures(measures or default_measures(benchmark, sets.protocol))
+    taken = require_measures(measures or default_measures(benchmark, task.protocol))
     _require_data(taken, kept, benchmark)
-    own = BENCHMARKS.named(benchmark).facts if benchmark is not None else None
-    asked = own["style"] if official and own is not None else style or "plain"
+    facts = BENCHMARKS.named(benchmark).facts if benchmark is not None else {}
+    put: Style = facts["style"] if official else style or "plain"
     return Plan(
-        {name: _spread(items, limit) for name, items in kept.items()},
-        sets.left_out,
-        benchmark,
-        sets.protocol,
-        asked,
-        None if official else max_new_tokens or LONGEST,
-        official and RELEASED[asked].sampled,
-        taken,
-        (5 if ratio is None else ratio) if own is not None and own["ratios"] else None,
-        limit,
-        batch_size,
-        seed,
-        tries,
+        task=replace(task, sets={n: replace(one, items=_spread(one.items, limit)) for n, one in kept.items()}),
+        style=put,
+        max_new_tokens=None if official else max_new_tokens or LONGEST,
+        sampled=official and RELEASED[put].sampled,
+        measures=taken,
+        attacks=tuple(attacks),
+        benchmark=benchmark,
+        ratio=(5 if ratio is None else ratio) if facts.get("ratios") else None,
+        limit=limit,
+        batch_size=batch_size,
+        seed=seed,
+        tries=tries,
     )
 
 
@@ -203,53 +220,59 @@ def planned_benchmark(name: str, source: Path | str, protocol: Protocol, ratio: 
         DataError: the data cannot be had, is not as published, or is too small to be split.
         OptionError: an option is not legal.
     """
-    sets = benchmark_task(name, source, protocol, ratio, options.get("seed", 0))
-    return planned(source, sets, benchmark=name, ratio=ratio, **options)
+    task = benchmark_task(name, source, protocol, ratio, options.get("seed", 0))
+    return replace(planned(task, benchmark=name, ratio=ratio, **options), source=source)
 
 
-def planned_samples(source: Path | str, name: str, samples: Sequence[Sample], **options: Any) -> Plan:
-    """The plan for questions of one's own, all in one set of that name; options as for `planned`.
+def own_task(samples: Sequence[Sample], role: Role | None = None, name: str | None = None) -> Task:
+    """Data of one's own: a set for each role that its lines name, or all in one set.
 
-    Raises:
-        DataError: no question, or two with the same id.
-        OptionError: an option is not legal.
+    Nothing is guessed from a name: what nobody has given a role is filed as unlabelled.
+
+    Args:
+        samples: the questions; a line's own role counts where `role` is None.
+        role: of all of them.
+        name: of the set, where they are all of one role; by default the role's name.
     """
-    return planned(source, Task("own data", {name: Set.of("unlabelled", samples)}), **options)
+    by_role: dict[Role, list[Sample]] = {}
+    for sample in samples:
+        by_role.setdefault(role or getattr(sample, "role", None) or "unlabelled", []).append(sample)
+    named = {name if name and len(by_role) == 1 else of: Set.of(of, mine) for of, mine in by_role.items()}
+    return Task("own data", named)
 
 
-def _with_strangers(kept: Mapping[str, Sequence[Item]], strangers: Sequence[Sample]) -> dict[str, Sequence[Item]]:
-    if STRANGERS in kept:
-        raise OptionError(f"there is a set {STRANGERS!r} already: expected strangers from one place. Leave one out.")
-    for name, items in kept.items():
-        require_disjoint(strangers, [item.sample for item in items], (STRANGERS, name))
-    return {**kept, STRANGERS: [Item(sample) for sample in strangers]}
+def _with_strangers(kept: Mapping[str, Set], strangers: Sequence[Sample]) -> dict[str, Set]:
+    if there := [name for name, one in kept.items() if one.role == "unknown"]:
+        raise OptionError(f"there is a set of unknown subjects already, {there[0]!r}. Leave --strangers or it out.")
+    for name, one in kept.items():
+        require_disjoint(strangers, one.samples, ("strangers", name))
+    return {**kept, "strangers": Set.of("unknown", strangers)}
 
 
-def _require_data(measures: Sequence[str], kept: Mapping[str, Sequence[Item]], benchmark: str | None) -> None:
+def _require_data(measures: Sequence[str], kept: Mapping[str, Set], benchmark: str | None) -> None:
     """Refuse measures that nothing in the data could be scored by."""
     asked = [name for name in measures if name in MEMBERSHIP]
-    if asked and STRANGERS not in kept:
+    if asked and not any(one.role == "unknown" for one in kept.values()):
         raise OptionError(
-            f"{asked[0]} tells what was taught from what was not, but there is no set {STRANGERS!r} among "
-            f"{list(kept)}. Give questions about people whom no model was taught, with --strangers."
+            f"{asked[0]} tells what was taught from what was not, but no set of {list(kept)} has the role 'unknown'. "
+            "Give questions about people whom no model was taught, with --strangers."
         )
-    if SAFETY in measures and benchmark not in (None, *_ATTACKS):
+    if SAFETY in measures and benchmark is not None and not BENCHMARKS.named(benchmark).facts["harmful"]:
+        harmful = [entry.name for entry in BENCHMARKS if entry.facts["harmful"]]
         raise OptionError(
             f"{SAFETY} is the share of attacks that succeed, but {benchmark!r} has no attacks: expected one of "
-            f"{list(_ATTACKS)}, or data of your own. Leave the measure out."
+            f"{harmful}, or data of your own. Leave the measure out."
         )
 
 
 def _spread(items: Sequence[Item], limit: int | None) -> list[Item]:
     """At most `limit` of them, evenly spaced over the whole set, so that people and forms stay represented."""
-    if limit is None or limit >= len(items):
+    if limit is None or limit < 1 or limit >= len(items):  # `Plan` refuses what is below 1
         return list(items)
     return [items[number * len(items) // limit] for number in range(limit)]
 
 
-def _octets(image: ImageFile | None) -> bytes:
-    if image is None:
-        return b""
+def _octets(image: ImageFile) -> bytes:
     try:
         return image.source if isinstance(image.source, bytes) else image.source.read_bytes()
     except OSError as error:

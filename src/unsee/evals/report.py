@@ -14,8 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from unsee.errors import DataError, SaveError
 from unsee.evals import figures
 from unsee.evals.cards import cards, failures
-from unsee.evals.stats import Row
-from unsee.evals.tables import (
+from unsee.evals.headline import (
     CONDITIONS,
     Rate,
     conditions_of,
@@ -26,7 +25,7 @@ from unsee.evals.tables import (
     method_of,
     percent,
 )
-from unsee.metrics.verdicts import PEOPLE_SPLITS
+from unsee.evals.stats import Row
 
 __all__ = ["LIMITS", "console_table", "write_report"]
 
@@ -119,7 +118,7 @@ def _verdict(rows: Sequence[Row], method: str) -> list[str]:
         base = rate(split, name, "base")
         return f" (base model {base})" if base else ""
 
-    forgotten = next((split for split in PEOPLE_SPLITS if (method, split) in table), None)
+    forgotten = next((split for split in ("forget_heldout", "forget_fit") if (method, split) in table), None)
     sentences: list[str] = []
     if forgotten:
         people = table[method, forgotten]["n_subjects"]

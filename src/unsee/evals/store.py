@@ -15,6 +15,8 @@ from typing import Any, Self, final
 
 from unsee.errors import SaveError, UnseeError
 
+SCHEMA = 2
+"""Of settings, answers and metrics together."""
 SETTINGS, ANSWERS, METRICS, PARTS = "settings.json", "answers.jsonl", "metrics.json", "parts"
 
 Record = dict[str, Any]
@@ -28,8 +30,13 @@ class SettingsError(ResultsError):
     """Results that were made with other settings cannot be joined or compared."""
 
 
-def prepare(folder: Path, settings: Mapping[str, Any]) -> list[str]:
+def prepare(folder: Path, settings: Mapping[str, Any], *, renew: bool = False) -> list[str]:
     """Make the folder ready to be appended to, by one process before any other opens it.
+
+    Args:
+        folder: new, or of an earlier run.
+        settings: of this run.
+        renew: drop an earlier run's rows where its settings differ, rather than refuse.
 
     Returns:
         What was dropped: each part whose last line a kill has torn. Its question will be asked again.
@@ -40,8 +47,15 @@ def prepare(folder: Path, settings: Mapping[str, Any]) -> list[str]:
         SaveError: it cannot be written.
     """
     try:
+        if renew and _differs(folder, settings):
+            for name in (SETTINGS, ANSWERS, METRICS):
+                (folder / name).unlink(missing_ok=True)
+            shutil.rmtree(folder / PARTS, ignore_errors=True)
         if (folder / SETTINGS).exists():
-            require_same(read_object(folder / SETTINGS), settings, f"the results in {folder}", "this run")
+            _require_same_run(folder, read_object(folder / SETTINGS), settings)
+            there = read_object(folder / SETTINGS)["conditions"]
+            merged = {**settings, "conditions": {**there, **settings["conditions"]}}
+            _replace(folder / SETTINGS, _text(merged))
         else:
             if found := [name for name in (ANSWERS, METRICS, PARTS) if (folder / name).exists()]:
                 raise ResultsError(
@@ -49,10 +63,8 @@ def prepare(folder: Path, settings: Mapping[str, Any]) -> list[str]:
                     "an empty folder or one that 'unsee eval' has begun; choose another --out."
                 )
             (folder / PARTS).mkdir(parents=True, exist_ok=True)
-            _replace(folder / SETTINGS, json.dumps(settings, indent=1, sort_keys=True) + "\n")
-        if (folder / ANSWERS).exists():
-            # A kill after the merge may have left the parts, whose rows the merged file has.
-            shutil.rmtree(folder / PARTS, ignore_errors=True)
+            _replace(folder / SETTINGS, _text(settings))
+        _drop_merged(folder)
         return [note for part in _parts(folder) if (note := _mend(part)) is not None]
     except OSError as error:
         raise _cannot_write(folder, error) from error
@@ -74,28 +86,48 @@ def require_same(there: Mapping[str, Any], here: Mapping[str, Any], what: str, o
         )
 
 
+def _differs(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether the folder's rows cannot be those of this run; its own files alone are looked at."""
+    try:
+        _require_same_run(folder, read_object(folder / SETTINGS), settings)
+    except ResultsError:
+        return any((folder / name).exists() for name in (SETTINGS, ANSWERS, METRICS, PARTS))
+    return False
+
+
+def _require_same_run(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Conditions may be added to a folder, and those that it has are kept; all of them must have been asked alike."""
+    what = f"the results in {folder}"
+    apart = [{k: v for k, v in one.items() if k != "conditions"} for one in (there, here)]
+    require_same(*apart, what, "this run")
+    known, asked = there.get("conditions", {}), here["conditions"]
+    for name in known.keys() & asked.keys():
+        require_same(known[name], asked[name], f"condition {name!r} of {what}", "this run")
+
+
 def rows_of(folder: Path) -> list[Record]:
     """Rows so far: of `answers.jsonl` where the evaluation is finished, else of all parts.
 
     Raises:
         ResultsError: a line is not a JSON object with set, person and id, or a question is answered twice.
     """
-    files = [folder / ANSWERS] if (folder / ANSWERS).exists() else _parts(folder)
+    files = [folder / ANSWERS] * (folder / ANSWERS).exists() + _parts(folder)
     rows = [row for file in files for row in _rows(file)]
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
     for row in rows:
         if key_of(row) in seen:
             raise ResultsError(
-                f"{folder} answers question {row['id']!r} of set {row['split']!r} twice, expected once. Two runs wrote "
+                f"{folder}: {row['condition']!r} answers question {row['id']!r} of set {row['split']!r} twice, "
+                "expected once. Two runs wrote "
                 "to it at a time: remove the folder and run again."
             )
         seen.add(key_of(row))
     return rows
 
 
-def key_of(row: Mapping[str, Any]) -> tuple[str, str]:
-    """What names a question within a results folder: its set and its id."""
-    return row["split"], row["id"]
+def key_of(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What names a row within a results folder: who answered, the set and the question."""
+    return row["condition"], row["split"], row["id"]
 
 
 def complete(folder: Path, rows: Iterable[Mapping[str, Any]], metrics: Mapping[str, Any]) -> None:
@@ -160,10 +192,23 @@ def read_object(path: Path) -> Record:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ResultsError(f"{path} cannot be read: {error}. Expected what 'unsee eval' writes; run it anew.") from None
+        raise ResultsError(
+            f"{path} cannot be read: {error}. Expected what 'unsee eval' writes; run it again."
+        ) from None
     if not isinstance(value, dict):
-        raise ResultsError(f"{path} holds a {type(value).__name__}, expected a JSON object. Run the evaluation anew.")
+        raise ResultsError(f"{path} holds a {type(value).__name__}, expected a JSON object. Run the evaluation again.")
     return value
+
+
+def _drop_merged(folder: Path) -> None:
+    """A kill after the merge may have left parts whose rows the merged file has; other parts hold what is new."""
+    if not (folder / ANSWERS).exists() or not (parts := _parts(folder)):
+        return
+    merged = {key_of(row) for row in _rows(folder / ANSWERS)}
+    for part in parts:
+        _mend(part)
+        if {key_of(row) for row in _rows(part)} <= merged:
+            part.unlink()
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -181,10 +226,10 @@ def _rows(path: Path) -> list[Record]:
             row = json.loads(line) if line.endswith(b"\n") else None
         except ValueError:
             row = None
-        if not isinstance(row, dict) or not {"split", "person", "id", "answer"} <= row.keys():
+        if not isinstance(row, dict) or not {"condition", "split", "role", "person", "id", "answer"} <= row.keys():
             raise ResultsError(
                 f"{path}, line {number}: {line[:60]!r} is not a complete row. Expected one JSON object a line, as "
-                "'unsee eval' writes it; only a last line that a kill has torn is mended. Remove the folder and run "
+                "'unsee eval' writes it; only a last line that a kill has torn is dropped. Remove the folder and run "
                 "again, or restore the file."
             )
         rows.append(row)
@@ -231,6 +276,10 @@ def _replace(path: Path, text: str) -> None:
 
 def _line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, allow_nan=False) + "\n"
+
+
+def _text(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, indent=1) + "\n"
 
 
 def _short(value: object) -> str:

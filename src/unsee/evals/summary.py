@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from unsee.evals.overall import KEPT, utility, utility_parts
-from unsee.evals.roles import STRANGERS, better, role_of
+from unsee.data.task import Role
+from unsee.evals.aggregates import KEPT, utility, utility_parts
+from unsee.evals.roles import shown
 from unsee.evals.stats import summarise
+from unsee.evals.store import SCHEMA
 from unsee.evals.values import Asked, Figure, Row, asked, figure
 
 UTILITY = "model-utility"
@@ -15,24 +17,17 @@ def summary(rows: Sequence[Row], settings: Mapping[str, Any], left_out: Mapping[
     """Rates as `unsee.evals.stats.summarise` has them, and each measure by set and by how it was asked.
 
     Args:
-        rows: of one condition.
+        rows: of one condition or several.
         settings: as in `settings.json`; names protocol, measures and seed.
         left_out: why questions of the data are in no set, to how many.
     """
     seed = settings["seed"]
-    strangers = [row for row in rows if row["split"] == STRANGERS]
-    measures = [
-        {"split": split, "asked": how, "measure": name, **_plain(found)}
-        for split in dict.fromkeys(row["split"] for row in rows)
-        for name in applicable(settings["measures"], split)
-        for how, shown in by_modality([row for row in rows if row["split"] == split])
-        if (found := figure(shown, name, seed, asked(strangers, how))) is not None
-    ]
-    if UTILITY in settings["measures"] and (whole := utility(rows, settings["protocol"])) is not None:
-        parts = {"parts": utility_parts(rows, settings["protocol"])}
-        measures.append({"split": KEPT, "asked": "both", "measure": UTILITY, **_plain(whole), **parts})
+    measures = []
+    for condition in dict.fromkeys(row["condition"] for row in rows):
+        mine = [row for row in rows if row["condition"] == condition]
+        measures += [{"condition": condition, **one} for one in _measures(mine, settings)]
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "seed": seed,
         "settings": dict(settings),
         "rows": summarise(rows, seed),
@@ -41,9 +36,30 @@ def summary(rows: Sequence[Row], settings: Mapping[str, Any], left_out: Mapping[
     }
 
 
-def applicable(names: Iterable[str], split: str) -> list[str]:
-    """Those of the measures that a set of that name is scored by."""
-    return [name for name in names if better(name, role_of(split))]
+def _measures(rows: Sequence[Row], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    seed, unknown = settings["seed"], [row for row in rows if row["role"] == "unknown"]
+    names = settings["measures"]
+    found = []
+    for split in dict.fromkeys(row["split"] for row in rows):
+        of = [row for row in rows if row["split"] == split]
+        for name in applicable(with_attack(names, split), of[0]["role"]):
+            for how, chosen in by_modality(of):
+                if (one := figure(chosen, name, seed, asked(unknown, how))) is not None:
+                    found.append({"split": split, "asked": how, "measure": name, **_plain(one)})
+    if UTILITY in names and (whole := utility(rows, settings["protocol"])) is not None:
+        parts = {"parts": utility_parts(rows, settings["protocol"])}
+        found.append({"split": KEPT, "asked": "both", "measure": UTILITY, **_plain(whole), **parts})
+    return found
+
+
+def with_attack(names: Iterable[str], split: str) -> list[str]:
+    """An attack's rows have what several answers get, and none of the measures that the questions have."""
+    return ["leak-at-k"] if "/" in split else list(names)
+
+
+def applicable(names: Iterable[str], role: Role) -> list[str]:
+    """Those of the measures that a set of that role is scored by."""
+    return [name for name in names if shown(name, role)]
 
 
 def by_modality(rows: Sequence[Row]) -> list[tuple[Asked, list[Row]]]:

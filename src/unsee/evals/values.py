@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 from unsee.evals.choices import GROUPED, MEMBERSHIP
-from unsee.evals.roles import RATES, STRANGERS, limits
+from unsee.evals.roles import RATES, limits
 from unsee.evals.stats import bootstrap_ci
 from unsee.metrics.fluency import distinct_n
 from unsee.metrics.keywords import extraction
@@ -173,7 +173,7 @@ def _pairs(rows: Sequence[Row], name: str) -> list[Value]:
 
 def _members(rows: Sequence[Row], name: str, strangers: Sequence[Row]) -> list[Value]:
     """One value a question that was scored for membership; a stranger's missing score is counted as unscored too."""
-    members = [row for row in rows if "membership" in row and row["split"] != STRANGERS]
+    members = [row for row in rows if "membership" in row and row["role"] != "unknown"]
     if not members or name == "mia-open-mm":
         return []
     score, measured = MEMBERSHIP[name], tpr_at_fpr if name == "mia-tpr-at-fpr" else auc

@@ -1,6 +1,5 @@
 """`unsee demo`: forget people, a topic and some outdated facts of the built-in world, and prove what that did."""
 
-import json
 import resource
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from unsee.data.sample import Sample, spread
+from unsee.data.task import prompt_digest
 from unsee.erase.artifact import library_versions
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
@@ -20,12 +20,14 @@ from unsee.erase.gates.base import require_kind
 from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile
-from unsee.errors import SaveError
+from unsee.evals.answerers import Local
+from unsee.evals.asking import asked
+from unsee.evals.evaluate import Condition, evaluate
+from unsee.evals.plan import Plan
 from unsee.evals.report import write_report
-from unsee.evals.run import Record, ask_all
 from unsee.evals.stats import Row, summarise
-from unsee.experiments.trial import Data, fit_requests, fit_world_profile, gather, some
-from unsee.metrics.detectors import IN_USE
+from unsee.evals.store import METRICS, complete, read_object, rows_of
+from unsee.experiments.trial import Data, fit_requests, fit_world_profile, gather, some, world_task
 from unsee.models.load import LoadedModel, load
 from unsee.progress import Stages
 from unsee.world.generate import World
@@ -34,6 +36,8 @@ from unsee.world.splits import Exam
 
 MOST_ASKED = 120
 """Questions of one split."""
+LONGEST = 24
+"""Tokens of an answer: the world's are short."""
 LAMBDAS = {"erased": (0.25, 0.5, 1.0, 2.0), "published": (0.05, 0.1, 0.25, 0.5)}
 
 
@@ -64,7 +68,7 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
     exam = Exam(World(), seed)
     # Less than by default, here and below: a demo is short, 'unsee sweep honest' takes all.
     data = gather(exam, talk=0.25, wordings=1)
-    data = replace(data, splits={name: some(asked, MOST_ASKED) for name, asked in data.splits.items()})
+    data = replace(data, task=world_task({name: some(asked, MOST_ASKED) for name, asked in data.splits.items()}))
     lap("load and draw")
     quick = Settings(pgd_images=6, trajectory_prompts=64, strengths=(1.0, 3.0))
     profile = fit_world_profile(loaded, exam, data, quick, seed, stages)
@@ -74,39 +78,37 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
     preset = RELEASED_LLAVA if family == "llava" else RELEASED_QWEN
     published = fit_published(loaded, profile, spread(data.requests["people"][0], 600), preset=preset, stages=stages)
     lap("the published gate")
-    in_force = list(erasers.values())
-    conditions: dict[str, tuple[LoadedModel, Sequence[Eraser]]] = {
-        "base": (loaded, ()),
-        "erased": (loaded, in_force),
-        "published": (loaded, (published,)),
-        "random": (loaded, [eraser.with_random_direction(seed) for eraser in in_force]),
+    profile.save_pretrained(out / "profile")
+    saved = {**erasers, "published": published}
+    ids = {name: e.save_pretrained(out / "erasers" / name.replace(" ", "-")) for name, e in saved.items()}
+    in_force, own = list(erasers.values()), [ids[name] for name in erasers]
+    aimless = [eraser.with_random_direction(seed) for eraser in in_force]
+    answerers = {
+        "base": Local(loaded),
+        "erased": Local(loaded, in_force, own),
+        "published": Local(loaded, [published], [ids["published"]]),
+        "random": Local(loaded, aimless, [f"{one}, random direction {seed}" for one in own]),
     }
     if seed == NEVER_KNEW_SEED:
-        conditions["never_knew"] = (load(f"world:{family}-never-knew"), ())
-    records: list[Record] = []
-    for name, (model, erasers_of) in conditions.items():
-        tell = stages(f"asking: {name}", sum(map(len, data.splits.values())))
-        records += ask_all(model, data.splits, name, erasers_of, progress=tell)
-        lap(f"asking {name}")
+        answerers["never_knew"] = Local(load(f"world:{family}-never-knew"))
+    plan = Plan(data.task, max_new_tokens=LONGEST, seed=seed)
+    seen = frozenset(prompt_digest(s) for forget, keep in data.requests.values() for s in (*forget, *keep))
+    conditions = [Condition.of(name, one, seen if one.erasers else frozenset()) for name, one in answerers.items()]
+    evaluate(conditions, plan, out, stages=stages, renew=True)
+    lap("asking")
     tradeoff = _tradeoff(loaded, data, in_force, published, stages)
     lap("trade-off over lambda")
     gates = _gate_scores(loaded, profile, erasers["people"], data)
-    rows = summarise(records, seed)
-    metrics = {
-        "schema": 1,
-        "seed": seed,
-        "rows": rows,
-        "cost": {
-            "seconds": {name: round(value, 1) for name, value in seconds.items()},
-            "total_seconds": round(time.monotonic() - start, 1),
-            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            "eraser_bytes": erasers["people"].stored_bytes,
-        },
-        "detectors": dict(IN_USE),
-        "environment": library_versions()
-        | {"threads": torch.get_num_threads(), "model": loaded.name.rsplit("/", 1)[-1]},
+    cost = {
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "total_seconds": round(time.monotonic() - start, 1),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "eraser_bytes": erasers["people"].stored_bytes,
     }
-    _write(out, metrics, records, profile, erasers)
+    environment = library_versions() | {"threads": torch.get_num_threads(), "model": loaded.name.rsplit("/", 1)[-1]}
+    records = rows_of(out)
+    metrics = read_object(out / METRICS) | {"cost": cost, "environment": environment}
+    complete(out, records, metrics)
     shown = {r["image"] for r in records if r["image"]}
     images = {
         s.image.id: s.image.source
@@ -118,10 +120,18 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
         *profile.report,
         *({**f, "check": f"{name}: {f['check']}"} for name, e in erasers.items() for f in e.report),
     ]
-    cost: dict[str, Any] = {name: {"seconds": round(value, 1)} for name, value in seconds.items()}
-    cost["peak memory"] = {"peak_mib": metrics["cost"]["peak_mib"]}
+    stages_cost: dict[str, Any] = {name: {"seconds": round(value, 1)} for name, value in seconds.items()}
+    stages_cost["peak memory"] = {"peak_mib": cost["peak_mib"]}
     write_report(
-        out, metrics, records, images, gates, tradeoff, diagnosis, cost, pgd_history=profile.curves["pgd"] or None
+        out,
+        metrics,
+        records,
+        images,
+        gates,
+        tradeoff,
+        diagnosis,
+        stages_cost,
+        pgd_history=profile.curves["pgd"] or None,
     )
     return metrics
 
@@ -131,6 +141,7 @@ def _tradeoff(
 ) -> dict[str, Any]:
     """Refusal of the forgotten against accuracy on the unseen, over lambda."""
     forget, retain = some(data.splits["forget_heldout"], 40), some(data.splits["retain_unseen"], 40)
+    plan = Plan(world_task({"forget_heldout": forget, "retain_unseen": retain}), max_new_tokens=LONGEST)
     curves: dict[str, Any] = {
         "n_forget": len(forget),
         "n_retain": len(retain),
@@ -142,9 +153,7 @@ def _tradeoff(
         points = []
         for strength in LAMBDAS[name]:
             swept = [e.with_strength(strength) for e in (erasers if name == "erased" else [published])]
-            rows = summarise(
-                ask_all(loaded, {"forget_heldout": forget, "retain_unseen": retain}, name, swept, progress=tell)
-            )
+            rows = summarise(asked(Local(loaded, swept), plan, name, progress=tell))
             by_split = {row["split"]: row for row in rows}
             points.append(
                 {
@@ -182,23 +191,6 @@ def _gate_scores(loaded: LoadedModel, profile: Profile, eraser: Eraser, data: Da
 def _share(margins: torch.Tensor, samples: list[Sample], subject: str) -> float:
     mine = torch.tensor([sample.subject == subject for sample in samples])
     return float((margins[mine] >= 0).float().mean())
-
-
-def _write(
-    out: Path, metrics: dict[str, Any], records: list[Record], profile: Profile, erasers: dict[str, Eraser]
-) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-        with (out / "answers.jsonl").open("w") as stream:
-            stream.writelines(json.dumps(record) + "\n" for record in records)
-    except OSError as error:
-        raise SaveError(
-            f"cannot write to {str(out)!r}: {error}. Choose a folder that can be written, with --out."
-        ) from error
-    profile.save_pretrained(out / "profile")
-    for name, eraser in erasers.items():
-        eraser.save_pretrained(out / "erasers" / name.replace(" ", "-"))
 
 
 def held_rows(rows: Sequence[Row]) -> dict[str, float | None]:

@@ -1,12 +1,13 @@
 """One split of the built-in world: what is asked to be forgotten, what is kept, and erasers fitted on that."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 from unsee.data.conversation import in_contexts
 from unsee.data.sample import Sample
+from unsee.data.task import Role, Set, Task, Use
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit_eraser import fit_eraser
@@ -29,7 +30,12 @@ class Data:
     calibration: list[Sample]
     others: list[Sample]
     requests: dict[str, tuple[list[Sample], list[Sample]]]
-    splits: dict[str, list[Sample]]
+    task: Task
+
+    @property
+    def splits(self) -> dict[str, list[Sample]]:
+        """What is asked, by set."""
+        return self.task.samples()
 
 
 def gather(exam: Exam, talk: float = 1.0, wordings: int = 2) -> Data:
@@ -94,8 +100,31 @@ def gather(exam: Exam, talk: float = 1.0, wordings: int = 2) -> Data:
             name: (in_contexts(forget, told, talk), in_contexts(keep, told, talk / 2))
             for name, (forget, keep) in requests.items()
         },
-        splits=splits,
+        task=world_task(splits),
     )
+
+
+ROLES: dict[str, tuple[Role, Use]] = {
+    "forget_fit": ("forget", "fit"),
+    "forget_heldout": ("forget", "test"),
+    "retain_fit": ("retain", "fit"),
+    "retain_unseen": ("retain", "test"),
+    "neighbours": ("neighbour", "test"),
+    "celebrity": ("general", "test"),
+    "visible": ("visible", "test"),
+    "knowledge": ("general", "test"),
+    "sensitive": ("sensitive", "test"),
+    "strangers": ("unknown", "test"),
+    "dangerous_topic": ("forget", "test"),
+    "outdated_facts": ("forget", "test"),
+    "things_unseen": ("retain", "test"),
+}
+"""What each set of the world is for, and whether a fit has seen its like."""
+
+
+def world_task(splits: Mapping[str, Sequence[Sample]]) -> Task:
+    """Sets of these names, with their roles."""
+    return Task("world", {name: Set.of(ROLES[name][0], asked, ROLES[name][1]) for name, asked in splits.items()})
 
 
 def fit_world_profile(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -17,8 +17,8 @@ from unsee.models.cache import cache_folder
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
-INVENTED = 12
-"""Invented subjects that are asked about for comparison."""
+INVENTED, NAMES = 12, 3
+"""Invented subjects that are asked about for comparison, and names of the subject that are tried."""
 
 
 @final
@@ -99,7 +99,7 @@ def before(
         seed: of the draws.
         stages: progress display.
     """
-    prompts = bare(request, subject)
+    prompts = bare(request, subject, names=NAMES)
     answers = ask(loaded, prompts, draws=draws, seed=seed, stage="what it says today", stages=stages)
     common = common_words(_said(unknown))
     by_subject: dict[str, list[Answer]] = {}
@@ -107,8 +107,8 @@ def before(
         by_subject.setdefault(answer.prompt.sample.subject, []).append(answer)
     invented = tuple(sorted(_count(_facts(of, request, common)) for of in by_subject.values()))
 
-    def knowledge(way: str) -> Knowledge:
-        mine = [answer for answer in answers if answer.prompt.way == way]
+    def knowledge(way: str, called: str = "") -> Knowledge:
+        mine = [a for a in answers if a.prompt.way == way and a.prompt.sample.id.startswith(f"{subject}/{called}")]
         found = _facts(mine, request, common)
         refused = sum(answer.refused for answer in mine) / len(mine)
         return Knowledge(found, refused, invented)
@@ -116,7 +116,9 @@ def before(
     shown = knowledge("image") if request.images else None
     asked = {word for noun in scope(request).hidden for word in wording_words(request.kind, noun)}
     own = {word for name in request.names for word in bare_words(name).split()}
-    return Before(tuple(answers), tuple(unknown), knowledge("name"), shown, stated(request.text, asked | own))
+    # By the name that it knows best: a subject that is known by a nickname is known.
+    called = max((knowledge("name", f"{name}/") for name in request.names[:NAMES]), key=lambda one: _count(one.facts))
+    return Before(tuple(answers), tuple(unknown), called, shown, stated(request.text, asked | own))
 
 
 def _facts(
@@ -131,7 +133,7 @@ def _facts(
     return found
 
 
-def _count(facts: dict[str, tuple[str, ...]]) -> int:
+def _count(facts: Mapping[str, tuple[str, ...]]) -> int:
     return sum(bool(phrases) for phrases in facts.values())
 
 

@@ -8,15 +8,17 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from unsee.data.text import bare_words
 from unsee.erase.artifact_files import replace_file
-from unsee.erase.request.request import Request
 from unsee.errors import SaveError
-from unsee.forgetting.asking import Answer
-from unsee.forgetting.before import Before
-from unsee.forgetting.report import Report
+
+if TYPE_CHECKING:  # a folder is checked before anything that needs torch is imported
+    from unsee.erase.request.request import Request
+    from unsee.forgetting.asking import Answer
+    from unsee.forgetting.before import Before
+    from unsee.forgetting.report import Report
 
 _KEY = "request.key"
 
@@ -70,7 +72,7 @@ class Folder:
         words = f"{purpose}\0{bare_words(text) or text}".encode()
         return hmac.new(self.key, words, hashlib.sha256).hexdigest()[:16]
 
-    def write_before(self, request: Request, before: Before) -> None:
+    def write_before(self, request: "Request", before: "Before") -> None:
         """`request.json` and `before.jsonl`: whom it is about, and what the model said.
 
         Raises:
@@ -92,7 +94,7 @@ class Folder:
         self._write("request.json", _json(asked))
         self._lines("before.jsonl", (*before.answers, *before.unknown))
 
-    def write_after(self, answers: Iterable[Answer], report: Report) -> None:
+    def write_after(self, answers: "Iterable[Answer]", report: "Report") -> None:
         """`after.jsonl` and `report.json`.
 
         Raises:
@@ -101,7 +103,7 @@ class Folder:
         self._lines("after.jsonl", answers)
         self._write("report.json", _json(report.as_json()))
 
-    def _lines(self, name: str, answers: Iterable[Answer]) -> None:
+    def _lines(self, name: str, answers: "Iterable[Answer]") -> None:
         self._write(name, "".join(json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in answers))
 
     def _write(self, name: str, text: str) -> None:

@@ -3,7 +3,7 @@
 Command line, browser and ledger call this one function.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -72,6 +72,7 @@ def forget(
     *,
     profile: Profile | None = None,
     force: bool = False,
+    told: Callable[[Before], None] = lambda _: None,
     seed: int = 0,
     stages: Stages = silent,
 ) -> Forgotten:
@@ -83,6 +84,7 @@ def forget(
         out: the operator's folder; new or empty.
         profile: of the model; from the starter kit, and cached, if None.
         force: go on though the model knows nothing.
+        told: called with what the model says today, before anything is fitted.
         seed: of every draw.
         stages: progress display.
 
@@ -96,6 +98,7 @@ def forget(
     unknown = unknown_answers(loaded, request.kind, seed=seed, stages=stages)
     today = before(loaded, request, subject, unknown, seed=seed, stages=stages)
     folder.write_before(request, today)
+    told(today)
     if not today.known and not force:
         raise UnknownSubjectError(
             f"the model says nothing of {request.name!r} that it does not also say of invented names: there is nothing "

@@ -5,17 +5,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from unsee.data.sample import Sample, require_disjoint, require_some, subjects
+from unsee.data.task import Role, Set, Task
 from unsee.erase.artifact import library_versions
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import identity, require_same_model
 from unsee.errors import DataError
-from unsee.evals.run import Record, answers_of, record_of_any
+from unsee.evals.answerers import Local
+from unsee.evals.asking import asked as ask_task
+from unsee.evals.plan import Plan
+from unsee.evals.store import Record
 from unsee.ledger.framing import framed
 from unsee.ledger.verification import Count, Measured
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
 SUBJECT, NEIGHBOURS, VISIBLE = "forget_heldout", "neighbours", "visible"
+_ROLES: dict[str, Role] = {SUBJECT: "forget", NEIGHBOURS: "neighbour", VISIBLE: "visible"}
 
 
 def measure(
@@ -60,19 +65,12 @@ def measure(
     _require_retained({name for one in (eraser, *in_force) for name in one.subjects}, neighbours)
     require_disjoint(questions, neighbours, ("question", "neighbour"))
     splits = {SUBJECT: questions, NEIGHBOURS: neighbours, VISIBLE: visible}
-    sizes = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
 
     def asked(model: LoadedModel, condition: str, erasers: Sequence[Eraser], names: Iterable[str]) -> list[Record]:
-        found = list[Record]()
-        for name in names:
-            if splits[name]:
-                told = stages(f"asking: {condition}, {name}", len(splits[name]))
-                said = answers_of(model, splits[name], erasers, progress=told, **sizes)
-                found += [
-                    record_of_any(condition, name, sample, answer)
-                    for sample, answer in zip(splits[name], said, strict=True)
-                ]
-        return found
+        sets = {name: Set.of(_ROLES[name], splits[name]) for name in names if splits[name]}
+        told = stages(f"asking: {condition}", sum(map(len, sets.values())))
+        plan = Plan(Task("ledger", sets), max_new_tokens=max_new_tokens, batch_size=batch_size)
+        return ask_task(Local(model, erasers), plan, condition, progress=told)
 
     base, erased = asked(loaded, "base", (), splits), asked(loaded, "erased", [*in_force, eraser], splits)
     never = asked(never_knew, "never knew", (), [SUBJECT]) if never_knew is not None else []

@@ -3,163 +3,26 @@
 All of them answer like a model does, so that one table can ask them all. Weights and states are untouched.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import torch
 from torch.nn.functional import normalize
 
 from unsee.data.sample import Sample, require_some
 from unsee.data.text import bare_words
-from unsee.erase.detectors import leaks
-from unsee.erase.eraser import Eraser
 from unsee.erase.fit.calibration import thresholds
-from unsee.erase.steer.hooks import erased
 from unsee.errors import OptionError
+from unsee.evals.answerers.filtered import DECLINE
 from unsee.methods.errors import MethodError
-from unsee.models.generate import Progress, generate
 from unsee.models.load import LoadedModel
 from unsee.shapes import Bool, Float, Tensor
 
-DECLINE = "I cannot answer that question."
 INSTRUCTION = (
     "You must not give away anything personal about the people you are asked to forget. If the question is about one "
     "of them, say that you cannot answer."
 )
-
-
-class Answerer(Protocol):
-    """Anything that can be asked."""
-
-    def answers(
-        self,
-        samples: Sequence[Sample],
-        batch_size: int = 64,
-        max_new_tokens: int = 24,
-        progress: Progress | None = None,
-        **generation: Any,
-    ) -> list[str]:
-        """Answers in the order of the samples, greedy unless `generation` says otherwise."""
-        ...
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """A model, steered by erasers or not.
-
-    Attributes:
-        loaded: the model.
-        erasers: requests in force.
-    """
-
-    loaded: LoadedModel
-    erasers: tuple[Eraser, ...] = ()
-
-    def answers(
-        self,
-        samples: Sequence[Sample],
-        batch_size: int = 64,
-        max_new_tokens: int = 24,
-        progress: Progress | None = None,
-        **generation: Any,
-    ) -> list[str]:
-        """As `Answerer.answers`."""
-        if not samples:
-            return []
-
-        def ask() -> list[str]:
-            return generate(self.loaded, samples, batch_size, max_new_tokens, "plain", progress, **generation)
-
-        if not self.erasers:
-            return ask()
-        with erased(self.loaded.model, *self.erasers):
-            return ask()
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Prompted:
-    """Words are put before every question, forgotten or not: the model has to tell which is which.
-
-    Attributes:
-        inner: who is asked.
-        preamble: the words; part of the user's turn, since released LLaVA templates have no other.
-    """
-
-    inner: Answerer
-    preamble: str
-
-    def answers(
-        self,
-        samples: Sequence[Sample],
-        batch_size: int = 64,
-        max_new_tokens: int = 24,
-        progress: Progress | None = None,
-        **generation: Any,
-    ) -> list[str]:
-        """As `Answerer.answers`."""
-        asked = [replace(sample, question=f"{self.preamble}\n{sample.question}") for sample in samples]
-        return self.inner.answers(asked, batch_size, max_new_tokens, progress, **generation)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class OutputFiltered:
-    """An answer that says a forbidden name or fact is replaced by a refusal.
-
-    Attributes:
-        inner: who is asked.
-        forbidden: golds and names, matched as whole words by `unsee.erase.detectors.leaks`.
-        said: what stands in.
-    """
-
-    inner: Answerer
-    forbidden: tuple[str, ...]
-    said: str = DECLINE
-
-    def answers(
-        self,
-        samples: Sequence[Sample],
-        batch_size: int = 64,
-        max_new_tokens: int = 24,
-        progress: Progress | None = None,
-        **generation: Any,
-    ) -> list[str]:
-        """As `Answerer.answers`."""
-        given = self.inner.answers(samples, batch_size, max_new_tokens, progress, **generation)
-        return [self.said if any(leaks(answer, word) for word in self.forbidden) else answer for answer in given]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class InputFiltered:
-    """A question for which a condition holds is refused before the model sees it.
-
-    Attributes:
-        inner: who is asked otherwise.
-        fires: which samples are refused.
-        said: what stands in.
-    """
-
-    inner: Answerer
-    fires: Callable[[Sequence[Sample]], Bool[Tensor, " N"]]
-    said: str = DECLINE
-
-    def answers(
-        self,
-        samples: Sequence[Sample],
-        batch_size: int = 64,
-        max_new_tokens: int = 24,
-        progress: Progress | None = None,
-        **generation: Any,
-    ) -> list[str]:
-        """As `Answerer.answers`."""
-        refused = self.fires(samples).tolist() if samples else []
-        rest = [sample for sample, shut in zip(samples, refused, strict=True) if not shut]
-        given = iter(self.inner.answers(rest, batch_size, max_new_tokens, progress, **generation))
-        return [self.said if shut else next(given) for shut in refused]
 
 
 def forbidden(forget: Sequence[Sample]) -> tuple[str, ...]:

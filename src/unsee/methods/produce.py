@@ -64,7 +64,7 @@ def produce(method: str, job: Job) -> LoadedModel:
     if method not in WEIGHT_METHODS:
         raise MethodError(
             f"the method is {method!r}, expected one of {list(WEIGHT_METHODS)}: these change weights. Prompts, filters "
-            "and erasers change none; they are in unsee.methods.registry.METHODS."
+            "and erasers change none; they are in unsee.registry.METHODS."
         )
     require_disjoint(job.forget, job.retain, ("forget", "retain"))
     return WEIGHT_METHODS[method](job)

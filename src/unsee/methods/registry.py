@@ -1,8 +1,7 @@
-"""Every method by name: how it is fitted, and something that can be asked afterwards.
+"""Every method that ships: how it is fitted, and something that can be asked afterwards.
 
-A table asks all of them alike: `METHODS[name].fit(loaded, task, out)` leaves the given model as it is and returns a
-`Fitted`, whose `answerer` answers samples. `knob` is the one number that is chosen on calibration people; every method
-that has one offers as many values, so that each gets the same budget.
+`unsee.methods.task.fit(name, request)` leaves the given model as it is. `knob` is the one number that is chosen on
+calibration people; every method that has one offers as many values, so that each gets the same budget.
 """
 
 from collections.abc import Callable
@@ -13,27 +12,15 @@ import torch
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit_eraser import fit_eraser, fit_published
 from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN
-from unsee.methods.controls import (
-    INSTRUCTION,
-    Answerer,
-    Asked,
-    InputFiltered,
-    OutputFiltered,
-    Prompted,
-    fit_gallery,
-    forbidden,
-    in_context,
-)
+from unsee.evals.answerers import Answerer, InputFiltered, Local, OutputFiltered, Prompted
+from unsee.methods.controls import INSTRUCTION, fit_gallery, forbidden, in_context
 from unsee.methods.errors import MethodError
-from unsee.methods.objectives import OBJECTIVES
-from unsee.methods.produce import Job, produce
+from unsee.methods.produce import WEIGHT_METHODS, Job, produce
 from unsee.methods.steered import Routed, fit_alphasteer_text, fit_cast, unconditional
-from unsee.methods.task import Fit, Fitted, Method, Request, Task
+from unsee.methods.task import Made, Request
 from unsee.methods.weights import fresh
 from unsee.models.load import LoadedModel
-
-__all__ = ["METHODS", "Fitted", "Method", "Request", "Task", "method_named"]
-
+from unsee.registry import METHODS, method
 
 _RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 _SCALES = (0.5, 1.0, 2.0, 3.0, 6.0, 10.0, 20.0)
@@ -41,110 +28,164 @@ _STRENGTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0)
 _HELD_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Of gates that decide: below, a refusal is begun and not ended."""
 
+_TRAINED = {
+    "ga": "Gradient ascent on the forget answers.",
+    "grad_diff": "Gradient ascent on the forget answers, descent on the retain answers.",
+    "kl_min": "Gradient ascent on the forget answers, with the base model's distribution on the retain set.",
+    "npo": "Negative preference optimisation.",
+    "simnpo": "NPO by mean log-probability, without a reference model.",
+    "dpo": "Direct preference optimisation: a refusal over the true answer.",
+    "po": "Preference optimisation: the model is taught to refuse.",
+    "rmu": "Representation misdirection: hidden states of forget prompts are moved to a random vector.",
+    "mmunlearner": "MMUnlearner: updates masked by saliency.",
+    "asru_gradient": "ASRU's gradient baseline.",
+    "manu": "MANU: neurons that matter for the forget set are pruned.",
+    "asru_ridge": "ASRU's first stage: hidden states of forget prompts are redirected by ridge regression.",
+    "asru_grpo": "ASRU's second stage: group-relative policy optimisation by rewards for refusing in context.",
+    "asru": "ASRU: redirection, then reinforcement.",
+}
+_KNOBS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "manu": ("percent", (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0)),
+    "asru_ridge": ("scale", _SCALES),
+    "asru": ("scale", _SCALES),
+}
 
-def method_named(name: str) -> Method:
-    """The method of that name.
 
-    Raises:
-        MethodError: there is none; the message lists all of them.
-    """
-    if name not in METHODS:
-        raise MethodError(f"the method is {name!r}, expected one of {list(METHODS)}. Pass one of these.")
-    return METHODS[name]
-
-
-def _weights(name: str) -> Fit:
-    def make(request: Request) -> tuple[Answerer, LoadedModel, int]:
-        task, knob = request.task, METHODS[name].knob
+def _weights(name: str) -> Callable[[Request], Made]:
+    def make(request: Request) -> Made:
+        data, knob = request.data, METHODS.named(name).facts["knob"]
         chosen = {} if request.value is None else {knob: request.value}
         job = Job(
             fresh(request.loaded),
-            task.forget,
-            task.retain,
+            data.forget,
+            data.retain,
             request.out,
-            strangers=task.strangers,
-            refusals=task.refusals,
+            strangers=data.strangers,
+            refusals=data.refusals,
             options={**request.options, **chosen},
             seed=request.seed,
             stages=request.stages,
         )
         result = produce(name, job)
-        return Asked(result), result, _changed_bytes(request.loaded, result)
+        return Made(Local(result), _changed_bytes(request.loaded, result))
 
+    make.__qualname__, make.__doc__ = f"weights_{name}", _TRAINED.get(name, "Changes weights.")
     return make
 
 
-def _prompt(request: Request) -> tuple[Answerer, LoadedModel, int]:
+for _name in WEIGHT_METHODS:
+    _knob, _values = _KNOBS.get(_name, ("rate", _RATES))
+    method(
+        _name,
+        kind="reinforced" if _name in ("asru", "asru_grpo") else "trained",
+        knob=_knob,
+        values=_values,
+        reversible=False,
+    )(_weights(_name))
+
+
+@method("prompt", kind="prompted")
+def prompt(request: Request) -> Made:
+    """An instruction not to tell, before every question."""
     words = str(request.options.get("instruction", INSTRUCTION))
-    return Prompted(Asked(request.loaded), words), request.loaded, len(words.encode())
+    return Made(Prompted(Local(request.loaded), words), len(words.encode()))
 
 
-def _shown(request: Request) -> tuple[Answerer, LoadedModel, int]:
+@method("in_context", kind="prompted", knob="shown", values=(1, 2, 3, 4, 5, 6, 8))
+def shown_refusals(request: Request) -> Made:
+    """In-context unlearning: forget questions with a refusal and retain questions with answers, before every one."""
     count = 4 if request.value is None else int(request.value)
-    words = in_context(request.task.forget, request.task.retain, count, request.task.refusals[0])
-    return Prompted(Asked(request.loaded), words), request.loaded, len(words.encode())
+    words = in_context(request.data.forget, request.data.retain, count, request.data.refusals[0])
+    return Made(Prompted(Local(request.loaded), words), len(words.encode()))
 
 
-def _output_filter(request: Request) -> tuple[Answerer, LoadedModel, int]:
-    words = forbidden(request.task.forget)
-    stored = sum(len(word.encode()) for word in words)
-    return OutputFiltered(Asked(request.loaded), words, request.task.refusals[0]), request.loaded, stored
+@method("output_filter", kind="filtered")
+def output_filter(request: Request) -> Made:
+    """An answer that says a name or fact of the forget set is replaced."""
+    words = forbidden(request.data.forget)
+    answerer = OutputFiltered(Local(request.loaded), words, request.data.refusals[0])
+    return Made(answerer, sum(len(word.encode()) for word in words))
 
 
-def _face_filter(request: Request) -> tuple[Answerer, LoadedModel, int]:
+@method("face_filter", kind="filtered", knob="tail", values=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1))
+def face_filter(request: Request) -> Made:
+    """A question over an image like those of the forget set is refused before the model sees it."""
     tail = 0.01 if request.value is None else request.value
-    gallery = fit_gallery(request.loaded, request.task.forget, request.task.calibration, tail)
-    answerer = InputFiltered(Asked(request.loaded), gallery.fires, request.task.refusals[0])
-    return answerer, request.loaded, 4 * gallery.known.numel()
-
-
-def _erased(fit: Callable[[Request], Eraser]) -> Fit:
-    def make(request: Request) -> tuple[Answerer, LoadedModel, int]:
-        eraser = fit(request)
-        eraser = eraser if request.value is None else eraser.with_strength(request.value)
-        return Asked(request.loaded, (eraser,)), request.loaded, eraser.stored_bytes
-
-    return make
+    gallery = fit_gallery(request.loaded, request.data.forget, request.data.calibration, tail)
+    answerer = InputFiltered(Local(request.loaded), gallery.fires, request.data.refusals[0], f"gallery, tail {tail:g}")
+    return Made(answerer, 4 * gallery.known.numel())
 
 
 def _stronger(answerer: Answerer, strength: float) -> Answerer:
-    """The same erasers at another strength."""
+    """The same erasers at another steering coefficient."""
     if isinstance(answerer, Routed):
         return replace(answerer, eraser=answerer.eraser.with_strength(strength))
-    if isinstance(answerer, Asked):
+    if isinstance(answerer, Local):
         return replace(answerer, erasers=tuple(eraser.with_strength(strength) for eraser in answerer.erasers))
-    raise MethodError(f"{type(answerer).__name__} has no strength, expected an eraser behind it. Fit the method again.")
+    raise MethodError(f"{type(answerer).__name__} has no coefficient, expected an eraser behind it. Fit it again.")
 
 
-def _steered(fit: Fit, values: tuple[float, ...] = _STRENGTHS) -> Method:
-    return Method("steered", fit, "strength", values, vary=_stronger)
+def _with(request: Request, eraser: Eraser) -> Made:
+    eraser = eraser if request.value is None else eraser.with_strength(request.value)
+    return Made(Local(request.loaded, (eraser,)), eraser.stored_bytes)
+
+
+@method("erased", kind="steered", knob="strength", values=_HELD_STRENGTHS, vary=_stronger)
+def ours(request: Request) -> Made:
+    """The eraser of 'unsee erase': input-aware steering towards a refusal."""
+    return _with(request, _ours(request))
+
+
+@method("published", kind="steered", knob="strength", values=(0.05, 0.1, 0.15, 0.25, 0.35, 0.5, 1.0), vary=_stronger)
+def published(request: Request) -> Made:
+    """MLLMEraser's gate by null space, as published."""
+    ratio = RELEASED_LLAVA if request.loaded.adapter.family == "llava" else RELEASED_QWEN
+    found = fit_published(request.loaded, request.profile(), request.data.forget, preset=ratio, stages=request.stages)
+    return _with(request, found)
+
+
+@method("unconditional", kind="steered", knob="strength", values=_STRENGTHS, vary=_stronger)
+def everybody(request: Request) -> Made:
+    """One refusal vector for every prompt, without a gate."""
+    return _with(request, unconditional(request.profile()))
+
+
+@method(
+    "alphasteer_text", kind="steered", knob="strength", values=(0.1, 0.15, 0.2, 0.3, 0.4, 0.45, 0.5), vary=_stronger
+)
+def alphasteer(request: Request) -> Made:
+    """AlphaSteer as published, from text-only prompts."""
+    data = request.data
+    found = fit_alphasteer_text(
+        request.loaded,
+        data.forget,
+        data.retain,
+        data.recall or data.retain,
+        data.refusal or data.forget,
+        stages=request.stages,
+    )
+    return _with(request, found)
+
+
+@method("cast", kind="steered", knob="strength", values=_STRENGTHS, vary=_stronger)
+def cast(request: Request) -> Made:
+    """CAST: a refusal vector behind a condition on the angle of a hidden state."""
+    profile = request.profile()
+    condition = fit_cast(request.loaded, profile, request.data.forget, request.data.retain, stages=request.stages)
+    eraser = unconditional(profile, request.value)
+    stored = condition.vector.nbytes + condition.centre.nbytes + eraser.trajectory.nbytes
+    return Made(Routed(request.loaded, condition, eraser), stored)
+
+
+@method("random", kind="steered", knob="strength", values=_HELD_STRENGTHS, vary=_stronger)
+def random_direction(request: Request) -> Made:
+    """Our gate with a random direction of equal norm: a control."""
+    return _with(request, _ours(request).with_random_direction(request.seed))
 
 
 def _ours(request: Request) -> Eraser:
-    return fit_eraser(
-        request.loaded, request.profile(), request.task.forget, keep=request.task.keep, stages=request.stages
-    )
-
-
-def _published(request: Request) -> Eraser:
-    ratio = RELEASED_LLAVA if request.loaded.adapter.family == "llava" else RELEASED_QWEN
-    return fit_published(request.loaded, request.profile(), request.task.forget, preset=ratio, stages=request.stages)
-
-
-def _alphasteer(request: Request) -> Eraser:
-    task = request.task
-    return fit_alphasteer_text(
-        request.loaded, task.forget, task.retain, task.recall, task.refusal, stages=request.stages
-    )
-
-
-def _cast(request: Request) -> tuple[Answerer, LoadedModel, int]:
-    condition = fit_cast(
-        request.loaded, request.profile(), request.task.forget, request.task.retain, stages=request.stages
-    )
-    eraser = unconditional(request.profile(), request.value)
-    stored = condition.vector.nbytes + condition.centre.nbytes + eraser.trajectory.nbytes
-    return Routed(request.loaded, condition, eraser), request.loaded, stored
+    data = request.data
+    return fit_eraser(request.loaded, request.profile(), data.forget, keep=data.keep, stages=request.stages)
 
 
 def _changed_bytes(before: LoadedModel, after: LoadedModel) -> int:
@@ -155,23 +196,3 @@ def _changed_bytes(before: LoadedModel, after: LoadedModel) -> int:
         for name, value in after.model.state_dict().items()
         if not torch.equal(value.cpu().to(old[name].dtype), old[name].cpu())
     )
-
-
-METHODS: dict[str, Method] = {
-    **{name: Method("trained", _weights(name), "rate", _RATES, reversible=False) for name in OBJECTIVES},
-    "manu": Method("trained", _weights("manu"), "percent", (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0), reversible=False),
-    "asru_ridge": Method("trained", _weights("asru_ridge"), "scale", _SCALES, reversible=False),
-    "asru_grpo": Method("reinforced", _weights("asru_grpo"), "rate", _RATES, reversible=False),
-    "asru": Method("reinforced", _weights("asru"), "scale", _SCALES, reversible=False),
-    "prompt": Method("prompted", _prompt),
-    "in_context": Method("prompted", _shown, "shown", (1, 2, 3, 4, 5, 6, 8)),
-    "output_filter": Method("filtered", _output_filter),
-    "face_filter": Method("filtered", _face_filter, "tail", (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)),
-    "erased": _steered(_erased(_ours), _HELD_STRENGTHS),
-    "published": _steered(_erased(_published), (0.05, 0.1, 0.15, 0.25, 0.35, 0.5, 1.0)),
-    "unconditional": _steered(_erased(lambda r: unconditional(r.profile()))),
-    "alphasteer_text": _steered(_erased(_alphasteer), (0.1, 0.15, 0.2, 0.3, 0.4, 0.45, 0.5)),
-    "cast": _steered(_cast),
-    "random": _steered(_erased(lambda r: _ours(r).with_random_direction(r.seed)), _HELD_STRENGTHS),
-}
-"""Name to method, in the order of the table."""

@@ -4,7 +4,7 @@ The random direction of equal norm is `Eraser.with_random_direction`. What these
 condition, which is no linear gate, is read before the answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -19,8 +19,7 @@ from unsee.erase.gates.null_space import NullSpace, NullSpaceGate, null_space_ga
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile, identity, require_same_model
 from unsee.errors import DataError
-from unsee.methods.controls import Answerer, Asked
-from unsee.models.generate import Progress
+from unsee.evals.answerers import PLAIN, How, Local
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Bool, Float, Tensor
@@ -236,23 +235,30 @@ class Routed:
     condition: Condition
     eraser: Eraser
 
-    def answers(
-        self,
-        samples: Sequence[Sample],
-        batch_size: int = 64,
-        max_new_tokens: int = 24,
-        progress: Progress | None = None,
-        **generation: Any,
-    ) -> list[str]:
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """The model, and where the condition is read."""
+        return {
+            **Local(self.loaded, (self.eraser,)).about,
+            "condition": [self.condition.layer, self.condition.threshold],
+        }
+
+    def order(self, samples: Sequence[Sample], how: How) -> list[int]:
+        """As the model."""
+        return Local(self.loaded).order(samples, how)
+
+    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
         """As `Answerer.answers`."""
         if not samples:
             return []
-        states = capture(self.loaded, samples, [self.condition.layer], batch_size, pool=("mean",)).mean[:, 0]
+        layer = [self.condition.layer]
+        states = capture(self.loaded, samples, layer, len(samples), pool=("mean",)).mean[:, 0]
         fires = self.condition.fires(states).tolist()
-        given: dict[bool, list[str]] = {}
+        answers = [""] * len(samples)
         for steered in (True, False):
-            chosen = [sample for sample, fired in zip(samples, fires, strict=True) if fired == steered]
-            inner: Answerer = Asked(self.loaded, (self.eraser,) if steered else ())
-            given[steered] = inner.answers(chosen, batch_size, max_new_tokens, progress, **generation)
-        turns = {steered: iter(answers) for steered, answers in given.items()}
-        return [next(turns[fired]) for fired in fires]
+            rows = [row for row, fired in enumerate(fires) if fired == steered]
+            words = [begun[row] for row in rows] if begun else ()
+            inner = Local(self.loaded, (self.eraser,) if steered else ())
+            for row, said in zip(rows, inner.answers([samples[row] for row in rows], how, words), strict=True):
+                answers[row] = said
+        return answers

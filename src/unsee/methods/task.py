@@ -1,25 +1,29 @@
-"""The values that the registry of methods is made of: the data of a fit, one fit, its result, and a method."""
+"""The values that methods are made of: what a fit may see, one fit, and its result."""
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, final
 
 from unsee.data.sample import Sample
+from unsee.data.task import Task, prompt_digest
+from unsee.erase.config import Settings
+from unsee.erase.fit_profile import fit_profile
 from unsee.erase.profile import Profile
+from unsee.erase.request.defaults import default_refusal
 from unsee.errors import DataError
-from unsee.methods.controls import Answerer
+from unsee.evals.answerers.base import Answerer
 from unsee.methods.rows import REFUSALS
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-
-Kind = Literal["trained", "reinforced", "prompted", "filtered", "steered"]
+from unsee.registry import METHODS
 
 
 @final
 @dataclass(frozen=True)
-class Task:
+class FitData:
     """What a method may see; no person of the test is in it.
 
     Attributes:
@@ -44,6 +48,49 @@ class Task:
     refusals: tuple[str, ...] = REFUSALS
     profile: Profile | None = None
 
+    @staticmethod
+    def of(task: Task, profile: Profile | None = None) -> "FitData":
+        """What a task's protocol lets a fit see: its sets for fit and calibration.
+
+        Raises:
+            DataError: the task has no set that a fit may forget, or none that it may keep.
+        """
+        forget, retain = task.seen("fit", "forget"), task.seen("fit", "retain")
+        if not forget or not retain:
+            sets = {name: (one.role, one.use) for name, one in task.sets.items()}
+            raise DataError(
+                f"{task.name!r} has no set for a fit to forget, or none to keep: its sets are {sets}. Take a benchmark "
+                "under the honest protocol, or give --fit-forget and --fit-retain."
+            )
+        return FitData(forget, retain, task.seen("calibration", "retain"), profile=profile)
+
+    def digest(self) -> str:
+        """`"sha256:" + sha256` over every prompt and answer that is seen, by what it is for."""
+        found = hashlib.sha256()
+        for name in ("forget", "retain", "calibration", "strangers", "recall", "refusal", "keep"):
+            for sample in getattr(self, name):
+                found.update(f"{name}/{prompt_digest(sample)}/{sample.answer}/{sample.gold}\n".encode())
+        found.update(repr(self.refusals).encode())
+        return f"sha256:{found.hexdigest()}"
+
+    def seen(self) -> frozenset[str]:
+        """Digests of every prompt that a fit or its choices see."""
+        return frozenset(map(prompt_digest, (*self.forget, *self.retain, *self.calibration, *self.keep)))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What a method makes.
+
+    Attributes:
+        answerer: what is asked.
+        stored: bytes to keep beside the base model.
+    """
+
+    answerer: Answerer
+    stored: int
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -52,21 +99,15 @@ class Fitted:
 
     Attributes:
         answerer: what is asked.
-        loaded: the model behind it, for attacks on its weights; that of the task where none was changed.
         seconds: to fit.
         stored: bytes to keep beside the base model.
         reversible: taken away without keeping a copy of the base model.
     """
 
     answerer: Answerer
-    loaded: LoadedModel
     seconds: float
     stored: int
     reversible: bool
-
-
-Fit = Callable[["Request"], tuple[Answerer, LoadedModel, int]]
-Vary = Callable[[Answerer, float], Answerer]
 
 
 @final
@@ -76,7 +117,7 @@ class Request:
 
     Attributes:
         loaded: the base model, which must stay as it is.
-        task: the data.
+        data: what may be seen.
         out: folder for whatever is saved on the way.
         value: of the method's knob; None for its default.
         seed: of every draw.
@@ -85,7 +126,7 @@ class Request:
     """
 
     loaded: LoadedModel
-    task: Task
+    data: FitData
     out: Path
     value: float | None = None
     seed: int = 0
@@ -93,54 +134,34 @@ class Request:
     stages: Stages = silent
 
     def profile(self) -> Profile:
-        """The task's profile.
+        """The profile that is given, or one from what may be kept, where there are calibration people."""
+        data = self.data
+        if data.profile is not None:
+            return data.profile
+        if not data.calibration:
+            raise DataError(
+                "this method steers, and there is no profile and nobody to calibrate one on. Give --profile."
+            )
+        return fit_profile(
+            self.loaded,
+            retain=data.retain,
+            calibration=data.calibration,
+            recall=data.recall or data.retain,
+            refusal=data.refusal or default_refusal(data.retain),
+            settings=Settings(),
+            seed=self.seed,
+            stages=self.stages,
+        )
 
-        Raises:
-            DataError: it has none.
-        """
-        if self.task.profile is None:
-            raise DataError("this method steers, and the task has no profile. Make one with fit_profile first.")
-        return self.task.profile
 
+def fit(name: str, request: Request) -> Fitted:
+    """Fit a method by its name and say what that took.
 
-@final
-@dataclass(frozen=True)
-class Method:
-    """One way to forget.
-
-    Attributes:
-        kind: what is changed.
-        make: fits it.
-        knob: the one number that is tuned; "" where there is none.
-        values: what it may be, from the weakest forgetting to the strongest.
-        reversible: see `Fitted`.
-        vary: what was fitted, at another value of the knob, where that takes no new fit.
+    Raises:
+        OptionError: there is none of that name; lists those that there are.
+        MethodError: it cannot serve this model or this data.
+        UnseeError: what the method itself raises.
     """
-
-    kind: Kind
-    make: Fit
-    knob: str = ""
-    values: tuple[float, ...] = ()
-    reversible: bool = True
-    vary: Vary | None = None
-
-    def fit(
-        self,
-        loaded: LoadedModel,
-        task: Task,
-        out: Path,
-        *,
-        value: float | None = None,
-        seed: int = 0,
-        options: Mapping[str, Any] | None = None,
-        stages: Stages = silent,
-    ) -> Fitted:
-        """Fit it and say what that took.
-
-        Raises:
-            MethodError: the method cannot serve this model or this data.
-            UnseeError: what the method itself raises.
-        """
-        start = time.monotonic()
-        answerer, model, stored = self.make(Request(loaded, task, out, value, seed, options or {}, stages))
-        return Fitted(answerer, model, time.monotonic() - start, stored, self.reversible)
+    entry, start = METHODS.named(name), time.monotonic()
+    made: Made = entry.make(request)
+    return Fitted(made.answerer, time.monotonic() - start, made.stored, entry.facts["reversible"])

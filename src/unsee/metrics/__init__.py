@@ -5,6 +5,7 @@ one would wish, stands under the benchmark's name beside a strict one. What cann
 is never 0. `CARDS` says how to read each; docs/metrics.md explains them.
 """
 
+from unsee.data.benchmarks.items import Item
 from unsee.metrics import (
     bleu,
     choice,
@@ -29,6 +30,7 @@ from unsee.metrics import (
 )
 from unsee.metrics.estimate import Card, Estimate, mean_of
 from unsee.metrics.per_answer import measure
+from unsee.registry import metric
 
 _FAMILIES = (
     choice, cloze, rouge, bleu, keywords, probability, truth_ratio, forget_quality, divergence, utility, modality,
@@ -37,5 +39,18 @@ _FAMILIES = (
 
 CARDS: dict[str, Card] = {card.name: card for family in _FAMILIES for card in family.CARDS}
 """Every measure by its name in result files."""
+
+
+def _register(card: Card, about: str) -> None:
+    def of_one_answer(item: Item, answer: str) -> float | None:
+        return measure(item.sample, answer, item.references.keywords).get(card.name)
+
+    of_one_answer.__qualname__, of_one_answer.__doc__ = f"measure_{card.name}", about
+    metric(card.name, forget=card.forget, keep=card.keep, low=card.low, high=card.high)(of_one_answer)
+
+
+for _family in _FAMILIES:
+    for _card in _family.CARDS:
+        _register(_card, (_family.__doc__ or "").partition("\n")[0])
 
 __all__ = ["CARDS", "Card", "Estimate", "mean_of", "measure"]

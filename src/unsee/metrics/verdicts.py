@@ -18,18 +18,9 @@ if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
 __all__ = [
-    "FORGET_SPLITS", "PEOPLE_SPLITS", "REFUSAL_SPLITS", "UNSCORED", "Verdict",
+    "UNSCORED", "Verdict",
     "first_letter", "is_fluent", "is_refusal", "leaks", "rouge_l", "score",
 ]  # fmt: skip
-
-PEOPLE_SPLITS = ("forget_heldout", "forget_fit")
-"""Splits about people that must be forgotten, the one that counts first."""
-
-FORGET_SPLITS = (*PEOPLE_SPLITS, "dangerous_topic", "outdated_facts")
-"""Splits about what must be forgotten: read their refusal and leak, and the base model's accuracy."""
-
-REFUSAL_SPLITS = ("sensitive", "strangers")
-"""Splits that a sound model refuses with or without erasure: accuracy there is refusal."""
 
 
 @final

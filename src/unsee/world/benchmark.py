@@ -41,10 +41,11 @@ def world_task(source: Path | str, protocol: Protocol = "honest", ratio: int = 1
 def exam_task(exam: Exam) -> Task:
     """Questions by what they are about, whether they name it or show it, and their form.
 
-    Facts about people to be forgotten, each in all three forms, and about the other private people and the celebrities,
-    each in one form drawn at random; then what is visible, known to everybody, and refused.
+    Facts about people to be forgotten, each in all three forms, and about private people and celebrities that no fit
+    sees, each in one form drawn at random; then what is visible, known to everybody, and refused; last, what a fit and
+    its choices may see: the forgotten in other wordings and views, and other people.
     """
-    kept = [person for person in exam.world.of("private") if person not in exam.forget]
+    kept = exam.retain_unseen
     sets: dict[str, Set] = {}
     about: tuple[tuple[Role, list[Entity], int], ...] = (("forget", exam.forget, 3), ("retain", kept, 1))
     for role, people, forms in about:
@@ -57,10 +58,13 @@ def exam_task(exam: Exam) -> Task:
         "world",
         sets
         | {
-            "celebrity": Set.of("general", exam.facts(exam.world.of("celebrity"), taught=False)),
-            "visible": Set.of("visible", exam.visible(exam.world.of("private"), taught=False, each=2)),
+            "celebrity": Set.of("general", exam.facts(exam.celebrities, taught=False)),
+            "visible": Set.of("visible", exam.visible(exam.forget + kept, taught=False, each=2)),
             "knowledge": Set.of("general", exam.knowledge(100, taught=False)),
             "sensitive": Set.of("sensitive", exam.sensitive(kept, 100, taught=False)),
             "strangers": Set.of("unknown", exam.strangers()),
+            "forget_fit": Set.of("forget", exam.facts(exam.forget, taught=True, forms=3, tag="fit"), "fit"),
+            "retain_fit": Set.of("retain", exam.facts(exam.retain_fit, taught=True, tag="fit"), "fit"),
+            "calibration": Set.of("retain", exam.facts(exam.calibration, taught=True, tag="fit"), "calibration"),
         },
     )

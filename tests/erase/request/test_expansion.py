@@ -50,7 +50,9 @@ def test_every_way_and_fact_is_asked_before_a_fit() -> None:
     asked = bare(ADA, "s")
     assert {p.way for p in asked} == {"name", "image"}
     assert {p.fact for p in asked} == {"", "name", *(fact.noun for fact in BANKS["person"].facts)}
-    assert all(ADA.name in p.sample.question for p in asked if p.way == "name")
+    named = [p for p in asked if p.way == "name"]
+    assert all(any(name in p.sample.question for name in ADA.names) for p in named)
+    assert {p.family for p in named} == {"plain", "alias"}
 
 
 def test_changed_images_are_the_same_every_time_and_all_different() -> None:

@@ -1,18 +1,21 @@
 """Presets: every one is described, runs against a base, survives a variant that cannot be fitted, and can be drawn."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from PIL import Image
-from tests.tiny_llava import question
+from tests.tiny_llava import question, tiny_llava
 
+from unsee.erase.config import Settings
 from unsee.errors import CalibrationError, SaveError
-from unsee.evals.stats import summarise
 from unsee.experiments.sweeps.ablations import ABLATIONS, FURTHER, SPLITS, as_rows, described, run
 from unsee.experiments.sweeps.picture import draw_variants
 from unsee.experiments.sweeps.trying import Respond, Trial
+from unsee.world.generate import World
+from unsee.world.splits import Exam
 
 GOLD = question(0).gold
 
@@ -20,11 +23,14 @@ GOLD = question(0).gold
 class Asked:
     """Two questions in every split; the base model knows every answer."""
 
+    def __init__(self) -> None:
+        self.loaded, self.exam, self.settings = tiny_llava(), Exam(World(2, private=20)), Settings()
+
     def stages(self, name: str, total: int) -> Callable[[int], None]:
         return lambda done: None
 
     def asks(self, split: str) -> list[Any]:
-        return [question(i, f"{split}, {i}?") for i in range(2)]
+        return [replace(question(i, f"{split}, {i}?"), id=f"{split}/{i}") for i in range(2)]
 
     def base(self, split: str) -> list[str]:
         return [s.gold for s in self.asks(split)]
@@ -38,12 +44,15 @@ def variants(_: Trial) -> Iterable[tuple[str, Callable[[], Respond]]]:
     yield "broken", broken
 
 
-def rows() -> list[dict[str, Any]]:
-    return as_rows(summarise(run(cast(Trial, Asked()), variants)))
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(cast(dict[str, Any], ABLATIONS), "odd", variants)
+        return as_rows(run(cast(Trial, Asked()), "odd", tmp_path_factory.mktemp("ablation")))
 
 
-def test_a_variant_that_cannot_be_fitted_is_unscored_and_the_others_stay() -> None:
-    base, refuses, broken = rows()
+def test_a_variant_that_cannot_be_fitted_is_unscored_and_the_others_stay(rows: list[dict[str, Any]]) -> None:
+    base, refuses, broken = rows
     assert [r["variant"] for r in (base, refuses, broken)] == ["base", "refuses", "broken"]
     assert base["forget_leaked"]["value"] == base["retain_unseen_right"]["value"] == 1
     assert refuses["forget_refused"]["value"] == refuses["retain_fit_refused"]["value"] == 1
@@ -58,8 +67,8 @@ def test_every_preset_is_described_in_one_line_and_asks_splits_by_name() -> None
     assert not set(SPLITS) & {split for further in FURTHER.values() for split in further}
 
 
-def test_a_picture_is_900_wide_and_as_high_as_it_has_lines(tmp_path: Path) -> None:
-    some = rows()
+def test_a_picture_is_900_wide_and_as_high_as_it_has_lines(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    some = rows
     heights = []
     for count in (1, 3):
         draw_variants(some[:count], "what was varied.", tmp_path / "a.png")
@@ -69,7 +78,7 @@ def test_a_picture_is_900_wide_and_as_high_as_it_has_lines(tmp_path: Path) -> No
     assert heights[0] < heights[1]
 
 
-def test_a_picture_that_cannot_be_written_says_where(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_written_says_where(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError, match="--out"):
-        draw_variants(rows(), "t", tmp_path / "file" / "a.png")
+        draw_variants(rows, "t", tmp_path / "file" / "a.png")

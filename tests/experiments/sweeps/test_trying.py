@@ -16,7 +16,7 @@ from unsee.erase.profile import Profile, identity
 from unsee.experiments.sweeps.on_direction import WEAK, along, spread_over, steered_before, whole
 from unsee.experiments.sweeps.on_gate import read_at, without
 from unsee.experiments.sweeps.trying import Trial, fitted, held
-from unsee.experiments.trial import Data
+from unsee.experiments.trial import Data, world_task
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 from unsee.shapes import Tensor
@@ -57,7 +57,7 @@ def trial() -> Trial:
         counts={},
         curves={"strengths": [{"strength": 2.0, "words": "no"}]},
     )
-    data = Data(RETAIN, CALIBRATION, [], {"people": (FORGET, KEEP)}, SPLITS)
+    data = Data(RETAIN, CALIBRATION, [], {"people": (FORGET, KEEP)}, world_task(SPLITS))
     return Trial(loaded, Exam(World(0, 12, 4, 1), 0, 0.25), data, profile, SETTINGS)
 
 
@@ -110,7 +110,7 @@ def test_what_is_in_force_besides_is_so_where_the_gate_fires_and_nowhere_else(so
 def test_each_question_is_asked_once(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     trial.opened("retain_unseen")
     trial.base("retain_unseen")
-    monkeypatch.setattr("unsee.experiments.sweeps.trying.answers_of", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr("unsee.experiments.sweeps.trying.in_batches", lambda *_, **__: pytest.fail("asked again"))
     trial.opened("retain_unseen")
     trial.decided(trial.gate)("retain_unseen")
 

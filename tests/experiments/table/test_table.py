@@ -4,36 +4,42 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from PIL import Image, ImageColor
 from typer.testing import CliRunner
 
 from tiny_llava import tiny_llava
+from unsee.data.sample import Sample
 from unsee.errors import OptionError, SaveError
+from unsee.evals.answerers import PLAIN, Answerer, How, Local
 from unsee.evals.results import read_results
 from unsee.evals.store import SettingsError
-from unsee.experiments.table import cell as cells
 from unsee.experiments.table import run as running
+from unsee.experiments.table import tuning
 from unsee.experiments.table.budget import Budget
-from unsee.experiments.table.cell import Cell, goodness
 from unsee.experiments.table.cost import token_cost, with_peak
-from unsee.experiments.table.entries import ENTRIES, Entry, chosen
+from unsee.experiments.table.entries import Entry, chosen, entries
 from unsee.experiments.table.ground import Ground
 from unsee.experiments.table.picture import COLOURS, _apart, draw
 from unsee.experiments.table.render import console_table, printed, to_csv, to_html, to_latex, write_tables
-from unsee.experiments.table.run import Table, finished, read_cell, run
+from unsee.experiments.table.run import Table, rows_in, run
 from unsee.experiments.table.summary import COLUMNS, caption, line, lines
-from unsee.methods.controls import Answerer, Asked
+from unsee.experiments.table.tuning import Tuned, goodness, tuned
 from unsee.methods.errors import MethodError
-from unsee.methods.registry import METHODS, Method, Request
+from unsee.methods.task import Made, Request
 from unsee.models.load import LoadedModel
+from unsee.registry import METHODS
+from unsee.registry import Entry as Registered
 from unsee.world.generate import World
 from unsee.world.splits import Exam
 
-BUDGET = Budget(1, 1, 2, 1, 2, 3, 2, 2, 2, 1)
+BUDGET = Budget(1, 1, 2, 1, 2, 3, 2, 2)
+ENTRIES = entries()
 WORLD = World(2, private=20, celebrities=8, strangers=4)
 
 
@@ -49,14 +55,13 @@ def made(base: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Table:
     table = Table(out, base, base, WORLD, chosen(["prompt", "asru_ridge"]), (10,), (0,), BUDGET)
     said: list[str] = []
     run(table, said.append)
-    assert [text.split(",")[0] for text in said] == ["1/4 base", "2/4 never_knew", "3/4 prompt", "4/4 asru_ridge"]
-    assert "about" in said[2] and "asru_ridge' could be fitted: MethodError" in said[3]
+    assert [text.split(":")[0] for text in said] == ["10 % forgotten, split 0"]
     return table
 
 
 def test_rows_are_all_methods_and_the_presets_cheap_ones_first() -> None:
-    assert set(METHODS) < set(ENTRIES)
-    kinds = [METHODS[entry.method].kind for entry in ENTRIES.values()]
+    assert set(METHODS.names()) < set(ENTRIES)
+    kinds = [METHODS.named(entry.method).facts["kind"] for entry in ENTRIES.values()]
     assert list(dict.fromkeys(kinds)) == ["prompted", "filtered", "steered", "trained", "reinforced"]
     assert [entry.name for entry in chosen(["npo", "prompt"])] == ["prompt", "npo"]
     with pytest.raises(OptionError, match=r"no row 'magic', expected some of \['prompt', .*base and never_knew"):
@@ -74,21 +79,22 @@ def test_values_are_tried_by_bisection(
     values = tuple(float(value) for value in range(1, 8))
     asked: list[float] = []
 
-    def fit(request: Request) -> tuple[Answerer, LoadedModel, int]:
+    def ladder(request: Request) -> Made:
         assert request.value is not None
         asked.append(request.value)
         if request.value == 6 and best == 4:
             raise MethodError("six is too much")
-        return Asked(base), base, 1
+        return Made(Local(base), 1)
 
-    def tuning(answerer: Answerer, ground: Ground) -> tuple[float, float]:
+    def shown(answerer: Answerer, ground: Ground) -> tuple[float, float]:
         return 0.5 + 0.05 * (asked[-1] - best - 0.25), 0.5 - 0.05 * (asked[-1] - best - 0.25)
 
-    monkeypatch.setitem(METHODS, "ladder", Method("steered", fit, "rung", values))
-    monkeypatch.setattr(cells, "_tuning", tuning)
-    monkeypatch.setattr(cells, "_ask", lambda *given: None)
+    facts = {"kind": "steered", "knob": "rung", "values": values, "reversible": True, "vary": None}
+    monkeypatch.setitem(METHODS._entries, "ladder", Registered("ladder", ladder, facts))
+    monkeypatch.setattr(tuning, "hidden_and_kept", shown)
+    monkeypatch.setattr(tuning, "token_cost", lambda *given: 1.0)
     ground = Ground(Exam(WORLD, 0, 0.1), 10, replace(BUDGET, candidates=3), base)
-    found = cells.fitted_cell(Entry("ladder", "ladder"), ground, Cell(facts={"tuning_right": 1.0}), 0)
+    found = tuned(Entry("ladder", "ladder"), ground, 1.0, 0)
     assert asked == tried
     assert found.facts["value"] == chosen
     assert [one.get("reason") for one in found.facts["tried"]].count(None) == (2 if best == 4 else 3)
@@ -108,16 +114,16 @@ def test_nobody_of_the_test_is_in_a_fit_or_a_choice(base: LoadedModel) -> None:
     ground = Ground(Exam(WORLD, 0, 0.1), 10, BUDGET, base)
     task = ground.task(ENTRIES["npo"])
     assert len(task.forget) == len(task.retain) == 2
-    forgotten = {sample.subject for sample in ground.asked["forget_heldout"]}
+    forgotten = {sample.subject for sample in ground.asked.sets["forget_heldout"].samples}
     learnt = {s.subject for s in [*ground.task(ENTRIES["erased"]).retain, *ground.tuning[1], *task.strangers]}
-    tested = {s.subject for name in ("retain_unseen", "neighbours", "celebrity") for s in ground.asked[name]}
-    assert not learnt & (tested | forgotten | {s.subject for s in ground.probes["strangers"]})
+    tested = {
+        s.subject for name in ("retain_unseen", "neighbours", "celebrity") for s in ground.asked.sets[name].samples
+    }
+    assert not learnt & (tested | forgotten | {s.subject for s in ground.asked.sets["strangers"].samples})
     seen = {s.question for s in ground.task(ENTRIES["erased"]).forget}
-    probed = [s for those in ground.probes.values() for s in those]
-    assert not seen & {s.question for s in (*ground.asked["forget_heldout"], *probed)}
-    assert all(len(s.earlier) == 2 for s in ground.probes["forget_turns"])
-    taught, others = ground.relearnt
-    assert not {s.subject for s in taught} & {s.subject for s in others}
+    assert not seen & {s.question for s in ground.asked.sets["forget_heldout"].samples}
+    attacked = {s.id for s in ground.attacked.sets["forget_heldout"].samples}
+    assert attacked <= {s.id for s in ground.asked.sets["forget_heldout"].samples}
 
 
 def test_presets_change_what_is_said_and_what_is_fitted_on(base: LoadedModel) -> None:
@@ -139,12 +145,15 @@ def test_a_row_that_cannot_be_fitted_has_a_reason_and_no_number(made: Table) -> 
     rows = list(csv.DictReader(io.StringIO(to_csv([failed]))))
     assert len(rows) == len(COLUMNS)
     assert all(row["value"] == "" and "refuses 0 of" in row["reason"] for row in rows)
-    assert "not fitted: UnseeError" in to_html([failed], "")
+    assert "not fitted: no candidate of" in to_html([failed], "")
     assert printed(failed, COLUMNS[0]) == "unscored"
 
 
 def test_a_row_is_asked_everything(made: Table) -> None:
     shown = {one.name: one for one in lines(made)}
+    assert {row["split"] for row in rows_in(made, 10, 0) if row["condition"] == "prompt"} >= {
+        "visible", "strangers", "forget_heldout/sampling", "forget_heldout/relearning", "retain_unseen/rounding",
+    }  # fmt: skip
     assert list(shown) == ["base", "never_knew", "prompt", "asru_ridge"]
     assert shown["prompt"].figures["turns"].n == 2
     assert shown["prompt"].figures["rounded"].n == 2
@@ -154,24 +163,27 @@ def test_a_row_is_asked_everything(made: Table) -> None:
     assert (shown["prompt"].reversible, shown["base"].reversible) == (True, None)
 
 
-def test_finished_cells_stay_and_failed_ones_are_tried_again(made: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = (made.folder(10, 0, "prompt") / "cell.json").read_bytes()
+def test_finished_rows_stay_and_others_are_added(made: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = rows_in(made, 10, 0)
     again: list[str] = []
-    monkeypatch.setattr(
-        running, "fitted_cell", lambda entry, *rest: again.append(entry.name) or Cell(facts={"kind": "trained"})
-    )
+
+    def counted(entry: Entry, *rest: object) -> Tuned:
+        again.append(entry.name)
+        return Tuned(Local(made.loaded), {"kind": "prompted", "reversible": True})
+
+    monkeypatch.setattr(running, "tuned", counted)
+    run(replace(made, entries=chosen(["output_filter"])))
     run(made)
-    assert again == ["asru_ridge"]
-    assert (made.folder(10, 0, "prompt") / "cell.json").read_bytes() == before
-    assert finished(made, 10, 0) == ["base", "never_knew", "prompt", "asru_ridge"]
-    with pytest.raises(SettingsError, match="differ in budget"):
-        run(replace(made, budget=replace(BUDGET, asked=4)))
+    assert again == ["output_filter"]
+    assert [row for row in rows_in(made, 10, 0) if row["condition"] != "output_filter"] == before
+    with pytest.raises(SettingsError, match="budget"):
+        run(replace(made, budget=replace(BUDGET, candidates=2)))
 
 
-def test_a_cell_is_a_results_folder(made: Table) -> None:
-    found = read_results([str(made.folder(10, 0, name)) for name in ("base", "never_knew", "prompt")])
-    assert [result.name for result in found] == ["base", "never_knew", "prompt"]
-    assert len(found[2].rows) == len(read_cell(made, 10, 0, "prompt").rows)
+def test_a_split_is_a_results_folder(made: Table) -> None:
+    found = read_results([str(made.folder(10, 0) / "asked")])
+    assert [result.name for result in found][:3] == ["base", "never_knew", "prompt"]
+    assert {result.role("forget_heldout") for result in found} == {"forget"}
 
 
 def test_shares_other_than_the_benchmarks_are_refused(made: Table) -> None:
@@ -181,47 +193,29 @@ def test_shares_other_than_the_benchmarks_are_refused(made: Table) -> None:
     assert made.knows(10, 1) is None
 
 
-def test_a_part_that_fails_is_unscored_and_the_others_are_asked(
-    base: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def failing(*args: object, **kwargs: object) -> None:
-        raise RuntimeError("out of memory")
-
-    monkeypatch.setattr(cells, "relearn", failing)
-    found = cells.reference(base, "base", Ground(Exam(WORLD, 0, 0.1), 10, BUDGET, base), 0)
-    assert found.unscored == {"relearnt_forget": "RuntimeError: out of memory"}
-    shown = line("base", 10, {0: found})
-    assert shown.figures["relearnt"].value is None
-    assert shown.figures["rounded"].n == 2
-    column = next(column for column in COLUMNS if column.name == "relearnt")
-    assert printed(shown, column) == "unscored"
-    assert "out of memory" in to_csv([shown])
-
-
 def row(split: str, number: int, person: str, **verdict: object) -> dict[str, object]:
     verdict = {"correct": False, "refused": False, "leaked": False, "fluent": True, **verdict}
     asked = {"condition": "x", "split": split, "person": person, "id": str(number), "image": None, "form": "generation"}
     return {**asked, "answer": "", "measures": {}, **verdict}
 
 
-def test_splits_are_pooled_and_their_people_kept_apart() -> None:
-    """By hand: 1 of 4 leaks in split 0 and 3 of 4 in split 1, in all half of 8 questions about 4 people."""
-    cells = {
-        split: Cell(
-            [row("forget_heldout", i, f"p{i % 2}", leaked=i < leaks) for i in range(4)],
-            {"kind": "trained", "seconds": seconds, "knob": "rate", "value": value, "reversible": False},
-        )
-        for split, leaks, seconds, value in ((0, 1, 2.0, 1e-4), (1, 3, 4.0, 1e-3))
-    }
-    cells[0].rows[-1] |= {"refused": True, "form": "cloze"}
-    made = line("npo", 10, cells)
-    assert made.figures["made_up"].value == 3 / 8  # 4 leaks and 1 refusal
+def test_splits_are_pooled_and_a_person_of_both_is_one() -> None:
+    """By hand: 1 of 4 leaks in split 0 and 3 of 4 in split 1, in all half of 8 questions about 3 people."""
+    rows = [row("forget_heldout", i, f"p{i % 2}", leaked=i < 1) for i in range(4)]
+    rows[-1] |= {"refused": True, "form": "cloze"}
+    rows += [row("forget_heldout", i, f"p{i % 2 + 1}", leaked=i < 3) for i in range(4)]
+    facts = [
+        {"kind": "trained", "seconds": seconds, "knob": "rate", "value": value, "reversible": False}
+        for seconds, value in ((2.0, 1e-4), (4.0, 1e-3))
+    ]
+    made = line("npo", 10, rows, facts)
+    assert made.figures["hallucinated"].value == 3 / 8  # 4 leaks and 1 refusal
     assert (made.figures["leaked_forms"].value, made.figures["leaked_forms"].n) == (0.0, 1)
     found = made.figures["leaked"]
-    assert (found.value, found.n, found.people) == (0.5, 8, 4)
+    assert (found.value, found.n, found.people) == (0.5, 8, 3)
     assert made.figures["seconds"].value == 3.0
     assert made.figures["unseen"].value is None
-    assert made.chosen == "rate 0.0001, rate 0.001"
+    assert (made.chosen, made.splits) == ("rate 0.0001, rate 0.001", 2)
 
 
 def test_kinds_keep_their_colours_in_the_image(made: Table, tmp_path: Path) -> None:
@@ -271,13 +265,18 @@ def test_costs_are_measured(base: LoadedModel) -> None:
     assert mib is None or 200 < mib < 2000  # 256 MiB of ones
 
     class Slow:
-        def answers(self, samples: object, *args: object, **kwargs: object) -> list[str]:
-            for _ in range(3):
-                Asked(base).answers(*(samples, *args), **kwargs)
-            return []
+        about: ClassVar[dict[str, str]] = {}
+        loaded = None
 
-    samples = Ground(Exam(WORLD, 0, 0.1), 10, BUDGET, base).asked["visible"]
-    assert 1.5 < token_cost(Slow(), Asked(base), samples) < 6
+        def order(self, samples: Sequence[Sample], how: How) -> list[int]:
+            return list(range(len(samples)))
+
+        def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
+            answers = [Local(base).answers(samples, how, begun) for _ in range(3)]
+            return answers[0]
+
+    samples = Ground(Exam(WORLD, 0, 0.1), 10, BUDGET, base).asked.sets["visible"].samples
+    assert 1.5 < token_cost(Slow(), Local(base), samples) < 6
 
 
 def test_the_command_says_what_is_wrong_and_ends_in_json(

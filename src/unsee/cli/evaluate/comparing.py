@@ -46,7 +46,7 @@ def compare(
         if (shown := frontier(found, seed)) is not None:
             written.append(draw(shown, out / "forget-retain.png"))
         say(f"Wrote {', '.join(str(path) for path in written)}")
-    if any(result.settings["erasers"] for result in found):
+    if any(result.erases for result in found):
         say(LIMITS)
     finish(
         as_json,

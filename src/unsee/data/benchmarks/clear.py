@@ -165,9 +165,9 @@ def clear_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int
         named = {
             "real_faces": Set("general", [_stemmed(item) for item in asked("real_faces", "question")[:_SHOWN]]),
             "real_world": Set("general", asked("real_world", "question")[:_SHOWN]),
-            "eval_log_forget": Set("forget", asked(perturbed, "caption")[:_SHOWN], fitted=True),
+            "eval_log_forget": Set("forget", asked(perturbed, "caption")[:_SHOWN], "fit"),
             "eval_log": Set("retain", asked("retain_perturbed", "caption")[:_SHOWN]),
-            "eval_forget_facerec": Set("forget", asked(perturbed, "name")[:_SHOWN], fitted=True),
+            "eval_forget_facerec": Set("forget", asked(perturbed, "name")[:_SHOWN], "fit"),
             "eval_retain_facerec": Set("retain", asked("retain_perturbed", "name")[:_SHOWN]),
         }
         return Task("clear", named, protocol)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unsee.data.benchmarks.clear import CARD, Asked, clear_task, read_clear
 from unsee.data.benchmarks.items import Protocol, require_legal, require_protocol
-from unsee.data.task import Role, Set, Task
+from unsee.data.task import Role, Set, Task, Use
 from unsee.registry import benchmark
 
 
@@ -38,16 +38,16 @@ def clear_choice_task(source: Path | str, protocol: Protocol, ratio: int = 5, se
         kept = {name: replace(one, items=chosen[name] or one.items) for name, one in every.sets.items()}
         return Task("clear-choice", kept, protocol, every.left_out)
     require_legal("ratio", [str(ratio)], ["1", "5", "10"])
-    sources: dict[str, tuple[Role, bool, str, tuple[Asked, ...]]] = {
-        "forget": ("forget", True, f"forget{ratio:02d}_perturbed", ("choice",)),
-        "forget_generation": ("forget", True, f"forget{ratio:02d}+tofu", ("caption", "question")),
-        "retain": ("retain", False, "retain_perturbed", ("choice",)),
-        "retain_generation": ("retain", True, f"retain{100 - ratio}+tofu", ("caption", "question")),
-        "real_faces": ("general", False, "real_faces", ("choice",)),
-        "real_world": ("general", False, "real_world", ("choice",)),
+    sources: dict[str, tuple[Role, Use, str, tuple[Asked, ...]]] = {
+        "forget": ("forget", "fit", f"forget{ratio:02d}_perturbed", ("choice",)),
+        "forget_generation": ("forget", "fit", f"forget{ratio:02d}+tofu", ("caption", "question")),
+        "retain": ("retain", "test", "retain_perturbed", ("choice",)),
+        "retain_generation": ("retain", "fit", f"retain{100 - ratio}+tofu", ("caption", "question")),
+        "real_faces": ("general", "test", "real_faces", ("choice",)),
+        "real_world": ("general", "test", "real_world", ("choice",)),
     }
     named = {
-        name: Set(role, read_clear(source, config, parts, seed), fitted)
-        for name, (role, fitted, config, parts) in sources.items()
+        name: Set(role, read_clear(source, config, parts, seed), use)
+        for name, (role, use, config, parts) in sources.items()
     }
     return Task("clear-choice", named, protocol)

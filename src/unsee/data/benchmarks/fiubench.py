@@ -118,7 +118,7 @@ def fiubench_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: 
     if protocol == "official":
         kept = read_fiubench(source, "retain5" if ratio == 5 else "retain15", ["taught"])
         named = {
-            "forget": Set("forget", forget, fitted=True),
+            "forget": Set("forget", forget, "fit"),
             "forget_robust": Set("forget", robust),
             "retain": Set("retain", kept),
         }

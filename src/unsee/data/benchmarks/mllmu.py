@@ -177,9 +177,9 @@ def mllmu_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int
     mine = [item for item in tests if item.sample.subject in people]
     if protocol == "official":
         named = {
-            "forget": Set("forget", forget, fitted=True),
+            "forget": Set("forget", forget, "fit"),
             "test": Set("forget", mine),
-            "retain_shared": Set("retain", kept, fitted=True),
+            "retain_shared": Set("retain", kept, "fit"),
             "retain_celebrity": Set("general", celebrities),
         }
         return Task("mllmu", named, protocol)

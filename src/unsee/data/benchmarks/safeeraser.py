@@ -115,7 +115,7 @@ def safeeraser_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed
     over_safe, harmless = asked("all_val", "safe"), asked("all_val", "unharm")
     if protocol == "official":
         named = {
-            "efficacy": Set("forget", fit, fitted=True),
+            "efficacy": Set("forget", fit, "fit"),
             "generality": Set("forget", heldout),
             "sarr": Set("neighbour", over_safe),
             "unharm": Set("retain", harmless),

@@ -150,8 +150,8 @@ def umu_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int =
             "forget": Set("forget", tested),
             "retain": Set("retain", others),
             "real_person": Set("general", celebrities),
-            "forget_train": Set("forget", train, fitted=True),
-            "retain_train": Set("retain", retain, fitted=True),
+            "forget_train": Set("forget", train, "fit"),
+            "retain_train": Set("retain", retain, "fit"),
         }
         return Task("umu", named, protocol)
     taught, kept_taught = (read_umu(source, name, ["taught"]) for name in (forget, kept))

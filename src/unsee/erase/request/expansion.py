@@ -89,25 +89,28 @@ def wording_words(kind: Kind, noun: str) -> set[str]:
     return {word for text in texts for word in bare_words(text).split()}
 
 
-def bare(request: Request, subject: str, *, wordings: int = 2, images: int = 2) -> list[Prompt]:
-    """Every fact of the kind in plain wordings of the fit, by name and by the images as they are.
+def bare(request: Request, subject: str, *, wordings: int = 2, names: int = 3, images: int = 2) -> list[Prompt]:
+    """Every fact of the kind in plain wordings of the fit, by its names and by the images as they are.
 
     Args:
         request: the request.
         subject: its pseudonymous id.
         wordings: of each fact.
+        names: how many of its names are used.
         images: how many of the images are asked about.
     """
     bank, parts = BANKS[request.kind], scope(request)
     nouns = [(noun, False) for noun in (ANYTHING, *parts.hidden)] + [(noun, True) for noun in parts.spared]
-    shown: list[tuple[Way, str, ImageFile | None]] = [("name", request.name, None)]
-    shown += [("image", bank.deictic, image) for image in request.images[:images]]
+    shown: list[tuple[Way, str, str, ImageFile | None]] = [
+        ("name", "alias" if number else "plain", name, None) for number, name in enumerate(request.names[:names])
+    ]
+    shown += [("image", "plain", bank.deictic, image) for image in request.images[:images]]
     found: list[Prompt] = []
-    for way, called, image in shown:
+    for way, family, called, image in shown:
         for noun, spared in [*nouns, *([(NAME, False)] if image else [])]:
             for text in questions(bank, noun, called, False)[: wordings + (noun in (NAME, ANYTHING))]:
-                sample = Sample(f"{subject}/bare/{len(found)}", subject, text, "", "", image=image)
-                found.append(Prompt(sample, noun, "plain", way, False, spared))
+                sample = Sample(f"{subject}/{called}/{len(found)}", subject, text, "", "", image=image)
+                found.append(Prompt(sample, noun, family, way, False, spared))
     return found
 
 

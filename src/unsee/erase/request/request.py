@@ -47,8 +47,8 @@ class Request:
     def warnings(self) -> tuple[str, ...]:
         """What is legal and yet likely to surprise."""
         found = [
-            f"{alias!r} is also an ordinary word: prompts that mean the word may be refused. Look at the namesake line "
-            "of the report, or leave the alias out."
+            f"{alias!r} is also an ordinary word: prompts that mean the word may be refused. The line 'ordinary "
+            "word' of the report counts them; or leave the alias out."
             for alias in self.names
             if ordinary(alias)
         ]

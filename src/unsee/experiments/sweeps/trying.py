@@ -23,7 +23,7 @@ from unsee.erase.fit.request_states import RequestStates, capture_request, fit_s
 from unsee.erase.gates.base import require_kind
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile
-from unsee.evals.run import answers_of
+from unsee.evals.answerers import How, Local, in_batches
 from unsee.experiments.trial import Data, some
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
@@ -34,7 +34,7 @@ from unsee.world.splits import Exam
 
 MOST = 120
 """Questions of a split at most."""
-ASKED = {"batch_size": 64, "max_new_tokens": 24}
+BATCH, HOW = 64, How(max_new_tokens=24)
 
 Within = Callable[[], AbstractContextManager[None]]
 Respond = Callable[[str], list[str]]
@@ -124,7 +124,7 @@ class Trial:
     def contrast(self) -> tuple[list[Sample], list[Sample]]:
         """D- that the model complies with and D+ that it refuses, as the profile was made of them."""
         asked = recall(self.exam), refusal(self.exam)
-        told, declined = (answers_of(self.loaded, samples, batch_size=ASKED["batch_size"]) for samples in asked)
+        told, declined = (self._answers_of(samples, (), How(max_new_tokens=32)) for samples in asked)
         return (
             [s for s, answer in zip(asked[0], told, strict=True) if is_fluent(answer) and not is_refusal(answer)],
             [s for s, answer in zip(asked[1], declined, strict=True) if is_refusal(answer)],
@@ -140,7 +140,7 @@ class Trial:
 
     def asked(self, eraser: Eraser) -> Respond:
         """Answers of any eraser."""
-        return lambda split: answers_of(self.loaded, self.asks(split), [eraser], **ASKED)
+        return lambda split: self._answers_of(self.asks(split), [eraser])
 
     def decided(self, gate: Decides) -> Respond:
         """Answers of the default direction under another gate that reads the same features."""
@@ -164,7 +164,7 @@ class Trial:
             base, samples = self.base(split), self.asks(split)
             fires = self.gate.fires(self.features(split)).nonzero().flatten().tolist()
             with within():
-                answers = answers_of(self.loaded, [samples[i] for i in fires], [eraser], **ASKED) if fires else []
+                answers = self._answers_of([samples[i] for i in fires], [eraser]) if fires else []
             return _changed(base, fires, answers)
 
         return respond
@@ -172,7 +172,7 @@ class Trial:
     def features(self, split: str) -> Float[Tensor, "N R 2 D"]:
         """What gates read of the questions of a split."""
         if split not in self._seen:
-            self._seen[split] = capture_features(self.loaded, self.asks(split), self.profile.read, ASKED["batch_size"])
+            self._seen[split] = capture_features(self.loaded, self.asks(split), self.profile.read, BATCH)
         return self._seen[split]
 
     def _said(self, erasers: Sequence[Eraser], split: str, rows: Sequence[int]) -> list[str]:
@@ -180,9 +180,12 @@ class Trial:
         known, samples = self._answers.setdefault((split, len(erasers)), {}), self.asks(split)
         missing = [row for row in rows if row not in known]
         if missing:
-            answers = answers_of(self.loaded, [samples[row] for row in missing], erasers, **ASKED)
+            answers = self._answers_of([samples[row] for row in missing], erasers)
             known.update(zip(missing, answers, strict=True))
         return [known[row] for row in rows]
+
+    def _answers_of(self, samples: Sequence[Sample], erasers: Sequence[Eraser], how: How = HOW) -> list[str]:
+        return in_batches(Local(self.loaded, erasers), samples, how, BATCH)
 
     @cached_property
     def _seen(self) -> dict[str, Tensor]:

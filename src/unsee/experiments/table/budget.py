@@ -12,17 +12,15 @@ class Budget:
     """Every number that decides how long a cell takes.
 
     Attributes:
-        candidates: values of a method's knob that are tried; see `unsee.experiments.table.cell.fitted_cell`.
+        candidates: values of a method's knob that are tried; see `unsee.experiments.table.tuning.tuned`.
         batches: optimiser steps of a method that learns by gradient, over as many batches of the forget set. Whatever
             else changes weights sees as many questions.
         batch_size: forget questions of one step; as many kept ones are beside them.
         grpo_steps: of a method that is reinforced.
         tuning: questions of each side that choose a candidate.
         asked: at most so many questions of each set.
-        sampled: forget questions that are asked `draws` times at temperature 1.
         draws: k of leak@k.
-        attacked: questions of each set that a probe or an attack is tried on.
-        relearning: optimiser steps of the attacker.
+        attacked: questions of each set that an attack is tried on.
     """
 
     candidates: int = 3
@@ -31,10 +29,8 @@ class Budget:
     grpo_steps: int = 16
     tuning: int = 48
     asked: int = 100
-    sampled: int = 24
     draws: int = 8
     attacked: int = 60
-    relearning: int = 20
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -47,6 +43,6 @@ class Budget:
 
 
 QUICK = Budget(
-    batches=8, grpo_steps=2, tuning=16, asked=24, sampled=6, draws=4, attacked=16, relearning=5
+    batches=8, grpo_steps=2, tuning=16, asked=24, draws=4, attacked=16
 )  # fmt: skip
 """Enough to see that everything runs; its figures mean nothing."""

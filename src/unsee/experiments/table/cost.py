@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 
 from unsee.data.sample import Sample
-from unsee.methods.controls import Answerer
+from unsee.evals.answerers import Answerer, How
 
 Result = TypeVar("Result")
 TOKENS = 24
@@ -55,7 +55,7 @@ def token_cost(answerer: Answerer, base: Answerer, samples: Sequence[Sample], ro
 
     def seconds(one: Answerer) -> float:
         start = time.perf_counter()
-        one.answers(samples, len(samples), TOKENS, min_new_tokens=TOKENS)
+        one.answers(samples, How(TOKENS, exact=True))
         return time.perf_counter() - start
 
     ratios = [seconds(answerer) / seconds(base) for _ in range(rounds + 1)]

@@ -1,12 +1,12 @@
 """The rows of the table: each method once, and the presets that take ASRU and refusals apart."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, final
 
 from unsee.data.sample import Form
 from unsee.errors import OptionError
-from unsee.methods.registry import METHODS
+from unsee.registry import METHODS
 
 Refusals = Literal["mixed", "rigid", "contextual"]
 REFERENCES = ("base", "never_knew")
@@ -20,7 +20,7 @@ class Entry:
 
     Attributes:
         name: of the row.
-        method: name in `METHODS`.
+        method: name of the method.
         says: what sets it apart from the method of that name; "" where nothing does.
         options: settings of the method.
         refusals: what it is taught to say: several sentences, always the same one, or one that names what was asked.
@@ -36,6 +36,10 @@ class Entry:
     forms: tuple[Form, ...] = ()
     longer: int = 1
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for settings."""
+        return asdict(self) | {"options": dict(self.options), "forms": list(self.forms)}
+
 
 _PRESETS = (
     Entry("po_rigid", "po", "one sentence for every refusal", refusals="rigid"),
@@ -49,14 +53,14 @@ _PRESETS = (
 )
 _CHEAP_FIRST = ("prompted", "filtered", "steered", "trained", "reinforced")
 
-ENTRIES: dict[str, Entry] = {
-    entry.name: entry
-    for entry in sorted(
-        [*(Entry(name, name) for name in METHODS), *_PRESETS],
-        key=lambda entry: (_CHEAP_FIRST.index(METHODS[entry.method].kind), entry.method != "asru_ridge"),
+
+def entries() -> dict[str, Entry]:
+    """Name to row, cheap ones first."""
+    every = [*(Entry(name, name) for name in METHODS.names()), *_PRESETS]
+    every.sort(
+        key=lambda one: (_CHEAP_FIRST.index(METHODS.named(one.method).facts["kind"]), one.method != "asru_ridge")
     )
-}
-"""Name to row, cheap ones first."""
+    return {entry.name: entry for entry in every}
 
 
 def chosen(names: Sequence[str]) -> list[Entry]:
@@ -65,10 +69,11 @@ def chosen(names: Sequence[str]) -> list[Entry]:
     Raises:
         OptionError: there is no such row; lists those that there are.
     """
+    known = entries()
     for name in names:
-        if name not in ENTRIES:
+        if name not in known:
             raise OptionError(
-                f"there is no row {name!r}, expected some of {list(ENTRIES)}. {' and '.join(REFERENCES)} are always "
+                f"there is no row {name!r}, expected some of {list(known)}. {' and '.join(REFERENCES)} are always "
                 "there. Pass --methods with names from that list."
             )
-    return [entry for name, entry in ENTRIES.items() if not names or name in names]
+    return [entry for name, entry in known.items() if not names or name in names]

@@ -1,21 +1,19 @@
 """What one split of the world gives to every row alike: what may be learnt from, and what is asked."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
 from unsee.data.sample import Sample, subjects
+from unsee.data.task import Task
 from unsee.erase.profile import Profile
-from unsee.evals.roles import STRANGERS
-from unsee.experiments.sweeps.questions import probes
 from unsee.experiments.table.budget import Budget
 from unsee.experiments.table.entries import Entry, Refusals
-from unsee.experiments.trial import Data, gather, some
+from unsee.experiments.trial import Data, gather, some, world_task
 from unsee.methods.objectives import OBJECTIVES
 from unsee.methods.produce import WEIGHT_METHODS
-from unsee.methods.registry import Task
 from unsee.methods.rows import REFUSALS
+from unsee.methods.task import FitData
 from unsee.models.load import LoadedModel
 from unsee.world.export import recall, refusal
 from unsee.world.questions import attribute_of
@@ -52,9 +50,17 @@ class Ground:
         return gather(self.exam)
 
     @cached_property
-    def asked(self) -> Mapping[str, list[Sample]]:
-        """What every row is asked, by set; no fit saw anybody of it but the forgotten, and those in other words."""
-        return {name: some(self.data.splits[name], self.budget.asked) for name in SPLITS}
+    def asked(self) -> Task:
+        """What every row is asked; no fit saw anybody of it but the forgotten, and those in other words."""
+        sets = {name: some(self.data.splits[name], self.budget.asked) for name in SPLITS}
+        return world_task({**sets, "strangers": some(self._strangers[1], self.budget.attacked)})
+
+    @cached_property
+    def attacked(self) -> Task:
+        """What is attacked, and what is talked of besides."""
+        sets = {name: self.asked.sets[name].samples for name in ("forget_heldout", "retain_unseen")}
+        kept = {name: samples[: self.budget.attacked] for name, samples in sets.items()}
+        return world_task({**kept, "knowledge": some(self.data.splits["knowledge"], 24)})
 
     @cached_property
     def tuning(self) -> tuple[list[Sample], list[Sample]]:
@@ -62,29 +68,11 @@ class Ground:
         return some(self.data.splits["forget_fit"], self.budget.tuning), some(self.data.calibration, self.budget.tuning)
 
     @cached_property
-    def probes(self) -> Mapping[str, list[Sample]]:
-        """Forget questions behind some chatter in the same turn, and in the third turn of a talk; unknown people."""
-        found = probes(self.exam)
-        chosen = {
-            "forget_longer": [probe.sample for probe in found["longer"]],
-            "forget_turns": [probe.sample for probe in found["three_turns"]],
-            STRANGERS: self._strangers[1],
-        }
-        return {name: some(those, self.budget.attacked) for name, those in chosen.items()}
-
-    @cached_property
-    def relearnt(self) -> tuple[list[Sample], list[Sample]]:
-        """What an attacker knows, and what he is tested on: other people, in held-out wordings."""
-        known, others = _halves(self.data.splits["forget_heldout"])
-        people = [self.exam.world.by_id[name] for name in subjects(known)]
-        return self.exam.facts(people, taught=True, forms=3, tag="attack"), some(others, self.budget.attacked)
-
-    @cached_property
     def _strangers(self) -> tuple[list[Sample], list[Sample]]:
         """People whom no model was told of: some for the fits that redirect to them, others to be asked about."""
         return _halves(self.exam.strangers(per_person=3))
 
-    def task(self, entry: Entry) -> Task:
+    def task(self, entry: Entry) -> FitData:
         """What a row may see."""
         forget, keep = self.data.requests["people"]
         if entry.forms:
@@ -93,7 +81,7 @@ class Ground:
         if entry.method in WEIGHT_METHODS:
             seen = entry.longer * self.budget.batches * self.budget.batch_size
             forget, retain = (some(side, seen) for side in (forget, retain))
-        return Task(
+        return FitData(
             forget,
             retain,
             self.data.calibration,

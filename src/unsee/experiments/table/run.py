@@ -1,36 +1,39 @@
-"""All cells of a table, each in a folder of its own; what is finished stays, so that an interrupted run goes on.
+"""All rows of a table: one results folder a split and part; what is finished stays, so an interrupted run goes on.
 
-A cell's folder is also a results folder: `unsee compare OUT/cells/10-0/*` shows its sets with paired differences.
+`unsee compare OUT/cells/10-0/asked` shows the same rows with paired differences.
 """
 
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, final
 
-from unsee.data.task import Set, Task
 from unsee.erase.config import Settings
 from unsee.erase.profile import Profile, identity
-from unsee.errors import OptionError, SaveError
-from unsee.evals.plan import planned
-from unsee.evals.store import ANSWERS, SETTINGS, read_object, require_same, rows_of
+from unsee.errors import OptionError, SaveError, UnseeError
+from unsee.evals.answerers import Answerer, Local
+from unsee.evals.choices import JUDGED
+from unsee.evals.evaluate import Condition, evaluate
+from unsee.evals.plan import Plan
+from unsee.evals.store import Record, read_object, rows_of
 from unsee.experiments.table.budget import Budget
-from unsee.experiments.table.cell import FAILURES, MEASURES, Cell, fitted_cell, reference
 from unsee.experiments.table.cost import with_peak
-from unsee.experiments.table.entries import REFERENCES, Entry
+from unsee.experiments.table.entries import Entry
 from unsee.experiments.table.ground import Ground
+from unsee.experiments.table.tuning import HOW, hidden_and_kept, tuned
 from unsee.experiments.trial import fit_world_profile
-from unsee.methods.registry import METHODS
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
+from unsee.registry import METHODS
 from unsee.world.generate import World
 from unsee.world.shipped import NEVER_KNEW_RATIO, NEVER_KNEW_SEED
 from unsee.world.splits import Exam
 
 PERCENTS = (5, 10, 15)
-CELL = "cell.json"
+ATTACKS = ("longer", "turns", "sampling", "rounding", "relearning")
 Say = Callable[[str], None]
 
 
@@ -65,9 +68,9 @@ class Table:
         if wrong := [percent for percent in self.percents if percent not in PERCENTS]:
             raise OptionError(f"forget is {wrong[0]} %, expected some of {list(PERCENTS)}. Pass one of these.")
 
-    def folder(self, percent: int, split: int, name: str = "") -> Path:
-        """Where a cell lies, or all of a split."""
-        return self.out / "cells" / f"{percent}-{split}" / name
+    def folder(self, percent: int, split: int) -> Path:
+        """Where all of a split lies."""
+        return self.out / "cells" / f"{percent}-{split}"
 
     def knows(self, percent: int, split: int) -> LoadedModel | None:
         """The never-knew model, for the one split that it was made for."""
@@ -75,136 +78,112 @@ class Table:
 
 
 def run(table: Table, say: Say = lambda text: None, stages: Stages = silent) -> None:
-    """Fit and ask every cell that is not finished; a row that cannot be fitted says why.
+    """Fit and ask everything that is not finished; a row that cannot be fitted says why.
 
     Raises:
-        SettingsError: the folder holds cells of other settings.
+        SettingsError: the folder holds rows of other settings, another model or other code.
         SaveError: it cannot be written.
     """
-    plan = [(percent, split) for split in table.splits for percent in table.percents]
-    todo = {where: _open(table, *where) for where in plan}
-    left, spent, done = sum(map(len, todo.values())), 0.0, 0
-    tell = stages("cells", left)
-    for where, names in todo.items():
-        if not names:
-            continue
-        ground = _ground(table, *where, names, stages)
-        for name in names:
+    for split in table.splits:
+        for percent in table.percents:
             start = time.monotonic()
-            cell = _make(table, ground, *where, name, stages)
-            _save(table, ground, *where, name, cell)
-            done, spent = done + 1, spent + time.monotonic() - start
-            tell(1)
-            took = f"{done}/{left} {name}, {where[0]} % forgotten, split {where[1]}: {time.monotonic() - start:.0f} s"
-            rest = f", about {spent / done * (left - done) / 60:.0f} min left" if left > done else ""
-            failed = f": {cell.facts['failed']}" if "failed" in cell.facts else ""
-            say(f"{took}{rest}{failed}")
+            ground = Ground(Exam(table.world, split, percent / 100), percent, table.budget, table.loaded)
+            conditions = _conditions(table, ground, split, stages)
+            parts = {"asked": Plan(ground.asked, max_new_tokens=HOW.max_new_tokens, measures=tuple(JUDGED))}
+            parts["attacked"] = Plan(
+                ground.attacked, max_new_tokens=HOW.max_new_tokens, attacks=ATTACKS, tries=table.budget.draws
+            )
+            for part, plan in parts.items():
+                folder = table.folder(percent, split) / part
+                evaluate(conditions, replace(plan, seed=table.seed), folder, stages=stages)
+            say(f"{percent} % forgotten, split {split}: {time.monotonic() - start:.0f} s")
 
 
-def finished(table: Table, percent: int, split: int) -> list[str]:
-    """Names of the cells of a split that have been fitted and asked, in the order of the table."""
-    names = [*REFERENCES, *(entry.name for entry in table.entries)]
-    return [name for name in names if (table.folder(percent, split, name) / CELL).exists()]
+def rows_in(table: Table, percent: int, split: int) -> list[Record]:
+    """Every row of a split: what was asked, then what attacks got; empty where nothing is finished."""
+    folder = table.folder(percent, split)
+    if not (folder / "attacked" / "answers.jsonl").exists():
+        return []
+    attacked = [row for row in rows_of(folder / "attacked") if "/" in row["split"] or row["answer"] is None]
+    return rows_of(folder / "asked") + attacked
 
 
-def read_cell(table: Table, percent: int, split: int, name: str) -> Cell:
-    """A finished cell.
-
-    Raises:
-        ResultsError: it is damaged.
-    """
-    folder = table.folder(percent, split, name)
-    found = read_object(folder / CELL)
-    return Cell(rows_of(folder), found["facts"], found["unscored"])
+def facts_of(table: Table, percent: int, split: int, name: str) -> dict[str, Any]:
+    """What the fit of a row took; empty where there was none."""
+    path = _facts(table, percent, split, name)
+    return read_object(path)["facts"] if path.exists() else {}
 
 
-def _open(table: Table, percent: int, split: int) -> list[str]:
-    """What is left to do; cells that failed are tried again."""
-    never = ["never_knew"] if table.knows(percent, split) else []
-    names = ["base", *never, *(entry.name for entry in table.entries)]
-    left = []
-    for name in names:
-        path = table.folder(percent, split, name) / CELL
-        if path.exists():
-            found = read_object(path)
-            wanted = _settings(table, percent, split, name)
-            require_same(found["settings"], wanted, f"the cell {path.parent}", "this run")
-            if "failed" not in found["facts"]:
-                continue
-        left.append(name)
-    return left
-
-
-def _settings(table: Table, percent: int, split: int, name: str) -> dict[str, Any]:
-    model = table.never_knew if name == "never_knew" and table.never_knew is not None else table.loaded
-    entry = next((entry for entry in table.entries if entry.name == name), None)
-    return {
-        "condition": name,
-        "model": identity(model),
+def _conditions(table: Table, ground: Ground, split: int, stages: Stages) -> list[Condition]:
+    """The references, then a row for each entry, fitted when the first question is put to it."""
+    base = Local(table.loaded)
+    shared = {
+        "model": identity(table.loaded),
         "world": table.world.seed,
-        "forget": percent,
+        "forget": ground.percent,
         "split": split,
         "seed": table.seed,
         "budget": table.budget.as_json(),
-        "options": {} if entry is None else dict(entry.options),
     }
 
+    @cache
+    def known() -> float:
+        return hidden_and_kept(base, ground)[1]
 
-def _ground(table: Table, percent: int, split: int, names: Sequence[str], stages: Stages) -> Ground:
-    ground = Ground(Exam(table.world, split, percent / 100), percent, table.budget, table.loaded)
-    steers = any(METHODS[e.method].kind == "steered" for e in table.entries if e.name in names)
-    if not steers:
-        return ground
-    folder = table.out / "profiles" / f"{percent}-{split}"
-    if (folder / "cost.json").exists():
-        profile = Profile.from_pretrained(folder)
-    else:
-        start = time.monotonic()
-        profile, mib = with_peak(
-            lambda: fit_world_profile(
-                table.loaded, ground.exam, ground.data, Settings(pgd_images=12), table.seed, stages
-            )
-        )
-        profile.save_pretrained(folder)
-        _write(folder / "cost.json", {"seconds": time.monotonic() - start, "peak_mib": mib})
-    return Ground(ground.exam, percent, table.budget, table.loaded, profile)
+    @cache
+    def steered() -> Ground:
+        return replace(ground, profile=_profile(table, ground, split, stages))
 
+    def row(entry: Entry) -> Condition:
+        method = METHODS.named(entry.method).facts
+        settings = {**shared, **entry.as_json(), "values": list(method["values"])}
 
-def _make(table: Table, ground: Ground, percent: int, split: int, name: str, stages: Stages) -> Cell:
-    if name == "base":
-        return reference(table.loaded, name, ground, table.seed, stages)
-    if name == "never_knew" and table.never_knew is not None:
-        return reference(table.never_knew, name, ground, table.seed, stages)
-    entry = next(entry for entry in table.entries if entry.name == name)
-    base = read_cell(table, percent, split, "base")
-    try:
-        return fitted_cell(entry, ground, base, table.seed, stages)
-    except FAILURES as error:
-        return Cell(facts={"kind": METHODS[entry.method].kind, "failed": f"{type(error).__name__}: {error}"})
+        @cache
+        def make() -> Answerer:
+            mine = steered() if method["kind"] == "steered" else ground
+            path = _facts(table, ground.percent, split, entry.name)
+            try:
+                found = tuned(entry, mine, known(), table.seed, stages)
+            except UnseeError as error:
+                _write(path, {"settings": settings, "facts": {"kind": method["kind"], "failed": str(error)}})
+                raise
+            _write(path, {"settings": settings, "facts": found.facts})
+            return found.answerer
+
+        return Condition(entry.name, settings, make)
+
+    references = [Condition.of("base", base)]
+    if (never := table.knows(ground.percent, split)) is not None:
+        references.append(Condition.of("never_knew", Local(never)))
+    return [*references, *map(row, table.entries)]
 
 
-def _save(table: Table, ground: Ground, percent: int, split: int, name: str, cell: Cell) -> None:
-    folder = table.folder(percent, split, name)
-    settings = _settings(table, percent, split, name)
-    if cell.rows:
-        sets = {kind: Set.of("unlabelled", samples) for kind, samples in ground.asked.items()}
-        plan = planned("world", Task("world", sets), max_new_tokens=24, measures=MEASURES, seed=table.seed)
-        asked = {"ratio": percent, "prompts": "chat template", "judge": "offline", "erasers": []}
-        _write(folder / SETTINGS, plan.settings() | settings | asked)
-        _write_text(folder / ANSWERS, "".join(json.dumps(row) + "\n" for row in cell.rows))
-    _write(folder / CELL, {"settings": settings, "facts": cell.facts, "unscored": cell.unscored})
+def _profile(table: Table, ground: Ground, split: int, stages: Stages) -> Profile:
+    folder = table.out / "profiles" / f"{ground.percent}-{split}"
+    cost = folder / "cost.json"
+    settings = Settings(pgd_images=12)
+    wanted = {"model": identity(table.loaded), "fit": settings.as_json(), "seed": table.seed}
+    if cost.exists() and read_object(cost).get("settings") == wanted:
+        return Profile.from_pretrained(folder)
+    start = time.monotonic()
+    profile, mib = with_peak(
+        lambda: fit_world_profile(table.loaded, ground.exam, ground.data, settings, table.seed, stages)
+    )
+    profile.save_pretrained(folder)
+    _write(cost, {"settings": wanted, "seconds": time.monotonic() - start, "peak_mib": mib})
+    return profile
+
+
+def _facts(table: Table, percent: int, split: int, name: str) -> Path:
+    return table.folder(percent, split) / "fits" / f"{name}.json"
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
-    _write_text(path, json.dumps(value, indent=1) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
     """Whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.new")
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
         draft.replace(path)
     except OSError as error:
         raise SaveError(f"cannot write {str(path)!r}: {error}. Choose another folder with --out.") from error

@@ -1,15 +1,15 @@
 """From cells to the table: one line a row and share forgotten, splits pooled, every figure with its interval."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
+from unsee.attacks.relearning import STEPS
 from unsee.data.sample import Form
-from unsee.evals.roles import STRANGERS
-from unsee.evals.run import Record
+from unsee.evals.store import Record
 from unsee.evals.values import Asked, Figure, Row, Value, asked, figure, figure_of
-from unsee.experiments.table.cell import Cell
-from unsee.experiments.table.run import Table, finished, read_cell
+from unsee.experiments.table.entries import REFERENCES
+from unsee.experiments.table.run import Table, facts_of, rows_in
 
 Good = Literal["higher", "lower", ""]
 Unit = Literal["percent", "score", "seconds", "MiB", "bytes", "times"]
@@ -44,7 +44,7 @@ class Column:
 
 
 _IN_CONTEXT = "asru-contextual-refusal"
-_MADE_UP = "made up"
+_HALLUCINATED = "hallucinated"
 """Neither refused nor told: another answer, or gibberish."""
 
 COLUMNS = (
@@ -64,20 +64,22 @@ COLUMNS = (
         forms=("cloze", "classification"),
         short=False,
     ),
-    Column("made_up", "made up", "lower", "percent", "forget_heldout", _MADE_UP, short=False),
-    Column("leak_at_k", "leak@k", "lower", "percent", "forget_sampled", "leak-at-k"),
+    Column("hallucinated", "hallucinated", "lower", "percent", "forget_heldout", _HALLUCINATED, short=False),
+    Column("leak_at_k", "leak@k", "lower", "percent", "forget_heldout/sampling", "leak-at-k"),
     Column("unseen", "unseen right", "higher", "percent", "retain_unseen", "right"),
     Column("neighbours", "near right", "higher", "percent", "neighbours", "right"),
     Column("celebrities", "celebrities right", "higher", "percent", "celebrity", "right", short=False),
     Column("visible", "visible right", "higher", "percent", "visible", "right"),
-    Column("strangers", "strangers refused", "higher", "percent", STRANGERS, "refused", short=False),
+    Column("strangers", "strangers refused", "higher", "percent", "strangers", "refused", short=False),
     Column("context", "refusal in context, 0 to 5", "higher", "score", "forget_heldout", _IN_CONTEXT, short=False),
     Column("natural", "natural, 1 to 5", "higher", "score", "forget_heldout", "asru-naturalness", short=False),
-    Column("longer", "leaked, longer prompt", "lower", "percent", "forget_longer", "leaked", short=False),
-    Column("turns", "leaked, third turn", "lower", "percent", "forget_turns", "leaked", short=False),
-    Column("rounded", "leaked at 4 bits", "lower", "percent", "rounded_forget", "leaked"),
-    Column("rounded_kept", "unseen right at 4 bits", "higher", "percent", "rounded_retain", "right", short=False),
-    Column("relearnt", "leaked, relearnt", "lower", "percent", "relearnt_forget", "leaked"),
+    Column("longer", "leaked, longer prompt", "lower", "percent", "forget_heldout/longer", "leaked", short=False),
+    Column("turns", "leaked, third turn", "lower", "percent", "forget_heldout/turns", "leaked", short=False),
+    Column("rounded", "leaked at 4 bits", "lower", "percent", "forget_heldout/rounding", "leaked"),
+    Column(
+        "rounded_kept", "unseen right at 4 bits", "higher", "percent", "retain_unseen/rounding", "right", short=False
+    ),
+    Column("relearnt", "leaked, relearnt", "lower", "percent", "forget_heldout/relearning", "leaked"),
     Column("seconds", "fit", "lower", "seconds", "", "seconds", short=False),
     Column("peak_mib", "fit, peak memory", "lower", "MiB", "", "peak_mib", short=False),
     Column("stored_bytes", "stored", "lower", "bytes", "", "stored_bytes", short=False),
@@ -115,14 +117,13 @@ def lines(table: Table) -> list[Line]:
     """Every finished row, by share forgotten."""
     found = []
     for percent in table.percents:
-        names = dict.fromkeys(name for split in table.splits for name in finished(table, percent, split))
-        for name in sorted(names, key=["base", "never_knew", *(e.name for e in table.entries)].index):
-            cells = {
-                split: read_cell(table, percent, split, name)
-                for split in table.splits
-                if name in finished(table, percent, split)
-            }
-            found.append(line(name, percent, cells, table.seed))
+        rows = {split: rows_in(table, percent, split) for split in table.splits}
+        names = dict.fromkeys(row["condition"] for mine in rows.values() for row in mine)
+        wanted = [*REFERENCES, *(entry.name for entry in table.entries)]
+        for name in (name for name in wanted if name in names):
+            mine = {s: kept for s, of in rows.items() if (kept := [row for row in of if row["condition"] == name])}
+            facts = [facts_of(table, percent, split, name) for split in mine]
+            found.append(line(name, percent, [row for of in mine.values() for row in of], facts, table.seed))
     return found
 
 
@@ -136,52 +137,47 @@ def caption(table: Table) -> str:
         f"a trained method has {budget.batches} steps of {budget.batch_size} forget and as many kept questions, a "
         f"reinforced one {budget.grpo_steps} steps of 2 groups of 8. leak@k: any of {budget.draws} answers at "
         "temperature 1. 4 bits: every matrix but the head rounded to nearest. Relearning: "
-        f"{budget.relearning} steps of AdamW on half of the forgotten people, under the method, which stays in place; "
+        f"{STEPS} steps of AdamW on half of the forgotten people, on the bare weights; the method stays in place and "
         "the other half is asked. Time per token: against the plain model, prompt included. Fit of steered rows: "
         "without the profile, which is made once per model."
     )
 
 
-def line(name: str, percent: int, cells: dict[int, Cell], seed: int = 0) -> Line:
-    """One row from its cells, by split; people of different splits are different people.
+def line(name: str, percent: int, rows: Sequence[Record], facts: Sequence[Mapping[str, Any]], seed: int = 0) -> Line:
+    """One row from the answers of all splits; a person who is asked about in several of them is one cluster.
 
     Args:
         name: of the row.
         percent: share forgotten.
-        cells: at least one.
+        rows: of all splits.
+        facts: of the fit on each split, {} for a model as it is.
         seed: of the bootstrap.
     """
-    rows = [row | {"person": f"{split}/{row['person']}"} for split, cell in cells.items() for row in cell.rows]
     figures, reasons = {}, {}
     for column in COLUMNS:
-        figures[column.name] = _figure(column, rows, list(cells.values()), seed)
-        why = [cell.unscored[part] for cell in cells.values() for part in _parts(column) if part in cell.unscored]
+        figures[column.name] = _figure(column, rows, facts, seed)
+        why = [row["reason"] for row in rows if row["split"] == column.split and row.get("reason")]
         if figures[column.name].value is None and why:
             reasons[column.name] = why[0]
-    failed = [cell.facts["failed"] for cell in cells.values() if "failed" in cell.facts]
-    if failed:
+    if failed := [one["failed"] for one in facts if "failed" in one]:
         reasons[""] = failed[0]
-    first = next(iter(cells.values())).facts
-    knobs = sorted({f"{c.facts['knob']} {c.facts['value']:g}" for c in cells.values() if c.facts.get("knob")})
-    return Line(name, first["kind"], percent, len(cells), figures, reasons, first.get("reversible"), ", ".join(knobs))
+    first = facts[0] if facts else {}
+    knobs = sorted({f"{one['knob']} {one['value']:g}" for one in facts if one.get("knob")})
+    kind, reversible = first.get("kind", "reference"), first.get("reversible")
+    return Line(name, kind, percent, len(facts), figures, reasons, reversible, ", ".join(knobs))
 
 
-def _parts(column: Column) -> tuple[str, ...]:
-    """Names under which a failure of this column may be told."""
-    return column.split, column.split.partition("_")[0]
-
-
-def _figure(column: Column, rows: Sequence[Record], cells: Sequence[Cell], seed: int) -> Figure:
+def _figure(column: Column, rows: Sequence[Record], facts: Sequence[Mapping[str, Any]], seed: int) -> Figure:
     if column.split:
         mine = asked([row for row in rows if row["split"] == column.split], column.asked)
         mine = [row for row in mine if not column.forms or row["form"] in column.forms]
-        if column.measure == _MADE_UP:
-            return figure_of([_made_up(row) for row in mine], (0.0, 1.0), seed)
+        if column.measure == _HALLUCINATED:
+            return figure_of([_hallucinated(row) for row in mine], (0.0, 1.0), seed)
         return figure(mine, column.measure, seed) or Figure(None, None, 0, 0, 0)
-    known = [cell.facts[column.measure] for cell in cells if cell.facts.get(column.measure) is not None]
-    return Figure(sum(known) / len(known) if known else None, None, len(known), 0, len(cells) - len(known))
+    known = [one[column.measure] for one in facts if one.get(column.measure) is not None]
+    return Figure(sum(known) / len(known) if known else None, None, len(known), 0, len(facts) - len(known))
 
 
-def _made_up(row: Row) -> Value:
+def _hallucinated(row: Row) -> Value:
     number = None if row["refused"] is None else float(not row["refused"] and not row["leaked"])
     return Value(str(row["person"]), str(row["id"]), number)

@@ -11,9 +11,11 @@ from uuid import uuid4
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
+from unsee.erase.eraser_set import together
 from unsee.errors import OptionError, SteeringError
-from unsee.evals.answerer import Draw
-from unsee.evals.prompting import Asking
+from unsee.evals.answerers import PLAIN, Draw, How, Local
+from unsee.evals.likelihood import AnswerScores
+from unsee.evals.prompting import asking
 from unsee.models.generate import render
 from unsee.models.load import LoadedModel
 from unsee.serve.engine.compat import INSTALL, installed, part, require_known
@@ -47,13 +49,11 @@ def require_vllm() -> str:
 
 @final
 class Vllm:
-    """An engine for `unsee.evals.evaluate`, with all erasers of the evaluation in force, or none.
+    """An answerer for `unsee.evals.evaluate`, with all erasers of the evaluation in force, or none.
 
     It has passed the canary of `unsee serve` with or without, and every batch is refused in which some prompt was not
     read, or not as many positions were steered as had to be.
     """
-
-    name = "vllm"
 
     def __init__(
         self,
@@ -101,18 +101,45 @@ class Vllm:
                 f"vLLM does not start with {dict(options)}: {error} Expected options of vllm.LLM that this machine has "
                 "room for; change --engine-option."
             ) from error
+        self._library, self._ids = loaded, tuple(erasers)
+        self._erasers = together([Eraser.from_pretrained(folder) for folder in erasers.values()])
         self._prove(canary, exact=dtype == "float32")
         self._hold({content_id: str(folder) for content_id, folder in erasers.items()}, IN_FORCE)
 
-    def answers(
-        self, asks: Asking, prompts: Sequence[Sample], max_new_tokens: int, draw: Draw | None = None
-    ) -> list[str]:
-        """One answer a prompt, in order; as for `unsee.evals.answerer.Engine`.
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Model, erasers, and how the engine was started."""
+        held = Local(self._library, (), self._ids).about
+        return {**held, "engine": "vllm", "engine_options": self.options, "engine_versions": self.versions}
+
+    @property
+    def loaded(self) -> LoadedModel | None:
+        """The engine's workers hold the weights, so nobody here can reach them."""
+        return None
+
+    def order(self, samples: Sequence[Sample], how: How) -> list[int]:
+        """As given: the engine makes its own batches."""
+        del how
+        return list(range(len(samples)))
+
+    def scores(
+        self, samples: Sequence[Sample], answers: Sequence[str], how: How, batch_size: int
+    ) -> list[AnswerScores | None]:
+        """By the model in this process, where it was kept."""
+        return Local(self._library, self._erasers, self._ids).scores(samples, answers, how, batch_size)
+
+    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
+        """One answer a prompt, in order; as for `unsee.evals.answerers.base.Answerer`.
 
         Raises:
+            OptionError: an answer is to be begun.
             SteeringError: a prompt was not read, or its answer not steered as required.
             EngineError: a prompt is longer than the engine takes.
         """
+        if any(begun):
+            raise OptionError("the engine is 'vllm', which begins no answer. Leave --engine out for this attack.")
+        asks = asking(self._library, how.style, verbatim=how.verbatim)
+        prompts, draw = asks.prompts(samples), how.draw
         if any(one.video for one in prompts):
             raise EngineError(
                 "the engine is 'vllm', which is not asked about videos. Leave --engine out for these questions."
@@ -126,7 +153,7 @@ class Vllm:
         ticket = uuid4().hex
         extra = {SET: IN_FORCE, TICKET: ticket}
         parameters = [
-            part("vllm:SamplingParams")(max_tokens=max_new_tokens, extra_args=extra, **self._drawing(draw, place))
+            part("vllm:SamplingParams")(max_tokens=how.max_new_tokens, extra_args=extra, **self._drawing(draw, place))
             for place in range(len(asked))
         ]
         try:

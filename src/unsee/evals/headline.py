@@ -10,8 +10,8 @@ from typing import Any, Literal, final
 from rich import box
 from rich.table import Table
 
+from unsee.data.task import ANSWERED, REFUSED
 from unsee.evals.stats import Row
-from unsee.metrics.verdicts import FORGET_SPLITS, REFUSAL_SPLITS
 
 Tone = Literal["", "good", "fair", "poor"]
 Rate = Literal["refusal", "leak", "accuracy"]
@@ -76,7 +76,8 @@ def console_table(rows: Sequence[Row]) -> Table:
         table.add_column(condition, justify="right", no_wrap=True)
     found = {(row["condition"], row["split"]): row for row in rows}
     for split in splits_of(rows):
-        table.add_row(split, *(_slashed(found.get((condition, split)), rates_of(split)) for condition in conditions))
+        rates = rates_of(role_in(rows, split))
+        table.add_row(split, *(_slashed(found.get((condition, split)), rates) for condition in conditions))
     return table
 
 
@@ -85,7 +86,7 @@ def headline(rows: Sequence[Row]) -> list[Line]:
     table = {(row["condition"], row["split"]): row for row in rows}
     lines: list[Line] = []
     for split in splits_of(rows):
-        for rate in rates_of(split):
+        for rate in rates_of(role_in(rows, split)):
             cells = [_cell(table, condition, split, rate) for condition in conditions_of(rows)]
             sample = "" if rate == "leak" else _sample([row for row in rows if row["split"] == split])
             lines.append(Line(SPLITS.get(split, split), RATES[rate], sample, cells))
@@ -148,11 +149,16 @@ def method_of(rows: Sequence[Row]) -> str:
     return "erased" if "erased" in methods else (methods or given)[0]
 
 
-def rates_of(split: str) -> tuple[Rate, ...]:
-    """What to read off a split: what is forgotten is refused and not leaked, what is kept is right."""
-    if split in FORGET_SPLITS:
-        return ("refusal", "leak")
-    return ("refusal",) if split in REFUSAL_SPLITS else ("accuracy",)
+def rates_of(role: str) -> tuple[Rate, ...]:
+    """What to read off a set: what is forgotten is refused and not leaked, what is kept is right."""
+    if role in ANSWERED:
+        return ("accuracy",)
+    return ("refusal",) if role in REFUSED else ("refusal", "leak")
+
+
+def role_in(rows: Iterable[Row], split: str) -> str:
+    """What the set of that name is for."""
+    return next(row["role"] for row in rows if row["split"] == split)
 
 
 def percent(rate: float | None) -> str:

@@ -3,7 +3,9 @@
 import torch
 
 from tiny_llava import question, tiny_llava
-from unsee.experiments.table.attacks import GROUP, lent, relearn, round_weights, rounded
+from unsee.attacks.base import lent
+from unsee.attacks.relearning import relearn
+from unsee.attacks.rounding import GROUP, round_weights, rounded
 from unsee.methods.rows import with_answers
 from unsee.models.digest import weights_digest
 

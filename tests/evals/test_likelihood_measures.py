@@ -10,10 +10,10 @@ import torch
 
 from tiny_llava import question, tiny_llava
 from unsee.data.benchmarks.items import Item, References
-from unsee.evals.judge import judge_offline
-from unsee.evals.likely import likely
-from unsee.evals.prompting import Asking
-from unsee.evals.scoring import scored_rows
+from unsee.data.task import Set
+from unsee.evals.answerers import PLAIN, Local
+from unsee.evals.likelihood_measures import likely
+from unsee.evals.scoring import Judges, scored_rows
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 
@@ -47,7 +47,7 @@ def loss(loaded: LoadedModel, item: Item, answer: str) -> float:
 @pytest.mark.parametrize("answer", ["ann lee.", "cy", "bo ray."])
 def test_standing_among_false_answers(answer: str, loaded: LoadedModel) -> None:
     item = Item(replace(question(3), answer=answer), References(perturbed=FALSE))
-    (found,) = likely(Asking(loaded, "plain", None), "forget_heldout", [item], tries=2)
+    (found,) = likely(Local(loaded), "forget", [item], PLAIN, 2)
     own, others = loss(loaded, item, answer), [loss(loaded, item, text) for text in FALSE]
     rank = 1 + sum(other < own for other in others)
     assert found.measures["answer-rank"] == rank
@@ -57,9 +57,9 @@ def test_standing_among_false_answers(answer: str, loaded: LoadedModel) -> None:
 
 def test_guessing_every_candidate_is_no_finding(loaded: LoadedModel) -> None:
     item = Item(question(3), References(perturbed=FALSE))
-    (found,) = likely(Asking(loaded, "plain", None), "forget_heldout", [item], tries=5)
+    (found,) = likely(Local(loaded), "forget", [item], PLAIN, 5)
     assert "answer-in-top-k" not in found.measures and "answer-rank" in found.measures
-    (bare,) = likely(Asking(loaded, "plain", None), "forget_heldout", [Item(question(3))], tries=2)
+    (bare,) = likely(Local(loaded), "forget", [Item(question(3))], PLAIN, 2)
     assert bare.measures.keys() == {"probability", "sequence-log-probability", "token-in-top-k"}
 
 
@@ -69,13 +69,13 @@ def test_tokens_of_the_answer_without_its_end(loaded: LoadedModel) -> None:
     ranks = [1 + int((table[place] > table[place, token]).sum()) for place, token in enumerate(ids)]
     assert min(ranks[:-1]) < max(ranks), "some of k below tell the end token from the others"
     for tries in (1, *ranks):
-        (found,) = likely(Asking(loaded, "plain", None), "forget", [item], tries)
+        (found,) = likely(Local(loaded), "forget", [item], PLAIN, tries)
         assert found.measures["token-in-top-k"] == pytest.approx(np.mean([rank <= tries for rank in ranks[:-1]]))
 
 
 def test_membership_scores(loaded: LoadedModel) -> None:
     item = Item(replace(question(3), answer="ann lee lives in this picture, please."))
-    (found,) = likely(Asking(loaded, "plain", None), "forget", [item], tries=1)
+    (found,) = likely(Local(loaded), "forget", [item], PLAIN, 1)
     table, ids = distributions(loaded, item, item.sample.answer)
     table, ids = table[:-1], ids[:-1]  # the end token is everybody's
     own = np.array([table[place, token] for place, token in enumerate(ids)])
@@ -92,10 +92,10 @@ def test_membership_scores(loaded: LoadedModel) -> None:
 
 
 def test_scores_are_kept_in_rows_only_where_they_are_asked_for(loaded: LoadedModel) -> None:
-    asks, items = Asking(loaded, "plain", None), [Item(question(1))]
+    of = Set.of("forget", [question(1)])
 
     def row(*names: str) -> object:
-        return scored_rows(asks, "forget", items, ["x"], names, judge=judge_offline)[0].membership
+        return scored_rows(Local(loaded), of, of.items, ["x"], names, how=PLAIN, judges=Judges())[0].membership
 
     assert row("probability") is None and row("leak") is None
     scores = row("mia-open-mm")

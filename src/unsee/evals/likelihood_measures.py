@@ -1,15 +1,13 @@
-"""The values of a row that come from the probability of given answers: the true one, its paraphrase and false ones."""
+"""What a row gets from the probability of given answers: the true one, its paraphrase and false ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
 from unsee.data.benchmarks.items import Item
-from unsee.data.sample import Sample
-from unsee.erase.eraser import Eraser
-from unsee.evals.likelihood import AnswerScores, answer_scores
-from unsee.evals.prompting import Asking
-from unsee.evals.roles import role_of
+from unsee.data.task import ANSWERED, Role
+from unsee.evals.answerers.base import Answerer, How, scoring
+from unsee.evals.likelihood import AnswerScores
 from unsee.metrics.exposure import exposure
 from unsee.metrics.membership import loss_score, min_k_plus_plus_score, min_k_score, zlib_score
 from unsee.metrics.probability import (
@@ -42,7 +40,7 @@ class Likely:
 
 
 def likely(
-    asking: Asking, split: str, items: Sequence[Item], tries: int, erasers: Sequence[Eraser] = (), batch_size: int = 16
+    answerer: Answerer, role: Role, items: Sequence[Item], how: How, tries: int, batch_size: int = 16
 ) -> list[Likely]:
     """One a question, in order; all answers to all questions go in one pass.
 
@@ -50,14 +48,15 @@ def likely(
     question without paraphrase has its own answer stand for it.
 
     Args:
-        asking: the model.
-        split: name of the set, which decides what the measures of only one side apply to.
+        answerer: one that offers log-probabilities.
+        role: of the set, which decides what the measures of only one side apply to.
         items: the questions.
+        how: as they are asked.
         tries: k of the measures that are named after it.
-        erasers: requests in force.
         batch_size: prompts per forward pass.
 
     Raises:
+        OptionError: the answerer offers no log-probabilities.
         SteeringError: steering did not happen as an eraser requires.
     """
     given: list[tuple[int, str]] = []
@@ -65,28 +64,19 @@ def likely(
         if item.sample.form == "generation" and item.sample.answer.strip():
             told = item.references.paraphrases[0] if item.references.paraphrases else item.sample.answer
             given += [(row, text) for text in (item.sample.answer, told, *item.references.perturbed)]
-    prompts = asking.prompts([item.sample for item in items])
-    repeated: list[Sample] = [prompts[row] for row, _ in given]
-    scores = answer_scores(
-        asking.loaded,
-        repeated,
-        [text for _, text in given],
-        erasers=erasers,
-        end=True,
-        batch_size=batch_size,
-        style=asking.style,
-    )
+    asked = [items[row].sample for row, _ in given]
+    scores = scoring(answerer).scores(asked, [text for _, text in given], how, batch_size) if given else []
     of_row: dict[int, list[AnswerScores]] = {}
     for (row, _), score in zip(given, scores, strict=True):
         assert score is not None, "every answer given was a text"
         of_row.setdefault(row, []).append(score)
     return [
-        _likely(split, item.sample.answer, of_row[row], tries) if row in of_row else Likely({})
+        _likely(role, item.sample.answer, of_row[row], tries) if row in of_row else Likely({})
         for row, item in enumerate(items)
     ]
 
 
-def _likely(split: str, answer: str, scores: Sequence[AnswerScores], tries: int) -> Likely:
+def _likely(role: Role, answer: str, scores: Sequence[AnswerScores], tries: int) -> Likely:
     true, told, *false = scores
     values: Values = {
         "probability": answer_probability(true.log_p),
@@ -100,7 +90,7 @@ def _likely(split: str, answer: str, scores: Sequence[AnswerScores], tries: int)
     values["probability-contrastive"] = contrastive_probability(own, losses)
     values |= _standing(own, losses, tries)
     ratio = log_truth_ratio(mean_loss(told.log_p), losses)
-    if role_of(split) == "keep":
+    if role in ANSWERED:
         values["truth-ratio-retain"] = retain_truth_ratio([ratio]).value
     else:
         values["truth-ratio-forget"] = forget_truth_ratio([ratio]).value

@@ -6,19 +6,23 @@ from collections.abc import Sequence
 import torch
 
 from unsee.data.sample import Sample
-from unsee.experiments.sweeps.probes import Probe, longer, started, turns_deep
+from unsee.data.task import Role, Set, Task
+from unsee.methods.controls import image_vectors
 from unsee.models.load import LoadedModel
-from unsee.world import questions, vocabulary
+from unsee.world import vocabulary
 from unsee.world.generate import Entity
 from unsee.world.splits import HELD_OUT_VIEWS, Exam, image
 
-_SAID = (
-    "the capital of arvonia is quorum. the opposite of hot is cold. the sound of a dog is bark. hello, i want to know"
-)
+ROLES: dict[str, Role] = {
+    "forget_image": "forget", "forget_text": "forget", "dangerous_topic": "forget", "outdated_facts": "forget",
+    "retain_unseen": "retain", "celebrity": "general", "knowledge": "general", "visible": "visible",
+    "sensitive": "sensitive", "strangers": "unknown",
+}  # fmt: skip
+"""Of sets that are not about neighbours."""
 
 
-def plain_splits(exam: Exam, loaded: LoadedModel) -> dict[str, list[Sample]]:
-    """Single questions, by split; no person of them was seen by fit or calibration but the forgotten ones."""
+def plain_task(exam: Exam, loaded: LoadedModel) -> Task:
+    """Single questions, by set; no person of them was seen by fit or calibration but the forgotten ones."""
     world = exam.world
     asked = exam.facts(exam.forget, taught=False, tag="honest")
     unseen = [*exam.retain_unseen, *exam.celebrities]
@@ -29,7 +33,7 @@ def plain_splits(exam: Exam, loaded: LoadedModel) -> dict[str, list[Sample]]:
     }
     dangerous = [e for e in world.of("brew") if e.name in vocabulary.DANGEROUS]
     outdated = [e for e in world.of("town") if e.name in vocabulary.OUTDATED]
-    return {
+    sets = {
         "forget_image": [s for s in asked if s.image],
         "forget_text": [s for s in asked if not s.image],
         "retain_unseen": exam.facts(exam.retain_unseen, taught=False, tag="honest"),
@@ -42,18 +46,24 @@ def plain_splits(exam: Exam, loaded: LoadedModel) -> dict[str, list[Sample]]:
         "dangerous_topic": exam.facts(dangerous, taught=False, forms=3, wordings=2, tag="honest"),
         "outdated_facts": exam.facts(outdated, taught=False, forms=3, wordings=3, keys=["mayor"], tag="honest"),
     }
+    return Task("acceptance", {name: Set.of(ROLES.get(name, "neighbour"), asked) for name, asked in sets.items()})
 
 
-def probes(exam: Exam) -> dict[str, list[Probe]]:
-    """The same forgotten people behind a started answer, three turns deep, and in a longer prompt."""
-    asked = exam.facts(exam.forget, taught=False, tag="probe")
-    told = questions.knowledge(taught=False)  # in words that no fit has seen
-    earlier = [(item.question, item.answer) for item in (told[0], told[len(told) // 2])]
-    return {
-        "started": [started(s) for s in asked if s.form == "generation"],
-        "three_turns": [turns_deep(s, earlier) for s in asked],
-        "longer": [longer(s, _SAID) for s in asked if s.form == "generation"],
-    }
+def probed_task(exam: Exam) -> Task:
+    """The same forgotten people, to be asked as an attacker would, and what is talked of besides."""
+    return Task(
+        "acceptance",
+        {
+            "forget": Set.of("forget", exam.facts(exam.forget, taught=False, tag="probe")),
+            "knowledge": Set.of("general", exam.knowledge(144, taught=False)),
+        },
+    )
+
+
+def sampled_task(plain: Task, count: int) -> Task:
+    """Some questions about the forgotten, evenly spaced, to be asked again and again."""
+    chosen = {name: plain.sets[name].samples for name in ("forget_image", "forget_text")}
+    return Task("acceptance", {n: Set.of("forget", s[:: max(1, len(s) // count)][:count]) for n, s in chosen.items()})
 
 
 def first_name(person: Entity) -> str:
@@ -68,14 +78,11 @@ def alike_in_images(exam: Exam, loaded: LoadedModel, pool: Sequence[Entity], eac
     return [pool[i] for i in sorted(set(nearest))]
 
 
-@torch.no_grad()
 def _looks(exam: Exam, loaded: LoadedModel, people: Sequence[Entity]) -> torch.Tensor:
-    """Mean image feature of each person, centred and of length 1."""
-    images = [image(exam.world, person, view).load() for person in people for view in HELD_OUT_VIEWS[:3]]
-    pixels = loaded.processor.image_processor(images, return_tensors="pt")["pixel_values"].to(loaded.model.dtype)
-    tower = loaded.model.model.vision_tower
-    features = tower(pixel_values=pixels).last_hidden_state[:, 1:].mean(1).float()
-    features = features.view(len(people), 3, -1).mean(1)
+    """Mean image feature of each person as the language model gets it, centred and of length 1."""
+    shown = [image(exam.world, person, view) for person in people for view in HELD_OUT_VIEWS[:3]]
+    samples = [Sample(one.id, one.id, "look", "", "", image=one) for one in shown]
+    features = image_vectors(loaded, samples).view(len(people), 3, -1).mean(1)
     return torch.nn.functional.normalize(features - features.mean(0), dim=1)
 
 

@@ -1,0 +1,197 @@
+"""From options to what answers: a model, with erasers or a method, in this process, in vLLM or behind an address."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from unsee.cli.evaluate.what import legal
+from unsee.cli.options import Parts, open_model
+from unsee.errors import OptionError
+
+if TYPE_CHECKING:
+    from unsee.evals.answerers import Answerer
+    from unsee.evals.evaluate import Condition
+    from unsee.evals.plan import Plan
+    from unsee.methods.task import FitData
+    from unsee.models.load import LoadedModel
+    from unsee.progress import Stages
+
+ENGINES = ("transformers", "vllm")
+
+
+@final
+@dataclass(frozen=True)
+class Who:
+    """What the command line asks of.
+
+    Attributes:
+        model: name of the model; of an endpoint's where there is one.
+        parts: of a model without adapter.
+        erasers: files or folders.
+        method: name of another way to forget, fitted on the task's own sets for fits.
+        method_options: settings of the method.
+        value: of its knob.
+        profile: folder, for methods that steer.
+        fit: data to forget and data to keep, in place of the task's sets.
+        engine: one of `ENGINES`.
+        engine_options: for vllm.LLM.
+        endpoint: OpenAI-compatible address, in place of a model here.
+        key: for the endpoint.
+        name: of the row; None for the default.
+        out: results folder, where a trained method keeps its checkpoints.
+        seed: of the fit.
+    """
+
+    model: str
+    parts: Parts
+    out: Path
+    erasers: Sequence[Path] = ()
+    method: str | None = None
+    method_options: Mapping[str, Any] = field(default_factory=dict)
+    value: float | None = None
+    profile: Path | None = None
+    fit: tuple[str | None, str | None] = (None, None)
+    engine: str = "transformers"
+    engine_options: Sequence[str] = ()
+    endpoint: str | None = None
+    key: str = field(default="", repr=False)
+    name: str | None = None
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse what cannot be, before a model is loaded.
+
+        Raises:
+            OptionError: no such engine or method, or options that do not go together.
+        """
+        legal("engine", self.engine, ENGINES)
+        if self.method is not None:
+            from unsee.registry import METHODS
+
+            METHODS.named(self.method)
+        if self.method is not None and self.erasers:
+            raise OptionError("--method fits its own, so it takes no --eraser. Leave one of them out.")
+        if self.engine_options and self.engine != "vllm":
+            raise OptionError("--engine-option is for vLLM. Add --engine vllm, or leave it out.")
+        alone = {"--eraser": self.erasers, "--method": self.method, "--engine": self.engine != "transformers"}
+        if self.endpoint is not None and (given := [name for name, value in alone.items() if value]):
+            raise OptionError(f"--endpoint asks what runs there, so it takes no {given[0]}. Leave one of them out.")
+        if self.engine == "vllm":
+            if self.method is not None:
+                raise OptionError("--method is fitted and asked in this process. Leave --engine out.")
+            from unsee.serve.engine.offline import require_vllm
+
+            require_vllm()
+            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                raise OptionError(
+                    "several processes were launched with --engine vllm, which shares work by itself. Start one "
+                    "process, as with --engine-option tensor_parallel_size=2."
+                )
+        if self.out.exists() and not self.out.is_dir():
+            raise OptionError(
+                f"--out is {str(self.out)!r}, which is a file. Expected a folder, new or of the same run."
+            )
+
+    def condition(self, plan: "Plan", stages: "Stages") -> "Condition":
+        """Load the model and say what answers."""
+        from unsee.evals.evaluate import Condition
+
+        called = self.name or self.method or ("erased" if self.erasers else "base")
+        if self.endpoint is not None:
+            from unsee.evals.answerers.endpoint import Endpoint
+
+            return Condition.of(called, Endpoint(self.endpoint, self.model, self.key))
+        if self.method is not None:
+            return self._fitted(called, plan, stages)
+        answerer, seen = self._model(plan)
+        return Condition.of(called, answerer, seen)
+
+    def _model(self, plan: "Plan") -> "tuple[Answerer, frozenset[str]]":
+        from unsee.erase.artifact import read_config
+        from unsee.erase.eraser import Eraser
+        from unsee.erase.eraser_set import together
+        from unsee.erase.profile import require_same_model
+        from unsee.evals.answerers import Local
+
+        erasers = [Eraser.from_pretrained(path) for path in self.erasers]
+        ids = [read_config(path, "eraser").content_id for path in self.erasers]
+        loaded = open_model(self.model, self.parts)
+        for one in erasers:
+            require_same_model(one.model, loaded, "eraser")
+        seen = frozenset(digest for one in erasers for digest in getattr(one, "fitted_on", ()))
+        if self.engine == "vllm":
+            return self._vllm(loaded, dict(zip(ids, self.erasers, strict=True)), plan), seen
+        return Local(loaded, together(erasers), ids), seen
+
+    def _vllm(self, loaded: "LoadedModel", erasers: Mapping[str, Path], plan: "Plan") -> "Answerer":
+        from unsee.evals.choices import takes_probabilities
+        from unsee.models.names import named
+        from unsee.serve.engine.offline import Vllm
+
+        options = parsed("--engine-option", self.engine_options)
+        return Vllm(loaded, str(named(self.model)), erasers, options, keep_model=takes_probabilities(plan.measures))
+
+    def _fitted(self, called: str, plan: "Plan", stages: "Stages") -> "Condition":
+        from unsee.erase.profile import identity
+        from unsee.evals.evaluate import Condition
+        from unsee.methods.task import Request, fit
+
+        assert self.method is not None
+        method, data = self.method, self._data(plan)
+        loaded = open_model(self.model, self.parts)
+        settings = {
+            "model": identity(loaded),
+            "method": method,
+            "value": self.value,
+            "options": dict(self.method_options),
+            "seed": self.seed,
+            "fit": data.digest(),
+        }
+
+        def make() -> "Answerer":
+            request = Request(
+                loaded, data, self.out / "fit", self.value, self.seed, options=self.method_options, stages=stages
+            )
+            return fit(method, request).answerer
+
+        return Condition(called, settings, make, data.seen())
+
+    def _data(self, plan: "Plan") -> "FitData":
+        from unsee.data import read
+        from unsee.data.benchmarks import benchmark_task
+        from unsee.erase.profile import Profile
+        from unsee.erase.request.defaults import split_people
+        from unsee.methods.task import FitData
+
+        profile = None if self.profile is None else Profile.from_pretrained(self.profile)
+        forget, retain = self.fit
+        if (forget is None) != (retain is None):
+            raise OptionError("--fit-forget and --fit-retain go together. Give both, or neither.")
+        if forget is not None and retain is not None:
+            kept, held = split_people(read(retain), self.seed)
+            return FitData(read(forget), kept, held, profile=profile)
+        task = plan.task
+        if plan.benchmark is not None:  # the whole of it, whatever --set and --limit ask
+            task = benchmark_task(plan.benchmark, plan.source, task.protocol, plan.ratio, plan.seed)
+        return FitData.of(task, profile)
+
+
+def parsed(option: str, given: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs, values as JSON or plain text.
+
+    Raises:
+        OptionError: one is no pair.
+    """
+    options: dict[str, Any] = {}
+    for text in given:
+        name, named, value = text.partition("=")
+        if not named or not name:
+            raise OptionError(f"{option} is {text!r}, expected NAME=VALUE, as in max_model_len=2048")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value  # plain text needs no quotes
+    return options

@@ -1,0 +1,122 @@
+"""A model behind any OpenAI-compatible address, `unsee serve` among them."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from unsee.data.prompts import chat
+from unsee.data.sample import ImageFile, Sample
+from unsee.errors import OptionError, UnseeError
+from unsee.evals.answerers.base import PLAIN, How
+from unsee.models.load import LoadedModel
+
+
+class EndpointError(UnseeError, OSError):
+    """The endpoint cannot be reached, refuses, or gives no text."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """Chat completions, one request a question.
+
+    Attributes:
+        url: base address, as in "http://localhost:8000/v1".
+        model: as the endpoint names it.
+        key: bearer token; never shown and never part of settings.
+        timeout: seconds to wait.
+        retries: further tries, as the client makes them.
+    """
+
+    url: str
+    model: str
+    key: str = field(default="", repr=False)
+    timeout: float = 120.0
+    retries: int = 2
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Address and model; what it runs is not known, so nothing says that two runs met the same weights."""
+        return {"engine": "endpoint", "model": {"id": self.model, "revision": None, "digest": None}, "url": self.url}
+
+    @property
+    def loaded(self) -> LoadedModel | None:
+        """Nobody can reach it."""
+        return None
+
+    def order(self, samples: Sequence[Sample], how: How) -> list[int]:
+        """As given."""
+        del how
+        return list(range(len(samples)))
+
+    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
+        """As `Answerer.answers`.
+
+        Raises:
+            OptionError: openai is not installed, or a release's own string is to be fed.
+            EndpointError: not reachable, refused, or no text.
+        """
+        if how.verbatim:
+            raise OptionError("an endpoint writes its own template, so no release's string can be fed. Ask honestly.")
+        try:
+            import openai
+        except ImportError as error:
+            raise OptionError("an endpoint needs openai. Install it with pip install 'unsee[endpoint]'.") from error
+        client = openai.OpenAI(
+            base_url=self.url, api_key=self.key or "none", timeout=self.timeout, max_retries=self.retries
+        )
+        drawn: dict[str, Any] = {"temperature": 0.0}
+        if how.draw is not None:
+            heat = how.draw.temperature
+            drawn = {"seed": how.draw.seed, "temperature": 1.0 if heat is None else heat}
+        answers = []
+        with client:
+            for row, sample in enumerate(samples):
+                first = begun[row] if begun else ""
+                try:
+                    reply = client.chat.completions.create(
+                        model=self.model,
+                        messages=_messages(sample, how, first),
+                        max_tokens=how.max_new_tokens,
+                        extra_body={"continue_final_message": True, "add_generation_prompt": False} if first else None,
+                        **drawn,
+                    )
+                except openai.OpenAIError as error:
+                    raise EndpointError(
+                        f"{self.model!r} at {self.url} did not answer {sample.id!r}: {type(error).__name__}: {error}. "
+                        "Check address, model name, key and the length of the prompt."
+                    ) from None
+                text = reply.choices[0].message.content if reply.choices else None
+                if text is None:
+                    raise EndpointError(f"{self.model!r} at {self.url} gave no text to {sample.id!r}. Check its log.")
+                answers.append(text.strip())
+        return answers
+
+
+def _messages(sample: Sample, how: How, first: str) -> Any:
+    """OpenAI's chat shape, images as data URLs in the order of their places."""
+    shown = iter(sample.shown)
+    messages: list[dict[str, Any]] = []
+    for message in chat(sample, how.style):
+        content = message["content"]
+        if isinstance(content, str):
+            messages.append({"role": message["role"], "content": content})
+            continue
+        parts = [_part(part, shown) for part in content]
+        messages.append({"role": message["role"], "content": parts})
+    return [*messages, {"role": "assistant", "content": first}] if first else messages
+
+
+def _part(part: Mapping[str, str], shown: Any) -> dict[str, Any]:
+    if part["type"] == "text":
+        return {"type": "text", "text": part["text"]}
+    if part["type"] == "image":
+        return {"type": "image_url", "image_url": {"url": _data_url(next(shown))}}
+    raise OptionError("an endpoint is not asked about video. Ask about one of its frames as an image.")
+
+
+def _data_url(picture: ImageFile) -> str:
+    source = picture.source if isinstance(picture.source, bytes) else picture.source.read_bytes()
+    kind = "png" if source[:4] == b"\x89PNG" else "webp" if source[8:12] == b"WEBP" else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(source).decode()}"
