@@ -139,7 +139,9 @@ def verify(
     prompts = expand(request, subject, held=False, each=2, nouns=asked, seed=seed + 1)
     prompts += expand(request, subject, held=True, each=EACH, nouns=asked, seed=seed)
     near = allowed(request, held=True, seed=seed)
-    others = unknown_like(prompts, request, invented_names(40, seed + 11, request.names))
+    others = unknown_like(
+        [prompt for prompt in prompts if not prompt.spared], request, invented_names(40, seed + 11, request.names)
+    )
     every = [*prompts, *(_as_prompt(one.sample) for one in near)]
     old = ask(loaded, every, stage="verify, before", stages=stages)
     new = ask(loaded, [*every, *others], eraser, stage="verify, after", stages=stages)

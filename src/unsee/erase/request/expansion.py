@@ -101,15 +101,16 @@ def bare(request: Request, subject: str, *, wordings: int = 2, names: int = 3, i
     """
     bank, parts = BANKS[request.kind], scope(request)
     nouns = [(noun, False) for noun in (ANYTHING, *parts.hidden)] + [(noun, True) for noun in parts.spared]
-    shown: list[tuple[Way, str, str, ImageFile | None]] = [
-        ("name", "alias" if number else "plain", name, None) for number, name in enumerate(request.names[:names])
-    ]
-    shown += [("image", "plain", bank.deictic, image) for image in request.images[:images]]
+    shown: list[tuple[Way, str, str, ImageFile | None]] = []
+    for number, name in enumerate(request.names[:names]):
+        shown.append(("name", "alias" if number else "plain", name, None))
+    for image in request.images[:images]:
+        shown.append(("image", "plain", bank.deictic, image))
     found: list[Prompt] = []
-    for way, family, called, image in shown:
-        for noun, spared in [*nouns, *([(NAME, False)] if image else [])]:
+    for way, family, called, one in shown:
+        for noun, spared in [*nouns, *([(NAME, False)] if one else [])]:
             for text in questions(bank, noun, called, False)[: wordings + (noun in (NAME, ANYTHING))]:
-                sample = Sample(f"{subject}/{called}/{len(found)}", subject, text, "", "", image=image)
+                sample = Sample(f"{subject}/{called}/{len(found)}", subject, text, "", "", image=one)
                 found.append(Prompt(sample, noun, family, way, False, spared))
     return found
 

@@ -107,9 +107,9 @@ def _phrases(answers: Sequence[Sequence[str]], good: Collection[str]) -> tuple[s
                 runs[" ".join(run)] += 1
                 run = []
     chosen: list[str] = []
-    for run, _ in sorted(runs.items(), key=lambda pair: (-pair[1], -len(pair[0]))):
-        if not any(set(run.split()) & set(other.split()) for other in chosen):
-            chosen.append(run)
+    for phrase, _ in sorted(runs.items(), key=lambda pair: (-pair[1], -len(pair[0]))):
+        if not any(set(phrase.split()) & set(other.split()) for other in chosen):
+            chosen.append(phrase)
     return tuple(chosen[:4])
 
 

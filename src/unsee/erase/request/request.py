@@ -85,7 +85,8 @@ def request(
         ImageError: an image cannot be read.
         OptionError: an unknown kind, a fact both erased and spared, a fact of which nothing is erased.
     """
-    if kind not in get_args(Kind):
+    known = next((one for one in get_args(Kind) if one == kind), None)
+    if known is None:
         raise OptionError(f"kind is {kind!r}, expected one of {list(get_args(Kind))}")
     named = [_name(one, "name" if i == 0 else "alias") for i, one in enumerate((name, *aliases))]
     if len(named) > MOST_NAMES:
@@ -104,7 +105,7 @@ def request(
         raise DataError(f"the text has {len(text)} characters, expected at most {LONGEST_TEXT}. Give one sentence.")
     shown = tuple(_image(one, i) for i, one in enumerate(images))
     alias = tuple(one for one in dict.fromkeys(named[1:]) if one != named[0])
-    return Request(named[0], alias, shown, kind, hide, leave, " ".join(text.split()))
+    return Request(named[0], alias, shown, known, hide, leave, " ".join(text.split()))
 
 
 def _name(given: str, what: str) -> str:
