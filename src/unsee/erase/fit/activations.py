@@ -221,8 +221,7 @@ def _pooling(
 
     def reduce(layer: int, hidden: Float[Tensor, "B T D"]) -> dict[Pool, Float[Tensor, "B D"]]:
         pooled = {"last": lambda: hidden[:, -1], "mean": lambda: _mean(hidden, mask.to(hidden.device))}
-        wanted = [name for name in pool if name == "last" or layer in mean_at]
-        return {name: pooled[name]().float().cpu() for name in wanted}
+        return {name: pooled[name]().float().cpu() for name in pool if layer in mean_at or name != "mean"}
 
     return reduce
 
