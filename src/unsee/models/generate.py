@@ -72,6 +72,7 @@ def encode_conversations(loaded: LoadedModel, conversations: Sequence[Conversati
     images = [[loaded.adapter.readable(image) for image in one.images] for one in conversations]
     options: dict[str, Any] = {
         "padding": True,
+        "padding_side": "left",  # whatever somebody has set since: the model goes on after the last column
         "add_special_tokens": not _begins_itself(loaded, texts[0]),
         "return_tensors": "pt",
     }
