@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from unsee.data import ImageFile, Sample, read
     from unsee.erase.config import Settings
     from unsee.erase.eraser import Eraser
+    from unsee.erase.eraser_set import together
     from unsee.erase.fit_eraser import fit_eraser, fit_published
     from unsee.erase.fit_profile import fit_profile
     from unsee.erase.profile import Profile
     from unsee.erase.request.request import request
-    from unsee.erase.steer.hooks import erased
+    from unsee.erase.steer.hooks import erased, unsteered
     from unsee.errors import UnseeError
     from unsee.forgetting.run import forget
     from unsee.models.generate import generate
@@ -43,6 +44,8 @@ _HOME = {
     "load": "unsee.models.load",
     "read": "unsee.data",
     "request": "unsee.erase.request.request",
+    "together": "unsee.erase.eraser_set",
+    "unsteered": "unsee.erase.steer.hooks",
 }
 __all__ = [
     "Eraser",
@@ -60,6 +63,8 @@ __all__ = [
     "load",
     "read",
     "request",
+    "together",
+    "unsteered",
 ]
 
 

@@ -45,17 +45,18 @@ def test_no_question_gives_its_own_answer_away() -> None:
         item.sample.id
         for one in KNOWN.subjects
         for item in (*KNOWN.about(one, "fit"), *KNOWN.about(one, "heldout"))
-        if leaks(item.sample.question, item.references.accepted)
+        if leaks(item.sample.question, item.sample.accepted)
     ]
     assert told == []
 
 
 def test_accepted_variants_and_other_facts_are_told_apart() -> None:
     items = {item.sample.id: item for item in KNOWN.about(of("Wolfgang Amadeus Mozart"), "fit", ["country"])}
-    references = items["person/wolfgang-amadeus-mozart/country/plain0"].references
-    assert references.accepted == ("Austria", "Austrian")
+    item = items["person/wolfgang-amadeus-mozart/country/plain0"]
+    references = item.references
+    assert item.sample.accepted == ("Austria", "Austrian")
     assert {"Salzburg", "1756", "composer"} <= set(references.volunteered)
-    assert not set(references.accepted) & set(references.volunteered)
+    assert not set(item.sample.accepted) & set(references.volunteered)
     with pytest.raises(OptionError, match="has no fact 'height'"):
         KNOWN.about(of("Paris"), "fit", ["height"])
 

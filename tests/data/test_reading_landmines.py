@@ -27,7 +27,7 @@ from unsee.errors import DataError
 from unsee.registry import BENCHMARKS
 
 Folders = Callable[[str], Path]
-PUBLISHED = [name for name in BENCHMARKS.names() if name != "world"]
+PUBLISHED = [one.name for one in BENCHMARKS if one.facts["needs_data"]]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from unsee.errors import DataError, OptionError
 from unsee.registry import BENCHMARKS
 
 Folders = Callable[[str], Path]
-PUBLISHED = [entry.name for entry in BENCHMARKS if entry.name != "world"]
+PUBLISHED = [entry.name for entry in BENCHMARKS if entry.facts["needs_data"]]
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 

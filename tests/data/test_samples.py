@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from unsee.data.sample import ImageFile, Sample, require_disjoint, require_no_videos, require_some, subjects
+from unsee.data.sample import ImageFile, Sample, require_disjoint, require_no_videos, require_some, spread, subjects
 from unsee.errors import DataError, ImageError
 
 
@@ -80,3 +80,14 @@ def test_what_is_shown_is_the_image_or_the_frames_and_videos_are_refused_where_n
     require_no_videos([still], "the server")
     with pytest.raises(DataError, match="sample 'm' has a video, but the server takes none"):
         require_no_videos([still, moving], "the server")
+
+
+def test_spread_takes_from_all_of_the_data() -> None:
+    """In every case: as many as asked, in order, from the first on, with gaps that differ by one at most."""
+    for total in (1, 2, 7, 64, 65, 127, 128, 1000):
+        everything = [Sample(str(i), "s", "q", "a", "g") for i in range(total)]
+        for count in (1, 2, 5, 63, 64, 126, 999, 2000):
+            taken = [int(sample.id) for sample in spread(everything, count)]
+            assert len(taken) == min(total, count) and taken[0] == 0
+            gaps = [after - before for before, after in zip(taken, [*taken[1:], total], strict=True)]
+            assert min(gaps) >= 1 and max(gaps) - min(gaps) <= 1

@@ -113,7 +113,7 @@ def _checked(image: Image.Image, id: str) -> Header:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
+        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except (*_DAMAGED, Warning):
         # A broken tag says nothing about the pixels, which are sound.
         turn = None

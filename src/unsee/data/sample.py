@@ -172,6 +172,6 @@ def require_disjoint(first: Iterable[Sample], second: Iterable[Sample], names: t
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """At most `count` samples, evenly spaced, so that every subject and form has a chance to be among them."""
-    step = max(1, len(samples) // count)
-    return list(samples[::step][:count])
+    """At most `count` samples from the first to nearly the last, `floor(i N / n)`: gaps differ by one at most."""
+    taken = min(count, len(samples))
+    return [samples[i * len(samples) // taken] for i in range(taken)]

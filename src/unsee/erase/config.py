@@ -29,6 +29,8 @@ class Settings(Schema):
         trajectory_prompts: kept prompts that the trajectory is averaged over.
         read: part of the decoder's depth that a gate reads, as fractions.
         blocks_read: how many blocks of that part, evenly spaced.
+        subject_read: parts of the depth at which a subject's own tokens are read.
+        subject_ridge: gamma of a subject's vector.
         ridge: gamma of the class-balanced ridge, relative to the mean spread of one feature.
         tail: share of kept people's prompts that any gate of a request may wrongly fire on.
         floor: lowest threshold, on a scale where 0 is kept and 1 forgotten; a half is the nearer of both.
@@ -49,6 +51,8 @@ class Settings(Schema):
     trajectory_prompts: Count = 128
     read: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.3, 0.85)
     blocks_read: Count = 4
+    subject_read: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.27, 0.4, 0.53)
+    subject_ridge: Annotated[float, Field(ge=0)] = 0.001
     ridge: Annotated[float, Field(ge=0)] = 0.003
     tail: Share = 0.01
     floor: Share = 0.5
@@ -70,6 +74,10 @@ class Settings(Schema):
     def from_json(values: Mapping[str, Any]) -> "Settings":
         """Settings from an artifact; what is not a setting is left out."""
         return Settings(**{name: values[name] for name in Settings.model_fields if name in values})
+
+    def subject_layers(self, depth: int) -> tuple[int, ...]:
+        """Decoder blocks at which a subject's own tokens are read: early enough that its name is still there."""
+        return tuple(sorted({min(max(1, round(part * depth)), depth - 1) for part in self.subject_read}))
 
     def layers_read(self, depth: int) -> tuple[int, ...]:
         """Decoder blocks that a gate reads: never the first, whose last token is the same in every prompt."""

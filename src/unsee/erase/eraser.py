@@ -15,6 +15,8 @@ import torch
 from unsee.erase.artifact import Config, TensorSpec, library_versions, load_artifact, push_artifact, save_artifact
 from unsee.erase.fit.direction import random_direction
 from unsee.erase.gates.base import Gate, gate_of_kind
+from unsee.erase.replies.base import Reply, reply_of
+from unsee.erase.replies.steer import SteerReply
 from unsee.errors import ArtifactError
 from unsee.shapes import Float, Tensor
 
@@ -39,6 +41,7 @@ class Eraser:
         subjects: pseudonymous ids, in the order of the gates.
         counts: samples by role.
         report: diagnosis and calibration, as written by the fit.
+        reply: what an answer is once the gate is open (`unsee.erase.replies`).
     """
 
     model: dict[str, Any]
@@ -52,6 +55,7 @@ class Eraser:
     subjects: tuple[str, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     report: list[dict[str, Any]] = field(default_factory=list)
+    reply: Reply = field(default_factory=SteerReply)
 
     def __post_init__(self) -> None:
         gate, shape = self.gate, tuple(self.trajectory.shape)
@@ -63,6 +67,11 @@ class Eraser:
                 f"the eraser steers layers {list(self.layers)} along a trajectory of shape {list(shape)} and reads "
                 f"layers {list(read)} with a gate of shape {list(gated[0])}: expected one entry per layer, one width "
                 "and nothing empty. Fit it again."
+            )
+        if not gate.latched and self.reply.kind != SteerReply.kind:
+            raise ArtifactError(
+                f"the eraser's reply is {self.reply.kind!r}, but its gate scales what is added and decides nothing. "
+                "Expected 'steer', or a gate that decides."
             )
         if any(list(layers) != sorted(set(layers)) for layers in (self.layers, read)):
             raise ArtifactError(
@@ -82,6 +91,10 @@ class Eraser:
     def with_strength(self, strength: float) -> "Eraser":
         """The same request at another lambda."""
         return replace(self, strength=strength)
+
+    def with_reply(self, reply: Reply) -> "Eraser":
+        """The same request, answered in another way."""
+        return replace(self, reply=reply)
 
     def with_random_direction(self, seed: int) -> "Eraser":
         """The control: the same gate, steering along a random direction of equal norm per layer and step."""
@@ -119,6 +132,7 @@ class Eraser:
             method=config.method,
             subjects=tuple(_take(settings, "subjects", directory)),
             report=_take(settings, "report", directory),
+            reply=reply_of(settings.pop("reply", {"kind": SteerReply.kind})),
             settings=settings,
             counts=dict(config.counts),
         )
@@ -168,6 +182,7 @@ class Eraser:
             "strength": self.strength,
             "subjects": list(self.subjects),
             "report": self.report,
+            "reply": self.reply.as_json(),
         }
         return {
             "base_model": self.model,

@@ -228,4 +228,5 @@ def _alike(one: Eraser, other: Eraser) -> bool:
         == (other.model["digest"], other.family, other.layers, other.strength, other.gate.kind, other.gate.layers)
         and one.trajectory.shape == other.trajectory.shape
         and torch.equal(one.trajectory, other.trajectory)
+        and one.reply == other.reply
     )

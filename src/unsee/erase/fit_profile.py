@@ -13,6 +13,7 @@ from unsee.data.sample import Sample, require_disjoint, require_some, spread, su
 from unsee.erase.config import Settings
 from unsee.erase.detectors import is_fluent, is_refusal
 from unsee.erase.fit.activations import AnswerStates, capture, capture_answers, capture_features
+from unsee.erase.fit.background import capture_background, halves
 from unsee.erase.fit.calibration import weakest_sufficient
 from unsee.erase.fit.coefficient import no_longer, strength_finding, try_strengths
 from unsee.erase.fit.direction import erasure_direction, separation
@@ -74,11 +75,13 @@ def fit_profile(
     chosen = spread(retain, settings.trajectory_prompts)
     trajectories = _trajectories(loaded, chosen, words, direction, layers, settings, stages)
     kept = [*retain, *others]
-    states = capture(loaded, kept, layers, settings.batch_size, progress=stages("kept prompts", len(kept)))
+    told = stages("kept prompts", len(kept))
+    states = capture(loaded, kept, layers, settings.batch_size, progress=told, mean_at=read)
     features = capture_features(
         loaded, calibration, read, settings.batch_size, progress=stages("calibration prompts", len(calibration))
     )
-    places = [layers.index(layer) for layer in read]
+    groups = {"subjects": (list(retain), list(calibration))} | ({"general": halves(others)} if others else {})
+    background = capture_background(loaded, groups, settings.subject_layers(depth), settings.batch_size, stages=stages)
     profile = Profile(
         model=identity(loaded),
         family=loaded.adapter.family,
@@ -86,7 +89,7 @@ def fit_profile(
         read=read,
         trajectory=_kept(trajectories[words[0]]),
         retain_last=states.last.half(),
-        retain_mean=states.mean[:, places].half(),
+        retain_mean=states.mean.half(),
         calibration=features.half(),
         strength=1.0,
         settings=settings.as_json()
@@ -102,6 +105,7 @@ def fit_profile(
         },
         report=report,
         curves={"pgd": history},
+        background=background,
     )
     trials = try_strengths(
         loaded, profile, trajectories, spread(calibration, settings.calibration_prompts), settings, stages
@@ -186,7 +190,7 @@ def _contrast(
             steps=settings.pgd_steps,
             step_size=settings.step_size,
             targets_per_step=1,
-            batch_size=len(chosen),
+            batch_size=settings.batch_size,
             progress=stages("adversarial pictures", len(chosen) * settings.pgd_steps),
         )
         history = attack.history.mean(0).tolist()

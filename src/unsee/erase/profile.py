@@ -15,8 +15,10 @@ from typing import Any, cast, final
 import torch
 
 from unsee.data.sample import Sample, subjects
-from unsee.erase.artifact import TensorSpec, library_versions, load_artifact, push_artifact, save_artifact
+from unsee.erase.artifact import Config, TensorSpec, library_versions, load_artifact, push_artifact, save_artifact
+from unsee.erase.fit.background import Background
 from unsee.erase.fit.findings import Finding
+from unsee.erase.gates.scope import Scope
 from unsee.errors import ArtifactError, DataError, MismatchError
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Tensor
@@ -42,6 +44,8 @@ class Profile:
         counts: samples by role.
         report: the diagnosis, one finding per step.
         curves: what was measured on the way: PGD history, strengths tried.
+        background: token states of prompts on which no subject's gate may fire; None in a profile without.
+        scope: what a turn has to be about where a subject is there; None for anything.
     """
 
     model: dict[str, Any]
@@ -57,6 +61,8 @@ class Profile:
     counts: dict[str, int]
     report: list[Finding] = field(default_factory=list)
     curves: dict[str, Any] = field(default_factory=dict)
+    background: Background | None = None
+    scope: Scope | None = None
 
     @property
     def written(self) -> tuple[int, ...]:
@@ -108,18 +114,17 @@ class Profile:
         Raises:
             ArtifactError: names the file and field at fault.
         """
-        half = torch.float16
-        specs: Mapping[str, TensorSpec] = {
-            "trajectory": (half, ("L", "S", "D")),
-            "retain_last": (half, ("N", "L", "D")),
-            "retain_mean": (half, ("N", "R", "D")),
-            "calibration": (half, ("M", "R", 2, "D")),
-        }
-        artifact = load_artifact(directory, "profile", specs)
+        artifact = load_artifact(directory, "profile", _specs)
         config, settings = artifact.config, cast("dict[str, Any]", dict(artifact.config.settings))
-        missing = sorted({"read_layers", "strength", "report", "curves"} - settings.keys())
+        missing = sorted({"read_layers", "strength", "report", "curves", "background"} - settings.keys())
         if missing:
             raise ArtifactError(f"{directory}: the config lacks the settings {missing}. Make the profile again.")
+        about: Any = settings.pop("background")
+        tensors = {name: tensor for name, tensor in artifact.tensors.items() if "." not in name}
+        background = (
+            Background.of(about["layers"], about["groups"], _under("background.", artifact.tensors)) if about else None
+        )
+        scope = Scope(**_under("scope.", artifact.tensors)) if settings.pop("scoped", False) else None
         return Profile(
             model=config.base_model.as_json(),
             family=config.family,
@@ -130,7 +135,9 @@ class Profile:
             curves=settings.pop("curves"),
             settings=settings,
             counts=dict(config.counts),
-            **artifact.tensors,
+            background=background,
+            scope=scope,
+            **tensors,
         )
 
     def push_to_hub(self, repository: str, *, private: bool = True) -> str:
@@ -160,7 +167,14 @@ class Profile:
         )
 
     def _config(self) -> dict[str, Any]:
+        back = self.background
         held = {"read_layers": list(self.read), "strength": self.strength, "report": self.report, "curves": self.curves}
+        held |= {
+            "background": None
+            if back is None
+            else {"layers": list(back.layers), "groups": list(back.groups), "images": bool(len(back.states.images))},
+            "scoped": self.scope is not None,
+        }
         return {
             "base_model": self.model,
             "family": self.family,
@@ -174,12 +188,46 @@ class Profile:
         }
 
     def _tensors(self) -> dict[str, Tensor]:
+        background = {} if self.background is None else self.background.tensors()
+        scope = {} if self.scope is None else vars(self.scope)
         return {
             "trajectory": self.trajectory.half(),
             "retain_last": self.retain_last.half(),
             "retain_mean": self.retain_mean.half(),
             "calibration": self.calibration.half(),
+            **{"background." + name: tensor for name, tensor in background.items()},
+            **{"scope." + name: tensor for name, tensor in scope.items()},
         }
+
+
+def _specs(config: Config) -> Mapping[str, TensorSpec]:
+    """Every tensor of a profile with such a background and scope."""
+    half, full, whole = torch.float16, torch.float32, torch.int64
+    specs: dict[str, TensorSpec] = {
+        "trajectory": (half, ("L", "S", "D")),
+        "retain_last": (half, ("N", "L", "D")),
+        "retain_mean": (half, ("N", "R", "D")),
+        "calibration": (half, ("M", "R", 2, "D")),
+    }
+    match config.settings.get("background"):
+        case {"images": bool(images)}:
+            specs |= {
+                "background.text": (half, ("T", "B", "D")),
+                "background.prompt": (whole, ("T",)),
+                "background.group": (whole, ("P",)),
+                "background.half": (torch.bool, ("P",)),
+            }
+            if images:
+                specs |= {"background.images": (half, ("I", "B", "D")), "background.shown": (whole, ("I",))}
+        case _:
+            pass
+    if config.settings.get("scoped"):
+        specs |= {"scope.weight": (full, (1, 2, "R", 2, "D")), "scope.bias": (full, (1, 2))}
+    return specs
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def subject_digest(subject: str) -> str:

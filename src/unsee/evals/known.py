@@ -44,7 +44,7 @@ def right(item: Item, answer: str) -> bool:
 
     What the question says ("Germany" and "German") is no knowledge: an echo would be right.
     """
-    accepted = item.references.accepted or item.sample.gold
+    accepted = item.sample.accepted
     return not is_refusal(answer) and leaks(answer, accepted) and not leaks(item.sample.question, accepted)
 
 

@@ -53,7 +53,7 @@ def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
             image and video.
         ImageError: an image cannot be read.
     """
-    return encode_conversations(loaded, [_conversation(sample, style) for sample in samples])
+    return encode_conversations(loaded, [conversation_of(sample, style) for sample in samples])
 
 
 def encode_conversations(loaded: LoadedModel, conversations: Sequence[Conversation]) -> BatchFeature:
@@ -67,11 +67,12 @@ def encode_conversations(loaded: LoadedModel, conversations: Sequence[Conversati
         DataError: no prompt, or one that has not exactly one place per image.
         ImageError: an image cannot be read.
     """
-    texts = _render(loaded, conversations)
+    texts = render_conversations(loaded, conversations)
     # One list per prompt: some processors would give all of a flat list to the first prompt.
     images = [[loaded.adapter.readable(image) for image in one.images] for one in conversations]
     options: dict[str, Any] = {
         "padding": True,
+        "padding_side": "left",  # whatever somebody has set since: the model goes on after the last column
         "add_special_tokens": not _begins_itself(loaded, texts[0]),
         "return_tensors": "pt",
     }
@@ -89,15 +90,21 @@ def render(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
     Raises:
         DataError: no sample, or a prompt has not exactly one placeholder per image.
     """
-    return _render(loaded, [_conversation(sample, style) for sample in samples])
+    return render_conversations(loaded, [conversation_of(sample, style) for sample in samples])
 
 
-def _conversation(sample: Sample, style: Style) -> Conversation:
+def conversation_of(sample: Sample, style: Style = "plain") -> Conversation:
+    """A sample as a prompt of several turns."""
     images = () if sample.video else sample.shown
     return Conversation(sample.id, chat(sample, style), images, (sample.video,) if sample.video else ())
 
 
-def _render(loaded: LoadedModel, conversations: Sequence[Conversation]) -> list[str]:
+def render_conversations(loaded: LoadedModel, conversations: Sequence[Conversation]) -> list[str]:
+    """As `render`, for prompts of several turns or several images.
+
+    Raises:
+        DataError: no prompt, or one that has not exactly one place per image.
+    """
     if not conversations:
         raise DataError("there is no question to ask: got an empty list, expected at least one sample. Check filters.")
     write: Any = loaded.processor.apply_chat_template

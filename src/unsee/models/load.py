@@ -37,6 +37,8 @@ _UNREADABLE = (
     StrictDataclassError,
 )
 
+_DIGEST = "unsee_weights_digest"
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,11 @@ class LoadedModel:
     revision: str | None
     digest: str
 
+    def __post_init__(self) -> None:
+        # On the model itself, so that whoever is handed the model alone can still tell which weights it has.
+        if isinstance(self.model, nn.Module):
+            self.model.__dict__[_DIGEST] = self.digest
+
     @property
     def device(self) -> torch.device:
         """Where inputs go: to the embeddings, also when their weights wait elsewhere between calls."""
@@ -67,6 +74,11 @@ class LoadedModel:
         if self.model.device.type != "meta" or waiting is None:
             return self.model.device
         return torch.device(waiting.execution_device)
+
+
+def digest_of(model: nn.Module) -> str | None:
+    """`LoadedModel.digest` of a model that was loaded by unsee; None where nobody knows."""
+    return model.__dict__.get(_DIGEST)
 
 
 def load(

@@ -19,14 +19,12 @@ class References:
         paraphrases: the true answer in other words.
         perturbed: false answers of the same make, for truth ratio and normalised probability.
         keywords: words whose share in the reply is FIUBench's exact match.
-        accepted: every way to say the fact, the gold first ("Austria", "Austrian").
         volunteered: what says another fact of the same subject, which an answer may give away unasked.
     """
 
     paraphrases: tuple[str, ...] = ()
     perturbed: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
-    accepted: tuple[str, ...] = ()
     volunteered: tuple[str, ...] = ()
 
 

@@ -110,10 +110,10 @@ class PublicKnowledge:
             if facts is not None and fact not in facts:
                 continue
             others = tuple(value for name, values in subject.facts.items() if name != fact for value in values)
-            references = References(accepted=accepted, volunteered=tuple(v for v in others if v not in accepted))
+            references = References(volunteered=tuple(value for value in others if value not in accepted))
             for wording, text in self.wordings(subject.kind, fact, which):
                 id, question = f"{subject.id}/{fact}/{wording}", text.format(s=subject.name)
-                found.append(Item(Sample(id, subject.id, question, accepted[0], accepted[0]), references))
+                found.append(Item(_sample(id, subject.id, question, accepted), references))
         return found
 
     def neighbours(self, subject: Subject, among: Sequence[Subject], count: int) -> list[Subject]:
@@ -126,7 +126,7 @@ class PublicKnowledge:
         found = []
         for number, (question, answers) in enumerate(self.general[which]):
             accepted, id = tuple(answers.split("/")), f"general/{which}/{number}"
-            found.append(Item(Sample(id, id, question, accepted[0], accepted[0]), References(accepted=accepted)))
+            found.append(Item(_sample(id, id, question, accepted)))
         return found
 
     def unknown_samples(self) -> list[Sample]:
@@ -163,6 +163,10 @@ def public_knowledge() -> PublicKnowledge:
         general=general,
         refused=tuple(refused["prompts"]),
     )
+
+
+def _sample(id: str, subject: str, question: str, accepted: tuple[str, ...]) -> Sample:
+    return Sample(id, subject, question, accepted[0], accepted[0], aliases=accepted[1:])
 
 
 def _subject(kind: str, table: Mapping[str, Any], row: Sequence[str]) -> Subject:

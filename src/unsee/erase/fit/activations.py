@@ -79,6 +79,7 @@ def capture(
     style: Style = "plain",
     pool: Sequence[Pool] = ("last", "mean"),
     progress: Progress | None = None,
+    mean_at: Sequence[int] | None = None,
 ) -> States:
     """States of all prompts, in the order of the samples.
 
@@ -90,6 +91,7 @@ def capture(
         style: as for `unsee.models.generate.encode`.
         pool: which of "last" and "mean" to keep.
         progress: called with the number of prompts that each batch has added.
+        mean_at: those of the layers at which the mean is kept, in this order; all of them if None.
 
     Raises:
         OptionError: a layer, a pooling or the batch size is not legal.
@@ -99,10 +101,11 @@ def capture(
     Source: the position is that of MLLMEraser's extraction (last prompt token of the full template), the place
         is AlphaSteer's (block input, `hidden_states[l]`).
     """
+    width, averaged = loaded.adapter.hidden_size(loaded.model), len(layers if mean_at is None else mean_at)
     pooled: dict[Pool, Tensor] = {
-        name: torch.empty(len(samples), len(layers), loaded.adapter.hidden_size(loaded.model)) for name in pool
+        name: torch.empty(len(samples), len(layers) if name == "last" else averaged, width) for name in pool
     }
-    for indices, states in capture_batches(loaded, samples, layers, batch_size, style, pool):
+    for indices, states in capture_batches(loaded, samples, layers, batch_size, style, pool, mean_at):
         for name, rows in states.pooled.items():
             pooled[name][indices] = rows
         if progress is not None:
@@ -117,6 +120,7 @@ def capture_batches(
     batch_size: int = 16,
     style: Style = "plain",
     pool: Sequence[Pool] = ("last", "mean"),
+    mean_at: Sequence[int] | None = None,
 ) -> Iterator[tuple[list[int], States]]:
     """As `capture`, one batch at a time: which samples it holds, and their states.
 
@@ -125,15 +129,17 @@ def capture_batches(
     Raises:
         OptionError, DataError, ModelError: as for `capture`, once the first batch is asked for.
     """
-    blocks = _named_blocks(loaded, layers)
+    _named_blocks(loaded, layers)
     if not pool or not set(pool) <= set(get_args(Pool)):
         raise OptionError(f"pool is {tuple(pool)}, expected one or both of {get_args(Pool)}")
     for number, indices in enumerate(batches_by_length(loaded, samples, batch_size, style)):
         inputs = encode(loaded, [samples[i] for i in indices], style)
-        reduce = _pooling(inputs["attention_mask"].bool(), pool)
-        reduced = _run(loaded, blocks, dict(inputs), reduce, to_the_end=number == 0)
+        kept = {"last": layers, "mean": layers if mean_at is None else mean_at}
+        reduce = _pooling(inputs["attention_mask"].bool(), pool, kept["mean"])
+        seen = run_blocks(loaded, layers, dict(inputs), reduce, to_the_end=number == 0)
+        reduced = dict(zip(layers, seen, strict=True))
         pooled: dict[Pool, Tensor] = {
-            name: torch.stack([of_layer[name] for of_layer in reduced], dim=1) for name in pool
+            name: torch.stack([reduced[layer][name] for layer in kept[name]], dim=1) for name in pool
         }
         yield indices, States(tuple(layers), pooled)
 
@@ -181,7 +187,6 @@ def capture_answers(
         raise OptionError(f"steps is {steps}, expected at least 1 (step 0 is the last prompt token)")
     if len(answers) != len(samples):
         raise DataError(f"got {len(answers)} answers for {len(samples)} samples, expected one answer per sample")
-    blocks = _named_blocks(loaded, layers)
     tokens = answer_tokens(loaded, answers)
     states = torch.zeros(len(samples), steps, len(layers), loaded.adapter.hidden_size(loaded.model))
     mask = torch.tensor([[step <= len(ids) for step in range(steps)] for ids in tokens], dtype=torch.bool)
@@ -189,7 +194,9 @@ def capture_answers(
         prompts = encode(loaded, [samples[i] for i in indices], style)
         inputs = append_tokens(loaded, dict(prompts), [tokens[i] for i in indices], steps - 1)
         # Left padding puts step 0 in the same column of every row: the steps are the last S columns.
-        reduced = _run(loaded, blocks, inputs, lambda hidden: hidden[:, -steps:].float().cpu(), to_the_end=number == 0)
+        reduced = run_blocks(
+            loaded, layers, inputs, lambda _, hidden: hidden[:, -steps:].float().cpu(), to_the_end=number == 0
+        )
         rows = torch.stack(reduced, dim=2)
         states[indices] = rows.masked_fill(~mask[indices][..., None, None], 0.0)
         if progress is not None:
@@ -208,39 +215,44 @@ def _named_blocks(loaded: LoadedModel, layers: Sequence[int]) -> dict[int, nn.Mo
 
 
 def _pooling(
-    mask: Bool[Tensor, "B T"], pool: Sequence[Pool]
-) -> Callable[[Float[Tensor, "B T D"]], dict[Pool, Float[Tensor, "B D"]]]:
+    mask: Bool[Tensor, "B T"], pool: Sequence[Pool], mean_at: Sequence[int]
+) -> Callable[[int, Float[Tensor, "B T D"]], dict[Pool, Float[Tensor, "B D"]]]:
     assert bool(mask[:, -1].all()), "prompts are padded on the left"
 
-    def reduce(hidden: Float[Tensor, "B T D"]) -> dict[Pool, Float[Tensor, "B D"]]:
+    def reduce(layer: int, hidden: Float[Tensor, "B T D"]) -> dict[Pool, Float[Tensor, "B D"]]:
         pooled = {"last": lambda: hidden[:, -1], "mean": lambda: _mean(hidden, mask.to(hidden.device))}
-        return {name: pooled[name]().float().cpu() for name in pool}
+        return {name: pooled[name]().float().cpu() for name in pool if layer in mean_at or name != "mean"}
 
     return reduce
 
 
 def _mean(hidden: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
-    # Filled and not multiplied: a pad may hold NaN, and 0 times NaN is NaN.
-    return hidden.double().masked_fill(~mask[..., None], 0.0).sum(1) / mask.sum(1, keepdim=True)
+    # Chosen and not multiplied: a pad may hold NaN, and 0 times NaN is NaN. One row at a time is in double precision.
+    return torch.stack([row[real].double().mean(0) for row, real in zip(hidden, mask, strict=True)])
 
 
 class _Enough(Exception):
     """What was to be seen has been seen."""
 
 
-def _run(
+def run_blocks(
     loaded: LoadedModel,
-    blocks: Mapping[int, nn.Module],
+    layers: Sequence[int],
     inputs: Mapping[str, Tensor],
-    reduce: Callable[[Float[Tensor, "B T D"]], R],
+    reduce: Callable[[int, Float[Tensor, "B T D"]], R],
     *,
-    to_the_end: bool,
+    to_the_end: bool = True,
 ) -> list[R]:
     """One forward pass; what `reduce` makes of the input of each block, in the order of the blocks.
 
     Only a pass to the end shows that no block runs twice. One such pass is enough to know it of a model; the others
     stop at the last input that is wanted, which spares what lies behind it.
+
+    Raises:
+        OptionError: a layer is not legal.
+        ModelError: a block did not run exactly once.
     """
+    blocks = _named_blocks(loaded, layers)
     with torch.no_grad(), suppress(_Enough), _recording(blocks, reduce, stop=not to_the_end) as seen:
         loaded.model(**inputs, use_cache=False, logits_to_keep=1)
     for layer, records in seen.items():
@@ -255,7 +267,7 @@ def _run(
 
 @contextmanager
 def _recording(
-    blocks: Mapping[int, nn.Module], reduce: Callable[[Float[Tensor, "B T D"]], R], stop: bool
+    blocks: Mapping[int, nn.Module], reduce: Callable[[int, Float[Tensor, "B T D"]], R], stop: bool
 ) -> Iterator[dict[int, list[R]]]:
     """While open, keeps `reduce(input)` of every call of every block; leaves no hook behind.
 
@@ -266,7 +278,7 @@ def _recording(
 
     def keep(layer: int) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            seen[layer].append(reduce(args[0] if args else kwargs["hidden_states"]))
+            seen[layer].append(reduce(layer, args[0] if args else kwargs["hidden_states"]))
             if stop and layer == last:
                 raise _Enough
 

@@ -13,7 +13,7 @@ class _Eager:
     """How many blocks are open, over all models and threads; torch has one stance for the whole process."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a dropped generator may close its block at any allocation
         self._open = 0
         self._stance = ExitStack()
 

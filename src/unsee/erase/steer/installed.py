@@ -1,7 +1,7 @@
 """What stands on a model while it is steered: hooks on every decoder block, and a stand-in for `model.generate`.
 
-They hand each call to the blocks that are open in the caller's own context and write back what those add; what another
-thread or task has opened is not seen.
+They hand each call to the blocks that it belongs to and write back what those add; a call that belongs to none while a
+block is open, and has not opted out, is refused.
 """
 
 import inspect
@@ -14,42 +14,51 @@ from typing import Any, NoReturn, final
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
-from transformers import Cache, PreTrainedModel
+from transformers import Cache
 from transformers.utils.generic import ModelOutput
 
+from unsee.erase.eraser import Eraser
+from unsee.erase.eraser_set import together
+from unsee.erase.replies.base import FREE
 from unsee.erase.steer.call import Call, columns_of, real_columns, refuse_packed
 from unsee.erase.steer.eager import eagerly
+from unsee.erase.steer.forcing import forced_logits, require_said
+from unsee.erase.steer.opened import Block, blocks_of_call, inherited
+from unsee.erase.steer.outer import Outer, ends_of, pad_tokens, picked, require_left_padding
 from unsee.erase.steer.positions import added
-from unsee.erase.steer.session import Parts, Steering, finish, visit
+from unsee.erase.steer.session import Parts, finish, forced, visit
+from unsee.erase.steer.target import Target
 from unsee.errors import SteeringError
 from unsee.models import AbstractAdapter
 from unsee.shapes import Tensor
 
-# A context and not a thread: tasks of one thread must not share a block, and a worker that inherits one must.
-OPEN: ContextVar[tuple[Steering, ...]] = ContextVar("unsee_open_blocks", default=())
-# Mask and token ids that the model as a whole was called with: its decoder may get another mask, and no ids.
-_OUTER: ContextVar[tuple[Tensor | None, Tensor | None]] = ContextVar("unsee_outer_call", default=(None, None))
-# Two threads that open their first block on one model at once must not both install hooks.
-_INSTALLING = threading.Lock()
+_OUTER: ContextVar[Outer | None] = ContextVar("unsee_outer_call", default=None)
+# Two threads that open their first block on one model at once must not both install hooks. Reentrant: a generator that
+# is dropped closes its block wherever the collector happens to run.
+_INSTALLING = threading.RLock()
 
 
 @final
 class Installed:
     """The hooks of one model, shared by all blocks open on it; stands in for `model.generate` meanwhile."""
 
-    def __init__(self, model: PreTrainedModel, adapter: AbstractAdapter) -> None:
-        self._open: set[Steering] = set()
-        self._left: set[Steering] = set()
-        self._generate, self._pads = model.generate, _pad_tokens(model)
+    def __init__(self, target: Target, adapter: AbstractAdapter) -> None:
+        model = target.model
+        self._model = model
+        self._open: list[Block] = []
+        self._left: list[Block] = []
+        self._raised: dict[tuple[Block, ...], list[Eraser]] = {}
+        self._generate, self._pads = model.generate, pad_tokens(model)
         self._signature = inspect.signature(model.forward)
         decoder, blocks = adapter.text_model(model), adapter.layers(model)
         self._depth = len(blocks)
+        outside = (*target.wrappers, model)  # PEFT calls the forward of its model, and not the model
         self._handles: list[RemovableHandle] = [
-            model.register_forward_pre_hook(self._enter, with_kwargs=True),
+            *(module.register_forward_pre_hook(self._enter, with_kwargs=True) for module in outside),
             decoder.register_forward_pre_hook(self._begin, with_kwargs=True),
             *(block.register_forward_pre_hook(self._visit(i), with_kwargs=True) for i, block in enumerate(blocks)),
             decoder.register_forward_hook(self._finish, always_call=True),
-            model.register_forward_hook(self._leave, always_call=True),
+            *(module.register_forward_hook(self._leave, always_call=True) for module in outside),
         ]
         shadows = {"generate": self, "init_continuous_batching": self._refuse_batching}
         self._undo = ExitStack()
@@ -59,30 +68,32 @@ class Installed:
             model.__dict__[name] = shadow
 
     @staticmethod
-    def on(model: PreTrainedModel, adapter: AbstractAdapter, steering: Steering) -> "Installed":
+    def on(target: Target, adapter: AbstractAdapter, block: Block) -> "Installed":
         """The hooks of this model, set now if this is the first block on it."""
         with _INSTALLING:
-            found = model.__dict__.get("generate")
-            installed = found if isinstance(found, Installed) else Installed(model, adapter)
-            installed._open.add(steering)
+            found = target.model.__dict__.get("generate")
+            installed = found if isinstance(found, Installed) else Installed(target, adapter)
+            installed._open.append(block)
             return installed
 
-    def close(self, steering: Steering) -> None:
+    def close(self, block: Block) -> None:
         """Take all hooks away with the last block, once no thread generates for it any more."""
         with _INSTALLING:
-            if steering.generating:
-                self._left.add(steering)
+            if block.steering.generating:
+                self._left.append(block)
             else:
-                self._discard(steering)
+                self._discard(block)
 
-    def _end(self, steering: Steering) -> None:
+    def _end(self, block: Block) -> None:
         with _INSTALLING:
-            steering.end_generation()
-            if steering in self._left:
-                self._discard(steering)
+            block.steering.end_generation()
+            if block in self._left:
+                self._discard(block)
 
-    def _discard(self, steering: Steering) -> None:
-        self._open.discard(steering)
+    def _discard(self, block: Block) -> None:
+        self._open = [other for other in self._open if other is not block]
+        self._left = [other for other in self._left if other is not block]
+        self._raised.clear()
         if not self._open:
             for handle in self._handles:
                 handle.remove()
@@ -101,6 +112,12 @@ class Installed:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Generate, with every prompt and its end known to the open blocks."""
+        if not self._open:
+            raise SteeringError(
+                "generate was taken from the model inside a block that has been left meanwhile, so it would not be "
+                "steered. Nothing is answered. Keep the block open until the thread has ended (join it inside), or "
+                "take model.generate again."
+            )
         blocks = self._here()
         if not blocks:
             return self._generate(*args, **kwargs)
@@ -114,19 +131,29 @@ class Installed:
         if mask is None:
             self._require_no_pads(ids)
             mask = torch.ones(prompt.shape[:2])
+        require_left_padding(mask)
         known = ids if ids is not None and ids.shape == prompt.shape[:2] else None
         with ExitStack() as ending:
             for block in blocks:
-                block.start_generation(mask.bool().cpu(), known)
+                block.steering.start_generation(mask.bool().cpu(), known)
                 ending.callback(self._end, block)  # only of what was started: another thread's goes on
             result = self._generate(*args, **{**kwargs, "disable_compile": True})
             sequences = result if isinstance(result, Tensor) else result.sequences
+            said = sequences[:, 0 if ids is None else ids.shape[1] :].cpu()
             for block in blocks:
-                block.require_fed(prompt.shape[1] + sequences.shape[1] - (0 if ids is None else ids.shape[1]))
+                block.steering.require_fed(prompt.shape[1] + said.shape[1])
+            self._require_said(blocks, said, prompt.shape, kwargs)
         return result
 
-    def _here(self) -> list[Steering]:
-        return [steering for steering in OPEN.get() if steering in self._open]
+    def _here(self) -> list[Block]:
+        return blocks_of_call(self._model, self._open, self._left)
+
+    def _in_force(self, blocks: list[Block]) -> list[Eraser]:
+        """The erasers of these blocks, one after another, with the thresholds that they have together."""
+        key = tuple(blocks)
+        if key not in self._raised:
+            self._raised[key] = together([eraser for block in blocks for eraser in block.steering.erasers])
+        return self._raised[key]
 
     # Hooks may be called without kwargs by a thread that runs while another one is removing them.
 
@@ -136,12 +163,28 @@ class Installed:
             return
         given = self._signature.bind_partial(*args, **(kwargs or {})).arguments
         mask = given.get("attention_mask")
-        _OUTER.set((mask if isinstance(mask, Tensor) else None, given.get("input_ids")))
-        if mask is None and not blocks[0].generating and columns_of(given.get("past_key_values")) == 0:
+        _OUTER.set(Outer(mask if isinstance(mask, Tensor) else None, given.get("input_ids"), picked(given)))
+        if mask is None and not blocks[0].steering.generating and columns_of(given.get("past_key_values")) == 0:
             self._require_no_pads(given.get("input_ids"))
 
-    def _leave(self, *_: Any) -> None:
-        _OUTER.set((None, None))
+    def _leave(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        del args
+        outer = _OUTER.get()
+        _OUTER.set(None)
+        if output is None or outer is None or outer.forced is None:
+            return None
+        if outer.picked is not None or not isinstance(output, ModelOutput | tuple):
+            raise SteeringError(
+                f"a reply fixes tokens, but {outer.picked or 'the output has no logits'}. Nothing is answered."
+            )
+        logits = output["logits"] if isinstance(output, ModelOutput) else output[0]
+        fixed, places = forced_logits(logits, outer.forced)
+        for block in self._here():
+            block.steering.forced += places
+        if isinstance(output, ModelOutput):
+            output["logits"] = fixed
+            return output
+        return (fixed, *output[1:])
 
     def _begin(self, decoder: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> None:
         blocks = self._here()
@@ -154,7 +197,8 @@ class Installed:
         cache = kwargs.get("past_key_values")
         rows, width = tokens.shape[:2]
         real = real_columns(kwargs.get("attention_mask"), rows, width)
-        whole, ids = _OUTER.get()
+        outer = _OUTER.get()
+        whole, ids = (None, None) if outer is None else (outer.mask, outer.ids)
         if real is None and whole is not None:
             real = real_columns(whole, rows, width)
         ids = kwargs.get("input_ids") if ids is None else ids
@@ -162,8 +206,9 @@ class Installed:
             ids = None
         recorded = bool(kwargs.get("output_hidden_states") or decoder.config.output_hidden_states)
         call = Call(rows, width, columns_of(cache), cache, real, kwargs.get("position_ids"), ids, recorded)
+        raised = iter(self._in_force(blocks))
         for block in blocks:
-            block.begin(call)
+            block.steering.begin(call, [next(raised) for _ in block.steering.erasers])
 
     def _visit(self, layer: int) -> Any:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
@@ -172,7 +217,7 @@ class Installed:
                 return None
             named = {} if kwargs is None else kwargs
             states = args[0] if args else named["hidden_states"]
-            parts = visit(blocks, layer, states)
+            parts = visit([block.steering for block in blocks], layer, states)
             if not parts:
                 return None
             steered = added(states, parts)
@@ -182,11 +227,31 @@ class Installed:
 
     def _finish(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         del args
-        blocks = self._here()
+        blocks = self._here() if output is not None else inherited(self._model, self._open)[0]
         returned = output.values() if isinstance(output, Mapping) else output or ()
         cache = next((part for part in returned if isinstance(part, Cache)), None)
-        moved = finish(blocks, self._depth, cache, failed=output is None)
+        outer = _OUTER.get()
+        moved = finish([block.steering for block in blocks], self._depth, cache, failed=output is None)
+        if output is not None and blocks:
+            table = forced([block.steering for block in blocks], *blocks[0].steering.window)
+            if table is not None and bool((table != FREE).any()):
+                if outer is None:
+                    raise SteeringError(
+                        "a reply fixes tokens, but the decoder was called alone, without the model that makes logits "
+                        "of its states. Nothing is answered. Call the model as a whole."
+                    )
+                outer.forced = table
         return _truthful(output, moved) if output is not None and any(moved) else None
+
+    def _require_said(self, blocks: list[Block], said: Tensor, prompt: torch.Size, kwargs: Mapping[str, Any]) -> None:
+        """Refuse a generation in which something else than the reply had the last word."""
+        table = forced([block.steering for block in blocks], prompt[1] - 1, said.shape[1])
+        if table is None:
+            return
+        # Each prompt may have been run in many rows, of which some are returned; all of them have its decision.
+        table = table[:: len(table) // prompt[0]].repeat_interleave(len(said) // prompt[0], 0)
+        ends = ends_of(self._model, kwargs)
+        require_said(said, table, torch.tensor(ends, dtype=said.dtype))
 
     def _refuse_batching(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise SteeringError(
@@ -219,13 +284,3 @@ def _restore(attributes: dict[str, Any], name: str, before: Any) -> None:
     attributes.pop(name)
     if before is not None:
         attributes[name] = before
-
-
-def _pad_tokens(model: PreTrainedModel) -> list[int]:
-    generation = model.generation_config
-    named = (
-        model.config.to_dict().get("pad_token_id"),
-        model.config.get_text_config().pad_token_id,
-        None if generation is None else generation.pad_token_id,
-    )
-    return sorted({token for token in named if token is not None})

@@ -11,6 +11,8 @@ import torch
 
 from unsee.erase.eraser import Eraser
 from unsee.erase.gates.base import LatchedRule, ProportionalRule, Reading
+from unsee.erase.replies.base import FREE
+from unsee.erase.replies.steer import SteerReply
 from unsee.erase.steer.positions import Steps, along_trajectory
 from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
@@ -36,6 +38,11 @@ class LatchedPolicy:
         """Per row, how far above its threshold the gate is; minus infinity where it does not fire."""
         return self._rule.margin
 
+    @property
+    def forces(self) -> bool:
+        """Whether its reply fixes tokens."""
+        return not isinstance(self._eraser.reply, SteerReply)
+
     def read(self, layer: int, states: Float[Tensor, "B T D"], steps: Steps) -> None:
         """Read the input of this layer, and decide where the gate has read all that it reads."""
         self._rule.read(layer, states, steps)
@@ -44,7 +51,7 @@ class LatchedPolicy:
         self, layer: int, states: Float[Tensor, "B T D"], steps: Steps, selected: "Selected"
     ) -> Float[Tensor, "B _ D"] | None:
         """What to add to the last columns of the input of this layer, or None."""
-        if self not in selected:
+        if self not in selected or not self._eraser.reply.steers:
             return None
         tail = steps.from_first_answering()
         answering = tail.answering
@@ -65,7 +72,14 @@ class LatchedPolicy:
 
     def required(self, steps: Steps, selected: "Sequence[Selected]") -> int:
         """How many positions must have been steered in a call of these steps, over all layers; one entry each."""
+        if not self._eraser.reply.steers:
+            return 0
         return sum(int(steps.answering[rows[self]].sum()) for rows in selected if self in rows)
+
+    def forced(self, steps: Steps) -> Int[Tensor, "B T"]:
+        """The token that must follow each of these, or `FREE`, in rows on which the gate fires."""
+        table = self._eraser.reply.forced(steps.answer_step)
+        return table.masked_fill(~(steps.answering & (self.margin >= 0).unsqueeze(1)), FREE)
 
     def reading(self) -> Reading | None:
         """What the gate said, once it has decided every row."""
@@ -136,6 +150,18 @@ def strongest(policies: Sequence[Policy], layer: int) -> Selected:
     margins = torch.stack([policy.margin for policy in rivals])
     first = margins.argmax(0)
     return {policy: (first == k) & (margins[k] >= 0) for k, policy in enumerate(rivals)}
+
+
+def forced_tokens(policies: Sequence[tuple[Policy, Steps]]) -> Int[Tensor, "B T"] | None:
+    """The token that must follow each of these, or `FREE`: by the gate furthest above its threshold, in each row.
+
+    None where no reply fixes any.
+    """
+    latched = [(policy, steps) for policy, steps in policies if isinstance(policy, LatchedPolicy)]
+    if not any(policy.forces for policy, _ in latched):
+        return None
+    first = torch.stack([policy.margin for policy, _ in latched]).argmax(0)
+    return torch.stack([policy.forced(steps) for policy, steps in latched])[first, torch.arange(len(first))]
 
 
 def policy_of(eraser: Eraser, prompt_tokens: Int[Tensor, " B"]) -> Policy:

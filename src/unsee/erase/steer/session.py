@@ -15,7 +15,7 @@ from transformers import Cache
 
 from unsee.erase.eraser import Eraser
 from unsee.erase.steer.call import Call, require_one_prompt_per_row
-from unsee.erase.steer.policy import Policy, Reading, Selected, policy_of, strongest
+from unsee.erase.steer.policy import Policy, Reading, Selected, forced_tokens, policy_of, strongest
 from unsee.erase.steer.positions import Steps, no_images, number_steps
 from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
@@ -48,12 +48,16 @@ class Steering:
             follows them in `generate` is an answer begun by the caller: refusing begins after it.
         image_index: the adapter's, for this model.
         positions: steered positions so far, over all erasers, rows, layers and calls of this block.
+        forced: tokens that replies have fixed so far, over all rows and calls, by whichever open block.
+        window: first column and width of the latest call.
     """
 
     erasers: tuple[Eraser, ...]
     prompt_tokens: tuple[int, ...] | None = None
     image_index: Callable[[Int[Tensor, "B T"]], Int[Tensor, "B T"]] | None = None
     positions: int = 0
+    forced: int = 0
+    window: tuple[int, int] = (0, 0)
     _generating: tuple[Tensor, Tensor, Tensor | None] | None = None
     _prompts: _Prompts | None = None
     _call: Call | None = None
@@ -61,7 +65,7 @@ class Steering:
     _visited: list[int] = field(default_factory=list)
     _moved: dict[int, Parts] = field(default_factory=dict)
     _caller: int | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def readings(self) -> list[Reading | None]:
@@ -72,6 +76,14 @@ class Steering:
     def policies(self) -> list[Policy]:
         """Of the prompts whose calls are under way."""
         return self._prompts.policies if self._prompts else []
+
+    def policies_at(self, first: int, width: int) -> list[tuple[Policy, Steps]]:
+        """The policies, each with the steps of these columns."""
+        prompts = self._prompts
+        if prompts is None:
+            return []
+        steps = number_steps(prompts.mask, prompts.tokens, first, width, prompts.begun)
+        return [(policy, steps) for policy in prompts.policies]
 
     @property
     def generating(self) -> bool:
@@ -96,13 +108,13 @@ class Steering:
                 "Run the model without graph capture or external engines, or use unsee's plugin for them."
             )
 
-    def begin(self, call: Call) -> None:
-        """A call of the decoder starts."""
+    def begin(self, call: Call, erasers: Sequence[Eraser]) -> None:
+        """A call of the decoder starts, for which the requests of this block have these thresholds."""
         self._own()
         if self._generating is not None:
-            self._prompts = self._prompts or self._expanded(call.rows, *self._generating)
+            self._prompts = self._prompts or self._expanded(call.rows, erasers, *self._generating)
         elif call.cached == 0:
-            self._prompts = self._started(call)
+            self._prompts = self._started(call, erasers)
         prompts = self._prompts
         if prompts is None or not _continues(call, prompts):
             known = "none" if prompts is None else f"{prompts.mask.shape[0]} row(s), {prompts.fed} columns so far"
@@ -112,6 +124,7 @@ class Steering:
                 "cache inside the block, and finish one prompt before the next."
             )
         self._call, self._visited, self._moved = call, [], {}
+        self.window = call.cached, call.width
         self._steps = number_steps(
             prompts.mask, prompts.tokens, call.cached, call.width, prompts.begun, prompts.find_images
         )
@@ -180,17 +193,19 @@ class Steering:
                 )
             self._caller = me
 
-    def _started(self, call: Call) -> _Prompts:
+    def _started(self, call: Call, erasers: Sequence[Eraser]) -> _Prompts:
         if call.real is None:
             raise SteeringError(
                 "the attention mask of the call does not say which tokens are pads, so pads could enter the gate. "
                 "Pass attention_mask as the processor returns it: rows times columns."
             )
         tokens = self._count(call.real)
-        policies = [policy_of(eraser, tokens) for eraser in self.erasers]
+        policies = [policy_of(eraser, tokens) for eraser in erasers]
         return _Prompts(call.real, tokens, policies, self._images(call.ids, 1))
 
-    def _expanded(self, rows: int, mask: Tensor, tokens: Tensor, ids: Tensor | None) -> _Prompts:
+    def _expanded(
+        self, rows: int, erasers: Sequence[Eraser], mask: Tensor, tokens: Tensor, ids: Tensor | None
+    ) -> _Prompts:
         times, rest = divmod(rows, mask.shape[0])
         if rest or not times:
             raise SteeringError(
@@ -200,7 +215,7 @@ class Steering:
         mask, tokens = mask.repeat_interleave(times, 0), tokens.repeat_interleave(times, 0)
         # What follows a prompt in `generate` was put into the model's mouth; in a plain call it is an answer to score.
         begun = mask.sum(1) - tokens
-        policies = [policy_of(eraser, tokens) for eraser in self.erasers]
+        policies = [policy_of(eraser, tokens) for eraser in erasers]
         return _Prompts(mask, tokens, policies, self._images(ids, times), begun)
 
     def _images(self, ids: Tensor | None, times: int) -> Callable[[], Int[Tensor, "B C"]]:
@@ -234,6 +249,11 @@ def finish(blocks: Sequence[Steering], depth: int, cache: Cache | None, failed: 
     """A call of the decoder has ended for all open blocks."""
     selected = [] if failed else [_selected(blocks, layer) for layer in range(depth)]
     return [block.finish(selected, cache, failed) for block in blocks]
+
+
+def forced(blocks: Sequence[Steering], first: int, width: int) -> Int[Tensor, "B T"] | None:
+    """The token that must follow each of these columns, or `FREE`; None where no reply fixes any."""
+    return forced_tokens([pair for block in blocks for pair in block.policies_at(first, width)])
 
 
 def _selected(blocks: Sequence[Steering], layer: int) -> Selected:

@@ -265,6 +265,11 @@ class Steerer:
         from unsee.serve.engine.resident import require_served
 
         require_served(eraser, content_id)
+        if eraser.reply.kind != "steer":
+            raise MismatchError(
+                f"artifact {content_id[:19]}... answers by {eraser.reply.kind!r}, which this engine does not do: it "
+                "steers. Serve an eraser whose reply is 'steer'."
+            )
         require_fits(eraser, self.shape.family, self.shape.depth, self.shape.width)
         unread = set(eraser.gate.layers) - set(self.shape.read)
         if unread:

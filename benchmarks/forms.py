@@ -1,0 +1,187 @@
+"""Does a request hold in every form of asking? Fired rates and leaks by form, on the built-in world.
+
+Run: `python -m benchmarks.forms --model world:llava --out DIR` (options: `--help`). People of four roles are disjoint:
+forgotten, retained for the fit, retained for calibration, unseen. The subject gate is fitted on names and images, with
+no question; the scope on retained people, in the families of `FIT_FAMILIES`; rows marked `held` are in no fit and no
+threshold. Greedy decoding.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast, final
+
+import torch
+from benchmarks.forms_prompts import FIT_FAMILIES, FORGET_ROWS, OUTSIDE_ROWS, Asked, Forms
+
+from unsee.erase.config import Settings
+from unsee.erase.eraser import Eraser
+from unsee.erase.fit_scope import ScopePrompts, with_scope
+from unsee.erase.fit_subject import Subject, fit_subject
+from unsee.erase.profile import Profile
+from unsee.erase.steer.hooks import erased
+from unsee.metrics.detectors import is_refusal, leaks
+from unsee.models.generate import Conversation, encode_conversations
+from unsee.models.load import LoadedModel, load
+from unsee.world.generate import Entity, World
+from unsee.world.splits import FIT_VIEWS, Exam, image
+
+
+@final
+@dataclass(frozen=True)
+class Row:
+    """One form.
+
+    Attributes:
+        form: its name.
+        held: whether its family is in no fit.
+        n: prompts.
+        fired: share on which the gate fires.
+        wrong: the same form asked about unseen people.
+        leaked: share of answers that hold the fact, or None where not asked.
+    """
+
+    form: str
+    held: bool
+    n: int
+    fired: float
+    wrong: float | None
+    leaked: float | None = None
+    base: float | None = None
+
+
+def fired(loaded: LoadedModel, eraser: Eraser, prompts: Sequence[Conversation], size: int = 64) -> list[bool]:
+    """Whether the gate fires on each prompt."""
+    found = [False] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].images), len(str(prompts[i].messages))))
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        inputs = encode_conversations(loaded, [prompts[i] for i in rows])
+        with torch.no_grad(), erased(loaded.model, eraser, adapter=loaded.adapter) as steering:
+            loaded.model(**inputs, use_cache=False, logits_to_keep=1)
+        reading = steering.readings[0]
+        assert reading is not None
+        for i, fires in zip(rows, reading.fired.tolist(), strict=True):
+            found[i] = fires
+    return found
+
+
+def answers(loaded: LoadedModel, eraser: Eraser | None, prompts: Sequence[Conversation], size: int = 64) -> list[str]:
+    """Greedy answers."""
+    found = [""] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].images), len(str(prompts[i].messages))))
+    tokenizer, model = loaded.processor.tokenizer, cast("Any", loaded.model)
+    options: Any = {"do_sample": False, "max_new_tokens": 16, "pad_token_id": tokenizer.pad_token_id}
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        inputs = encode_conversations(loaded, [prompts[i] for i in rows])
+        with torch.no_grad(), ExitStack() as block:
+            if eraser is not None:
+                block.enter_context(erased(model, eraser, adapter=loaded.adapter))
+            tokens = model.generate(**inputs, **options)
+        said = tokenizer.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        for i, text in zip(rows, said, strict=True):
+            found[i] = text.strip()
+    return found
+
+
+def scoped(loaded: LoadedModel, profile: Profile, exam: Exam, forms: Forms, settings: Settings, people: int) -> Profile:
+    """The profile with a scope from retained people, in the families of the fit."""
+    fit, spare = exam.retain_fit[:people], exam.retain_fit[people:]
+    held = exam.calibration[:people]
+
+    def prompts(kind: str) -> ScopePrompts:
+        inside = [a.prompt for f, way in FIT_FAMILIES if kind in way for a in forms.ask(f, fit, 2, held=False, seed=1)]
+        rows = [f for f, way in OUTSIDE_ROWS.items() if kind in way]
+        outside = {f: [a.prompt for a in forms.ask(f, fit, 4, held=False, seed=2, others=spare)] for f in rows}
+        calibration = {
+            f: [a.prompt for a in forms.ask(f, held[::2], 4, held=False, seed=3, others=held[1::2])] for f in rows
+        }
+        return ScopePrompts(inside, outside, calibration)
+
+    return with_scope(loaded, profile, prompts("text"), prompts("image"), settings=settings)
+
+
+def measured(
+    loaded: LoadedModel, eraser: Eraser, exam: Exam, forms: Forms, each: int, ask: Callable[[str], bool]
+) -> list[Row]:
+    """All rows; `ask` says of which forms answers are taken too."""
+    rows = []
+    unseen = exam.retain_unseen[:20]
+    for form, held in FORGET_ROWS.items():
+        asked = forms.ask(form, exam.forget, each, held=True, seed=9, others=exam.retain_unseen[20:])
+        wrong = forms.ask(form, unseen, each, held=True, seed=10, others=exam.retain_unseen[20:])
+        fires, wrongly = (fired(loaded, eraser, [a.prompt for a in some]) for some in (asked, wrong))
+        row = Row(form, held, len(asked), _share(fires), _share(wrongly))
+        rows.append(_answered(loaded, eraser, row, asked) if ask(form) else row)
+        print(json.dumps(vars(rows[-1])), flush=True)
+    for form in OUTSIDE_ROWS:
+        asked = forms.ask(form, exam.forget, each, held=True, seed=9, others=exam.retain_unseen)
+        row = Row(
+            form + " (must be answered)",
+            True,
+            len(asked),
+            _share(fired(loaded, eraser, [a.prompt for a in asked])),
+            None,
+        )
+        rows.append(row)
+        print(json.dumps(vars(row)), flush=True)
+    return rows
+
+
+def _answered(loaded: LoadedModel, eraser: Eraser, row: Row, asked: Sequence[Asked]) -> Row:
+    prompts = [a.prompt for a in asked]
+    before, after = answers(loaded, None, prompts), answers(loaded, eraser, prompts)
+
+    def leaked(said: Sequence[str]) -> float:
+        return _share([leaks(text, a.gold) and not is_refusal(text) for text, a in zip(said, asked, strict=True)])
+
+    return replace(row, base=leaked(before), leaked=leaked(after))
+
+
+def _share(found: Sequence[bool]) -> float:
+    return round(100 * sum(found) / max(1, len(found)), 1)
+
+
+def subject_of(exam: Exam, entity: Entity, views: Sequence[int]) -> Subject:
+    """A forgotten person as a request brings it: a name, and images."""
+    return Subject((entity.name,), tuple(image(exam.world, entity, view) for view in views))
+
+
+def main() -> None:
+    """Parse, fit, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="world:llava")
+    parser.add_argument("--profile", type=Path, required=True, help="made by 'unsee profile' or the demo")
+    parser.add_argument("--seed", type=int, default=0, help="split")
+    parser.add_argument("--each", type=int, default=8, help="prompts a person and form; 20 people")
+    parser.add_argument("--images", type=int, default=24, help="views of each forgotten person")
+    parser.add_argument("--scope-people", type=int, default=60, help="retained people that the scope is fitted on")
+    parser.add_argument("--no-scope", action="store_true", help="the subject gate alone")
+    parser.add_argument("--answers", default="", help="forms to ask as well, comma-separated, or 'all'")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    start, loaded, exam = time.time(), load(options.model), Exam(World(), options.seed)
+    forms = Forms(exam)
+    profile = Profile.from_pretrained(options.profile)
+    settings = Settings.from_json(profile.settings)
+    if not options.no_scope:
+        profile = scoped(loaded, profile, exam, forms, settings, options.scope_people)
+    print(json.dumps({"scope_s": round(time.time() - start)}), flush=True)
+    people = {e.id: subject_of(exam, e, list(FIT_VIEWS)[: options.images]) for e in exam.forget}
+    eraser = fit_subject(loaded, profile, people, settings=settings)
+    print(json.dumps({"fitted_s": round(time.time() - start), "report": eraser.report}), flush=True)
+    chosen = set(options.answers.split(","))
+    rows = measured(loaded, eraser, exam, forms, options.each, lambda form: "all" in chosen or form in chosen)
+    options.out.mkdir(parents=True, exist_ok=True)
+    about = {name: str(value) for name, value in vars(options).items()}
+    result = {"options": about, "rows": [vars(row) for row in rows], "seconds": round(time.time() - start)}
+    (options.out / "forms.json").write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What no gate may fire on: token states of prompts about others and about nobody, by group, kept with the profile.
+
+Every group is in two halves that share no subject, so that a gate fitted on one can be tried on the other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from unsee.data.sample import Sample, spread, subjects
+from unsee.erase.fit.tokens import TokenStates, capture_tokens
+from unsee.models.generate import conversation_of
+from unsee.models.load import LoadedModel
+from unsee.progress import Stages, silent
+from unsee.shapes import Bool, Int, Tensor
+
+MOST = 400
+"""Prompts of a group and half: what a conformal limit of 0.5 % needs, and little to store."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Background:
+    """Token states of N background prompts.
+
+    Attributes:
+        layers: decoder blocks read, ascending.
+        states: of all prompts.
+        group: of each prompt, its group's number.
+        half: of each prompt, whether it is in the second half.
+        groups: names, such as "subjects" and "general".
+    """
+
+    layers: tuple[int, ...]
+    states: TokenStates
+    group: Int[Tensor, " N"]
+    half: Bool[Tensor, " N"]
+    groups: tuple[str, ...]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """For an artifact: states in half precision."""
+        states = self.states
+        shown = {"images": states.images.half(), "shown": states.shown} if len(states.images) else {}
+        named = {"text": states.text.half(), "prompt": states.prompt, "group": self.group, "half": self.half}
+        return named | shown
+
+    @staticmethod
+    def of(layers: Sequence[int], groups: Sequence[str], tensors: Mapping[str, Tensor]) -> "Background":
+        """From what `tensors` gives."""
+        text = tensors["text"].float()
+        images = tensors["images"].float() if "images" in tensors else text.new_zeros(0, *text.shape[1:])
+        shown = tensors.get("shown", torch.zeros(0, dtype=torch.int64))
+        states = TokenStates(text, tensors["prompt"], images, shown)
+        return Background(tuple(layers), states, tensors["group"], tensors["half"], tuple(groups))
+
+
+def capture_background(
+    loaded: LoadedModel,
+    groups: Mapping[str, tuple[Sequence[Sample], Sequence[Sample]]],
+    layers: Sequence[int],
+    batch_size: int = 16,
+    most: int = MOST,
+    stages: Stages = silent,
+) -> Background:
+    """Read at most `most` prompts of each half of each group, evenly spaced.
+
+    Args:
+        loaded: the model; it is only read.
+        groups: two halves by name; nobody is in both.
+        layers: decoder blocks.
+        batch_size: prompts per forward pass.
+        most: prompts of a group and half.
+        stages: progress display.
+    """
+    chosen, number, second = list[Sample](), list[int](), list[bool]()
+    for index, halves in enumerate(groups.values()):
+        for is_second, samples in enumerate(halves):
+            taken = spread(samples, most)
+            chosen += taken
+            number += [index] * len(taken)
+            second += [bool(is_second)] * len(taken)
+    told = stages("background prompts", len(chosen))
+    states = capture_tokens(loaded, [conversation_of(sample) for sample in chosen], layers, batch_size, told)
+    return Background(tuple(layers), states, torch.tensor(number), torch.tensor(second), tuple(groups))
+
+
+def halves(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Samples in two halves; where they have several subjects, nobody is in both."""
+    ids = subjects(samples)
+    if len(ids) < 2:
+        return list(samples[::2]), list(samples[1::2])
+    second = set(ids[1::2])
+    return [s for s in samples if s.subject not in second], [s for s in samples if s.subject in second]

@@ -1,0 +1,114 @@
+"""States of single tokens: of each text token, and of each image the mean over its own; every one of unit norm.
+
+`u_t = [h_t / |h_t|]` over the blocks read, side by side. A score that is linear in `u` can be taken token by token, in
+whatever pieces a prompt comes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from unsee.erase.fit.activations import run_blocks
+from unsee.errors import DataError
+from unsee.models.generate import Conversation, Progress, encode_conversations, render_conversations
+from unsee.models.load import LoadedModel
+from unsee.shapes import Bool, Float, Int, Tensor
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TokenStates:
+    """States of N prompts at R blocks, float32 on the CPU.
+
+    Attributes:
+        text: of every text token, in the order of the prompts.
+        prompt: the prompt of each.
+        images: of every image, the mean over its tokens.
+        shown: the prompt of each.
+    """
+
+    text: Float[Tensor, "T R D"]
+    prompt: Int[Tensor, " T"]
+    images: Float[Tensor, "M R D"]
+    shown: Int[Tensor, " M"]
+
+    def of_prompts(self, chosen: Bool[Tensor, " N"]) -> "TokenStates":
+        """Those of some prompts, numbered again from 0."""
+        number = chosen.long().cumsum(0) - 1
+        text, shown = chosen[self.prompt], chosen[self.shown]
+        return TokenStates(self.text[text], number[self.prompt[text]], self.images[shown], number[self.shown[shown]])
+
+
+def unit(states: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+    """`h / |h|`, in float32."""
+    return torch.nn.functional.normalize(states.float(), dim=-1)
+
+
+def capture_tokens(
+    loaded: LoadedModel,
+    prompts: Sequence[Conversation],
+    layers: Sequence[int],
+    batch_size: int = 16,
+    progress: Progress | None = None,
+) -> TokenStates:
+    """Token states of prompts at the inputs of these blocks; no block behind the last of them runs.
+
+    Args:
+        loaded: the model; it is only read.
+        prompts: any number of turns and images each.
+        layers: decoder blocks, counted from 0.
+        batch_size: prompts per forward pass.
+        progress: called with the number of prompts that each batch has added.
+
+    Raises:
+        OptionError: a layer is not legal.
+        DataError: no prompt.
+        ModelError: a block did not run exactly once, or it is not known which tokens are images.
+    """
+    if not prompts:
+        raise DataError("there is no prompt to read tokens of, expected at least one")
+    sizes = [len(text) for text in render_conversations(loaded, prompts)]
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].images), sizes[i]), reverse=True)
+    text, images = dict[int, Tensor](), dict[int, Tensor]()
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        inputs = dict(encode_conversations(loaded, [prompts[i] for i in rows]))
+        index = loaded.adapter.image_index(loaded.model, inputs["input_ids"]).cpu()
+        real = inputs["attention_mask"].bool().cpu()
+        states = torch.stack(run_blocks(loaded, layers, inputs, lambda _, h: unit(h).cpu()), dim=2)
+        for row, i in enumerate(rows):
+            text[i] = states[row][real[row] & (index[row] == 0)]
+            shown = [states[row][real[row] & (index[row] == j)].mean(0) for j in range(1, int(index[row].max()) + 1)]
+            images[i] = torch.stack(shown) if shown else states.new_zeros(0, *states.shape[2:])
+        if progress is not None:
+            progress(len(rows))
+    return TokenStates(*_joined(text), *_joined(images))
+
+
+def _joined(by_prompt: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
+    ordered = [by_prompt[i] for i in range(len(by_prompt))]
+    lengths = torch.tensor([len(one) for one in ordered])
+    return torch.cat(ordered), torch.repeat_interleave(torch.arange(len(ordered)), lengths)
+
+
+def last_token_of(loaded: LoadedModel, prompt: Conversation, name: str) -> int:
+    """Number, among the prompt's text tokens, of the one that ends the last mention of a name.
+
+    Raises:
+        DataError: the rendered prompt does not hold the name.
+    """
+    (rendered,) = render_conversations(loaded, [prompt])
+    place = rendered.rfind(name)
+    if place < 0:
+        raise DataError(f"prompt {prompt.id!r} does not hold the name that it is to show, expected it as written")
+    marker = loaded.adapter.image_token(loaded.processor)
+    begins = loaded.processor.tokenizer.bos_token
+    tokenizer = loaded.processor.tokenizer
+    special = not (begins is not None and rendered.startswith(begins))
+    end, before = place + len(name), rendered[: place + len(name)]
+    ids = tokenizer(rendered, add_special_tokens=special, return_offsets_mapping=True)
+    images = before.count(marker) if marker else 0
+    token = next(i for i, (start, stop) in enumerate(ids["offset_mapping"]) if stop >= end and stop > start)
+    return token - images

@@ -1,0 +1,288 @@
+"""From a name and some images to an `Eraser`: no question is needed.
+
+A subject's gate is fitted on the states of its own tokens: those that end its names in bare sentences, and those of its
+images. What it must not fire on comes with the profile.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from PIL import Image
+
+from unsee.data.prompts import Message
+from unsee.data.sample import ImageFile
+from unsee.erase.config import Settings
+from unsee.erase.eraser import Eraser
+from unsee.erase.eraser_set import false_fires
+from unsee.erase.fit.background import Background
+from unsee.erase.fit.evidence import Evidence, Negatives, fit_evidence
+from unsee.erase.fit.findings import Finding, finding
+from unsee.erase.fit.request_states import fingerprint
+from unsee.erase.fit.tokens import TokenStates, capture_tokens, last_token_of
+from unsee.erase.gates.scope import Scope
+from unsee.erase.gates.subject import SubjectGate
+from unsee.erase.profile import Profile, require_same_model
+from unsee.errors import DataError
+from unsee.models.generate import Conversation
+from unsee.models.load import LoadedModel
+from unsee.progress import Stages, silent
+from unsee.shapes import Float, Tensor
+
+TEMPLATES = (
+    "Who is {s}?", "Tell me about {s}.", "Do you know {s}?", "I read about {s} yesterday.", "{s} was", "{s}",
+    "What is known of {s}?", "My teacher likes {s}.", "{s}, please.", "Qui est {s} ?", "Wer ist {s}?", "what is {s}'s",
+)  # fmt: skip
+"""Bare sentences: a name's own tokens see only what stands before them."""
+BEFORE = (
+    ("Hello.", "Hello! How can I help you?"),
+    ("What is the capital of France?", "The capital of France is Paris."),
+)
+NEAR = "near"
+TAILS = {"subjects": 0.005, "general": 0.005, NEAR: 0.1}
+"""By group of background prompts, the share that any gate of a request may fire on; of any other group 0.5 %."""
+_OTHER_TAIL = 0.005
+
+
+@final
+@dataclass(frozen=True)
+class Subject:
+    """How a subject is named and what it looks like.
+
+    Attributes:
+        names: its name, its aliases, its last name alone where that is to be erased too.
+        images: of it; more views than one come from `unsee.erase.request.augment`.
+    """
+
+    names: tuple[str, ...] = ()
+    images: tuple[ImageFile, ...] = ()
+
+
+def fit_subject(
+    loaded: LoadedModel,
+    profile: Profile,
+    subjects: Mapping[str, Subject],
+    *,
+    templates: Sequence[str] = TEMPLATES,
+    near: Sequence[Conversation] = (),
+    scope: Scope | None = None,
+    settings: Settings | None = None,
+    stages: Stages = silent,
+) -> Eraser:
+    """Fit one request from names and images: when its subjects are there, whatever is asked and in whatever form.
+
+    Args:
+        loaded: the model that the profile was made on.
+        profile: with a background.
+        subjects: by pseudonymous id.
+        templates: bare sentences with `{s}` for a name; each name is tried as written, in lower and in upper case.
+        near: prompts that must not be refused though they look alike: namesakes, common-word uses of an alias.
+        scope: of this request; None takes the profile's, or all that is said of the subject where it has none.
+        settings: the profile's if None.
+        stages: progress display.
+
+    Raises:
+        DataError: no subject, one without name and image, images for a model of text alone, or a profile without
+            background.
+        MismatchError: the profile is another model's.
+        CalibrationError: a subject cannot be told from the background at all.
+    """
+    settings = settings or Settings.from_json(profile.settings)
+    require_same_model(profile.model, loaded, "profile")
+    background = _background(loaded, profile, subjects)
+    read = _Reader(loaded, background.layers, settings, stages)
+    names = [read.names(subject, templates) for subject in subjects.values()]
+    images = [read.images(subject) for subject in subjects.values()]
+    if near:
+        background = _widened(background, read.tokens(near, "prompts that look alike"))
+    by_name = _evidence(background, names, settings, shown=False)
+    by_image = _evidence(background, images, settings, shown=True)
+    gate = _gate(profile, background.layers, by_name, by_image, len(subjects), scope)
+    margins = torch.stack([one.margins for one in (by_name, by_image) if one is not None]).amax(0)
+    written = tuple(layer for layer in profile.layers if layer >= gate.layers[-1])
+    return Eraser(
+        model=profile.model,
+        family=profile.family,
+        layers=written,
+        gate=gate,
+        trajectory=profile.trajectory[[profile.layers.index(layer) for layer in written]],
+        strength=profile.strength,
+        method="subject",
+        settings=settings.as_json() | false_fires(margins, torch.zeros(len(subjects)), fingerprint(profile)),
+        subjects=tuple(subjects),
+        counts={"names": sum(map(len, names)), "images": sum(map(len, images)), "background": len(background.half)},
+        report=_findings(background, margins, by_name, by_image),
+    )
+
+
+@final
+@dataclass(frozen=True)
+class _Reader:
+    """Reads token states of one request."""
+
+    loaded: LoadedModel
+    layers: tuple[int, ...]
+    settings: Settings
+    stages: Stages
+
+    def tokens(self, prompts: Sequence[Conversation], what: str) -> TokenStates:
+        told = self.stages(what, len(prompts))
+        return capture_tokens(self.loaded, prompts, self.layers, self.settings.batch_size, told)
+
+    def names(self, subject: Subject, templates: Sequence[str]) -> Float[Tensor, "N F"]:
+        """States of the last token of every name in every template."""
+        written = self._written(subject, templates)
+        prompts = [(_said(text.format(s=name), number), name) for number, (name, text) in enumerate(written)]
+        if not prompts:
+            return torch.zeros(0, len(self.layers) * self.loaded.adapter.hidden_size(self.loaded.model))
+        states = self.tokens([prompt for prompt, _ in prompts], "names")
+        starts = torch.searchsorted(states.prompt, torch.arange(len(prompts)))
+        ends = torch.tensor([last_token_of(self.loaded, prompt, name) for prompt, name in prompts])
+        return states.text[starts + ends].flatten(1)
+
+    def images(self, subject: Subject) -> Float[Tensor, "M F"]:
+        """States of every image by itself, and behind a blank one."""
+        prompts = [_shown(subject.images[i : i + 1], i) for i in range(len(subject.images))]
+        prompts += [_shown((_blank(one), one), i) for i, one in enumerate(subject.images)]
+        if not prompts:
+            return torch.zeros(0, len(self.layers) * self.loaded.adapter.hidden_size(self.loaded.model))
+        states = self.tokens(prompts, "images")
+        last = torch.searchsorted(states.shown, torch.arange(len(prompts)), right=True) - 1
+        return states.images[last].flatten(1)
+
+    def _written(self, subject: Subject, templates: Sequence[str]) -> list[tuple[str, str]]:
+        """Names and templates; spellings that the tokenizer does not know are left out."""
+        tokenizer = self.loaded.processor.tokenizer
+        found = [spelled for name in subject.names for spelled in dict.fromkeys((name, name.lower(), name.upper()))]
+        known = [x for x in found if tokenizer.unk_token_id not in tokenizer(x, add_special_tokens=False)["input_ids"]]
+        return [(name, text) for name in dict.fromkeys(known or found) for text in templates]
+
+
+def _background(loaded: LoadedModel, profile: Profile, subjects: Mapping[str, Subject]) -> Background:
+    if not subjects or not all(one.names or one.images for one in subjects.values()):
+        raise DataError("a request needs a subject, and each subject at least one name or image. Give one.")
+    if profile.background is None:
+        raise DataError("the profile has no background of prompts on which no gate may fire. Make the profile again.")
+    if any(one.images for one in subjects.values()) and loaded.adapter.image_token(loaded.processor) is None:
+        raise DataError(f"{loaded.name!r} takes text alone, but the request has images. Leave them out.")
+    return profile.background
+
+
+def _evidence(
+    background: Background, positives: list[Float[Tensor, "_ F"]], settings: Settings, *, shown: bool
+) -> Evidence | None:
+    """Gates of the subjects that have this kind of evidence; those that have none never fire by it."""
+    some = [k for k, states in enumerate(positives) if len(states)]
+    if not some:
+        return None
+    states, owner = background.states, background.states.shown if shown else background.states.prompt
+    negatives = Negatives(
+        (states.images if shown else states.text).flatten(1),
+        owner,
+        background.group,
+        background.half,
+        background.groups,
+    )
+    tails = {name: TAILS.get(name, _OTHER_TAIL) for name in background.groups}
+    made = fit_evidence(
+        [positives[k] for k in some], negatives, gamma=settings.subject_ridge, floor=settings.floor, tails=tails
+    )
+    count, never = len(positives), torch.finfo(torch.float32).min / 2
+    weight, bias = torch.zeros(count, made.weight.shape[1]), torch.full((count,), -1.0)
+    margins = torch.full((len(made.margins), count), never)
+    weight[some], bias[some], margins[:, some] = made.weight, made.bias, made.margins.clamp(min=never)
+    return Evidence(weight, bias, margins, made.limit)
+
+
+def _gate(
+    profile: Profile,
+    layers: tuple[int, ...],
+    by_name: Evidence | None,
+    by_image: Evidence | None,
+    count: int,
+    scope: Scope | None,
+) -> SubjectGate:
+    scope = scope or profile.scope
+    read = layers if scope is None else tuple(sorted({*layers, *profile.read}))
+    width = profile.trajectory.shape[-1]
+    weight, bias = torch.zeros(count, 2, len(read), width), torch.full((count, 2), -1.0)
+    places = [read.index(layer) for layer in layers]
+    for number, one in enumerate((by_name, by_image)):
+        if one is not None:
+            weight[:, number, places] = one.weight.view(count, len(layers), width)
+            bias[:, number] = one.bias
+    if scope is None:
+        whole = Scope.everything(len(read), width)
+    else:
+        spread = torch.zeros(len(scope.bias), 2, len(read), 2, width)
+        spread[:, :, [read.index(layer) for layer in profile.read]] = scope.weight
+        whole = Scope(spread, scope.bias)
+    return SubjectGate(read, weight, bias, torch.zeros(count), whole, torch.zeros(count, dtype=torch.int64))
+
+
+def _widened(background: Background, near: TokenStates) -> Background:
+    """With one group more, in two halves."""
+    count, old = int(near.prompt.max()) + 1, background.states
+    shift, number = len(background.half), len(background.groups)
+    states = TokenStates(
+        torch.cat([old.text, near.text]),
+        torch.cat([old.prompt, near.prompt + shift]),
+        torch.cat([old.images, near.images]),
+        torch.cat([old.shown, near.shown + shift]),
+    )
+    return Background(
+        background.layers,
+        states,
+        torch.cat([background.group, torch.full((count,), number)]),
+        torch.cat([background.half, torch.arange(count) % 2 == 1]),
+        (*background.groups, NEAR),
+    )
+
+
+def _findings(
+    background: Background, margins: Tensor, by_name: Evidence | None, by_image: Evidence | None
+) -> list[Finding]:
+    fired, found = (margins >= 0).any(1).float(), list[Finding]()
+    for number, name in enumerate(background.groups):
+        mine = fired[background.group == number]
+        verdict = "pass" if float(mine.mean()) <= 2 * TAILS.get(name, _OTHER_TAIL) else "warn"
+        result = f"{float(mine.mean()):.2%} of {len(mine)} prompts that a gate was not fitted on open it"
+        found.append(finding(f"gates stay shut on {name}", result, verdict))
+    for what, one in (("names", by_name), ("images", by_image)):
+        if one is not None:
+            high = float(one.limit.max())
+            found.append(
+                finding(
+                    f"{what} stand out",
+                    f"limit at most {high:.2f}, where 0 is the background and 1 the subject",
+                    "pass" if high <= 0.8 else "warn",
+                    "" if high <= 0.8 else "others come close: give full names, more images, or fewer that look alike",
+                )
+            )
+    return found
+
+
+def _said(text: str, number: int) -> Conversation:
+    """A template by itself, and every fourth behind other turns."""
+    turns = [_turn("user", text)]
+    if number % 4 == 3:
+        asked, answered = BEFORE[number % len(BEFORE)]
+        turns = [_turn("user", asked), _turn("assistant", answered), *turns]
+    return Conversation(f"name/{number}", turns)
+
+
+def _shown(images: Sequence[ImageFile], number: int) -> Conversation:
+    parts = [{"type": "image"} for _ in images] + [{"type": "text", "text": "Who is this?"}]
+    return Conversation(f"image/{number}", [Message(role="user", content=parts)], images)
+
+
+def _turn(role: Literal["user", "assistant"], text: str) -> Message:
+    return Message(role=role, content=[{"type": "text", "text": text}])
+
+
+def _blank(like: ImageFile) -> ImageFile:
+    buffer = io.BytesIO()
+    Image.new("RGB", like.load().size, (200, 200, 200)).save(buffer, "PNG")
+    return ImageFile("blank", buffer.getvalue())

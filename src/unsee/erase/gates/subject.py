@@ -1,0 +1,196 @@
+"""Is the subject here? One vector per subject, read at the subject's own tokens; and is this turn in scope?
+
+    text_k  = max over text tokens t of <w_k,text, u_t> + b_k,text
+    image_k = max over images j of mean over their tokens t of <w_k,image, u_t> + b_k,image
+
+with unit-norm states `u_t`. It does not look at the question, so no suffix, system prompt, turn or language reaches it,
+and a name and a few images fit it. The scores are linear in each token, so a prompt may come in pieces; a running
+maximum and sums per image are all that is kept of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self, final
+
+import torch
+
+from unsee.erase.artifact import TensorSpec
+from unsee.erase.fit.tokens import unit
+from unsee.erase.gates.base import Reading, register, require_all_read, require_numbers
+from unsee.erase.gates.scope import Scope, added_features
+from unsee.erase.steer.positions import Steps
+from unsee.shapes import Float, Int, Tensor
+
+_SCOPE = "scope."
+
+
+@register
+@final
+@dataclass(frozen=True, eq=False)
+class SubjectGate:
+    """Fires on prompts in which a subject is named or shown, and whose last turn is in scope.
+
+    `margin_k = max_e min(s_ke - threshold_k, scope_ke)` over the evidence e: a name, or an image.
+
+    Attributes:
+        layers: decoder blocks read, ascending.
+        weight: per subject, evidence (0 text, 1 image) and block; 0 where a block is read for the scope alone.
+        bias: per subject and evidence, the calibrated threshold taken off.
+        threshold: per subject, 0 alone and more beside other requests.
+        scope: what a turn has to be about.
+        scope_of: of each subject, which of the scopes.
+    """
+
+    layers: tuple[int, ...]
+    weight: Float[Tensor, "K 2 R D"]
+    bias: Float[Tensor, "K 2"]
+    threshold: Float[Tensor, " K"]
+    scope: Scope
+    scope_of: Int[Tensor, " K"]
+
+    kind: ClassVar[str] = "subject"
+    latched: ClassVar[Literal[True]] = True
+    spec: ClassVar[Mapping[str, TensorSpec]] = {
+        "weight": (torch.float32, ("K", 2, "R", "D")),
+        "bias": (torch.float32, ("K", 2)),
+        "threshold": (torch.float32, ("K",)),
+        _SCOPE + "weight": (torch.float32, ("C", 2, "R", 2, "D")),
+        _SCOPE + "bias": (torch.float32, ("C", 2)),
+        _SCOPE + "of": (torch.int64, ("K",)),
+    }
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Blocks and width."""
+        return self.weight.shape[2], self.weight.shape[3]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By the names of `spec`."""
+        own = {"weight": self.weight, "bias": self.bias, "threshold": self.threshold}
+        return own | {"scope.weight": self.scope.weight, "scope.bias": self.scope.bias, "scope.of": self.scope_of}
+
+    @classmethod
+    def of(cls, layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> Self:
+        """The gate that reads these blocks with these tensors."""
+        scope = Scope(tensors["scope.weight"], tensors["scope.bias"])
+        number = tensors["scope.of"].clamp(0, len(scope.bias) - 1)
+        return cls(layers, tensors["weight"], tensors["bias"], tensors["threshold"], scope, number)
+
+    def with_threshold(self, threshold: Float[Tensor, " K"]) -> Self:
+        """The same gate, harder or easier to fire."""
+        return replace(self, threshold=threshold)
+
+    def with_scope(self, scope: Scope) -> Self:
+        """The same subjects with one scope for all."""
+        return replace(self, scope=scope, scope_of=torch.zeros_like(self.scope_of))
+
+    def beside(self, other: Self) -> Self:
+        """The subjects of both, in this order; a scope that they share is kept once."""
+        mine, theirs = self.tensors(), other.tensors()
+        joined = {name: torch.cat([mine[name], theirs[name]]) for name in ("weight", "bias", "threshold")}
+        if all(torch.equal(mine[name], theirs[name]) for name in ("scope.weight", "scope.bias")):
+            scope = {name: mine[name] for name in ("scope.weight", "scope.bias")}
+            moved = other.scope_of
+        else:
+            scope = {name: torch.cat([mine[name], theirs[name]]) for name in ("scope.weight", "scope.bias")}
+            moved = other.scope_of + len(self.scope.bias)
+        return self.of(self.layers, joined | scope | {"scope.of": torch.cat([self.scope_of, moved])})
+
+    def always(self) -> Self:
+        """The control that fires on every prompt."""
+        blocks, width = self.sizes
+        nothing = torch.zeros(1, 2, blocks, width)
+        scope, first = Scope.everything(blocks, width), torch.zeros(1, dtype=torch.int64)
+        return replace(
+            self, weight=nothing, bias=torch.ones(1, 2), threshold=torch.zeros(1), scope=scope, scope_of=first
+        )
+
+    def rule(self, prompt_tokens: Int[Tensor, " B"]) -> "SubjectRule":
+        """For prompts of so many real tokens."""
+        return SubjectRule(self, prompt_tokens)
+
+    def margins(
+        self,
+        text: Float[Tensor, "B K"],
+        image: Float[Tensor, "B K"],
+        features: Float[Tensor, "B R 2 D"],
+    ) -> Float[Tensor, "B K"]:
+        """From the largest score of a text token, the largest of an image, and the features of the scope."""
+        subject = torch.stack([text, image], dim=2) + self.bias.to(text) - self.threshold.to(text).unsqueeze(1)
+        scope = self.scope.margins(features)[:, self.scope_of]
+        return torch.minimum(subject, scope).amax(2)
+
+
+@final
+class SubjectRule:
+    """The gate at work on one batch: maxima and sums over the calls of a chunked prefill, and one decision per row.
+
+    Attributes:
+        decided: rows whose prompt has been read to its end.
+        margin: per row, how far above its threshold the gate is; minus infinity where it does not fire.
+    """
+
+    def __init__(self, gate: SubjectGate, prompt_tokens: Int[Tensor, " B"]) -> None:
+        rows, (subjects, _, blocks, width) = len(prompt_tokens), gate.weight.shape
+        self._gate = gate
+        self._reads = gate.weight.flatten(3).any(3).any(0)  # evidence x block
+        self._text = torch.full((rows, subjects), -torch.inf)
+        self._sums, self._counts = torch.zeros(rows, 0, subjects), torch.zeros(rows, 0)
+        self._features = torch.zeros(rows, blocks, 2, width)
+        self._text_read, self._read = torch.zeros_like(prompt_tokens), torch.zeros_like(prompt_tokens)
+        self._scores: Tensor = torch.zeros(0)
+        self._margins = torch.full((rows, subjects), -torch.inf)
+        self.decided = torch.zeros(rows, dtype=torch.bool)
+        self.margin = torch.full((rows,), -torch.inf)
+
+    def read(self, layer: int, states: Float[Tensor, "B T D"], steps: Steps) -> None:
+        """Add this call to what was read; rows whose prompt ends in it are decided at the last block read."""
+        if layer not in self._gate.layers or bool(self.decided.all()):
+            return
+        place, images, undecided = self._gate.layers.index(layer), steps.images.cpu(), ~self.decided
+        shown = steps.in_prompt & (images > 0)
+        text = steps.in_prompt & (images == 0)
+        units = unit(states.detach())
+        if place == 0:
+            self._scores = torch.zeros(2, *states.shape[:2], len(self._gate.weight), device=states.device)
+        for evidence, there in enumerate((text, shown)):
+            if bool(self._reads[evidence, place]) and bool(there.any()):
+                towards = self._gate.weight[:, evidence, place].to(states.device, torch.float32)
+                self._scores[evidence] += units @ towards.mT
+        self._features[undecided, place] += added_features(units, steps, text).cpu()[undecided]
+        if place == len(self._gate.layers) - 1:
+            self._pool(text, shown, images, undecided)
+            self._decide(steps, undecided & steps.last.any(1))
+
+    def reading(self) -> Reading | None:
+        """What the gate said, once it has decided every row."""
+        return Reading(self._margins.clone(), self.margin >= 0) if bool(self.decided.all()) else None
+
+    def _pool(self, text: Tensor, shown: Tensor, images: Tensor, undecided: Tensor) -> None:
+        scores = self._scores.cpu()
+        largest = scores[0].masked_fill(~text.unsqueeze(2), -torch.inf).amax(1)
+        self._text[undecided] = torch.maximum(self._text, largest)[undecided]
+        more = int(images.max()) - self._sums.shape[1]
+        if more > 0:
+            self._sums = torch.nn.functional.pad(self._sums, (0, 0, 0, more))
+            self._counts = torch.nn.functional.pad(self._counts, (0, more))
+        for number in range(1, int(images.max()) + 1):
+            mine = shown & (images == number) & undecided.unsqueeze(1)
+            self._sums[:, number - 1] += scores[1].masked_fill(~mine.unsqueeze(2), 0.0).sum(1)
+            self._counts[:, number - 1] += mine.sum(1)
+        self._text_read += text.sum(1) * undecided
+        self._read += (text | shown).sum(1) * undecided
+
+    def _decide(self, steps: Steps, ending: Tensor) -> None:
+        require_all_read(self._read[ending], steps.prompt_tokens[ending])
+        counts = self._counts[ending].unsqueeze(2)
+        means = (self._sums[ending] / counts.clamp(min=1)).masked_fill(counts == 0, -torch.inf)
+        none = means.new_full((len(means), 1, means.shape[2]), -torch.inf)
+        features = self._features[ending]
+        features[:, :, 1] /= self._text_read[ending].clamp(min=1).view(-1, 1, 1)
+        margins = self._gate.margins(self._text[ending], torch.cat([means, none], dim=1).amax(1), features)
+        require_numbers(margins)
+        self._margins[ending] = margins
+        largest = margins.amax(1)
+        self.margin[ending] = largest.masked_fill(largest < 0, -torch.inf)
+        self.decided |= ending
