@@ -14,6 +14,7 @@ import torch
 
 from unsee.erase.artifact import Config, TensorSpec, library_versions, load_artifact, push_artifact, save_artifact
 from unsee.erase.fit.direction import random_direction
+from unsee.erase.fit.findings import findings_html
 from unsee.erase.gates.base import Gate, gate_of_kind
 from unsee.erase.replies.base import Reply, reply_of
 from unsee.erase.replies.steer import SteerReply
@@ -82,6 +83,15 @@ class Eraser:
                 f"the eraser steers layer {self.layers[0]} before its gate has read layer {read[-1]}, so it would act "
                 "before it has decided. Fit it again with layers from the last one read on."
             )
+
+    def __repr__(self) -> str:
+        return (
+            f"Eraser({self.method} for {self.model.get('id')!r}: {len(self.subjects)} subject(s), gate "
+            f"{self.gate.kind!r}, {self.stored_bytes / 1024:.0f} KiB)"
+        )
+
+    def _repr_html_(self) -> str:
+        return findings_html(repr(self), self.report)
 
     @property
     def stored_bytes(self) -> int:

@@ -17,7 +17,7 @@ import torch
 from unsee.data.sample import Sample, subjects
 from unsee.erase.artifact import Config, TensorSpec, library_versions, load_artifact, push_artifact, save_artifact
 from unsee.erase.fit.background import Background
-from unsee.erase.fit.findings import Finding
+from unsee.erase.fit.findings import Finding, findings_html
 from unsee.erase.gates.scope import Scope
 from unsee.errors import ArtifactError, DataError, MismatchError
 from unsee.models.load import LoadedModel
@@ -63,6 +63,13 @@ class Profile:
     curves: dict[str, Any] = field(default_factory=dict)
     background: Background | None = None
     scope: Scope | None = None
+
+    def __repr__(self) -> str:
+        samples = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+        return f"Profile({self.model.get('id')!r}: family {self.family}, reads layers {list(self.read)}, {samples})"
+
+    def _repr_html_(self) -> str:
+        return findings_html(repr(self), self.report)
 
     @property
     def written(self) -> tuple[int, ...]:

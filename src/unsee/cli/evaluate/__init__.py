@@ -127,6 +127,7 @@ def _run(who: Who, plan: "Plan", judges: "Judges", never_knew: Path | None, as_j
     from unsee.evals.memorised import warning
     from unsee.evals.processes import launched
     from unsee.evals.results import knew, read_folder, require_comparable
+    from unsee.progress import silent
 
     reference = None if never_knew is None else read_folder(str(never_knew))[0]
     processes = launched()
@@ -138,7 +139,7 @@ def _run(who: Who, plan: "Plan", judges: "Judges", never_knew: Path | None, as_j
             who.out,
             judges=judges,
             processes=processes,
-            **({"stages": stages} if processes.main else {}),
+            stages=stages if processes.main else silent,
             note=lambda text: print(f"WARNING: {text}", file=sys.stderr),
         )
     if metrics is not None:

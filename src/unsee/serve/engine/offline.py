@@ -146,8 +146,8 @@ class Vllm:
             )
         texts = render(asks.loaded, prompts, asks.style)
         start = self._tokenizer.bos_token
-        begun = start is not None and texts[0].startswith(start)
-        tokens = self._tokenizer(texts, add_special_tokens=not begun)["input_ids"]
+        starts = start is not None and texts[0].startswith(start)
+        tokens = self._tokenizer(texts, add_special_tokens=not starts)["input_ids"]
         images = [None if one.image is None else asks.loaded.adapter.readable(one.image) for one in prompts]
         asked = [_request(ids, image) for ids, image in zip(tokens, images, strict=True)]
         ticket = uuid4().hex
