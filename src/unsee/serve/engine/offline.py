@@ -189,7 +189,9 @@ class Vllm:
     def _require_steered(self, ticket: str, expected: int) -> list[dict[str, Any]]:
         told: list[list[dict[str, Any]]] = self._llm.collective_rpc("unsee_reports", args=(ticket, True))
         for reports in told:
-            wrong = [one for one in reports if not one["decided"] or one["steered"] != one["required"]]
+            wrong = [
+                one for one in reports if one["unreadable"] or not one["decided"] or one["steered"] != one["required"]
+            ]
             if len(reports) != expected or wrong:
                 raise SteeringError(
                     f"the engine told of {len(reports)} of {expected} prompts, {len(wrong)} of them steered otherwise "
