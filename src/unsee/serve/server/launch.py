@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -15,7 +14,7 @@ from unsee.errors import MismatchError, OptionError
 from unsee.ledger.store import Ledger
 from unsee.progress import Stages, silent
 from unsee.serve.engine.compat import part, require_known
-from unsee.serve.engine.plugin import engine_options
+from unsee.serve.engine.plugin import STEERABLE_GRAPHS, engine_options, set_environment
 from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.server.tenants import Tenants
 
@@ -140,7 +139,11 @@ def engine_arguments(options: Options, prepared: Prepared) -> Any:
     named = ["--model", options.path, "--served-model-name", options.model]
     arguments = parser.parse_args([*fixed, *named, *options.engine])
     own = engine_options(prepared.read_layers)
+    # The operator's other options of compilation stay.
+    graphs = own.pop("compilation_config")["cudagraph_mode"]
+    given = arguments.compilation_config.cudagraph_mode
     refused = {
+        f"cudagraph_mode {getattr(given, 'name', '')}": given is not None and given.name not in STEERABLE_GRAPHS,
         "--middleware": bool(arguments.middleware),
         "--api-key": bool(arguments.api_key),
         "--additional-config": bool(arguments.additional_config),
@@ -158,6 +161,8 @@ def engine_arguments(options: Options, prepared: Prepared) -> Any:
         )
     for name, value in own.items():
         setattr(arguments, name, value)
+    if given is None:
+        arguments.compilation_config.cudagraph_mode = part("vllm.config.compilation:CUDAGraphMode")[graphs]
     arguments.disable_fastapi_docs = True
     return arguments
 
@@ -172,8 +177,6 @@ async def engine_of(arguments: Any, prepared: Prepared) -> AsyncIterator[Any]:
     from unsee.serve.parity.canary import fly
     from unsee.serve.server.asking import Inside
 
-    # A forked child of a process that has used torch can hang in its threads.
-    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     async with part(f"{_ENTRY}:build_async_engine_client")(arguments) as engine:
         inside = Inside(engine, prepared.tokenizer)
         with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
@@ -225,6 +228,7 @@ def run(options: Options, ledger: Ledger, stages: Stages = silent) -> None:
     """
     del stages
     require_known()
+    set_environment()
     from unsee.models.load import load
 
     loaded = load(options.path, dtype=options.dtype)
@@ -244,6 +248,7 @@ def certify(options: Options, ledger: Ledger, prompts: str, out: Path, stages: S
         stages: progress display.
     """
     require_known()
+    set_environment()
     from unsee.data import read
     from unsee.erase.eraser import Eraser
     from unsee.models.load import load
