@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from dataclasses import dataclass, fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,16 +70,40 @@ def test_the_second_model_runner_is_refused_by_name(monkeypatch: pytest.MonkeyPa
         plugin.set_environment()
 
 
+@dataclass
+class Front:
+    """Stands in for vLLM's FrontendArgs."""
+
+    host: str | None = None
+    port: int = 8000
+    api_key: str | None = None
+    middleware: str | None = None
+    chat_template: str | None = None
+    sse_keep_alive_interval: int = 0
+    of_a_later_version: int = 3
+    disable_fastapi_docs: bool = False
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_ca_certs: str | None = None
+    ssl_cert_reqs: int = 0
+    ssl_ciphers: str | None = None
+    enable_ssl_refresh: bool = False
+
+
 class Parser(argparse.ArgumentParser):
     """Stands in for vLLM's: options that `engine_arguments` looks at, with vLLM's defaults."""
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("host", "model", "served-model-name", "dtype", "api-key", "worker-extension-cls"):
+        for name in ("model", "served-model-name", "dtype", "worker-extension-cls", "tokenizer", "hf-overrides"):
             self.add_argument(f"--{name}")
-        self.add_argument("--middleware", action="append", default=[])
+        for name in ("grpc", "headless"):
+            self.add_argument(f"--{name}", action="store_true")
+        for one in fields(Front):
+            known = {"type": int} if isinstance(one.default, int) else {}
+            self.add_argument(f"--{one.name.replace('_', '-')}", default=one.default, **known)
         self.add_argument("--additional-config", default={})
-        for name, value in {"port": 8000, "api-server-count": None, "data-parallel-size": 1}.items():
+        for name, value in {"api-server-count": None, "data-parallel-size": 1}.items():
             self.add_argument(f"--{name}", type=int, default=value)
         self.add_argument(
             "--compilation-config",
@@ -92,6 +117,7 @@ PREPARED: Any = SimpleNamespace(dtype="float32", read_layers=(1, 2))
 PARTS: dict[str, Any] = {
     "vllm.utils.argparse_utils:FlexibleArgumentParser": Parser,
     "vllm.entrypoints.launchers.cli_args:make_arg_parser": lambda parser: parser,
+    "vllm.entrypoints.launchers.cli_args:FrontendArgs": Front,
     "vllm.config.compilation:CUDAGraphMode": GRAPHS,
 }
 
@@ -112,3 +138,20 @@ def test_the_documented_start_has_graphs_that_can_be_steered(monkeypatch: pytest
 def test_graphs_of_whole_steps_are_refused_by_name(graphs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match=f"cudagraph_mode {graphs} "):
         arguments(monkeypatch, "--compilation-config", graphs)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--api-key=k", "--middleware=m", "--chat-template=t", "--sse-keep-alive-interval=5", "--of-a-later-version=4",
+        "--tokenizer=t", "--hf-overrides=h", "--grpc", "--headless", "--api-server-count=2", "--additional-config=a",
+    ],
+)  # fmt: skip
+def test_options_that_would_be_ignored_are_refused_by_name(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match=option.partition("=")[0]):
+        arguments(monkeypatch, option)
+
+
+def test_a_certificate_without_its_key_never_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match="in clear"):
+        arguments(monkeypatch, "--ssl-certfile=c.pem")

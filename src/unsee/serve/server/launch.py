@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -16,6 +16,7 @@ from unsee.progress import Stages, silent
 from unsee.serve.engine.compat import part, require_known
 from unsee.serve.engine.plugin import STEERABLE_GRAPHS, engine_options, set_environment
 from unsee.serve.engine.tracking import NO_SET
+from unsee.serve.server.front import listen, require_tls, without_effect
 from unsee.serve.server.tenants import Tenants
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from unsee.serve.parity.canary import Canary
 
 CANARY = "canary"
+_OPTIONS = "vllm.entrypoints.launchers.cli_args"
 _ENTRY = "vllm.entrypoints.launchers.api_server.entry"
 
 
@@ -134,18 +136,23 @@ def engine_arguments(options: Options, prepared: Prepared) -> Any:
         OptionError: an option that would take something away.
     """
     parser = part("vllm.utils.argparse_utils:FlexibleArgumentParser")()
-    parser = part("vllm.entrypoints.launchers.cli_args:make_arg_parser")(parser)
+    parser = part(f"{_OPTIONS}:make_arg_parser")(parser)
     fixed = ["--host", options.host, "--port", str(options.port), "--dtype", prepared.dtype]
     named = ["--model", options.path, "--served-model-name", options.model]
     arguments = parser.parse_args([*fixed, *named, *options.engine])
+    require_tls(arguments)
+    front = {one.name: parser.get_default(one.name) for one in fields(part(f"{_OPTIONS}:FrontendArgs"))}
     own = engine_options(prepared.read_layers)
     # The operator's other options of compilation stay.
     graphs = own.pop("compilation_config")["cudagraph_mode"]
     given = arguments.compilation_config.cudagraph_mode
     refused = {
         f"cudagraph_mode {getattr(given, 'name', '')}": given is not None and given.name not in STEERABLE_GRAPHS,
-        "--middleware": bool(arguments.middleware),
-        "--api-key": bool(arguments.api_key),
+        **dict.fromkeys(without_effect(arguments, front), True),
+        "--grpc": bool(arguments.grpc),
+        "--headless": bool(arguments.headless),
+        "--tokenizer": bool(arguments.tokenizer),
+        "--hf-overrides": bool(arguments.hf_overrides),
         "--additional-config": bool(arguments.additional_config),
         "--worker-extension-cls": bool(arguments.worker_extension_cls),
         "--model": arguments.model != options.path,
@@ -156,8 +163,8 @@ def engine_arguments(options: Options, prepared: Prepared) -> Any:
     wrong = [name for name, given in refused.items() if given]
     if wrong:
         raise OptionError(
-            f"{', '.join(wrong)} cannot be given to the engine: it is what 'unsee serve' sets or cannot guarantee. "
-            "Use its own options; keys of clients go into --tenants."
+            f"{', '.join(wrong)} cannot be given to the engine: 'unsee serve' sets it, cannot guarantee it, or would "
+            "ignore it. Use its own options; keys of clients go into --tenants."
         )
     for name, value in own.items():
         setattr(arguments, name, value)
@@ -199,6 +206,7 @@ async def serve(options: Options, prepared: Prepared, ledger: Ledger) -> None:
     from unsee.serve.server.metrics import Metrics
 
     arguments = engine_arguments(options, prepared)
+    part("vllm.logger:configure_logging_from_args")(arguments)
     address, socket = part("vllm.entrypoints.launchers.launcher:setup_server")(arguments, reuse_port=False)
     async with engine_of(arguments, prepared) as engine:
         admission = Admission(ledger, options.tenants, engine)
@@ -213,9 +221,7 @@ async def serve(options: Options, prepared: Prepared, ledger: Ledger) -> None:
         stack = app.middleware_stack or app.build_middleware_stack()
         app.middleware_stack = Gatekeeper(stack, admission, options.tenants, settings, Metrics())
         print(f"unsee: the canary has passed; serving on {address}", file=sys.stderr, flush=True)
-        ended = await part("vllm.entrypoints.launchers.launcher:serve_http")(
-            app, sock=socket, host=options.host, port=options.port, access_log=False
-        )
+        ended = await listen(app, socket, arguments)
     await ended
 
 
