@@ -57,7 +57,7 @@ def fit_profile(
 
     Raises:
         DataError: a set is empty, or kept and calibration people overlap.
-        DirectionError: too few prompts behave as their set says.
+        DirectionError: too few prompts behave as their set says, or no refusal is fluent.
         CalibrationError: no strength makes the model refuse fluently.
 
     Source: MLLMEraser (arXiv 2510.04217) for D+, D- and the direction; trajectory and calibration are ours.
@@ -157,6 +157,13 @@ def _behaving(
         torch.manual_seed(0)
         drawn = generate(loaded, [sample for sample, _ in refused], settings.batch_size, do_sample=True)
     said = Counter(answer for answer in [*(a for _, a in refused), *drawn] if is_refusal(answer) and is_fluent(answer))
+    if not said:
+        shown = [answer for _, answer in refused[:3]]
+        raise DirectionError(
+            f"the model refuses D+ in {len(refused)} prompts, but never fluently: got {shown}. Expected at least one "
+            "refusal that reads as text, for an erased answer to be led to. Next: other D+ prompts, or a model whose "
+            "refusals are whole sentences."
+        )
     return complied, [sample for sample, _ in refused], [words for words, _ in said.most_common(settings.wordings)]
 
 
