@@ -100,7 +100,7 @@ class Parser(argparse.ArgumentParser):
         for name in ("grpc", "headless"):
             self.add_argument(f"--{name}", action="store_true")
         for one in fields(Front):
-            known = {"type": int} if isinstance(one.default, int) else {}
+            known: dict[str, Any] = {"type": int} if isinstance(one.default, int) else {}
             self.add_argument(f"--{one.name.replace('_', '-')}", default=one.default, **known)
         self.add_argument("--additional-config", default={})
         for name, value in {"api-server-count": None, "data-parallel-size": 1}.items():
