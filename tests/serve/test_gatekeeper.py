@@ -192,6 +192,17 @@ def test_what_is_not_on_the_list_is_not_there(path: str, method: str, status: in
     assert Door(Admit([REPORT])).ask(path=path, method=method)[0] == status
 
 
+@pytest.mark.parametrize("name", ["world:llava", "owner/name"])
+def test_a_model_is_found_by_its_name(name: str) -> None:
+    listed = {"object": "list", "data": [{"id": "other"}, {"id": name, "object": "model"}]}
+    door = Door(Admit([REPORT]), [json.dumps(listed).encode()])
+    status, _, body = door.ask(path=f"/v1/models/{name}", method="GET")
+    assert (status, json.loads(body)) == (200, {"id": name, "object": "model"})
+    status, _, body = door.ask(path="/v1/models/absent", method="GET")
+    assert (status, json.loads(body)["error"]["code"]) == (404, "model_not_found")
+    assert door.ask(path=f"/v1/models/{name}", method="POST")[0] == 404
+
+
 WRONG: dict[str, Any] = {
     "no json": b"{", "not utf-8": b'"\xff"', "half a character": b'{"model": "\\ud800"}', "a list": [],
     "deep": b"[" * 100_000,

@@ -18,6 +18,7 @@ from unsee.serve.errors import RefusedError
 from unsee.serve.server.admission import Admission, Admitted
 from unsee.serve.server.images import plain_png
 from unsee.serve.server.metrics import Metrics
+from unsee.serve.server.models import LIST, model_named
 from unsee.serve.server.schema import ChatRequest, forwarded, images, parse, schema
 from unsee.serve.server.tenants import Tenants
 
@@ -81,6 +82,8 @@ class Gatekeeper:
         if path in OPEN and method in (OPEN[path], "HEAD"):
             return await self._app(scope, receive, send)
         try:
+            if path.startswith(f"{LIST}/") and method == "GET":
+                return await _reply(send, 200, await model_named(self._app, scope, receive))
             if path != CHAT:
                 raise RefusedError(f"There is nothing at this address. Expected {CHAT} or /v1/models.", "path", 404)
             if method != "POST":
