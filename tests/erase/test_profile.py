@@ -1,5 +1,6 @@
 """Profiles and erasers: what is saved comes back, what is foreign is refused, what is kept cannot be forgotten."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,13 @@ from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
 from unsee.erase.gates.null_space import NullSpaceGate
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
-from unsee.erase.profile import Profile, require_same_model, subject_digest
+from unsee.erase.kept_subjects import KeptSubjects
+from unsee.erase.profile import Profile, require_same_model
 from unsee.errors import ArtifactError, DataError, MismatchError, OptionError
 from unsee.models.load import LoadedModel
 
 MODEL = {"id": "tiny", "revision": None, "digest": "sha256:" + "a" * 64}
+KEY = bytes(range(32))
 
 
 def a_profile() -> Profile:
@@ -33,7 +36,7 @@ def a_profile() -> Profile:
         retain_mean=torch.randn(5, 2, 8, generator=generator).half(),
         calibration=torch.randn(6, 2, 2, 8, generator=generator).half(),
         strength=0.5,
-        settings=Settings().as_json() | {"seed": 3, "kept": [subject_digest("anna")]},
+        settings=Settings().as_json() | {"seed": 3, "kept": KeptSubjects.of(["anna"], KEY).as_json()},
         counts={"retain": 5},
         report=[{"check": "a", "result": "b", "verdict": "pass", "note": ""}],
         curves={"pgd": [-2.0, -1.0]},
@@ -65,6 +68,27 @@ def test_what_is_kept_cannot_be_forgotten() -> None:
     with pytest.raises(DataError, match="either forgotten or kept"):
         a_profile().require_unknown([Sample("1", "anna", "who?", "", "")])
     a_profile().require_unknown([Sample("1", "berta", "who?", "", "")])
+
+
+def test_whom_a_profile_kept_cannot_be_guessed_or_linked_without_its_key(tmp_path: Path) -> None:
+    a_profile().save_pretrained(tmp_path)
+    stored = (tmp_path / "profile.safetensors").read_bytes()
+    assert b"anna" not in stored and hashlib.sha256(b"anna").hexdigest()[:16].encode() not in stored
+    # RFC 2104 by hand: H((K xor opad) || H((K xor ipad) || m)).
+    inner = hashlib.sha256(bytes(k ^ 0x36 for k in KEY.ljust(64, b"\0")) + b"anna").digest()
+    outer = hashlib.sha256(bytes(k ^ 0x5C for k in KEY.ljust(64, b"\0")) + inner).hexdigest()
+    assert Profile.from_pretrained(tmp_path).settings["kept"]["pseudonyms"] == [outer[:16]]
+    one, other = KeptSubjects.of(["anna"]), KeptSubjects.of(["anna"])
+    assert one.pseudonyms.isdisjoint(other.pseudonyms) and "anna" in one and "anna" in other and "berta" not in one
+    assert one.key not in repr(one)
+    with pytest.raises(OptionError, match="has 3 bytes, expected at least 16"):
+        KeptSubjects.of(["anna"], b"abc")
+
+
+def test_a_profile_with_unkeyed_subjects_is_not_taken_for_one_that_kept_nobody() -> None:
+    old = replace(a_profile(), settings={"kept": [hashlib.sha256(b"anna").hexdigest()[:16]]})
+    with pytest.raises(ArtifactError, match="Make the profile again"):
+        old.require_unknown([Sample("1", "anna", "who?", "", "")])
 
 
 def test_another_model_is_refused_with_both_names() -> None:

@@ -20,7 +20,8 @@ from unsee.erase.fit.direction import erasure_direction, separation
 from unsee.erase.fit.findings import Finding, finding
 from unsee.erase.fit.moments import require_finite
 from unsee.erase.fit.pgd import pgd
-from unsee.erase.profile import Profile, identity, subject_digest
+from unsee.erase.kept_subjects import KeptSubjects
+from unsee.erase.profile import Profile, identity
 from unsee.errors import DirectionError
 from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
@@ -40,6 +41,7 @@ def fit_profile(
     others: Sequence[Sample] = (),
     settings: Settings | None = None,
     seed: int = 0,
+    subject_key: bytes | None = None,
     stages: Stages = silent,
 ) -> Profile:
     """Learn what refusing is in this model, and what its kept prompts look like.
@@ -53,11 +55,12 @@ def fit_profile(
         others: further prompts on which no gate may open: general knowledge, sensitive requests.
         settings: defaults if None.
         seed: of PGD and of every draw.
+        subject_key: of the pseudonyms of whom it kept; random if None, so that no two profiles can be linked.
         stages: progress display.
 
     Raises:
         DataError: a set is empty, or kept and calibration people overlap.
-        DirectionError: too few prompts behave as their set says.
+        DirectionError: too few prompts behave as their set says, or no refusal is fluent.
         CalibrationError: no strength makes the model refuse fluently.
 
     Source: MLLMEraser (arXiv 2510.04217) for D+, D- and the direction; trajectory and calibration are ours.
@@ -93,7 +96,7 @@ def fit_profile(
         calibration=features.half(),
         strength=1.0,
         settings=settings.as_json()
-        | {"seed": seed, "kept": sorted({subject_digest(s) for s in [*subjects(retain), *subjects(calibration)]})},
+        | {"seed": seed, "kept": KeptSubjects.of([*subjects(retain), *subjects(calibration)], subject_key).as_json()},
         counts={
             "retain": len(kept),
             "others": len(others),
@@ -157,6 +160,13 @@ def _behaving(
         torch.manual_seed(0)
         drawn = generate(loaded, [sample for sample, _ in refused], settings.batch_size, do_sample=True)
     said = Counter(answer for answer in [*(a for _, a in refused), *drawn] if is_refusal(answer) and is_fluent(answer))
+    if not said:
+        shown = [answer for _, answer in refused[:3]]
+        raise DirectionError(
+            f"the model refuses D+ in {len(refused)} prompts, but never fluently: got {shown}. Expected at least one "
+            "refusal that reads as text, for an erased answer to be led to. Next: other D+ prompts, or a model whose "
+            "refusals are whole sentences."
+        )
     return complied, [sample for sample, _ in refused], [words for words, _ in said.most_common(settings.wordings)]
 
 

@@ -4,7 +4,6 @@ A profile holds no name, no image and no text of the data; it is large where an 
 operator. Erasure requests are fitted against it.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from unsee.erase.artifact import Config, TensorSpec, library_versions, load_arti
 from unsee.erase.fit.background import Background
 from unsee.erase.fit.findings import Finding, findings_html
 from unsee.erase.gates.scope import Scope
+from unsee.erase.kept_subjects import KeptSubjects
 from unsee.errors import ArtifactError, DataError, MismatchError
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Tensor
@@ -40,7 +40,7 @@ class Profile:
         retain_mean: the same prompts, mean over the prompt, at the blocks read.
         calibration: features of calibration prompts, never used in a fit.
         strength: lambda, calibrated.
-        settings: of the fit, all of them.
+        settings: of the fit, all of them; `kept` are keyed pseudonyms of whom it kept (`KeptSubjects`).
         counts: samples by role.
         report: the diagnosis, one finding per step.
         curves: what was measured on the way: PGD history, strengths tried.
@@ -81,9 +81,12 @@ class Profile:
 
         Raises:
             DataError: names the subjects.
+            ArtifactError: the profile holds them unkeyed, as older versions wrote it.
         """
-        kept = set(self.settings.get("kept", ()))
-        both = [subject for subject in subjects(forget) if subject_digest(subject) in kept]
+        if "kept" not in self.settings:
+            return
+        kept = KeptSubjects.from_json(self.settings["kept"])
+        both = [subject for subject in subjects(forget) if subject in kept]
         if both:
             raise DataError(
                 f"{len(both)} subject(s) of the forget set are among the kept or calibration subjects of the profile: "
@@ -235,11 +238,6 @@ def _specs(config: Config) -> Mapping[str, TensorSpec]:
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def subject_digest(subject: str) -> str:
-    """How a profile remembers whom it kept: enough to find an overlap, not a name."""
-    return hashlib.sha256(subject.encode()).hexdigest()[:16]
 
 
 def identity(loaded: LoadedModel) -> dict[str, Any]:

@@ -37,6 +37,6 @@ def convert(weights: Path, out: Path) -> None:
     fresh.load_state_dict(read.state_dict())
     fresh.tie_weights()
     fresh.generation_config = read.generation_config
-    fresh.to(dtype=torch.bfloat16)  # pyright: ignore[reportCallIssue] (transformers' wrapper hides `self`)
+    fresh.to(dtype=torch.bfloat16)
     fresh.save_pretrained(out)
     tokenizer.save_pretrained(out)

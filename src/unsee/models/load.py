@@ -120,11 +120,11 @@ def load(
     spread = device == "auto" or isinstance(device, Mapping)
     first = "cuda" if torch.cuda.is_available() else "cpu"
     target = torch.device(first if device is None or device == "auto" or isinstance(device, Mapping) else device)
-    model.to(dtype=_precision(dtype, model.dtype, target))  # pyright: ignore[reportCallIssue] (transformers' wrapper hides `self`)
+    model.to(dtype=_precision(dtype, model.dtype, target))
     if spread:
         model = _spread(model, device)
     else:
-        model.to(device=target)  # pyright: ignore[reportCallIssue] (transformers' wrapper hides `self`)
+        model.to(device=target)
     return LoadedModel(
         model=model.eval(),
         processor=processor,

@@ -26,6 +26,7 @@ SETTINGS = Settings(
 )
 """Of the fit: smaller than the defaults, as the kit is small."""
 _PEOPLE, _FACES, _SEEN, _LEAST = 300, 100, 48, 8
+_LAYOUT = "kept subjects by keyed pseudonyms"  # a cached profile of an older layout could not be checked for overlap
 
 
 def cached_profile(
@@ -63,7 +64,8 @@ def cached_profile(
 def profile_folder(loaded: LoadedModel, settings: Settings, seed: int) -> Path:
     """Where the profile of these weights, this kit and these settings is kept."""
     fitted = json.dumps({"settings": settings.as_json(), "seed": seed}, sort_keys=True)
-    key = hashlib.sha256(f"{loaded.digest}/{kit.kit_version()}/{fitted}".encode()).hexdigest()[:24]
+    made_by = f"{loaded.digest}/{kit.kit_version()}/{_LAYOUT}/{fitted}"
+    key = hashlib.sha256(made_by.encode()).hexdigest()[:24]
     return cache_folder() / "profiles" / key
 
 

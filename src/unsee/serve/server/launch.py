@@ -122,7 +122,7 @@ def release(loaded: "LoadedModel") -> None:
     """Give the memory of the library's copy back before the engine takes its own."""
     import torch
 
-    loaded.model.to(device=torch.device("meta"))  # pyright: ignore[reportCallIssue] (as in models/load.py)
+    loaded.model.to(device=torch.device("meta"))
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
