@@ -20,7 +20,8 @@ from unsee.serve.server.metrics import Metrics
 from unsee.serve.server.tenants import Tenant, Tenants
 
 REPORT: dict[str, Any] = {
-    "set": "digest", "decided": True, "fired": {"sha256:a": 1.5}, "highest": 1.5, "steered": 4, "required": 4,
+    "set": "digest", "decided": True, "unreadable": False, "fired": {"sha256:a": 1.5}, "highest": 1.5, "steered": 4,
+    "required": 4,
 }  # fmt: skip
 ASK = {"model": "m", "messages": [{"role": "user", "content": "who is this?"}]}
 
@@ -132,8 +133,9 @@ def test_the_engine_is_asked_what_the_policy_says_and_not_the_client() -> None:
         [REPORT | {"steered": 3}],
         [REPORT | {"set": "none"}],
         [REPORT | {"highest": None}],
+        [REPORT, REPORT | {"unreadable": True}],
     ],
-    ids=["no word", "not decided", "too few positions", "another set", "no gate value"],
+    ids=["no word", "not decided", "too few positions", "another set", "no gate value", "NaN in one of two answers"],
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_was_not_steered_as_required_does_not_go_out(reports: list[dict[str, Any]], stream: bool) -> None:

@@ -25,6 +25,7 @@ from unsee.serve.errors import EngineError
 from unsee.serve.parity.canary import hatch
 
 Made = Callable[..., tuple[Vllm, "Stand"]]
+SOUND: dict[str, Any] = {"decided": True, "unreadable": False, "steered": 3, "required": 3, "highest": 0.1}
 
 
 class Stand:
@@ -36,9 +37,7 @@ class Stand:
         self.path, self.given = path, given
         self.asked: list[tuple[dict[str, Any], Any]] = []
         self.loaded: list[tuple[Any, ...]] = []
-        self.report: Callable[[int], list[dict[str, Any]]] = lambda count: (
-            [{"decided": True, "steered": 3, "required": 3, "highest": 0.1}] * count
-        )
+        self.report: Callable[[int], list[dict[str, Any]]] = lambda count: [SOUND] * count
 
     def generate(self, prompts: Sequence[dict[str, Any]], parameters: Sequence[Any], use_tqdm: bool) -> list[Any]:
         self.asked += zip(prompts, parameters, strict=True)
@@ -134,8 +133,9 @@ def steered(made: Made, loaded: LoadedModel, tmp_path: Path) -> tuple[Vllm, Stan
     ("report", "told"),
     [
         (lambda count: [], "told of 0 of 2 prompts"),
-        (lambda count: [{"decided": False, "steered": 0, "required": 0}] * count, "2 of them steered otherwise"),
-        (lambda count: [{"decided": True, "steered": 2, "required": 3}] * count, "2 of them steered otherwise"),
+        (lambda count: [SOUND | {"decided": False}] * count, "2 of them steered otherwise"),
+        (lambda count: [SOUND | {"steered": 2}] * count, "2 of them steered otherwise"),
+        (lambda count: [SOUND | {"unreadable": True}] * count, "2 of them steered otherwise"),
     ],
 )
 def test_a_batch_that_was_not_steered_is_not_answered(

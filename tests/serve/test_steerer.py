@@ -15,7 +15,9 @@ from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.errors import MismatchError, SteeringError
 from unsee.serve.engine.steerer import Shape, Steerer
 from unsee.serve.engine.tracking import NO_SET, SET, TICKET
+from unsee.serve.engine.verdict import verdict_of
 from unsee.serve.errors import EngineError
+from unsee.serve.server.admission import Admitted
 from unsee.shapes import Tensor
 
 DEPTH, WIDTH, READ, BLOCK = 4, 6, (1, 2), 4
@@ -189,6 +191,9 @@ class Engine:
         asked.computed = count * BLOCK
 
 
+added = Asked.added
+
+
 def made() -> Steerer:
     steerer = Steerer(SHAPE, torch.device("cpu"))
     steerer.load(ERASERS, SETS, "ALL")
@@ -321,14 +326,36 @@ def test_a_request_without_a_set_falls_under_what_is_mandated() -> None:
         bare.hear(told())
 
 
-def test_a_gate_that_reads_nan_answers_nothing() -> None:
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_prompt_that_gates_cannot_read_fails_alone(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     steerer = made()
-    steerer.hear(told(unsee_set="A"))
-    steerer.begin(["r"], {"r": 3})
-    with pytest.raises(SteeringError, match="read NaN"):
-        for layer in range(DEPTH):
-            steerer.visit(layer, torch.full((3, WIDTH), torch.nan), None)
-        steerer.end()
+    engine = Engine(steerer)
+    state = Asked.state
+
+    def broken(asked: Asked, layer: int, position: int) -> Tensor:
+        return torch.full((WIDTH,), value) if asked.id == "broken" else state(asked, layer, position)
+
+    monkeypatch.setattr(Asked, "state", broken)
+    monkeypatch.setattr(Asked, "added", lambda asked: {} if asked.id == "broken" else added(asked))
+    sound = Asked("sound", "ALL", [1, 2, 3, 4, 5], 3)
+    draw = random.Random(0)
+    while not sound.added():
+        sound.tokens = [draw.randrange(50) for _ in range(5)]
+    with monkeypatch.context() as quiet:
+        quiet.setattr(torch.testing, "assert_close", lambda *_, **__: None)  # nothing equals NaN
+        engine.step({"broken": 3, "sound": 3}, [Asked("broken", "A", [7, 8, 9, 1], 3), sound])
+    (told_broken,) = steerer.reports("t-broken", final=True)
+    assert told_broken["unreadable"]
+    with pytest.raises(SteeringError, match="read no number"):
+        verdict_of([told_broken], Admitted("A", "A", 1, "t-broken"), final=True)
+    monkeypatch.setattr(Asked, "state", state)
+    engine.live.pop("broken")
+    engine.finished.add("broken")
+    engine.step({"sound": 1, "late": 3}, [Asked("late", "B", [4, 5, 6, 7], 3)])
+    for name, set_name in (("sound", "ALL"), ("late", "B")):
+        reports = steerer.reports(f"t-{name}", final=False)
+        erasers = len(SETS[set_name])
+        assert verdict_of(reports, Admitted(set_name, set_name, erasers, name), final=True).erasers == erasers
 
 
 def test_erasers_that_cannot_be_served_are_refused() -> None:

@@ -15,6 +15,7 @@ from unsee.data.prompts import Message, Style, chat
 from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, OptionError
 from unsee.models.load import LoadedModel
+from unsee.models.prompt_length import visual_tokens
 from unsee.shapes import Float, Int, Tensor
 
 Progress = Callable[[int], None]
@@ -199,16 +200,19 @@ def batches_by_length(
 ) -> list[list[int]]:
     """Indices of samples in batches of similar length, longest first, videos, images and plain text apart.
 
-    Longest first, so that a batch too large for the memory fails at once and not after an hour.
+    The length is that of the text and of all tokens that the images become. Longest first, so that a batch too large
+    for the memory fails at once and not after an hour.
 
     Raises:
         OptionError: `batch_size` is below 1.
         DataError: no sample.
+        ImageError: an image cannot be read.
     """
     if batch_size < 1:
         raise OptionError(f"batch_size is {batch_size}, expected at least 1")
     texts = render(loaded, samples, style)
-    lengths = [len(ids) for ids in loaded.processor.tokenizer(texts)["input_ids"]]
+    written = loaded.processor.tokenizer(texts)["input_ids"]
+    lengths = [len(ids) + seen for ids, seen in zip(written, visual_tokens(loaded, samples), strict=True)]
     order = sorted(range(len(samples)), key=lambda i: (not samples[i].video, samples[i].image is None, -lengths[i]))
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 

@@ -19,7 +19,7 @@ from unsee.evals.prompting import asking
 from unsee.models.generate import render
 from unsee.models.load import LoadedModel
 from unsee.serve.engine.compat import INSTALL, installed, part, require_known
-from unsee.serve.engine.plugin import engine_options
+from unsee.serve.engine.plugin import engine_options, set_environment
 from unsee.serve.engine.resident import require_served
 from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
@@ -81,6 +81,7 @@ class Vllm:
             OptionError: an option is one that unsee sets itself.
         """
         version = require_vllm()
+        set_environment()
         own = {"model", "dtype", "revision", *engine_options(())}
         if taken := sorted(own & options.keys()):
             raise OptionError(f"the engine's options name {taken}, which unsee sets itself. Leave them out.")
@@ -90,9 +91,7 @@ class Vllm:
         canary = hatch(loaded, read, tuple(range(read[-1], len(loaded.adapter.layers(loaded.model)))))
         if not keep_model:
             release(loaded)
-        # A forked child of a process that has used torch can hang in its threads; and standard output is for results.
-        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
-        os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+        os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # standard output is for results
         given = {"dtype": dtype, "revision": loaded.revision, **engine_options(read), **options}
         try:
             self._llm: Any = part("vllm:LLM")(path, **given)
@@ -189,7 +188,9 @@ class Vllm:
     def _require_steered(self, ticket: str, expected: int) -> list[dict[str, Any]]:
         told: list[list[dict[str, Any]]] = self._llm.collective_rpc("unsee_reports", args=(ticket, True))
         for reports in told:
-            wrong = [one for one in reports if not one["decided"] or one["steered"] != one["required"]]
+            wrong = [
+                one for one in reports if one["unreadable"] or not one["decided"] or one["steered"] != one["required"]
+            ]
             if len(reports) != expected or wrong:
                 raise SteeringError(
                     f"the engine told of {len(reports)} of {expected} prompts, {len(wrong)} of them steered otherwise "

@@ -4,6 +4,7 @@ An engine is steered if its `additional_config` has the key `unsee`, which `engi
 of the key of its compilation cache. Every other engine on the machine runs as if this package were not there.
 """
 
+import os
 import sys
 from collections.abc import Mapping
 from functools import wraps
@@ -17,7 +18,11 @@ from unsee.serve.errors import EngineError
 
 KEY = "unsee"
 FORMAT = 1
+STEERABLE_GRAPHS = ("NONE", "PIECEWISE")
+"""Modes of CUDA graphs that leave `unsee::steer` to the host; vLLM's default, FULL_AND_PIECEWISE, records it once."""
 
+RUNNER = "VLLM_USE_V2_MODEL_RUNNER"
+_OPERATOR = "unsee::steer"
 _LOADER = "vllm.model_executor.model_loader.base_loader:BaseModelLoader"
 _HASHES = "vllm.v1.core.kv_cache_utils"
 _NUMBERS = count()
@@ -32,7 +37,24 @@ def engine_options(read_layers: tuple[int, ...]) -> dict[str, Any]:
     return {
         "additional_config": {KEY: {"format": FORMAT, "read_layers": list(read_layers)}},
         "worker_extension_cls": "unsee.serve.engine.worker.SteeringWorker",
+        "compilation_config": {"cudagraph_mode": "PIECEWISE"},
     }
+
+
+def set_environment() -> None:
+    """Set what vLLM reads from the environment, before an engine is configured.
+
+    Raises:
+        EngineError: the second model runner is asked for.
+    """
+    if os.environ.get(RUNNER, "0").strip().lower() not in ("", "0", "false"):
+        raise EngineError(
+            f"{RUNNER}={os.environ[RUNNER]} asks for vLLM's second model runner, on which steering was never tried. "
+            f"Unset {RUNNER}, or set it to 0."
+        )
+    os.environ[RUNNER] = "0"  # where Triton is installed vLLM would take the second one
+    # A forked child of a process that has used torch can hang in its threads.
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
 
 
 def register() -> None:
@@ -84,6 +106,7 @@ def require_steerable(vllm_config: Any) -> None:
     """
     parallel, compilation = vllm_config.parallel_config, vllm_config.compilation_config
     graphs = getattr(compilation.cudagraph_mode, "name", "NONE")
+    cut = getattr(compilation.mode, "name", "NONE") == "VLLM_COMPILE" and _OPERATOR in (compilation.splitting_ops or ())
     refused = {
         "speculative decoding": vllm_config.speculative_config is not None,
         "pipeline parallelism": parallel.pipeline_parallel_size > 1,
@@ -92,13 +115,15 @@ def require_steerable(vllm_config: Any) -> None:
         "batches cut in two (enable_dbo)": bool(parallel.use_ubatching),
         "transfer of cached states (kv_transfer_config)": vllm_config.kv_transfer_config is not None,
         "LoRA adapters": vllm_config.lora_config is not None,
-        f"graphs of whole steps (cudagraph_mode {graphs})": graphs not in ("NONE", "PIECEWISE"),
+        f"graphs of whole steps (cudagraph_mode {graphs})": graphs not in STEERABLE_GRAPHS,
+        f"graphs that are not cut at {_OPERATOR} (compilation mode, splitting_ops)": graphs == "PIECEWISE" and not cut,
+        f"the second model runner ({RUNNER})": bool(vllm_config.use_v2_model_runner),
     }
     wrong = [name for name, on in refused.items() if on]
     if wrong:
         raise EngineError(
             f"the engine is started with {', '.join(wrong)}, under which steering could not be guaranteed. Expected "
-            "none of them; switch them off (for graphs: cudagraph_mode PIECEWISE)."
+            f"none of them; switch them off (for graphs: cudagraph_mode PIECEWISE; for the runner: {RUNNER}=0)."
         )
 
 
@@ -109,14 +134,13 @@ def _hook(model: Any, vllm_config: Any) -> None:
     number = next(_NUMBERS)
     op.install(decoder_blocks(model, vllm_config.model_config.hf_config), number)
     model.unsee_number = number
-    found = [cls for name in runners.CLASSES if (cls := runners.loaded(name, sys.modules)) is not None]
-    if not found:
+    runner = runners.loaded(sys.modules)
+    if runner is None:
         raise EngineError(
-            f"none of vLLM's model runners {list(runners.CLASSES)} is loaded in this process, so nothing would say "
-            "which token is which. Use a platform whose runner derives from one of them."
+            f"vLLM's model runner {runners.CLASS} is not loaded in this process, so nothing would say which token is "
+            "which. Use a platform whose runner derives from it."
         )
-    for cls in found:
-        runners.follow(cls)
+    runners.follow(runner)
 
 
 def _keep_steered_blocks_private() -> None:
@@ -138,7 +162,7 @@ def _keep_steered_blocks_private() -> None:
 def _split_graphs_at_the_operator() -> None:
     """Graphs are cut where attention is, and here: both depend on what the host knows of a step."""
     config = part("vllm.config.compilation:CompilationConfig")
-    config._attention_ops = [*config._attention_ops, "unsee::steer"]
+    config._attention_ops = [*config._attention_ops, _OPERATOR]
 
 
 def _read_flat_tower_names() -> None:

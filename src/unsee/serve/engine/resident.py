@@ -54,8 +54,13 @@ class Bank:
         return torch.cat(parts).to(self.bias)
 
     def margins(self, scores: Float[Tensor, "N K"], limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
-        """Largest score less threshold of each eraser; minus infinity where a row's set does not hold it."""
-        margins = (scores + self.bias - limits).masked_fill(limits == torch.inf, -torch.inf)
+        """Largest score less threshold of each eraser; minus infinity where a row's set does not hold it.
+
+        NaN where a gate of it read no finite number: minus infinity would pass for an eraser that is not in force.
+        """
+        margins = (scores.masked_fill(~scores.isfinite(), torch.nan) + self.bias - limits).masked_fill(
+            limits == torch.inf, -torch.inf
+        )
         largest = margins.new_full((len(margins), len(self.ids)), -torch.inf)
         return largest.scatter_reduce_(1, self.owner.expand_as(margins), margins, "amax")
 

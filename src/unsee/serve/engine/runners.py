@@ -1,4 +1,4 @@
-"""vLLM's two model runners: both are followed step by step, because only they know the order of a batch."""
+"""vLLM's model runner, followed step by step, because only it knows the order of a batch."""
 
 from collections.abc import Mapping
 from functools import wraps
@@ -11,13 +11,13 @@ from unsee.serve.engine import op
 from unsee.serve.engine.steerer import Shape, Steerer
 from unsee.serve.errors import EngineError
 
-CLASSES = ("vllm.v1.worker.gpu_model_runner:GPUModelRunner", "vllm.v1.worker.gpu.model_runner:GPUModelRunner")
-"""The first and the second; those of CPUs derive from them."""
+CLASS = "vllm.v1.worker.gpu_model_runner:GPUModelRunner"
+"""The first of two, which `plugin.set_environment` asks for; that of CPUs derives from it."""
 
 
-def loaded(path: str, modules: Mapping[str, ModuleType]) -> Any:
-    """A runner class if this process uses it: importing the other one would cost seconds."""
-    module, _, name = path.partition(":")
+def loaded(modules: Mapping[str, ModuleType]) -> Any:
+    """The runner class if this process uses it: importing it here would tell nobody which token is which."""
+    module, _, name = CLASS.partition(":")
     return getattr(modules.get(module), name, None)
 
 
@@ -34,13 +34,11 @@ def follow(cls: Any) -> None:
     """Tell the steerer of each runner of this class what every step holds, and check each step after it has run."""
     if getattr(cls.execute_model, "unsee", False):
         return
-    prepare = "_prepare_inputs" if hasattr(cls, "_prepare_inputs") else "prepare_inputs"
-    run, arrange = cls.execute_model, getattr(cls, prepare)
+    run, arrange = cls.execute_model, cls._prepare_inputs
 
     @wraps(run)
     def execute_model(self: Any, scheduler_output: Any, *args: Any, **kwargs: Any) -> Any:
-        real = not kwargs.get("dummy_run", False) and hasattr(self, "kv_cache_config")
-        steerer = steerer_of(self) if real else None
+        steerer = steerer_of(self) if hasattr(self, "kv_cache_config") else None
         if steerer is None:
             return run(self, scheduler_output, *args, **kwargs)
         steerer.hear(scheduler_output)
@@ -53,13 +51,12 @@ def follow(cls: Any) -> None:
         arranged = arrange(self, scheduler_output, *args, **kwargs)
         steerer = steerer_of(self)
         if steerer is not None:
-            batch = self.input_batch if hasattr(self, "input_batch") else arranged
-            steerer.begin(batch.req_ids, scheduler_output.num_scheduled_tokens)
+            steerer.begin(self.input_batch.req_ids, scheduler_output.num_scheduled_tokens)
         return arranged
 
     execute_model.unsee = True
     cls.execute_model = execute_model
-    setattr(cls, prepare, prepare_inputs)
+    cls._prepare_inputs = prepare_inputs
 
 
 @torch.inference_mode()

@@ -221,10 +221,8 @@ class Steerer:
         for ending, bank, margins in self._readings:
             for tracked, row in zip(ending, margins.tolist(), strict=True):
                 if any(margin != margin for margin in row):
-                    raise SteeringError(
-                        f"a gate read NaN for request {tracked.id}, so nothing says whether it fires. Nothing is "
-                        "answered. Look for broken weights or a broken image."
-                    )
+                    tracked.unreadable = True  # its report says so, and others in the batch go on
+                    continue
                 fires = [e for e, margin in enumerate(row) if margin >= 0]
                 tracked.fired |= {bank.ids[e]: row[e] for e in fires}
                 tracked.steered |= {layer for e in fires for layer in bank.written[e]}
@@ -235,6 +233,7 @@ class Steerer:
         return {
             "set": tracked.set_name,
             "decided": tracked.decided,
+            "unreadable": tracked.unreadable,
             "fired": dict(tracked.fired),
             "highest": tracked.highest if tracked.highest > -torch.inf else None,
             "prompt_tokens": tracked.prompt_tokens,

@@ -32,6 +32,7 @@ class Tracked:
         blocks: cache blocks that hold its tokens, in order.
         computed: tokens that have passed, or are cached.
         decided: whether its gates have been read.
+        unreadable: whether a gate read no number, so that nothing says whether it fires.
         answered: positions from the last prompt token on that have passed since.
         fired: score less threshold of the erasers that fired, once decided.
         steered: layers that they steer, each once, however many of them do.
@@ -46,6 +47,7 @@ class Tracked:
     blocks: list[int]
     computed: int
     decided: bool = False
+    unreadable: bool = False
     answered: int = 0
     fired: dict[str, float] = field(default_factory=dict)
     steered: set[int] = field(default_factory=set)

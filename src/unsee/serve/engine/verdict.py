@@ -44,8 +44,15 @@ def verdict_of(reports: Sequence[Mapping[str, Any]], admitted: Admitted, final: 
     """Judge the reports of one ticket.
 
     Raises:
-        SteeringError: there is none, one is about another set, a gate has not been read, or positions are missing.
+        SteeringError: there is none, one is about another set, a gate has not been read or read no number, or positions
+            are missing.
     """
+    unreadable = sum(report["unreadable"] for report in reports)
+    if unreadable:
+        raise SteeringError(
+            f"gates read no number for {unreadable} of {len(reports)} answers of a request, so nothing says whether "
+            "they fire. Nothing is answered. Look for a broken image or broken weights."
+        )
     decided = [report for report in reports if report["decided"]]
     if not decided or (final and len(decided) < len(reports)):
         raise SteeringError(

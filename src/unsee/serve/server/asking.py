@@ -47,6 +47,6 @@ class Inside:
                 "missing. Nothing is served."
             )
         for report in (reports[0] for reports in told):
-            if report["steered"] != report["required"]:
+            if report["unreadable"] or report["steered"] != report["required"]:
                 raise EngineError(f"the engine steered otherwise than required: {report}. Nothing is served.")
         return engine_answer(self._tokenizer, last, told[0])

@@ -2,12 +2,11 @@
 
 import asyncio
 import gc
-import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -15,8 +14,9 @@ from unsee.errors import MismatchError, OptionError
 from unsee.ledger.store import Ledger
 from unsee.progress import Stages, silent
 from unsee.serve.engine.compat import part, require_known
-from unsee.serve.engine.plugin import engine_options
+from unsee.serve.engine.plugin import STEERABLE_GRAPHS, engine_options, set_environment
 from unsee.serve.engine.tracking import NO_SET
+from unsee.serve.server.front import listen, require_tls, without_effect
 from unsee.serve.server.tenants import Tenants
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unsee.serve.parity.canary import Canary
 
 CANARY = "canary"
+_OPTIONS = "vllm.entrypoints.launchers.cli_args"
 _ENTRY = "vllm.entrypoints.launchers.api_server.entry"
 
 
@@ -135,14 +136,23 @@ def engine_arguments(options: Options, prepared: Prepared) -> Any:
         OptionError: an option that would take something away.
     """
     parser = part("vllm.utils.argparse_utils:FlexibleArgumentParser")()
-    parser = part("vllm.entrypoints.launchers.cli_args:make_arg_parser")(parser)
+    parser = part(f"{_OPTIONS}:make_arg_parser")(parser)
     fixed = ["--host", options.host, "--port", str(options.port), "--dtype", prepared.dtype]
     named = ["--model", options.path, "--served-model-name", options.model]
     arguments = parser.parse_args([*fixed, *named, *options.engine])
+    require_tls(arguments)
+    front = {one.name: parser.get_default(one.name) for one in fields(part(f"{_OPTIONS}:FrontendArgs"))}
     own = engine_options(prepared.read_layers)
+    # The operator's other options of compilation stay.
+    graphs = own.pop("compilation_config")["cudagraph_mode"]
+    given = arguments.compilation_config.cudagraph_mode
     refused = {
-        "--middleware": bool(arguments.middleware),
-        "--api-key": bool(arguments.api_key),
+        f"cudagraph_mode {getattr(given, 'name', '')}": given is not None and given.name not in STEERABLE_GRAPHS,
+        **dict.fromkeys(without_effect(arguments, front), True),
+        "--grpc": bool(arguments.grpc),
+        "--headless": bool(arguments.headless),
+        "--tokenizer": bool(arguments.tokenizer),
+        "--hf-overrides": bool(arguments.hf_overrides),
         "--additional-config": bool(arguments.additional_config),
         "--worker-extension-cls": bool(arguments.worker_extension_cls),
         "--model": arguments.model != options.path,
@@ -153,11 +163,13 @@ def engine_arguments(options: Options, prepared: Prepared) -> Any:
     wrong = [name for name, given in refused.items() if given]
     if wrong:
         raise OptionError(
-            f"{', '.join(wrong)} cannot be given to the engine: it is what 'unsee serve' sets or cannot guarantee. "
-            "Use its own options; keys of clients go into --tenants."
+            f"{', '.join(wrong)} cannot be given to the engine: 'unsee serve' sets it, cannot guarantee it, or would "
+            "ignore it. Use its own options; keys of clients go into --tenants."
         )
     for name, value in own.items():
         setattr(arguments, name, value)
+    if given is None:
+        arguments.compilation_config.cudagraph_mode = part("vllm.config.compilation:CUDAGraphMode")[graphs]
     arguments.disable_fastapi_docs = True
     return arguments
 
@@ -172,8 +184,6 @@ async def engine_of(arguments: Any, prepared: Prepared) -> AsyncIterator[Any]:
     from unsee.serve.parity.canary import fly
     from unsee.serve.server.asking import Inside
 
-    # A forked child of a process that has used torch can hang in its threads.
-    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     async with part(f"{_ENTRY}:build_async_engine_client")(arguments) as engine:
         inside = Inside(engine, prepared.tokenizer)
         with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
@@ -196,6 +206,7 @@ async def serve(options: Options, prepared: Prepared, ledger: Ledger) -> None:
     from unsee.serve.server.metrics import Metrics
 
     arguments = engine_arguments(options, prepared)
+    part("vllm.logger:configure_logging_from_args")(arguments)
     address, socket = part("vllm.entrypoints.launchers.launcher:setup_server")(arguments, reuse_port=False)
     async with engine_of(arguments, prepared) as engine:
         admission = Admission(ledger, options.tenants, engine)
@@ -210,9 +221,7 @@ async def serve(options: Options, prepared: Prepared, ledger: Ledger) -> None:
         stack = app.middleware_stack or app.build_middleware_stack()
         app.middleware_stack = Gatekeeper(stack, admission, options.tenants, settings, Metrics())
         print(f"unsee: the canary has passed; serving on {address}", file=sys.stderr, flush=True)
-        ended = await part("vllm.entrypoints.launchers.launcher:serve_http")(
-            app, sock=socket, host=options.host, port=options.port, access_log=False
-        )
+        ended = await listen(app, socket, arguments)
     await ended
 
 
@@ -225,6 +234,7 @@ def run(options: Options, ledger: Ledger, stages: Stages = silent) -> None:
     """
     del stages
     require_known()
+    set_environment()
     from unsee.models.load import load
 
     loaded = load(options.path, dtype=options.dtype)
@@ -244,6 +254,7 @@ def certify(options: Options, ledger: Ledger, prompts: str, out: Path, stages: S
         stages: progress display.
     """
     require_known()
+    set_environment()
     from unsee.data import read
     from unsee.erase.eraser import Eraser
     from unsee.models.load import load

@@ -1,0 +1,87 @@
+"""vLLM's options for the front of a server: each is passed on or refused by name, and none is accepted and ignored."""
+
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from unsee.errors import OptionError
+from unsee.serve.engine.compat import part
+
+_TLS = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs", "ssl_cert_reqs", "ssl_ciphers", "enable_ssl_refresh")
+_LOGS = ("uvicorn_log_level", "disable_uvicorn_access_log", "disable_access_log_for_endpoints")
+_LISTENING = ("host", "port", "uds", "h11_max_incomplete_event_size", "h11_max_header_count", *_TLS, *_LOGS)
+
+# What vLLM's application does behind the door, with no effect on what is asked, steered or let out.
+_BEHIND = (
+    "disable_fastapi_docs", "enable_force_include_usage", "enable_log_deltas", "enable_log_outputs",
+    "enable_per_request_metrics", "enable_prompt_tokens_details", "enable_request_id_headers", "fingerprint_mode",
+    "fingerprint_value", "log_error_stack", "max_log_len",
+)  # fmt: skip
+
+
+def without_effect(arguments: Any, defaults: Mapping[str, Any]) -> Iterator[str]:
+    """Options of vLLM's front that were given and that this server does not honour.
+
+    Args:
+        arguments: parsed.
+        defaults: of every option of vLLM's front, those of later versions too.
+    """
+    for name, default in defaults.items():
+        if name not in _LISTENING + _BEHIND and getattr(arguments, name) != default:
+            yield _flag(name)
+
+
+def require_tls(arguments: Any) -> None:
+    """Refuse options that ask for TLS and would not give it, before anything is loaded.
+
+    Raises:
+        OptionError: certificate and key are not both there, cannot be used, or clients' certificates are half set up.
+    """
+    given = [_flag(name) for name in _TLS if getattr(arguments, name)]
+    if not given:
+        return
+    if not (arguments.ssl_certfile and arguments.ssl_keyfile):
+        raise OptionError(
+            f"{', '.join(given)} ask for TLS, which needs a certificate and its key. Expected both --ssl-certfile and "
+            "--ssl-keyfile (one file may hold both: name it twice); the server would answer in clear."
+        )
+    if bool(arguments.ssl_ca_certs) != bool(arguments.ssl_cert_reqs):
+        raise OptionError(
+            f"got {', '.join(given)}. Clients' certificates are checked with both --ssl-ca-certs, who signs them, and "
+            "--ssl-cert-reqs 2, that they are needed. Give both or neither."
+        )
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(arguments.ssl_certfile, arguments.ssl_keyfile, lambda: "")  # never asks the terminal
+        context.verify_mode = ssl.VerifyMode(arguments.ssl_cert_reqs)
+        if arguments.ssl_ca_certs:
+            context.load_verify_locations(arguments.ssl_ca_certs)
+        if arguments.ssl_ciphers:
+            context.set_ciphers(arguments.ssl_ciphers)
+    except (OSError, ValueError) as error:
+        raise OptionError(
+            f"TLS cannot be set up from {', '.join(given)}: {error}. Expected PEM files that belong together and a key "
+            "without a passphrase."
+        ) from error
+
+
+async def listen(app: Any, socket: Any, arguments: Any) -> Any:
+    """Serve an application as the options of vLLM's front say; returns what ends it, to be awaited at last."""
+    logs = part("vllm.entrypoints.launchers.utils.server_utils:get_uvicorn_log_config")(arguments)
+    return await part("vllm.entrypoints.launchers.launcher:serve_http")(
+        app,
+        sock=socket,
+        host=arguments.host,
+        port=arguments.port,
+        log_level=arguments.uvicorn_log_level,
+        access_log=not arguments.disable_uvicorn_access_log,
+        timeout_keep_alive=part("vllm.envs:VLLM_HTTP_TIMEOUT_KEEP_ALIVE"),
+        h11_max_incomplete_event_size=arguments.h11_max_incomplete_event_size,
+        h11_max_header_count=arguments.h11_max_header_count,
+        **{name: getattr(arguments, name) for name in _TLS},
+        **({} if logs is None else {"log_config": logs}),
+    )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
