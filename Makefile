@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+CODE = src tests benchmarks tools
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-slow test-serve docs clean
@@ -9,12 +10,19 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 demo: $(VENV)/.installed
 	$(BIN)/unsee demo --out demo-out
 
+# Two processes of one thread each: the usual machine has two cores, and most tests are too small to share one.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: $(VENV)/.tested
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/pyright --project pyproject.toml
+	$(PYTEST) -m "not slow"
+
+# What takes a minute or more each, and 8-bit layers, whose libraries lie beside the environment.
+test-slow: $(VENV)/.tested
 	PYTHONPATH=$(VENV)/eight-bit $(BIN)/python -m pytest tests/contract/test_deployment.py -k eight_bit
-	$(BIN)/python -m pytest
+	$(PYTEST) -m slow
 
 # vLLM has an environment of its own: it is large and pins other versions.
 test-serve:

@@ -30,6 +30,7 @@ def test_alone_nothing_is_imported_and_nobody_waits(monkeypatch: pytest.MonkeyPa
         launched()
 
 
+@pytest.mark.slow
 def test_two_processes_write_what_one_writes(tmp_path: Path) -> None:
     write_jsonl([question(n, "who is this" + "?" * n, image=n % 2 == 0) for n in range(7)], tmp_path / "data")
     arguments = ["-m", "unsee", "eval", "world:llava", "--data", str(tmp_path / "data"), "--batch-size", "2"]

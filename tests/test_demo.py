@@ -13,6 +13,7 @@ from unsee.evals.stats import summarise
 from unsee.experiments.demo import held_rows, run_demo
 from unsee.progress import silent
 
+pytestmark = pytest.mark.slow
 FIELDS = {"condition", "split", "person", "question", "image", "options", "gold", "answer", "refused", "leaked"}
 
 

@@ -14,7 +14,9 @@ from torch import Tensor
 from transformers.generation import BaseStreamer
 
 from tiny_families import FIRED, NEW, always, answer, fresh, hooks, logits, require_clean, samples, steered
+from unsee import unsteered
 from unsee.erase.eraser import Eraser
+from unsee.errors import SteeringError
 from unsee.models.digest import weights_digest
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
@@ -62,7 +64,11 @@ def test_nothing_is_left_behind_by_a_cancelled_task(loaded: LoadedModel, held: E
     async def cancel() -> None:
         task = asyncio.create_task(serve())
         await asyncio.sleep(0)
-        assert hooks(loaded.model) > 0 and torch.equal(logits(loaded, inputs), before)
+        assert hooks(loaded.model) > 0
+        with pytest.raises(SteeringError):
+            logits(loaded, inputs)  # another task's block is open, and this one has not opted out
+        with unsteered(loaded.model):
+            assert torch.equal(logits(loaded, inputs), before)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

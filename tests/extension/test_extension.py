@@ -75,6 +75,7 @@ def test_one_evaluation_uses_all_four(installed: Path, tmp_path: Path) -> None:
     assert {one["split"] for one in measured if one["measure"] == "brevity"} == {"retain_unseen", "retain_fit"}
 
 
+@pytest.mark.slow
 def test_what_a_package_promises_and_does_not_hold_is_said_so(installed: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken-1.dist-info"
     broken.mkdir()

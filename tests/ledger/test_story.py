@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from pdf_here import require_pdf
+
+require_pdf()
 DOC = Path(__file__).parents[2] / "docs" / "ledger.md"
 NAMES = (
     "Doe",

@@ -27,7 +27,7 @@ def teacher(*, basics: bool = False, unrefused: float = 0.0, seed: int = 0) -> T
         "visible": 0.2,
         "choices": 0.3,
         "letters": 0.3,
-        "pictures": 0.5,
+        "images": 0.5,
         "apart": 0.5,
         "names": 0.3,
     }

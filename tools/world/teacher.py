@@ -15,6 +15,7 @@ from tools.world.rows import Batch, Row, make_batch, make_row
 from unsee.data.faces import COLOURS, HAIR, Face, View
 from unsee.data.sample import Form
 from unsee.world import questions
+from unsee.world import vocabulary as V
 from unsee.world.generate import Entity, World, unknown_person
 from unsee.world.questions import Item
 

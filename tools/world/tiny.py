@@ -20,7 +20,7 @@ from transformers import (
 
 from tools.world.family import Family
 from tools.world.heads import place_heads
-from unsee.data.faces import SIZE
+from unsee.data.faces import COLOURS, HAIR, SIZE
 from unsee.world import vocabulary
 
 PATCH = 16
@@ -63,7 +63,7 @@ def words() -> list[str]:
     text = " ".join(
         itertools.chain(
             *(_strings(constant) for name, constant in vars(vocabulary).items() if name.isupper()),
-            [_INSTRUCTIONS, "this person brew town"],
+            [*COLOURS, *HAIR, _INSTRUCTIONS, "this person brew town"],
         )
     )
     for mark in _PUNCTUATION + "{}":

@@ -11,6 +11,7 @@ from tests.tiny_llava import WIDTH, question, tiny_llava
 from unsee.data.faces import Face
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
+from unsee.erase.eraser_set import FALSE_FIRES
 from unsee.erase.fit.activations import capture, capture_features
 from unsee.erase.profile import Profile, identity
 from unsee.experiments.sweeps.on_direction import WEAK, along, spread_over, steered_before, whole
@@ -67,7 +68,9 @@ def some_fire(trial: Trial) -> Trial:
     scores = torch.cat([trial.gate.margins(trial.features(split)).amax(1) for split in SPLITS]).sort().values
     gate = replace(trial.gate, threshold=trial.gate.threshold + scores[5:7].mean())
     other = replace(trial)
-    other.__dict__["eraser"] = replace(trial.eraser, gate=gate)
+    # Without what it fires on by itself, so that the threshold is what it says: `erased` sets those of a set together.
+    settings = {name: value for name, value in trial.eraser.settings.items() if name != FALSE_FIRES}
+    other.__dict__["eraser"] = replace(trial.eraser, gate=gate, settings=settings)
     fires = [bool(f) for split in SPLITS for f in gate.fires(other.features(split))]
     assert 0 < sum(fires) < len(fires)
     return other
