@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.ImageFile
 import pytest
 from PIL import Image, features
 
@@ -140,6 +141,15 @@ def test_a_file_cut_short_is_refused(form: str, share: float) -> None:
     data = saved(noise, form)
     with pytest.raises(ImageError):
         decode(data[: int(len(data) * share)], "short")
+
+
+def test_a_file_cut_short_is_refused_whatever_another_library_has_told_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PIL.ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    data = saved(noise, "PNG")
+    with pytest.raises(ImageError):
+        decode(data[: len(data) // 2], "short")
+    assert PIL.ImageFile.LOAD_TRUNCATED_IMAGES, "it is theirs again"
 
 
 def test_a_bomb_is_refused_by_its_header() -> None:

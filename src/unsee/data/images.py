@@ -6,13 +6,16 @@ white, the first frame or page of several. Colour profiles are not applied, as t
 
 import io
 import struct
+import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image, ImageFile, features
 
 from unsee.errors import ImageError
 
@@ -32,6 +35,8 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# The switch that this guards is Pillow's own and global.
+_DECODING = threading.Lock()
 # What Pillow raises on damaged files, beside what it promises to.
 _DAMAGED = (
     *(OSError, ValueError, SyntaxError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError),
@@ -88,12 +93,24 @@ def decode(source: bytes | Path, id: str) -> Image.Image:
         with _opened(source) as image:
             _checked(image, id)
             # Decoded first: a PNG may have its orientation behind the pixels, and TIFF turns itself.
-            image.load()
+            with _whole_files_only():
+                image.load()
             return _on_white(_eight_bits(_upright(image)))
     except ImageError:
         raise
     except _DAMAGED as error:
         _refuse(source, id, error)
+
+
+@contextmanager
+def _whole_files_only() -> Iterator[None]:
+    """Pillow fills what a file lacks with grey where any library of the process (WeasyPrint does) has told it to."""
+    with _DECODING:
+        before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _opened(source: bytes | Path) -> Image.Image:

@@ -6,6 +6,7 @@ from typing import Any
 from PIL import Image
 
 from unsee.data.sample import ImageFile, Sample
+from unsee.errors import ImageError
 from unsee.models.load import LoadedModel
 
 
@@ -14,16 +15,17 @@ def visual_tokens(loaded: LoadedModel, samples: Sequence[Sample]) -> list[int]:
 
     A video's frames share tokens (two of Qwen's make one step), so that it is counted as longer than it is, and every
     other as much: enough to put videos in order of length.
-
-    Raises:
-        ImageError: an image cannot be read.
+    An image that cannot be read counts nothing.
     """
     sizes: dict[ImageFile, tuple[int, int]] = {}
     counts: dict[tuple[int, int], int] = {}
 
     def tokens(image: ImageFile) -> int:
         if image not in sizes:
-            sizes[image] = loaded.adapter.readable(image).size
+            try:
+                sizes[image] = loaded.adapter.readable(image).size
+            except ImageError:
+                return 0  # what cannot be read fails where its own prompt is made, and costs no other its answer
         size = sizes[image]
         if size not in counts:
             counts[size] = _tokens(loaded, size)
