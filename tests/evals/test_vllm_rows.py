@@ -78,9 +78,10 @@ def test_rows_are_equal_base_and_erased(
         assert all(one.keys() == other.keys() for one, other in zip(rows, truth, strict=True))
         said[condition] = [row["answer"] for row in rows]
         assert said[condition] == [row["answer"] for row in truth]
-        assert [row["measures"].get("probability") for row in rows] == [
-            row["measures"].get("probability") for row in truth
-        ]
+        # Batches of another order pad otherwise, which moves the last bits.
+        assert [row["measures"].get("probability") or 0.0 for row in rows] == pytest.approx(
+            [row["measures"].get("probability") or 0.0 for row in truth], abs=1e-5
+        )
         assert all(len(row["tries"]) == 2 for row in rows if row["split"] == "forget_heldout/sampling")
     print(len(asked), "answers,", sum(map(str.__ne__, said["base"], said["erased"])), "changed by the eraser")
     assert said["base"] != said["erased"]

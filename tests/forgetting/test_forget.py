@@ -51,8 +51,7 @@ def test_a_name_and_one_view_are_enough_on_the_world(tmp_path: Path) -> None:
     assert done.before.by_image is not None and done.before.by_image.facts["name"] == (person.name,)
     held = [row for row in done.report.rows if row.held and row.before]
     assert sum(row.scored * row.before for row in held if row.before) > 40
-    # 0.06 before the gates and the steering of the second edition were merged, 0.24 after: docs/log.md.
-    assert done.report.leak is not None and done.report.leak <= 0.3
+    assert done.report.leak is not None and done.report.leak <= 0.1
     assert all((one.refused or 0) <= 0.2 for one in done.report.allowances)
     written = (tmp_path / "r" / "eraser" / "eraser.safetensors").read_bytes()
     for secret in (person.name, *person.facts.values()):

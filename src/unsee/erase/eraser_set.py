@@ -114,6 +114,8 @@ def together(erasers: Sequence[Eraser], share: float = SHARE) -> list[Eraser]:
         ArtifactError: as `false_fires_of`.
     """
     kept = [false_fires_of(eraser) for eraser in erasers]
+    if len(kept) == 1:  # alone, it has the threshold that its fit chose and its verification measured
+        return list(erasers)
     groups: dict[Among, list[FalseFires]] = {}
     for one in kept:
         if one is not None:

@@ -128,11 +128,11 @@ class Who:
 
     def _vllm(self, loaded: "LoadedModel", erasers: Mapping[str, Path], plan: "Plan") -> "Answerer":
         from unsee.evals.choices import takes_probabilities
-        from unsee.models.names import named
+        from unsee.models.names import located
         from unsee.serve.engine.offline import Vllm
 
         options = parsed("--engine-option", self.engine_options)
-        return Vllm(loaded, str(named(self.model)), erasers, options, keep_model=takes_probabilities(plan.measures))
+        return Vllm(loaded, located(self.model), erasers, options, keep_model=takes_probabilities(plan.measures))
 
     def _fitted(self, called: str, plan: "Plan", stages: "Stages") -> "Condition":
         from unsee.erase.profile import identity
