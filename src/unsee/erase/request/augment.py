@@ -20,7 +20,8 @@ def _cropped(image: Image.Image, rng: random.Random) -> Image.Image:
 def _framed(image: Image.Image, rng: random.Random, low: float = 0.75, high: float = 0.95) -> Image.Image:
     scale = rng.uniform(low, high)
     small = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
-    wide = Image.new("RGB", image.size, image.getpixel((0, 0)))  # type: ignore[arg-type]
+    wide = Image.new("RGB", image.size)
+    wide.paste(image.crop((0, 0, 1, 1)).resize(image.size))
     wide.paste(small, (rng.randint(0, image.width - small.width), rng.randint(0, image.height - small.height)))
     return wide
 
