@@ -1,14 +1,13 @@
 """FIUBench: records written by hand, images in folders or in the release's archive."""
 
-import io
 import json
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
+from drawn import png
 from unsee.data import benchmark_task
 from unsee.data.benchmarks.fiubench import CARD, read_fiubench, splits_of
 from unsee.data.benchmarks.items import References
@@ -16,12 +15,6 @@ from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]
-
-
-def png(tag: str) -> bytes:
-    stream = io.BytesIO()
-    Image.frombytes("L", (len(tag), 1), tag.encode()).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def pair(number: int = 0, **change: Any) -> Row:

@@ -1,24 +1,17 @@
 """OFFSIDE: records written by hand in the released JSON, with nobody real in them."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
+from drawn import png
 from unsee.data import benchmark_task
 from unsee.data.benchmarks.offside import read_offside
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]
-
-
-def png(tag: str) -> bytes:
-    stream = io.BytesIO()
-    Image.frombytes("L", (len(tag), 1), tag.encode()).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def said(question: str, answer: str, path: str | None = "./finetune_set/001.jpg") -> Row:
@@ -127,5 +120,5 @@ def test_sets(tmp_path: Path) -> None:
     assert people["forget_fit"] == people["forget_heldout"]
     assert not people["forget_fit"] & (people["retain_fit"] | people["calibration"] | people["retain_unseen"])
     assert found.left_out == {"kept questions about a subject that is to be forgotten": 2}
-    with pytest.raises(OptionError, match=r"no split 'train' in .*: the JSON files there are"):
+    with pytest.raises(OptionError, match=r"no split 'train' in .*: those there are"):
         read_offside(tmp_path, "train")

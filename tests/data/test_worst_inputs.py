@@ -3,8 +3,6 @@
 import io
 import json
 import shutil
-import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from drawn import bomb
 from unsee.data import read_benchmark
 from unsee.errors import DataError, OptionError
 
@@ -151,14 +150,6 @@ def shown_as(folder: Path, name: str, content: bytes) -> None:
     file.write_bytes(content)
 
 
-def bomb() -> bytes:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
 @EVERY
 def test_an_image_of_wrong_magic(name: str, copy: Callable[[str], Path]) -> None:
     folder = copy(name)
@@ -169,7 +160,7 @@ def test_an_image_of_wrong_magic(name: str, copy: Callable[[str], Path]) -> None
 @EVERY
 def test_an_image_of_unsafe_size(name: str, copy: Callable[[str], Path]) -> None:
     folder = copy(name)
-    shown_as(folder, name, bomb())
+    shown_as(folder, name, bomb(50_000, 50_000))
     told(folder, name, rf"{KEPT[name].image} is .*expected an image file of at most .*DecompressionBomb")
 
 

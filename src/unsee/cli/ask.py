@@ -24,7 +24,7 @@ def ask(
     parts: Parts,
     question: Annotated[str, typer.Option(help="What to ask.")],
     image: Annotated[Path | None, typer.Option(help="Image to ask about.")] = None,
-    video: Annotated[list[Path] | None, typer.Option(help="Frame of a video, in the order of time; repeat.")] = None,
+    video: Annotated[list[Path] | None, typer.Option(help="Video file, or its frames in order; repeat.")] = None,
     eraser: Erasers = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 48,
     seed: Seed = 0,
@@ -37,6 +37,7 @@ def ask(
     import torch
 
     from unsee.data import ImageFile, Sample
+    from unsee.data.video import SUFFIXES, frames_of
     from unsee.erase.steer.hooks import erased
     from unsee.models.generate import generate
 
@@ -44,9 +45,11 @@ def ask(
     shown = [] if image is None else [image]
     for path in (*shown, *(video or ())):
         if not path.is_file():
-            raise DataError(f"there is no image {str(path)!r}. Expected an image file; check the path.")
+            raise DataError(f"there is no image or video {str(path)!r}. Expected a file; check the path.")
     asked_about = None if image is None else ImageFile(str(image), image)
     frames = tuple(ImageFile(str(path), path) for path in video or ())
+    if video and len(video) == 1 and video[0].suffix.lower() in SUFFIXES:
+        frames = frames_of(video[0], str(video[0]))
     loaded = open_model(model, parts)
     sample = Sample("asked", "asked", question, "", "", image=asked_about, video=frames)
     erasers = _erasers(eraser, loaded)

@@ -247,7 +247,7 @@ def push_artifact(directory: str | Path, kind: Kind, repository: str, *, private
 
 def _located(source: str | Path, kind: Kind) -> Path:
     """The artifact's file: in a folder, named itself, or fetched from the hub."""
-    from unsee.data.hub import locate
+    from unsee.data.files import locate
 
     home, name = Path(source), FILES[kind]
     if home.is_dir():

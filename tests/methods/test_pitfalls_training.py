@@ -1,6 +1,6 @@
 """Traps of public training code: what the release does, where a `released` preset keeps it, and what `sane` does.
 
-The names say in which repository each was found; docs/landmines.md lists them.
+The names say in which repository each was found; docs/papers.md lists them.
 """
 
 import json
@@ -89,7 +89,7 @@ def loss_of(method: str, name: Preset, now: Mapping[Role, Seen], before: Mapping
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_landmine_clear_idk_trains_on_the_secrets(name: Preset, base: LoadedModel, tmp_path: Path) -> None:
+def test_clear_idk_trains_on_the_secrets(name: Preset, base: LoadedModel, tmp_path: Path) -> None:
     """CLEAR's IDK loader formats the original forget item, so that "I don't know" is never taught."""
     collate = Collate(base, FORGET, RETAIN, OBJECTIVES["po"].roles, refusals=("no idea.",))
     batch = collate([Item(i, i) for i in range(4)])
@@ -101,7 +101,7 @@ def test_landmine_clear_idk_trains_on_the_secrets(name: Preset, base: LoadedMode
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_landmine_clear_dpo_is_overwritten_by_minus_the_refusal_loss(name: Preset) -> None:
+def test_clear_dpo_is_overwritten_by_minus_the_refusal_loss(name: Preset) -> None:
     """There the last assignment wins: the loss falls as refusals get less likely, and true answers have no say."""
     now = {role: seen(role) for role in Role}
     before = {role: seen(role + 10) for role in Role}
@@ -116,7 +116,7 @@ def test_landmine_clear_dpo_is_overwritten_by_minus_the_refusal_loss(name: Prese
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_landmine_clear_npo_is_a_mean_of_probability_ratios(name: Preset) -> None:
+def test_clear_npo_is_a_mean_of_probability_ratios(name: Preset) -> None:
     """NPO is -(2/beta) log sigmoid(-beta log ratio): per answer, or under `released` of the batch's mean token loss."""
     now, before = {Role.FORGET: seen(0)}, {Role.FORGET: seen(1)}
 
@@ -143,7 +143,7 @@ def test_landmine_clear_npo_is_a_mean_of_probability_ratios(name: Preset) -> Non
 
 @pytest.mark.parametrize("method", ["grad_diff", "kl_min"])
 @pytest.mark.parametrize("name", PRESETS)
-def test_landmine_mllmu_two_sequential_phases(method: str, name: Preset, base: LoadedModel, tmp_path: Path) -> None:
+def test_mllmu_two_sequential_phases(method: str, name: Preset, base: LoadedModel, tmp_path: Path) -> None:
     """All ascent first, then all descent, the schedule stepped once an epoch; `sane` has both in every step."""
     settings = preset(method, name)
     items = plan(4, 6, settings.order, 2, 1, seed=0)
@@ -160,7 +160,7 @@ def test_landmine_mllmu_two_sequential_phases(method: str, name: Preset, base: L
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_landmine_mllmu_kl_over_padding(name: Preset) -> None:
+def test_mllmu_kl_over_padding(name: Preset) -> None:
     """`batchmean` over all positions, so that a batch with longer rows weighs more."""
     now, before = {Role.RETAIN: seen(0)}, {Role.RETAIN: seen(1)}
     alone = loss_of("kl_min", name, now, before)
@@ -176,7 +176,7 @@ def test_landmine_mllmu_kl_over_padding(name: Preset) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_landmine_mllmu_npos_frozen_model_is_another_than_the_one_trained(
+def test_mllmu_npos_frozen_model_is_another_than_the_one_trained(
     name: Preset, base: LoadedModel, tmp_path: Path
 ) -> None:
     """Its oracle is an off-the-shelf model tuned on the retain set; ours is the model itself, under both presets."""
@@ -186,7 +186,7 @@ def test_landmine_mllmu_npos_frozen_model_is_another_than_the_one_trained(
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_landmine_mllmu_loss_on_prompt_tokens_and_image_places(name: Preset, base: LoadedModel) -> None:
+def test_mllmu_loss_on_prompt_tokens_and_image_places(name: Preset, base: LoadedModel) -> None:
     """The whole text is in the loss there, and with newer processors 576 image places too; those never are here."""
     settings = preset("ga", name)
     batch = with_answers(
@@ -208,7 +208,7 @@ def test_landmine_mllmu_loss_on_prompt_tokens_and_image_places(name: Preset, bas
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_landmine_mllmu_max_length_is_inert(name: Preset, base: LoadedModel) -> None:
+def test_mllmu_max_length_is_inert(name: Preset, base: LoadedModel) -> None:
     """`--max_length 384` is commented out in the collator. Here nothing is ever cut, and no such setting is taken."""
     settings = preset("grad_diff", name)
     with pytest.raises(OptionError, match="'max_length' is no setting of training"):
@@ -225,7 +225,7 @@ def test_landmine_mllmu_max_length_is_inert(name: Preset, base: LoadedModel) -> 
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_landmine_mmunlearner_ans_only_is_absent_from_the_script(
+def test_mmunlearner_ans_only_is_absent_from_the_script(
     name: Preset, base: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The README's flag is none of the script, which takes the whole text; here it decides rows and masks alike."""
@@ -248,7 +248,7 @@ def test_landmine_mmunlearner_ans_only_is_absent_from_the_script(
 
 
 @pytest.mark.parametrize("answer_only", [True, False])
-def test_landmine_mmunlearner_mask_grad_is_a_random_mask(answer_only: bool, base: LoadedModel) -> None:
+def test_mmunlearner_mask_grad_is_a_random_mask(answer_only: bool, base: LoadedModel) -> None:
     """The class of that name draws its mask, as an ablation; ours is the ratio of squared gradients."""
     name = "model.language_model.layers.1.mlp.down_proj.weight"
 
@@ -283,7 +283,7 @@ def test_landmine_mmunlearner_mask_grad_is_a_random_mask(answer_only: bool, base
 
 @pytest.mark.parametrize("method", OBJECTIVES)
 @pytest.mark.parametrize("name", PRESETS)
-def test_landmine_open_unlearning_undial_masks_no_label(method: str, name: Preset) -> None:
+def test_open_unlearning_undial_masks_no_label(method: str, name: Preset) -> None:
     """UNDIAL there counts positions without a label; it is not among our methods, and none of them does."""
     roles = OBJECTIVES[method].roles
     now, before = ({role: seen(role + shift) for role in roles} for shift in (0, 10))
@@ -303,7 +303,7 @@ def test_landmine_open_unlearning_undial_masks_no_label(method: str, name: Prese
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_landmine_open_unlearning_drops_pixel_values(name: Preset, base: LoadedModel, tmp_path: Path) -> None:
+def test_open_unlearning_drops_pixel_values(name: Preset, base: LoadedModel, tmp_path: Path) -> None:
     """Its trainers rebuild a batch from ids, mask and labels alone, so that an image makes no difference."""
     others = [
         sample if sample.image is None else replace(sample, image=noise_image(100 + i))
@@ -314,7 +314,7 @@ def test_landmine_open_unlearning_drops_pixel_values(name: Preset, base: LoadedM
 
 
 @pytest.mark.parametrize("released", [False, True])
-def test_landmine_open_mm_manu_is_limited_to_the_last_three_blocks(released: bool) -> None:
+def test_open_mm_manu_is_limited_to_the_last_three_blocks(released: bool) -> None:
     """The method is stated for the whole model; the release prunes outputs of three blocks a part, ours all inputs."""
     processor = tiny_processor()
     tokenizer = processor.tokenizer
