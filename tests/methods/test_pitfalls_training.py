@@ -14,13 +14,12 @@ import pytest
 import torch
 from transformers import LlavaForConditionalGeneration
 
-from tiny_llava import noise_image, question, tiny_config, tiny_llava, tiny_processor
+from tiny_llava import question, tiny_config, tiny_llava, tiny_processor
 from trained import change_weights
 from unsee.data.sample import Sample
 from unsee.errors import OptionError
 from unsee.methods import produce
 from unsee.methods.fisher import masked_steps
-from unsee.methods.guard import checkpoints
 from unsee.methods.job import Job
 from unsee.methods.losses import IGNORED
 from unsee.methods.neurons import prune
@@ -100,79 +99,7 @@ def test_clear_idk_trains_on_the_secrets(name: Preset, base: LoadedModel, tmp_pa
     assert with_secrets == losses_of(base, "po", name, tmp_path / "b", others), "the true answers must not matter"
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_clear_dpo_is_overwritten_by_minus_the_refusal_loss(name: Preset) -> None:
-    """There the last assignment wins: the loss falls as refusals get less likely, and true answers have no say."""
-    now = {role: seen(role) for role in Role}
-    before = {role: seen(role + 10) for role in Role}
-    plain = loss_of("dpo", name, now, before)
-    for role, falls in ((Role.REFUSED, True), (Role.FORGET, False)):
-        said = now[role].labels[:, 1:] != IGNORED
-        logits = now[role].logits.clone()
-        rows, columns = said.nonzero(as_tuple=True)
-        logits[rows, columns, now[role].labels[:, 1:][said]] += 1.0  # this answer is likelier
-        moved = loss_of("dpo", name, {**now, role: replace(now[role], logits=logits)}, before)
-        assert (moved < plain) == falls and moved != plain
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_clear_npo_is_a_mean_of_probability_ratios(name: Preset) -> None:
-    """NPO is -(2/beta) log sigmoid(-beta log ratio): per answer, or under `released` of the batch's mean token loss."""
-    now, before = {Role.FORGET: seen(0)}, {Role.FORGET: seen(1)}
-
-    def nll(of: Seen) -> list[list[float]]:
-        logs = np.log(np.exp(of.logits.numpy()) / np.exp(of.logits.numpy()).sum(-1, keepdims=True))
-        return [
-            [-logs[row, t - 1, int(of.labels[row, t])] for t in range(1, 6) if of.labels[row, t] != IGNORED]
-            for row in range(2)
-        ]
-
-    here, then, beta = nll(now[Role.FORGET]), nll(before[Role.FORGET]), preset("npo", name).beta
-    gaps = (
-        [sum(a) - sum(b) for a, b in zip(here, then, strict=True)]
-        if name == "sane"
-        else [np.mean([x for row in here for x in row]) - np.mean([x for row in then for x in row])]
-    )
-    wanted = np.mean([2 / beta * np.log1p(np.exp(-beta * gap)) for gap in gaps])
-    assert loss_of("npo", name, now, before) == pytest.approx(wanted, rel=1e-9)
-    assert abs(wanted - np.mean(np.exp(gaps))) > 0.1
-
-
 # MLLMU-Bench
-
-
-@pytest.mark.parametrize("method", ["grad_diff", "kl_min"])
-@pytest.mark.parametrize("name", PRESETS)
-def test_mllmu_two_sequential_phases(method: str, name: Preset, base: LoadedModel, tmp_path: Path) -> None:
-    """All ascent first, then all descent, the schedule stepped once an epoch; `sane` has both in every step."""
-    settings = preset(method, name)
-    items = plan(4, 6, settings.order, 2, 1, seed=0)
-    both = [item.forget is not None and item.retain is not None for item in items]
-    if name == "sane":
-        assert all(both) and len(items) == 4
-    else:
-        assert not any(both)
-        assert [item.forget is None for item in items] == [False] * 4 + [True] * 6
-    losses_of(base, method, name, tmp_path, epochs=2)
-    state = json.loads((checkpoints(tmp_path / "checkpoints")[-1] / "trainer_state.json").read_text())
-    rates = [entry["learning_rate"] for entry in state["log_history"] if "learning_rate" in entry]
-    assert len(set(rates)) == (len(rates) if name == "sane" else 2)
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_mllmu_kl_over_padding(name: Preset) -> None:
-    """`batchmean` over all positions, so that a batch with longer rows weighs more."""
-    now, before = {Role.RETAIN: seen(0)}, {Role.RETAIN: seen(1)}
-    alone = loss_of("kl_min", name, now, before)
-    logits = seen(1, pads=3).logits.clone()
-    logits[:, 6:, 0] = 0.0  # the frozen model says something else at pads
-    padded = loss_of(
-        "kl_min", name, {Role.RETAIN: seen(0, pads=3)}, {Role.RETAIN: replace(seen(1, pads=3), logits=logits)}
-    )
-    if name == "sane":
-        assert padded == pytest.approx(alone, rel=1e-12)
-    else:
-        assert padded > alone + 0.5
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -183,28 +110,6 @@ def test_mllmu_npos_frozen_model_is_another_than_the_one_trained(
     settings = preset("npo", name)
     first = losses_of(base, "npo", name, tmp_path, batch_size=4, retain_weight=0.0)[0]
     assert first == pytest.approx(2 / settings.beta * np.log(2), rel=1e-4), "the ratio of equal models is 1"
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_mllmu_loss_on_prompt_tokens_and_image_places(name: Preset, base: LoadedModel) -> None:
-    """The whole text is in the loss there, and with newer processors 576 image places too; those never are here."""
-    settings = preset("ga", name)
-    batch = with_answers(
-        base,
-        FORGET[:2],
-        ["yes.", "a longer one."],
-        answer_only=settings.answer_only,
-        end_token=settings.end_token,
-    )
-    place = base.processor.tokenizer.convert_tokens_to_ids("<image>")
-    assert (batch["input_ids"] == place).any() and not (batch["labels"] == place).any()
-    assert not (batch["labels"][batch["attention_mask"] == 0] != IGNORED).any()
-    said = labelled(base, batch)
-    if name == "sane":
-        assert said == ["yes.</s>", "a longer one.</s>"]
-    else:
-        assert all("who is number" in text for text in said)
-        assert said[1].endswith("ASSISTANT:a longer one.")
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -298,17 +203,6 @@ def test_open_unlearning_undial_masks_no_label(method: str, name: Preset) -> Non
     moved = loss_of(method, name, spoilt(now), before)
     deliberate = method == "kl_min" and name == "released"
     assert (moved == plain) == (not deliberate)
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_open_unlearning_drops_pixel_values(name: Preset, base: LoadedModel, tmp_path: Path) -> None:
-    """Its trainers rebuild a batch from ids, mask and labels alone, so that an image makes no difference."""
-    others = [
-        sample if sample.image is None else replace(sample, image=noise_image(100 + i))
-        for i, sample in enumerate(FORGET)
-    ]
-    given = [losses_of(base, "ga", name, tmp_path / str(i), forget) for i, forget in enumerate((FORGET, others))]
-    assert abs(given[0][0] - given[1][0]) > 1e-4
 
 
 @pytest.mark.parametrize("released", [False, True])

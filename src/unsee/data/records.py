@@ -1,6 +1,7 @@
 """The checks that every reader makes on a record: strict JSON, texts, lists, options, images; one way of refusing."""
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from hashlib import sha256
 from string import ascii_uppercase
@@ -115,11 +116,11 @@ def strict_json(text: str) -> Any:
     """What the JSON says.
 
     Raises:
-        ValueError: it is no JSON, names a field twice, has NaN or an infinity, or a number of over 4,300 digits, or is
+        ValueError: it is no JSON, names a field twice, has NaN or an infinity, a number of over 4,300 digits, or is
             nested too deeply.
     """
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
@@ -133,5 +134,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def _finite(number: str) -> float:
+    return float(number) if math.isfinite(float(number)) else _no_number(number)
+
+
+def _no_number(number: str) -> NoReturn:
+    raise ValueError(f"holds the number {number[:40]}, which is no JSON or too large")

@@ -14,7 +14,6 @@ form is the one of its text, as a re-implementation gives it, here around W inst
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -28,7 +27,7 @@ from unsee.erase.fit.direction import erasure_direction
 from unsee.errors import OptionError
 from unsee.methods.errors import MethodError
 from unsee.methods.rows import with_answers
-from unsee.methods.weights import default_layer, down_projection
+from unsee.methods.weights import default_layer, down_projection, reading_of
 from unsee.models.generate import batches_by_length, encode, generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Progress, Stages, silent
@@ -198,16 +197,6 @@ def _all_inputs(
 
 
 def _inputs_of(loaded: LoadedModel, matrix: nn.Linear, inputs: dict[str, Any]) -> Float[Tensor, "B T H"]:
-    with torch.no_grad(), _entering(matrix) as seen:
+    with torch.no_grad(), reading_of({"matrix": matrix}, outputs=False) as seen:
         loaded.model(**inputs, use_cache=False, logits_to_keep=1)
-    return seen[0]
-
-
-@contextmanager
-def _entering(matrix: nn.Linear) -> Iterator[list[Tensor]]:
-    seen: list[Tensor] = []
-    handle = matrix.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
-    try:
-        yield seen
-    finally:
-        handle.remove()
+    return seen["matrix"]

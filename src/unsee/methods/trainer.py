@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -23,7 +23,7 @@ from unsee.methods.objectives import Context, Objective, Rows, Seen
 from unsee.methods.plan import Item, plan
 from unsee.methods.rows import Collate, Role
 from unsee.methods.settings import TrainSettings
-from unsee.methods.weights import Trained, shard_by_block
+from unsee.methods.weights import Trained, reading_of, shard_by_block
 from unsee.models.load import LoadedModel
 from unsee.shapes import Tensor
 
@@ -56,10 +56,11 @@ class _Trainer(Trainer):
         context: Context,
         block: nn.Module | None,
         steps_per_epoch: int,
-        items: "_Items",
+        items: list[Item],
         **kwargs: Any,
     ) -> None:
-        super().__init__(model=trained.model, train_dataset=items, **kwargs)
+        data: Any = items
+        super().__init__(model=trained.model, train_dataset=data, **kwargs)
         self.model_accepts_loss_kwargs = False  # our loss is a mean already; accumulation divides it
         self.present: frozenset[Role] = frozenset()
         self.guard: Guard | None = None
@@ -107,12 +108,12 @@ class _Trainer(Trainer):
         labels = inputs["labels"]
         # Nothing speaks about column 0, which is labelled where the whole text is.
         first = 1 if self._context.settings.all_positions else max(1, int((labels != IGNORED).any(0).nonzero()[0]))
-        reading = nullcontext([]) if block is None else _output_of(block)
-        with reading as read:
+        reading = nullcontext({}) if block is None else reading_of({"block": block}, outputs=True)
+        with reading as seen:
             logits = model(**arguments, use_cache=False, logits_to_keep=labels.shape[1] - first + 1).logits
-        states = read[0] if read else torch.empty(0, device=logits.device)
-        seen = Seen(logits, labels[:, first - 1 :], states, labels, inputs["attention_mask"].bool())
-        return {Role(role): seen.rows(roles == role) for role in roles.unique().tolist()}
+        states = seen["block"] if seen else torch.empty(0, device=logits.device)
+        rows = Seen(logits, labels[:, first - 1 :], states, labels, inputs["attention_mask"].bool())
+        return {Role(role): rows.rows(roles == role) for role in roles.unique().tolist()}
 
 
 def run(
@@ -153,7 +154,7 @@ def run(
         context,
         None if target.layer is None else loaded.adapter.layers(loaded.model)[target.layer],
         steps // settings.epochs,
-        _Items(items),
+        items,
         args=arguments,
         data_collator=Collate(
             *(loaded, job.forget, job.retain, objective.roles, job.refusals, settings.answer_only, settings.end_token)
@@ -171,18 +172,6 @@ def run(
         trainer.add_callback(Restore(kept[-1]))
     trainer.train(resume_from_checkpoint=str(kept[-1]) if kept else None)
     return _finish(trainer, trained, job.out)
-
-
-@final
-class _Items(torch.utils.data.Dataset[Item]):
-    def __init__(self, items: Sequence[Item]) -> None:
-        self._items = items
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __getitem__(self, index: int) -> Item:
-        return self._items[index]
 
 
 def _arguments(job: Job, settings: TrainSettings, folder: Path) -> TrainingArguments:
@@ -266,18 +255,3 @@ def _agreement(trainer: _Trainer) -> Callable[[bool], bool]:
         return bool(trainer.accelerator.gather(flag).min() == 1)
 
     return agree
-
-
-@contextmanager
-def _output_of(block: nn.Module) -> Iterator[list[Tensor]]:
-    seen: list[Tensor] = []
-
-    def keep(_: nn.Module, args: Any, output: Any) -> None:
-        del args
-        seen.append(output[0] if isinstance(output, tuple) else output)
-
-    handle = block.register_forward_hook(keep)
-    try:
-        yield seen
-    finally:
-        handle.remove()

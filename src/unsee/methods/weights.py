@@ -2,8 +2,8 @@
 
 import copy
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -16,6 +16,7 @@ from unsee.methods.errors import MethodError, extra
 from unsee.methods.settings import TrainSettings
 from unsee.models.digest import weights_digest
 from unsee.models.load import LoadedModel, load
+from unsee.shapes import Tensor
 
 
 def fresh(loaded: LoadedModel) -> LoadedModel:
@@ -44,6 +45,23 @@ def down_projection(loaded: LoadedModel, layer: int) -> nn.Linear:
             f"none there (got {type(module).__name__}). Choose a method that trains low-rank adapters, such as 'npo'."
         )
     return module
+
+
+@contextmanager
+def reading_of(modules: Mapping[str, nn.Module], outputs: bool) -> Iterator[dict[str, Tensor]]:
+    """While open, what each of these modules gave, or got, in the latest call; leaves no hook behind."""
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(_: nn.Module, args: tuple[Tensor, ...], output: Any) -> None:
+            seen[name] = args[0] if not outputs else output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+    with ExitStack() as handles:
+        for name, module in modules.items():
+            handles.callback(module.register_forward_hook(keep(name)).remove)
+        yield seen
 
 
 def default_layer(loaded: LoadedModel, method: str) -> int:

@@ -4,7 +4,7 @@ Prompts of one batch may mix images and plain text. Rows are padded on the left,
 is the position about to emit the first answer token in every row.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -16,9 +16,8 @@ from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, OptionError
 from unsee.models.load import LoadedModel
 from unsee.models.prompt_length import visual_tokens
+from unsee.progress import Progress
 from unsee.shapes import Float, Int, Tensor
-
-Progress = Callable[[int], None]
 
 
 @final
