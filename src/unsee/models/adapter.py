@@ -164,8 +164,8 @@ def require_equal(needed: Iterable[tuple[str, object, object]]) -> None:
     for name, got, expected in needed:
         if got != expected:
             raise ModelError(
-                f"the processor's {name} is {got!r}, but the model needs {expected!r} to place its image tokens. Set it "
-                "in processor_config.json, or copy the processor files of the base model beside the weights."
+                f"the processor's {name} is {got!r}, but the model needs {expected!r} to place its image tokens. Set "
+                "it in processor_config.json, or copy the processor files of the base model beside the weights."
             )
 
 
