@@ -90,10 +90,6 @@ def decode(source: bytes | Path, id: str) -> Image.Image:
       [0, 255] likewise.
     - Of an animation, a phone's MPO or a TIFF of several pages the first image is taken.
 
-    Args:
-        source: the encoded file, or where it lies.
-        id: what errors call it.
-
     Raises:
         ImageError: as for `header`; or it is cut short or damaged, or its values have no range that is known.
     """

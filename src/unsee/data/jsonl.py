@@ -33,9 +33,6 @@ def read_jsonl(path: Path | str) -> list[Sample]:
     them; case tells them apart. `image` is a path relative to the file's folder, `images` a list of them; `video`, in
     their place, a video file or a list of frames in the order of time. Images are decoded only when they are used.
 
-    Args:
-        path: a `.jsonl` file or a folder with a `data.jsonl`.
-
     Raises:
         DataError: names line, field, got and expected.
         OptionError: a video file, without the library that reads it.

@@ -57,11 +57,6 @@ def openai_turns(messages: object, images: Sequence[ImageFile], opened: Opened, 
 def llava_turns(conversations: object, images: Sequence[ImageFile], at: str) -> list[Turn]:
     """Turns of LLaVA's format: `from` and `value`, with `<image>` where an image is shown, and the record's `image`.
 
-    Args:
-        conversations: the list of turns.
-        images: in the order of the places.
-        at: where the record is.
-
     Raises:
         DataError: names the turn and the field, or there are not as many places as images.
     """

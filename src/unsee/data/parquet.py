@@ -113,13 +113,6 @@ def write_table(
 ) -> Path:
     """Write rows under the one of the schemas that the first row's columns are; the same rows give the same bytes.
 
-    Args:
-        rows: at least one.
-        schemas: those there may be.
-        file: where to; what was there before stays until the new table has passed.
-        label: what errors call the table.
-        check: reads the finished table and raises what it finds wrong.
-
     Raises:
         DataError: a row departs from the schema, or `check` finds something.
         SaveError: the file could not be written.

@@ -46,10 +46,6 @@ def chat(sample: Sample, style: Style = "official") -> list[Message]:
     What is shown is passed to the processor beside the rendered text; where there are earlier turns it is shown
     with the first of them.
 
-    Args:
-        sample: the bare question.
-        style: as for `instruction`.
-
     Raises:
         OptionError: `style` is not one of the legal ones.
     """

@@ -39,12 +39,6 @@ def in_context(forget: Sequence[Sample], retain: Sequence[Sample], shown: int = 
 
     Questions by name alone: images of others in the prompt would have to be told apart from the one asked about.
 
-    Args:
-        forget: questions about what is forgotten; their answers are not used.
-        retain: questions about what is kept.
-        shown: how many of each, evenly spread.
-        said: the refusal.
-
     Raises:
         OptionError: `shown` is below 1.
         MethodError: there is no question without an image to show.

@@ -42,11 +42,6 @@ def produce(method: str, job: Job) -> LoadedModel:
 def change_weights(method: str, job: Job, settings: TrainSettings | None = None) -> LoadedModel:
     """Train by one of `OBJECTIVES` in place and save; see `unsee.methods.trainer.run`.
 
-    Args:
-        method: name of a trained method.
-        job: the model and the data; "ga" alone needs nothing to retain.
-        settings: the sane preset if None.
-
     Raises:
         MethodError: there is no such method, or it cannot serve this model or this data.
         DataError: a set is empty, or both sets have a subject in common.

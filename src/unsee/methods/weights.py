@@ -76,10 +76,6 @@ def shard_by_block(plugin: Any, loaded: LoadedModel) -> None:
 
     Left to itself it goes by a list of the model class, which for LLaVA names a class that the model does not have, and
     stops there.
-
-    Args:
-        plugin: `accelerator.state.fsdp_plugin`.
-        loaded: whose adapter names the blocks.
     """
     plugin.transformer_cls_names_to_wrap = sorted(
         {type(block).__name__ for block in loaded.adapter.layers(loaded.model)}
@@ -118,11 +114,7 @@ class Trained:
 
     @contextmanager
     def before(self, wrapped: nn.Module) -> Iterator[nn.Module]:
-        """The model as it was, without dropout and without gradients.
-
-        Args:
-            wrapped: the trainer's wrapper of `model`, as it is for several processes.
-        """
+        """The model as it was, without dropout and without gradients."""
         training = wrapped.training
         model: Any = self.model
         try:

@@ -43,11 +43,6 @@ def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
 
     `input_ids` and `attention_mask` are [B T]; the image arguments hold the images in the order of the samples.
 
-    Args:
-        loaded: the model to be asked.
-        samples: one prompt each, at least one.
-        style: as for `unsee.data.prompts.instruction`.
-
     Raises:
         DataError: no sample, a video for a model that takes none, or a rendered prompt has not exactly one place per
             image and video.
@@ -58,10 +53,6 @@ def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
 
 def encode_conversations(loaded: LoadedModel, conversations: Sequence[Conversation]) -> BatchFeature:
     """As `encode`, for prompts of several turns or several images.
-
-    Args:
-        loaded: the model to be asked.
-        conversations: one prompt each, at least one.
 
     Raises:
         DataError: no prompt, or one that has not exactly one place per image.

@@ -143,10 +143,6 @@ def umu_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int =
 def drawn_retain(items: list[Item], percent: int) -> list[Item]:
     """The retain pairs that the released training uses: `int(n (1 - r) / r)` of them, `random.sample` with seed 42.
 
-    Args:
-        items: the training pairs of one modality of retain_<percent>, in file order.
-        percent: the share kept, such as 95; r is a hundredth of it.
-
     Source: `Muitimodal_Dataset.flatten_dataset` of unlearn/unlearn_dataset.py at b8e3fe5.
     """
     ratio = percent / 100
