@@ -28,7 +28,7 @@ def patchify(pixels: Float[Tensor, "N C H W"], patch: int, merge: int, temporal:
 
 
 def in_time(frames: Float[Tensor, "F V E"], patch: int, temporal: int) -> Float[Tensor, "_ E"]:
-    """Patches of a video from those of its frames: `temporal` frames after one another in each, the last one repeated."""
+    """Patches of a video from those of its frames: `temporal` frames in each, the last one repeated."""
     still = frames.unflatten(2, (-1, temporal, patch * patch))[:, :, :, 0]
     missing = -len(still) % temporal
     whole = torch.cat([still, still[-1:].expand(missing, *still.shape[1:])]).unflatten(0, (-1, temporal))
