@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tiny_llava import WIDTH, question, tiny_llava
+from unsee.cli.options import parsed
 from unsee.data.sample import Sample
 from unsee.erase.profile import Profile, identity
 from unsee.errors import DataError, OptionError
@@ -13,7 +14,7 @@ from unsee.evals.answerers import How
 from unsee.methods.errors import MethodError
 from unsee.methods.job import Job
 from unsee.methods.produce import WEIGHT_METHODS, produce
-from unsee.methods.recipe import parsed_options, read_recipe
+from unsee.methods.recipe import read_recipe
 from unsee.methods.settings import preset
 from unsee.methods.task import FitData, Request, fit
 from unsee.models.digest import weights_digest
@@ -149,10 +150,10 @@ def test_a_bad_recipe_is_refused(tmp_path: Path) -> None:
 
 
 def test_options_of_a_command_line() -> None:
-    assert parsed_options(["rate=1e-4", "lora=false", "order=phases"]) == {
+    assert parsed("--set", ["rate=1e-4", "lora=false", "order=phases"]) == {
         "rate": 1e-4,
         "lora": False,
         "order": "phases",
     }
-    with pytest.raises(OptionError, match="--set got 'rate'"):
-        parsed_options(["rate"])
+    with pytest.raises(OptionError, match="--set is 'rate'"):
+        parsed("--set", ["rate"])

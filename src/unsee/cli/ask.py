@@ -1,18 +1,14 @@
 """`unsee ask`: one question, without and with erasers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from unsee.cli.console import finish, say, show_table
-from unsee.cli.options import Json, Model, Parts, Seed, open_model, takes_parts
+from unsee.cli.options import Json, Model, Parts, Seed, erasers_of, open_model, takes_parts
 from unsee.errors import DataError
-
-if TYPE_CHECKING:
-    from unsee.erase.eraser import Eraser
-    from unsee.models.load import LoadedModel
 
 Erasers = Annotated[list[Path] | None, typer.Option("--eraser", help="Eraser folder or hub id; repeat to combine.")]
 
@@ -52,7 +48,7 @@ def ask(
         frames = frames_of(video[0], str(video[0]))
     loaded = open_model(model, parts)
     sample = Sample("asked", "asked", question, "", "", image=asked_about, video=frames)
-    erasers = _erasers(eraser, loaded)
+    erasers = erasers_of(eraser or (), loaded)
     before = generate(loaded, [sample], max_new_tokens=max_new_tokens)[0]
     result: dict[str, Any] = {"question": question, "before": before}
     say(f"before  {before}")
@@ -75,14 +71,3 @@ def ask(
                 result["gates"].append({"eraser": str(path), "name": name, "margin": margin})
         show_table(table)
     finish(as_json, result)
-
-
-def _erasers(paths: list[Path] | None, loaded: "LoadedModel") -> "list[Eraser]":
-    from unsee.erase.eraser import Eraser
-    from unsee.erase.eraser_set import together
-    from unsee.erase.profile import require_same_model
-
-    erasers = [Eraser.from_pretrained(path) for path in paths or ()]
-    for eraser in erasers:
-        require_same_model(eraser.model, loaded, "eraser")
-    return together(erasers)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from unsee.cli.console import LIMITS, finish, say, stages_shown
-from unsee.cli.options import Json, Out, Seed
+from unsee.cli.options import Json, Out, Seed, parsed
 from unsee.errors import OptionError
 
 
@@ -31,7 +31,7 @@ def train(
     from unsee.data import read
     from unsee.methods.job import Job
     from unsee.methods.produce import WEIGHT_METHODS, produce
-    from unsee.methods.recipe import Recipe, parsed_options, read_recipe
+    from unsee.methods.recipe import Recipe, read_recipe
     from unsee.methods.rows import REFUSALS
     from unsee.models.load import load
 
@@ -42,7 +42,7 @@ def train(
         raise OptionError(
             f"{recipe} is a recipe of {written.method!r}, and the method is {method!r}. Take one of them."
         )
-    options = {**written.settings, **({"preset": preset} if preset else {}), **parsed_options(given or ())}
+    options = {**written.settings, **({"preset": preset} if preset else {}), **parsed("--set", given or ())}
     asked, kept, others = read(forget), read(retain), read(unknown) if unknown else []
     loaded, start = load(model), time.monotonic()
     with stages_shown() as stages:

@@ -3,9 +3,7 @@
 TOML because Python reads it without another library and a recipe needs comments. `recipes/` holds those of the papers.
 """
 
-import json
 import tomllib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -50,21 +48,3 @@ def read_recipe(path: Path) -> Recipe:
         return Recipe(**given)
     except OptionError as error:
         raise OptionError(f"{path}: {error}. A recipe has a line such as method = 'npo'.") from None
-
-
-def parsed_options(pairs: Sequence[str]) -> Mapping[str, Any]:
-    """`name=value` pairs of a command line; a value that is no JSON is text.
-
-    Raises:
-        OptionError: a pair has no equals sign or no name.
-    """
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise OptionError(f"--set got {pair!r}, expected NAME=VALUE, such as rate=1e-4.")
-        try:
-            options[name] = json.loads(value)
-        except json.JSONDecodeError:
-            options[name] = value
-    return options
