@@ -107,7 +107,7 @@ def told(folder: Path, name: str, pattern: str) -> None:
         read_benchmark(name, folder, kept.split)
     message = str(caught.value)
     assert Path(kept.file).name in message or Path(kept.file).parent.name in message, message
-    assert any(word in message for word in ("Mend", "Fetch", "fetch", "Check", "check")), message
+    assert any(word in message for word in ("Fix", "Fetch", "fetch", "Check", "check")), message
 
 
 @EVERY

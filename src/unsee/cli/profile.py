@@ -27,7 +27,7 @@ def profile(
     direction: Annotated[
         Literal["multimodal", "text", "image"], typer.Option(help="Which prompts make the direction.")
     ] = "multimodal",
-    adversarial: Annotated[bool, typer.Option(help="Move recall pictures by PGD.")] = True,
+    adversarial: Annotated[bool, typer.Option(help="Move recall images by PGD.")] = True,
     batch_size: given.BatchSize = 64,
     plan: Annotated[bool, typer.Option("--plan", help="Print memory and time before anything is loaded.")] = False,
     seed: given.Seed = 0,

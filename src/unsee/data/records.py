@@ -21,7 +21,7 @@ def reject(at: str, field: str, got: object, expected: str) -> NoReturn:
         DataError: always; says where, which field, what was got and what was expected.
     """
     shown = repr(got) if len(repr(got)) <= 120 else f"{repr(got)[:117]}..."
-    raise DataError(f"{at}: {field} is {shown}, expected {expected}. Mend or remove that entry.")
+    raise DataError(f"{at}: {field} is {shown}, expected {expected}. Fix or remove that entry.")
 
 
 def text(record: Record, field: str, at: str) -> str:

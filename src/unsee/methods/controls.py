@@ -97,7 +97,7 @@ def fit_gallery(
         CalibrationError: there is none in the calibration set.
     """
     shown = [sample for sample in forget if sample.image is not None]
-    require_some(shown, "forget (with pictures)")
+    require_some(shown, "forget (with images)")
     gallery = FaceGallery(loaded, image_vectors(loaded, shown), 0.0)
     others = [sample for sample in calibration if sample.image is not None]
     scores = gallery.closeness(others).unsqueeze(1) if others else torch.empty(0, 1)
