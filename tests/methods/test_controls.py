@@ -108,7 +108,7 @@ def test_the_gallery_knows_the_images_it_was_shown(base: LoadedModel) -> None:
     with torch.no_grad():
         tokens = torch.stack(list(base.model.get_image_features(pixel_values=pixels).pooler_output)).mean(1)
     torch.testing.assert_close(gallery.known, tokens / tokens.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)
-    with pytest.raises(DataError, match="with pictures"):
+    with pytest.raises(DataError, match="with images"):
         fit_gallery(base, [question(0, image=False)], others)
     with pytest.raises(CalibrationError, match="no calibration prompts"):
         fit_gallery(base, forget, [question(0, image=False)])

@@ -26,7 +26,7 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Prompts per forward pass; l
 Others = Annotated[
     list[str] | None,
     typer.Option(
-        help="Prompts on which no gate may open, repeat; prompts are also fitted behind those that are general questions."
+        help="Prompts on which no gate may open, repeat; others are also fitted behind those that are questions."
     ),
 ]
 Model = Annotated[
