@@ -10,7 +10,7 @@ import pytest
 
 from drawn import png
 from unsee.data import benchmark_task, read
-from unsee.data.benchmarks.clear import CAPTION_QUESTIONS, CARD, NAME_QUESTION, NAME_STEM, SCHEMAS, read_clear
+from unsee.data.benchmarks.clear import CAPTION_QUESTIONS, NAME_QUESTION, NAME_STEM, SCHEMAS, read_clear
 from unsee.data.benchmarks.items import References
 from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, OptionError
@@ -143,13 +143,8 @@ def test_caption_questions_are_drawn_with_a_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"image": None}, "image is None, expected the bytes of an image"),
-        ({"caption": None}, "caption is None, expected some text"),
-        ({"name": " "}, "name is ' ', expected some text"),
         ({"perturbed_names": []}, r"perturbed_names is \[\], expected a list of at least one text"),
-        ({"perturbed_names": None}, "perturbed_names is None, expected a list"),
         ({"perturbed_captions": ["a", None]}, r"perturbed_captions\[1\] is None"),
-        ({"paraphrased_caption": ""}, "paraphrased_caption is ''"),
     ],
 )
 def test_a_wrong_field_is_told(tmp_path: Path, change: Row, told: str) -> None:
@@ -216,11 +211,3 @@ def test_a_judged_author_must_not_be_forgotten(whole: Path) -> None:
     stored(whole / "retain_perturbed", perturbed("Ada Roe"), perturbed("Max Bell"))
     with pytest.raises(DataError, match=r"1 subject\(s\) are in both the retain and the forget set"):
         benchmark_task("clear", whole, "honest")
-
-
-def test_the_card_counts_add_up() -> None:
-    rows = CARD.splits
-    for percent, authors in ((1, 2), (5, 10), (10, 20)):
-        assert rows[f"forget{percent:02d}+tofu"] == rows[f"forget{percent:02d}"] + 20 * authors
-    assert rows["retain95"] == rows["full"] - rows["forget05"]
-    assert rows["retain90+tofu"] == rows["retain90"] + 20 * 180

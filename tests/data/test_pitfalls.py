@@ -112,19 +112,6 @@ def test_clear_perturbed_and_plain_rows_are_not_joined_by_number(copy: Folders) 
         assert item.sample.subject == before[item.sample.gold].sample.subject
 
 
-def test_clear_generates_without_pixel_values(benchmark_folder: Folders) -> None:
-    """The release's generation never passes the image; ours has it in every sample of its tasks."""
-    sets = benchmark_task("clear", benchmark_folder("clear"), "official", 10).samples()
-    assert all(sample.image is not None for samples in sets.values() for sample in samples)
-
-
-def test_clear_null_images_are_questions_of_text(benchmark_folder: Folders) -> None:
-    items = read_clear(benchmark_folder("clear"), "forget10+tofu")
-    assert {(i.sample.image is None, i.sample.id.rpartition("/")[2]) for i in items} == {
-        *((True, "question"), (False, "caption"))
-    }
-
-
 # UMU-Bench
 
 

@@ -111,26 +111,11 @@ def told(folder: Path, name: str, pattern: str) -> None:
 
 
 @EVERY
-def test_the_fixture_itself_is_sound(name: str, benchmark_folder: Callable[[str], Path]) -> None:
-    assert len(read_benchmark(name, benchmark_folder(name), KEPT[name].split)) > 3
-
-
-@EVERY
 def test_truncated(name: str, copy: Callable[[str], Path]) -> None:
     folder = copy(name)
     file = folder / KEPT[name].file
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2 - 1])
     told(folder, name, "is not a sound parquet file|expected one JSON object")
-
-
-@EVERY
-def test_overwritten_in_the_middle(name: str, copy: Callable[[str], Path]) -> None:
-    folder = copy(name)
-    file = folder / KEPT[name].file
-    content = bytearray(file.read_bytes())
-    content[200 : len(content) // 2] = b"\xff" * (len(content) // 2 - 200)
-    file.write_bytes(content)
-    told(folder, name, "parquet|UTF-8|JSON|row 0")
 
 
 def shown_as(folder: Path, name: str, content: bytes) -> None:
@@ -192,14 +177,6 @@ def test_an_image_that_is_missing(name: str, copy: Callable[[str], Path]) -> Non
 
 
 @EVERY
-def test_no_rows(name: str, copy: Callable[[str], Path]) -> None:
-    folder = copy(name)
-    changed(folder, name, lambda rows: rows.clear())
-    with pytest.raises(DataError, match=r"set is empty: at least one question is needed|holds no record"):
-        read_benchmark(name, folder, KEPT[name].split)
-
-
-@EVERY
 def test_a_split_that_is_not_there(name: str, copy: Callable[[str], Path]) -> None:
     folder = copy(name)
     with pytest.raises(OptionError, match=r"no (?:config|split) 'nonsense'"):
@@ -244,32 +221,12 @@ def test_a_text_that_is_none_or_blank(name: str, value: str | None, copy: Callab
     told(folder, name, rf"{kept.words[-1]} is .*expected some text")
 
 
-@pytest.mark.parametrize("name", [name for name, kept in KEPT.items() if kept.file.endswith(".json")])
-def test_half_a_surrogate_pair(name: str, copy: Callable[[str], Path]) -> None:
-    """JSON can spell one; parquet holds UTF-8, which has no such thing."""
-    folder, kept = copy(name), KEPT[name]
-    changed(folder, name, lambda rows: put(rows[0], kept.words, "\ud83d"))
-    told(folder, name, rf"{kept.words[-1]} is '\\ud83d', expected some text")
-
-
 @EVERY
 def test_a_list_that_is_empty(name: str, copy: Callable[[str], Path]) -> None:
     folder, kept = copy(name), KEPT[name]
     value: Any = repr({"unimodal": {}, "muitimodal": {}}) if name == "umu" else []
     changed(folder, name, lambda rows: put(rows[0], kept.many, value))
     told(folder, name, rf"{kept.many[0]}.* is .*expected (?:a list of at least one|an object with at least one)")
-
-
-@EVERY
-def test_a_list_that_is_nested_too_deep(name: str, copy: Callable[[str], Path]) -> None:
-    folder, kept = copy(name), KEPT[name]
-
-    def deeper(rows: list[Row]) -> None:
-        for row in rows:
-            row[kept.many[0]] = "[[[{'question': 1}]]]" if name == "umu" else [row[kept.many[0]]]
-
-    changed(folder, name, deeper, typed=False)
-    told(folder, name, rf"{kept.many[0]}.* is .*expected (?:a list of at least one record|some text|a dictionary)")
 
 
 @EVERY
