@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from tiny_families import (
     FAMILIES,
@@ -64,12 +63,6 @@ def moving(request: pytest.FixtureRequest) -> LoadedModel:
 @pytest.fixture(scope="module")
 def gated(moving: LoadedModel, opened: Any) -> Eraser:
     return opened(moving, mixed(), FIRED, 3)
-
-
-def features(loaded: LoadedModel, sample: Sample) -> tuple[Tensor, Tensor]:
-    """Oracle: last token and mean over all tokens at block 1, one prompt alone."""
-    received = block_inputs(loaded, lambda: logits(loaded, encode(loaded, [sample])))
-    return received[1][0, -1], received[1][0].mean(0)
 
 
 def test_states_along_an_answer_to_a_video(moving: LoadedModel) -> None:
