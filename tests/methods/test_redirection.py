@@ -49,7 +49,7 @@ def block_output(loaded: LoadedModel, samples: Sequence[Sample], layer: int) -> 
     return torch.stack(rows)
 
 
-def test_the_shift_is_from_forgotten_people_to_refused_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shift_is_from_forgotten_people_to_refused_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = tiny_llava()
     refuses = [True, False, True, True, False, True]
 
@@ -63,13 +63,15 @@ def test_the_shift_is_from_forgotten_people_to_refused_strangers(monkeypatch: py
         replace(s, question=s.question + redirection.SUFFIX) for s, kept in zip(STRANGERS, refuses, strict=True) if kept
     ]
     wanted = block_output(loaded, used, 1).mean(0) - block_output(loaded, FORGET, 1).mean(0)
-    assert (found.layer, found.strangers) == (1, 4)
+    assert (found.layer, found.unknown) == (1, 4)
     torch.testing.assert_close(found.vector, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_strangers_must_be_refused_and_the_last_block_is_read_by_none() -> None:
+def test_unknown_people_must_be_refused_and_the_last_block_is_read_by_none() -> None:
     loaded = tiny_llava()
-    with pytest.raises(MethodError, match=r"the model refuses 0 of 6 questions about strangers, expected at least 4"):
+    with pytest.raises(
+        MethodError, match=r"the model refuses 0 of 6 questions about unknown people, expected at least 4"
+    ):
         find_shift(loaded, FORGET, STRANGERS, layer=1)
     with pytest.raises(MethodError, match="block 2 is the last one"):
         find_shift(loaded, FORGET, STRANGERS, layer=2)

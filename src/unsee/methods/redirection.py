@@ -127,7 +127,8 @@ def find_shift(
     refused = [sample for sample, answer in zip(asked, answers, strict=True) if is_refusal(answer)]
     if len(refused) < _LEAST:
         raise MethodError(
-            f"the model refuses {len(refused)} of {len(asked)} questions about unknown people, expected {_LEAST}: "
+            f"the model refuses {len(refused)} of {len(asked)} questions about unknown people, expected "
+            f"at least {_LEAST}: "
             "there is nothing to redirect to. Pass more of them, or a model that says when it does not know somebody."
         )
     above = capture(knows_nobody, refused, [place + 1], batch_size, pool=("last",)).last
