@@ -69,9 +69,7 @@ def test_the_shift_is_from_forgotten_people_to_refused_unknown_ones(monkeypatch:
 
 def test_unknown_people_must_be_refused_and_the_last_block_is_read_by_none() -> None:
     loaded = tiny_llava()
-    with pytest.raises(
-        MethodError, match=r"the model refuses 0 of 6 questions about unknown people, expected at least 4"
-    ):
+    with pytest.raises(MethodError, match=r"the model refuses 0 of 6 questions about unknown people, .*at least 4"):
         find_shift(loaded, FORGET, STRANGERS, layer=1)
     with pytest.raises(MethodError, match="block 2 is the last one"):
         find_shift(loaded, FORGET, STRANGERS, layer=2)
