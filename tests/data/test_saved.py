@@ -25,6 +25,9 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
+GONE = '{"_data_files": [{"filename": "gone.arrow"}]}'
+
+
 def saved(rows: list[dict[str, Any]], **images: Any) -> Any:
     made = datasets.Dataset.from_list(rows)
     for name, kind in images.items():
@@ -37,7 +40,10 @@ def test_a_saved_data_set_is_read_like_lines(tmp_path: Path) -> None:
     first, second = read(tmp_path / "one")
     assert (first.subject, first.question, first.answer, second.shown) == ("p", "who?", "Ada.", ())
     assert first.image is not None and first.image.load().getpixel((0, 0)) == (255, 0, 0)
-    assert len({first.id, second.id}) == 2
+    saved([{k: v for k, v in row.items() if k != "image"} for row in ROWS]).save_to_disk(
+        tmp_path / "parts", num_shards=2
+    )
+    assert [sample.id for sample in read(tmp_path / "parts")] == ["row-0", "row-1"] == [first.id, second.id]
 
 
 def test_its_splits_are_named_behind_a_colon(tmp_path: Path) -> None:
@@ -77,7 +83,7 @@ def test_parquet_in_our_fields_by_file_and_in_a_folder_of_configs(tmp_path: Path
         read(file)
 
 
-@pytest.mark.parametrize("state", ["", "{}", "[]", '{"_data_files": [{"filename": "gone.arrow"}]}'])
+@pytest.mark.parametrize("state", ["", "{}", "[]", '{"_data_files": [{}]}', GONE, GONE.replace("gone", "../gone")])
 def test_a_damaged_folder_is_told(tmp_path: Path, state: str) -> None:
     (tmp_path / "state.json").write_text(state)
     with pytest.raises(DataError, match=r"state\.json|gone\.arrow"):

@@ -42,25 +42,27 @@ def read_jsonl(path: Path | str) -> list[Sample]:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {file}: {error}. Expected UTF-8 text, one JSON object a line.") from error
-    samples = samples_of(_records(lines, file))
+    samples = samples_of(_records(lines, file), file.parent)
     require_some(samples, str(file))
     return samples
 
 
-def samples_of(records: Iterable[tuple[str, Record, Path | None]]) -> list[Sample]:
-    """Samples of records in our own fields, each given with where it is and the folder that its paths start from.
+def samples_of(records: Iterable[tuple[str, str, Record]], folder: Path | None) -> list[Sample]:
+    """Samples of records in our own fields, each given with where it is and the id that it has by default.
+
+    Paths start from the folder; without one, images have to be inside the records.
 
     Raises:
         DataError: names the record, field, got and expected.
     """
     samples: list[Sample] = []
     places: dict[str, str] = {}
-    for at, record, folder in records:
+    for at, default_id, record in records:
         if unknown := sorted(set(record) - {*FIELDS}):
             reject(at, "the name of a field", unknown[0], f"one of {[*FIELDS]}")
         if len(shapes := [name for name in ("question", *_CHATS) if record.get(name) is not None]) > 1:
             reject(at, "the question", shapes, "one of these fields and no more")
-        sample = _sample(record, f"{at.rpartition(', ')[2].replace(' ', '-')}", folder, at)
+        sample = _sample(record, default_id, folder, at)
         unique(places, sample.id, at, "id")
         samples.append(sample)
     return samples
@@ -94,7 +96,7 @@ def write_jsonl(samples: Sequence[Sample], directory: Path | str) -> Path:
     return file
 
 
-def _records(lines: Sequence[str], file: Path) -> Iterator[tuple[str, Record, Path]]:
+def _records(lines: Sequence[str], file: Path) -> Iterator[tuple[str, str, Record]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -105,7 +107,7 @@ def _records(lines: Sequence[str], file: Path) -> Iterator[tuple[str, Record, Pa
             reject(at, "the line", line, f"{expected} ({error})")
         if not isinstance(record, dict):
             reject(at, "the line", record, expected)
-        yield at, record, file.parent
+        yield at, f"line-{number}", record
 
 
 def _sample(record: Record, default_id: str, folder: Path | None, at: str) -> Sample:
@@ -187,7 +189,8 @@ def _video(given: object, folder: Path | None, at: str) -> tuple[ImageFile, ...]
 
 def _image(given: object, folder: Path | None, at: str, field: str) -> ImageFile:
     if isinstance(given, Mapping | bytes):  # the `Image` feature of `datasets`
-        return stored_image(given, str((isinstance(given, Mapping) and given.get("path")) or field), at, field)
+        named = given.get("path") if isinstance(given, Mapping) else None
+        return stored_image(given, str(named or f"{field} of {at.rpartition(', ')[2]}"), at, field)
     name = text({field: given}, field, at)
     return ImageFile(name, _inside(name, folder, at, field))
 

@@ -33,13 +33,13 @@ def read_saved(folder: Path, split: str | None = None) -> list[Sample]:
         OptionError: there are several splits and none was named, or none of that name.
     """
     if (folder / _SPLITS).is_file():
-        names = _described(folder / _SPLITS)["splits"]
+        names = _named(folder / _SPLITS, "splits")
         if (split is None and len(names) > 1) or (split is not None and split not in names):
             raise OptionError(f"{folder} has the splits {names}, got {split!r}. Say one, as in '{folder}:{names[0]}'.")
         folder = folder / (split or names[0])
     elif split is not None:
         raise OptionError(f"{folder} is one split, but {split!r} was asked for. Leave it out.")
-    return read_rows([folder / one["filename"] for one in _described(folder / _STATE)["_data_files"]])
+    return read_rows([folder / name for name in _named(folder / _STATE, "_data_files")])
 
 
 def read_rows(files: Iterable[Path]) -> list[Sample]:
@@ -48,16 +48,19 @@ def read_rows(files: Iterable[Path]) -> list[Sample]:
     Raises:
         DataError: names file, row, field, got and expected.
     """
-    samples = samples_of((at, row, None) for file in files for at, row in rows_of(file))
+    rows = enumerate(row for file in files for row in rows_of(file))
+    samples = samples_of(((at, f"row-{number}", row) for number, (at, row) in rows), None)
     require_some(samples, "data")
     return samples
 
 
-def _described(file: Path) -> dict:  # pyright: ignore[reportMissingTypeArgument]
+def _named(file: Path, field: str) -> list[str]:
+    """The names in a field of one of the library's files, each of something directly beside it."""
     try:
-        found = strict_json(file.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or not (found.get("splits") or found.get("_data_files")):
-            raise ValueError("it names no file")
-    except (OSError, ValueError) as error:
+        found = strict_json(file.read_text(encoding="utf-8")).get(field)
+        names = [one["filename"] if isinstance(one, dict) else one for one in found]
+        if not names or any(Path(name).name != name for name in names):
+            raise ValueError(f"{field} is {found}")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"cannot read {file}: {error}. Expected what save_to_disk writes; save it again.") from error
-    return found
+    return names
