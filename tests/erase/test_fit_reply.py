@@ -8,6 +8,7 @@ import pytest
 
 from tiny_families import FAMILIES, held_eraser, published_eraser, samples
 from unsee.data.sample import Sample
+from unsee.erase import fit_reply as module
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.reply import Acceptance
 from unsee.erase.fit_reply import USUAL_ANSWER, fit_reply, groups_of, reply_order
@@ -66,6 +67,18 @@ def test_the_operators_own_words_need_not_decline_but_must_not_tell(
     assert isinstance(chosen.reply, CannedReply) and chosen.reply.text == ours
     with pytest.raises(CalibrationError, match=r"leaked 100% > 2%.*do not say what is to be forgotten"):
         fit_reply(loaded, eraser, prompts, order=["canned"], words="The baker is private.", acceptance=SHORT)
+
+
+def test_the_words_are_those_for_somebody_unknown(
+    loaded: LoadedModel, eraser: Eraser, prompts: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(module, "unknown_words", lambda _, some, __: asked.append(some) or "I don't know them.")
+    nobody = [Sample("u", "Ann Ek", "who is Ann Ek?", "", "")]
+    chosen = fit_reply(loaded, eraser, prompts, order=["canned"], unknown=nobody, acceptance=SHORT)
+    assert isinstance(chosen.reply, CannedReply) and chosen.reply.text == "I don't know them." and asked == [nobody]
+    own = fit_reply(loaded, eraser, prompts, order=["canned"], words="No.", unknown=nobody, acceptance=SHORT)
+    assert isinstance(own.reply, CannedReply) and own.reply.text == "No." and len(asked) == 1
 
 
 def test_groups_are_modality_and_form() -> None:

@@ -15,6 +15,7 @@ from unsee.erase.fit.reply import (
     at_coefficients,
     choose_reply,
     own_gold,
+    unknown_words,
 )
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.replies.canned import CannedReply
@@ -52,6 +53,7 @@ def fit_reply(
     *,
     order: Sequence[ReplyKind] = ORDER,
     words: str | None = None,
+    unknown: Sequence[Sample] = (),
     acceptance: Acceptance | None = None,
     golds: Golds = own_gold,
     report: Path | None = None,
@@ -66,7 +68,10 @@ def fit_reply(
         eraser: the request, with a gate that decides.
         prompts: of the request's fit, with their golds; never those of an evaluation.
         order: what to try; `steer` at several multiples of the eraser's own coefficient.
-        words: what an answer begins with (`prefix`) or is (`canned`); the usual ones if None.
+        words: what an answer begins with (`prefix`) or is (`canned`); if None, what the model says of `unknown`, else
+            the usual ones.
+        unknown: questions about names of nobody, whose names are their `subject`: a refusal in the words that they get
+            does not tell who is on the list.
         acceptance: defaults if None.
         golds: every wording that gives the fact of a prompt away.
         report: a JSON file for everything that was tried, also when nothing passes.
@@ -82,6 +87,8 @@ def fit_reply(
             "and a gate that decides, which the published one does not. Leave the replies out, or take another method."
         )
     acceptance = acceptance or Acceptance()
+    if words is None and unknown and set(order) - {"steer"}:
+        words = unknown_words(loaded, unknown, acceptance)
     tried = list(_candidates(loaded, eraser, order, words, acceptance))
     choice = choose_reply(loaded, tried, groups_of(prompts, acceptance.prompts), acceptance, golds, stages)
     chosen = choice.require(report)
