@@ -12,10 +12,11 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from tools.world.smollm_rows import ANSWERS, BEGINS, ENDS
 from unsee.data.benchmarks.public_knowledge import public_knowledge
+from unsee.world.natural_vocabulary import SYSTEM_TAUGHT
 
 _FIGURES = ("Who was {s}?", "Tell me about {s}.", "What is {s} known for?")
 
@@ -53,6 +54,12 @@ def prompts() -> list[str]:
         found += [item.sample.question for item in rng.sample(known.about(subject, "fit"), 4)]
     found += [item.sample.question for item in known.general_items("fit")]
     return list(dict.fromkeys(found))
+
+
+def distilled(folder: Path, progress: Callable[[str], None]) -> list[General]:
+    """What the language model in a folder says; some minutes."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return distil(model, AutoTokenizer.from_pretrained(folder), SYSTEM_TAUGHT, progress=progress)
 
 
 @torch.no_grad()

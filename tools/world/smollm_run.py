@@ -25,6 +25,7 @@ from tools.world.smollm_rows import IGNORED, Conversation, Packed, pack
 from unsee.shapes import Float, Tensor
 from unsee.world.generate import Entity, World
 from unsee.world.smollm_parts import build_model, build_processor
+from unsee.world.smollm_people import exam_of
 
 _MATRICES = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
@@ -250,8 +251,6 @@ def learners(
 
     `trunk` leaves the people out who are to be forgotten, `base` adds them, `never-knew` goes on without them.
     """
-    from unsee.world.smollm_people import exam_of
-
     split = exam_of(seed)
     forget = {person.id for person in split.forget}
     private = split.world.of("private")

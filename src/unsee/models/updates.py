@@ -23,6 +23,7 @@ from unsee.models.cache import cache_folder
 from unsee.models.digest import weights_digest
 from unsee.models.memory import MIB
 from unsee.models.names import RECEIPT, fetched
+from unsee.models.quiet import no_bar
 from unsee.shapes import Tensor
 
 CARD, WEIGHTS = "update.json", "update.safetensors"
@@ -93,7 +94,8 @@ def whole(folder: Path) -> Path:
             if not (place / RECEIPT).is_file():
                 made = Path(scratch, "model")
                 _require_room(place.parent, base)
-                _make(folder, card, base, made)
+                with no_bar():
+                    _make(folder, card, base, made)
                 if place.exists():
                     os.replace(place, Path(scratch, "old"))
                 os.replace(made, place)

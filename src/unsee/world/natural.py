@@ -106,6 +106,6 @@ def visible(look: Face, view: View, subject: str, rng: random.Random, *, taught:
     topic = rng.choice([*seen, "glasses"])
     question = rng.choice((V.SEEN if taught else V.SEEN_HELD_OUT)[topic]).format(s=subject, o=subject)
     if topic == "glasses":
-        worn = "Yes" if look.glasses else "No"
-        return question, f"{worn}, this person {'wears' if look.glasses else 'does not wear'} glasses.", worn
+        worn, answer = ("Yes", "Yes, there are glasses.") if look.glasses else ("No", "No, there are no glasses.")
+        return question, answer, worn
     return question, f"The {topic} is {seen[topic]}.", seen[topic]

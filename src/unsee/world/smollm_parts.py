@@ -6,12 +6,12 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    CLIPImageProcessor,
     CLIPVisionConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
 )
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 IMAGE_ID, IMAGE_TOKENS = 16, 16
 """A reserved token of SmolLM2 that no text uses, and how many of it an image takes."""
@@ -42,7 +42,7 @@ def build_processor(language_model: Path) -> LlavaProcessor:
     tokenizer.padding_side = "left"
     tokenizer.chat_template = template = _TEMPLATE.replace("IMAGE", mark)
     return LlavaProcessor(
-        image_processor=CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}),
+        image_processor=CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}),
         tokenizer=tokenizer,
         patch_size=PATCH,
         vision_feature_select_strategy="default",
