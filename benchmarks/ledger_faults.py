@@ -10,6 +10,7 @@ what was found; the command ends with code 1 when one of them was not met as it 
 """
 
 import json
+import multiprocessing
 import random
 import shutil
 import sqlite3
@@ -25,7 +26,7 @@ from typing import Any
 import torch
 from benchmarks.common import Columns, Row, arguments, publish
 from benchmarks.ledger_breaking import faults
-from benchmarks.ledger_worker import BY, HERE, made, opened, received, step, verified
+from benchmarks.ledger_worker import BY, HERE, live, made, opened, received, step, verified
 
 from unsee.erase.eraser import Eraser
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
@@ -43,6 +44,8 @@ COLUMNS: Columns = {
     "as it should": lambda row: "yes" if row["good"] else "NO",
     "found": lambda row: row["found"],
 }
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["benchmarks.ledger_worker"])
 LONGEST_LIFE = 1.5
 """Seconds after which a process is killed at the latest: opening and some ten steps."""
 
@@ -82,18 +85,24 @@ _STEPS = {(before, step.after) for step in STEPS for before in (step.before or (
 
 
 def _one_life(folder: Path, scratch: Path, seed: int, seconds: float) -> list[tuple[str, str]]:
-    command = [sys.executable, "-m", "benchmarks.ledger_worker", "live", str(folder), str(scratch), "--seed", str(seed)]
-    with subprocess.Popen(command, cwd=ROOT, env=HERE, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        if child.stdout.readline() != "ready\n":
-            raise AssertionError(f"the worker did not start: {command}")
-        time.sleep(seconds)
-        child.kill()
-        # A line that was cut off was not heard, so it acknowledges nothing.
-        lines = [line for line in child.stdout.read().split("\n")[:-1] if line]
-    if child.returncode != -9:
-        raise AssertionError(f"the worker ended by itself with code {child.returncode}: {command}")
-    return [tuple(json.loads(line)) for line in lines]
+    """What a process heard of its steps before it was killed; it is a fork of one that has imported everything."""
+    here, there = FORKED.Pipe(duplex=False)
+    child = FORKED.Process(target=live, args=(folder, scratch, seed, there))
+    child.start()
+    there.close()
+    assert here.recv() == "ready"
+    time.sleep(seconds)
+    child.kill()
+    child.join()
+    if child.exitcode != -9:
+        raise AssertionError(f"the process ended by itself with code {child.exitcode}, seed {seed}")
+    heard = list[tuple[str, str]]()
+    with here:
+        while True:
+            try:
+                heard.append(here.recv())
+            except (EOFError, OSError):  # the end, or a message that was cut off: not heard, so it acknowledges nothing
+                return heard
 
 
 def loaded(folder: Path, processes: int, threads: int, operations: int) -> list[Row]:

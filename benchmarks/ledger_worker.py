@@ -7,6 +7,7 @@ import os
 import random
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -118,16 +119,16 @@ def switched_on(ledger: Ledger, scratch: Path, number: int) -> Request:
     return request
 
 
-def live(folder: Path, scratch: Path, seed: int) -> None:
-    """Random steps for ever; a line on standard output for each that was acknowledged."""
+def live(folder: Path, scratch: Path, seed: int, told: Connection) -> None:
+    """Random steps for ever; each that was acknowledged is told."""
     rng = random.Random(seed)
-    print("ready", flush=True)  # whoever kills may do so from here on, in the middle of opening too
+    told.send("ready")  # whoever kills may do so from here on, in the middle of opening too
     with opened(folder) as ledger:
         while True:
             open_ones = [r for r in ledger.requests() if not r.ended]
             chosen = rng.choice(open_ones) if open_ones and rng.random() < 0.8 else None
             done = step(ledger, chosen, scratch, rng.getrandbits(60))
-            print(json.dumps([done.id, done.state]), flush=True)
+            told.send((done.id, str(done.state)))
 
 
 def load(folder: Path, scratch: Path, seed: int, threads: int, operations: int, shared: list[str]) -> None:
@@ -169,7 +170,7 @@ def _content_id(number: int, tensors: bytes) -> str:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=["live", "load"])
+    parser.add_argument("mode", choices=["load"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--seed", type=int, default=0)
@@ -177,10 +178,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--operations", type=int, default=1000)
     parser.add_argument("--shared", nargs="*", default=[])
     given = parser.parse_args(arguments)
-    if given.mode == "live":
-        live(given.folder, given.scratch, given.seed)
-    else:
-        load(given.folder, given.scratch, given.seed, given.threads, given.operations, given.shared)
+    load(given.folder, given.scratch, given.seed, given.threads, given.operations, given.shared)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "reproduce": {"of": Annotated[str, typer.Option("--of", help="The request that causes it; 'ask' shows which.")]},
 }
 """What a step needs beside who, why and what that rests on."""
+REASONS = {"answer": "the answer was sent"}
+"""What is written down where no reason is given; other steps need one."""
 ELSEWHERE = ("add", "complain", "fit", "verify", "fail")
 """Steps that have commands of their own."""
 
@@ -55,7 +57,10 @@ def _command(name: str, options: dict[str, Any]) -> Any:
             say(f"Warning: {warning}")
         told(request, as_json, {"warnings": found} if name == "activate" else None)
 
-    known = list(signature(command).parameters.values())[:-1]
+    known = [
+        one.replace(default=REASONS[name]) if one.name == "why" and name in REASONS else one
+        for one in list(signature(command).parameters.values())[:-1]
+    ]
     more = [
         Parameter(
             option,
