@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -44,8 +45,8 @@ COLUMNS: Columns = {
     "as it should": lambda row: "yes" if row["good"] else "NO",
     "found": lambda row: row["found"],
 }
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["benchmarks.ledger_worker"])
+FORKED = multiprocessing.get_context("fork")
+"""A child has imported everything, so that it lives from the first moment on."""
 LONGEST_LIFE = 1.5
 """Seconds after which a process is killed at the latest: opening and some ten steps."""
 
@@ -85,10 +86,12 @@ _STEPS = {(before, step.after) for step in STEPS for before in (step.before or (
 
 
 def _one_life(folder: Path, scratch: Path, seed: int, seconds: float) -> list[tuple[str, str]]:
-    """What a process heard of its steps before it was killed; it is a fork of one that has imported everything."""
+    """What a process heard of its steps before it was killed."""
     here, there = FORKED.Pipe(duplex=False)
     child = FORKED.Process(target=live, args=(folder, scratch, seed, there))
-    child.start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of threads; the child uses none
+        child.start()
     there.close()
     assert here.recv() == "ready"
     time.sleep(seconds)

@@ -87,7 +87,7 @@ def found(
     figures = (
         Figure(check="leak", what="were answered", count=Count(k=leaked, n=200), limit="max_leak"),
         Figure(check="refusal", what="were declined", count=Count(k=refused, n=200), limit="min_refusal"),
-        Figure(check="declines: others", what="are declined", count=Count(k=0, n=200), limit="max_wrong_refusal"),
+        Figure(check="declines", what="are declined", count=Count(k=0, n=200), limit="max_wrong_refusal"),
     )
     assert request.held is not None
     beside = sum(one.id != request.id for one in ledger.active().requests)

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from tests.tiny_llava import LAYERS, WIDTH, tiny_llava
 
 from unsee.erase.eraser import Eraser
-from unsee.erase.eraser_set import FALSE_FIRES, SHARE, false_fires
+from unsee.erase.eraser_set import FALSE_FIRES, SHARE, false_fires, stack
 from unsee.erase.fit.calibration import raised_together
 from unsee.erase.gates.null_space import NullSpaceGate
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.errors import ArtifactError
 from unsee.ledger import Ledger, Request
-from unsee.ledger.erasers import ask, eraser_check, load_active, load_stack, verify
+from unsee.ledger.erasers import ask, eraser_check, load_active, verify
 from unsee.ledger.holding import attach
 from unsee.shapes import Tensor
 
@@ -98,7 +98,7 @@ def test_a_set_has_higher_thresholds_than_its_members_and_its_digest_another_nam
         both = in_force(ledger)
         assert alone == from_scratch({0}) and len(set(both.values())) == 1
         assert alone["s0"] < both["s0"], "six prompts open, three may"
-        _, stacked = load_stack(ledger)
+        stacked = stack({one.subjects[0]: one for one in load_active(ledger)[1]})
         gate = stacked.eraser.gate
         assert isinstance(gate, PromptRidgeGate) and set(gate.threshold.tolist()) == set(both.values())
         assert FALSE_FIRES not in stacked.eraser.settings

@@ -60,7 +60,9 @@ def test_what_failed_comes_first_and_says_how_many_questions_it_would_take() -> 
         Figure(check=name, what="did it", count=Count(k=1, n=n), limit="max_leak") for name, n in (("a", 93), ("b", 60))
     ]
     done = judge("sha256:0", figures, LIMITS, ["c-1"], 3, seed=1)
-    assert [f.check for f in done.findings] == ["b", "a"] and not done.passed and "ask 93 questions" in done.failed[0]
+    assert (
+        [f.check for f in done.findings] == ["b", "a"] and not done.passed and "93 questions without" in done.failed[0]
+    )
     assert (done.panel, done.beside, done.context) == (("c-1",), 3, {"seed": 1})
     assert Verification(**done.as_json()) == done, "it comes back from the log as it went in"
 

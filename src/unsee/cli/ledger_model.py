@@ -123,7 +123,7 @@ def ledger_process(
                 _show(done, now)
                 results.append({"request": now.as_json(), "passed": done.passed, "failed": done.failed})
         for one in (held.request(one.id) for one in chosen):
-            ways = ", ".join(step.name for step in allowed(one))
+            ways = ", ".join(step.name for step in allowed(one) if step.name not in ("fit", "verify", "fail"))
             say(f"{one.id} is {one.state}{f': a person must decide ({ways})' if ways else ''}")
     say(f"{sum(r['passed'] for r in results)} of {len(ready)} verified" if ready else "nothing was to be fitted")
     finish(as_json, {"results": results})
@@ -175,7 +175,7 @@ def ledger_serve(
 
 
 def _show(done: "Verification", now: "Request") -> None:
-    table = Table("verdict", "check", "finding")
+    table = Table("verdict", "check", "finding", caption="bounds at the confidence of the policy")
     for finding in done.findings:
         table.add_row(finding.verdict, finding.check, finding.text)
     show_table(table)

@@ -105,7 +105,7 @@ def ledger_note(
 def ledger_adopt(ledger: Home, keys: KeyFolder, who: Who, why: Why, as_json: Json = False) -> None:
     """Go on from an older copy of the ledger, because the newer one is lost; the log says so."""
     from unsee.ledger import Decision, Keys
-    from unsee.ledger.store import adopt
+    from unsee.ledger.making import adopt
 
     row = adopt(ledger, Keys(keys, ledger), Decision(who, why))
     say(f"Adopted; rows up to {row.said['seen']} had been seen, the log goes on with row {row.seq}.")

@@ -6,10 +6,11 @@ Nothing here imports torch except `erasers` and `asking`, which read erasers and
 from unsee.ledger.active import ActiveSet, active_digest
 from unsee.ledger.keys import Keys
 from unsee.ledger.log import Decision
+from unsee.ledger.making import create
 from unsee.ledger.policy import Policy, read_policy
 from unsee.ledger.request import Request
 from unsee.ledger.states import STEPS, State
-from unsee.ledger.store import Ledger, create
+from unsee.ledger.store import Ledger
 from unsee.ledger.vault import Person
 
 __all__ = [

@@ -116,10 +116,13 @@ def _step(row: Row) -> dict[str, Any]:
     said = row.said
     words = [_WANTED[said["wanted"]] if said.get("wanted") else _SAID.get(row.step, row.step)]
     for name, text in (("ground", "{}"), ("how", "how: {}"), ("about", "caused by request {}")):
-        words += [text.format(said[name])] * bool(said.get(name))
+        if said.get(name):
+            words.append(text.format(said[name]))
     for name, text in (("until", "until {}"), ("due", "now due {}")):
-        words += [text.format(_day(date.fromisoformat(said[name])))] * bool(said.get(name) and row.step != "add")
-    words += ["the personal data held were destroyed"] * bool(said.get("ended"))
+        if said.get(name) and row.step not in ("add", "complain"):
+            words.append(text.format(_day(date.fromisoformat(said[name]))))
+    if said.get("ended"):
+        words.append("the personal data held were destroyed")
     at, clock = date.fromisoformat(row.at[:10]), date.fromisoformat(row.clock[:10])
     return {
         "row": row.seq,

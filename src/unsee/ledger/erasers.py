@@ -20,7 +20,6 @@ from unsee.progress import Stages, silent
 if TYPE_CHECKING:
     from unsee.data.sample import Sample
     from unsee.erase.eraser import Eraser
-    from unsee.erase.eraser_set import Stacked
     from unsee.erase.profile import Profile
     from unsee.erase.request.request import Request as Wanted
     from unsee.forgetting.before import Before
@@ -197,20 +196,6 @@ def load_active(ledger: Ledger) -> "tuple[ActiveSet, list[Eraser]]":
 
     active, folders = ledger.active_folders()
     return active, together([Eraser.from_pretrained(folder) for folder in folders])
-
-
-def load_stack(ledger: Ledger) -> "tuple[ActiveSet, Stacked]":
-    """Everything in force as one eraser: prompts are read once, however many requests there are.
-
-    Raises:
-        DataError: nothing is in force.
-        MismatchError: the requests were fitted on different profiles.
-        MissingArtifactError, ArtifactError: as `load_active`.
-    """
-    from unsee.erase.eraser_set import stack
-
-    active, erasers = load_active(ledger)
-    return active, stack({request.id: eraser for request, eraser in zip(active.requests, erasers, strict=True)})
 
 
 def ask(

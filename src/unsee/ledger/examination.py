@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from unsee.ledger.artifacts import read_files
 from unsee.ledger.board import Board
-from unsee.ledger.database import migrations
+from unsee.ledger.database import schema
 from unsee.ledger.errors import LedgerError, MissingArtifactError
 from unsee.ledger.log import MOST_BEHIND, rows
 from unsee.ledger.store import Ledger
@@ -39,8 +39,7 @@ def examine(ledger: Ledger) -> list[Remark]:
 
 def _tables(connection: sqlite3.Connection) -> Iterator[Remark]:
     fresh = sqlite3.connect(":memory:")
-    for script in migrations().values():
-        fresh.executescript(script)
+    fresh.executescript(schema())
     expected, there = dict(fresh.execute(_LISTING).fetchall()), dict(connection.execute(_LISTING).fetchall())
     fresh.close()
     for name in sorted(expected.keys() | there.keys()):

@@ -97,7 +97,9 @@ def read_csv(path: Path) -> list[Row]:
         raise DataError(f"{path}: line {table.line_num} is no line of a table: {error}. Expected CSV.") from error
     if "name" not in header or len(set(header)) < len(header) or not set(header) <= set(COLUMNS):
         raise DataError(f"{path}: the columns are {header}, expected 'name' and any other of {list(COLUMNS)}, once.")
-    return [_line(number, header, cells, path.parent) for number, cells in enumerate(lines, 2) if any(cells)]
+    return [
+        _line(number, header, cells, path.parent) for number, cells in enumerate(lines, 2) if cells not in ([], [""])
+    ]
 
 
 def _line(number: int, header: list[str], cells: list[str], folder: Path) -> Row:

@@ -139,14 +139,13 @@ def _judged(figure: Figure, limits: Thresholds) -> Finding:
     limit, most = float(getattr(limits, figure.limit)), figure.limit.startswith("max_")
     bound = count.upper(level) if most else count.lower(level)
     good = bound <= limit if most else bound >= limit
-    text = (
-        f"{said}: {'at most' if most else 'at least'} {_percent(bound)} with {_percent(level)} confidence; the policy "
-        f"wants {_percent(limit)}"
-    )
+    text = f"{said}: {'at most' if most else 'at least'} {_percent(bound)} (policy: {_percent(limit)})"
     if not good:
-        misses = count.k if most else count.n - count.k
-        needed = questions_needed(limit if most else 1 - limit, level, misses)
-        text += f": ask {needed} questions with no more misses than {misses}" if needed else ": no number shows that"
+        misses, allowed = (count.k, limit) if most else (count.n - count.k, 1 - limit)
+        needed = questions_needed(allowed, level, misses) if misses <= allowed * count.n else None
+        text += (
+            f"; {needed} questions without another miss would show it" if needed else "; more questions would not help"
+        )
     return Finding(check=figure.check, verdict="pass" if good else "fail", text=text, count=count)
 
 

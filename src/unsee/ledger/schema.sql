@@ -1,5 +1,5 @@
 -- One log, and beside it the vault and the files of erasers. What a request is, is read from the log's rows.
--- Never edit a migration that was released: add the next one.
+-- Whoever changes a table gives it the next VERSION in database.py, and a script that leads there.
 
 CREATE TABLE meta (
   name TEXT PRIMARY KEY,
