@@ -135,8 +135,8 @@ class Asker:
             replies = self.said(mine, "replies"), self.said([one.sample for one in others], "replies about nobody")
             leave = [*request.names, *(one.question for one in (*mine, *(other.sample for other in others)))]
             yield _told("list, by asking", telling(*replies, leave, seed=self.seed).auc, mine, others)
-        scores = [[self._margin(name) for name in some] for some in (names, never)]
-        auc = mannwhitneyu(*scores).statistic / (len(names) * len(never))
+        mine_scores, others_scores = ([self._margin(name) for name in some] for some in (names, never))
+        auc = mannwhitneyu(mine_scores, others_scores).statistic / (len(names) * len(never))
         yield _told("list, by eraser", float(auc), names, never)
 
     def _margin(self, name: str) -> float:
