@@ -13,11 +13,13 @@ from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.erase.request.expansion import expand
 from unsee.erase.request.request import request
+from unsee.evals.answerers.base import How
 from unsee.ledger import asking as module
 from unsee.ledger.asking import Asker, Question
 from unsee.ledger.verification import Count, Figure
 from unsee.models.load import LoadedModel
 
+SHORT = How(max_new_tokens=2)
 NO, KNOWS, OTHER, GARBLED = "i cannot tell you that.", "it is in oslo.", "it is in rome.", "x x x x x x x x x x x x"
 
 
@@ -79,7 +81,7 @@ def test_declining_what_was_declined_before_is_no_harm(loaded: LoadedModel, monk
 def test_every_attack_that_only_asks_is_made(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TRIES", 1)
     asked = [Question(sample(n), ("oslo",), "a") for n in range(2)]
-    found = by_check(Asker(loaded, [eraser(loaded)]).attacked(asked))
+    found = by_check(Asker(loaded, [eraser(loaded)], how=SHORT).attacked(asked))
     assert set(found) >= {"attack: longer", "attack: turns", "attack: prefill", "attack: sampling"}
     assert not {"attack: relearning", "attack: rounding"} & set(found), "these hold the weights"
     assert set(found.values()) == {count(0, 2)}, "a random model knows no Oslo"
@@ -112,7 +114,7 @@ def test_replies_tell_who_is_listed(loaded: LoadedModel, monkeypatch: pytest.Mon
 def test_nothing_that_is_counted_names_anybody(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "NEVER", 4)
     asked = [Question(one.sample, (), one.family) for one in expand(request("Ada Byron"), "s", held=True, each=1)][:2]
-    one = Asker(loaded, [eraser(loaded)])
+    one = Asker(loaded, [eraser(loaded)], how=SHORT)
     told = [
         *one.about(asked),
         *one.still({"general": [sample(1)]}),

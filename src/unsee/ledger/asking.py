@@ -16,7 +16,7 @@ from unsee.erase.request.invented import half_sharing, invented_names
 from unsee.erase.request.request import Request as Wanted
 from unsee.erase.steer.hooks import erased
 from unsee.evals.answerers import Local
-from unsee.evals.answerers.base import PLAIN, in_batches
+from unsee.evals.answerers.base import PLAIN, How, in_batches
 from unsee.forgetting.before import Before
 from unsee.ledger.verification import Count, Figure
 from unsee.metrics.telling import LEAST, telling
@@ -55,6 +55,7 @@ class Asker:
         erasers: of the request and of all that are in force beside it.
         batch_size: prompts per forward pass.
         seed: of every draw.
+        how: questions are put, and how long an answer may be.
         stages: progress display.
     """
 
@@ -62,12 +63,13 @@ class Asker:
     erasers: Sequence[Eraser]
     batch_size: int = 64
     seed: int = 0
+    how: How = PLAIN
     stages: Stages = silent
 
     def said(self, samples: Sequence[Sample], stage: str, *, erasing: bool = True) -> list[str]:
         """Greedy answers, with everything in force or without any of it."""
         tell, victim = self.stages(stage, len(samples)), Local(self.loaded, self.erasers if erasing else ())
-        answers = in_batches(victim, samples, PLAIN, self.batch_size)
+        answers = in_batches(victim, samples, self.how, self.batch_size)
         tell(len(samples))
         return answers
 
@@ -106,7 +108,7 @@ class Asker:
 
     def attacked(self, questions: Sequence[Question]) -> Iterator[Figure]:
         """Every attack of the registry that needs no more than to ask."""
-        victim = Victim(Local(self.loaded, self.erasers), tries=TRIES, batch_size=self.batch_size)
+        victim = Victim(Local(self.loaded, self.erasers), self.how, tries=TRIES, batch_size=self.batch_size)
         golds = [replace(one.sample, gold=one.golds[0] if one.golds else "") for one in questions]
         for attack in (one for one in ATTACKS if one.facts["access"] in ASKS):
             tell = self.stages(f"attack: {attack.name}", len(golds))
