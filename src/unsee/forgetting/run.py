@@ -71,6 +71,7 @@ def forget(
     out: str | Path,
     *,
     profile: Profile | None = None,
+    keep: Sequence[Sample] = (),
     force: bool = False,
     told: Callable[[Before], None] = lambda _: None,
     seed: int = 0,
@@ -83,6 +84,7 @@ def forget(
         request: who or what, and which facts.
         out: the operator's folder; new or empty.
         profile: of the model; from the starter kit, and cached, if None.
+        keep: of one's own that the fit must let through, as about a namesake who has complained.
         force: go on though the model knows nothing.
         told: called with what the model says today, before anything is fitted.
         seed: of every draw.
@@ -107,7 +109,7 @@ def forget(
     if profile is None:
         profile, _ = cached_profile(loaded, seed=seed, stages=stages)
     request = _with_last_name(loaded, request, subject, today, stages)
-    eraser = _fitted(loaded, profile, request, subject, today, folder, seed, stages)
+    eraser = _fitted(loaded, profile, request, subject, today, folder, keep, seed, stages)
     content = eraser.save_pretrained(folder.path / "eraser")
     report, answers = verify(loaded, eraser, request, subject, today, seed=seed, stages=stages)
     folder.write_after(answers, report)
@@ -156,13 +158,13 @@ def verify(
 
 
 def _fitted(
-    loaded: LoadedModel, profile: Profile, request: Request, subject: str, today: Before, folder: Folder, seed: int,
-    stages: Stages,
+    loaded: LoadedModel, profile: Profile, request: Request, subject: str, today: Before, folder: Folder,
+    keep: Sequence[Sample], seed: int, stages: Stages,
 ) -> Eraser:  # fmt: skip
     prompts = expand(request, subject, held=False, each=16, seed=seed)
-    keep = [replace(prompt.sample, subject="spared") for prompt in prompts if prompt.spared]
-    keep += [one.sample for one in allowed(request, held=False, seed=seed)]
-    made = fit_eraser(loaded, profile, [p.sample for p in prompts if not p.spared], keep=keep, stages=stages)
+    spared = [*keep, *(replace(prompt.sample, subject="spared") for prompt in prompts if prompt.spared)]
+    spared += [one.sample for one in allowed(request, held=False, seed=seed)]
+    made = fit_eraser(loaded, profile, [p.sample for p in prompts if not p.spared], keep=spared, stages=stages)
     hidden = [gold for noun in scope(request).hidden for gold in today.golds(noun)]
     golds = sorted({folder.pseudonym("gold", gold) for gold in hidden})
     return replace(made, settings=made.settings | {"golds": golds, "kind": request.kind})
