@@ -15,9 +15,9 @@ from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.errors import MismatchError, SteeringError
 from unsee.serve.engine.steerer import Shape, Steerer
 from unsee.serve.engine.tracking import NO_SET, SET, TICKET
-from unsee.serve.engine.verdict import verdict_of
 from unsee.serve.errors import EngineError
 from unsee.serve.server.admission import Admitted
+from unsee.serve.server.verdict import verdict_of
 from unsee.shapes import Tensor
 
 DEPTH, WIDTH, READ, BLOCK = 4, 6, (1, 2), 4
@@ -347,7 +347,7 @@ def test_a_prompt_that_gates_cannot_read_fails_alone(value: float, monkeypatch: 
     (told_broken,) = steerer.reports("t-broken", final=True)
     assert told_broken["unreadable"]
     with pytest.raises(SteeringError, match="read no number"):
-        verdict_of([told_broken], Admitted("A", "A", 1, "t-broken"), final=True)
+        verdict_of([told_broken], Admitted("A", "A", 1, "t-broken", {}), 1)
     monkeypatch.setattr(Asked, "state", state)
     engine.live.pop("broken")
     engine.finished.add("broken")
@@ -355,7 +355,7 @@ def test_a_prompt_that_gates_cannot_read_fails_alone(value: float, monkeypatch: 
     for name, set_name in (("sound", "ALL"), ("late", "B")):
         reports = steerer.reports(f"t-{name}", final=False)
         erasers = len(SETS[set_name])
-        assert verdict_of(reports, Admitted(set_name, set_name, erasers, name), final=True).erasers == erasers
+        assert verdict_of(reports, Admitted(set_name, set_name, erasers, name, {}), len(reports)).erasers == erasers
 
 
 def test_erasers_that_cannot_be_served_are_refused() -> None:

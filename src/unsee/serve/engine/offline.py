@@ -25,7 +25,8 @@ from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
 from unsee.serve.parity.canary import Canary, fly, hatch
 from unsee.serve.parity.comparison import ANSWER_TOKENS, Answer, Prompt, engine_answer
-from unsee.serve.server.launch import CANARY, release
+from unsee.serve.server.launch import CANARY
+from unsee.serve.server.prepare import release
 
 IN_FORCE = "evaluated"
 """Name of the set that holds the erasers of an evaluation; without any it is empty."""

@@ -155,10 +155,12 @@ class ChatRequest(_Strict):
             raise ValueError("stream_options needs stream")
         if self.top_logprobs and not self.logprobs:
             raise ValueError("top_logprobs needs logprobs")
+        if self.seed is not None and (self.n or 1) > 1:
+            raise ValueError("seed with n > 1 can end the engine; send n requests with a seed each")
         return self
 
 
-def parse(body: bytes, markers: Sequence[str]) -> ChatRequest:
+def parse(body: bytes | bytearray, markers: Sequence[str]) -> ChatRequest:
     """A request from its bytes.
 
     Args:
@@ -220,8 +222,10 @@ def schema(title: str, version: str) -> dict[str, Any]:
             (404, "Unknown model or erasure"),
             (409, "An erasure that is not verified yet"),
             (410, "An erasure that was revoked"),
+            (408, "Not complete in time"),
             (413, "Too large"),
             (415, "Not JSON"),
+            (429, "Too much at once"),
             (503, "What is in force cannot be read, so nothing is answered"),
         )
     }
@@ -231,14 +235,15 @@ def schema(title: str, version: str) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": made}}},
         "responses": ok | answers,
     }
-    plain = {"responses": {"200": {"description": "OK"}}}
+    works = {"200": {"description": "OK"}}
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
         "paths": {
             "/v1/chat/completions": {"post": chat},
-            "/v1/models": {"get": {"operationId": "models", **plain}},
-            "/health": {"get": {"operationId": "health", **plain}},
+            "/v1/models": {"get": {"operationId": "models", "responses": {**works, "401": answers["401"]}}},
+            "/health": {"get": {"operationId": "health", "responses": works}},
+            "/ready": {"get": {"operationId": "ready", "responses": {**works, "503": {"description": "Not ready"}}}},
         },
         "components": {"schemas": dict(parts)},
     }
