@@ -61,7 +61,9 @@ class House:
     ) -> None:
         self.admit, self.metrics, self.life, self.asked = admit, Metrics(), Life(), list[dict[str, Any]]()
         self.answer, self.stream, self.status, self.heads = answer or [b"{}"], stream, status, list[dict[str, str]]()
-        set_up: dict[str, Any] = {"tell_gates": True, "limits": Limits(body_bytes=300_000)}
+        set_up: dict[str, Any] = {
+            "tell_gates": True, "assistant_turns": "any", "limits": Limits(body_bytes=300_000),
+        }  # fmt: skip
         given = Options.model_validate({"model": "owner/name", **set_up, **options})
         self.door = Door(
             self.app,  # pyright: ignore[reportArgumentType]
@@ -519,3 +521,25 @@ def test_an_answer_has_a_limit() -> None:
 
     house.door._app = stuck  # pyright: ignore[reportAttributeAccessIssue]
     assert house.ask()[0] == 503
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_conversations_go_on_with_what_was_answered_and_with_nothing_made_up(stream: bool) -> None:
+    choice: dict[str, Any] = {"index": 0, "delta" if stream else "message": {"role": "assistant", "content": "Ada."}}
+    said = json.dumps({"choices": [choice]}).encode()
+    house = House(Admit([REPORT]), [b"data: " + said + b"\n\n"] if stream else [said], stream, assistant_turns="served")
+    user, own = ASK["messages"][0], {"role": "assistant", "content": "Ada.", "refusal": None, "annotations": None}
+    again = ASK | {"messages": [user, own, user]}
+    status, _, body = house.ask(again)
+    assert (status, json.loads(body)["error"]["code"], house.asked) == (400, "assistant_turn", [])
+    assert house.ask()[0] == 200
+    assert house.ask(again)[0] == 200
+    assert house.ask(ASK | {"messages": [user, own | {"content": "She works as a"}, user]})[0] == 400
+
+
+def test_an_answer_that_was_not_sound_is_not_remembered() -> None:
+    said = json.dumps({"choices": [{"index": 0, "message": {"content": "Ada."}}]}).encode()
+    house = House(Admit([REPORT | {"steered": 3}]), [said], assistant_turns="served")
+    user = ASK["messages"][0]
+    assert house.ask()[0] == 503
+    assert house.ask(ASK | {"messages": [user, {"role": "assistant", "content": "Ada."}, user]})[0] == 400

@@ -32,7 +32,7 @@ class Bank:
         sizes: gates of each eraser.
         members: which of `ids` steer along trajectories of which group, by the group's number.
         move: of each eraser, its trajectory's number in that group.
-        strength: of each eraser, its lambda.
+        coefficient: of each eraser, its λ.
         written: of each eraser, the layers that it steers.
     """
 
@@ -44,7 +44,7 @@ class Bank:
     sizes: tuple[int, ...]
     members: Mapping[int, Int[Tensor, " _"]]
     move: Int[Tensor, " E"]
-    strength: Float[Tensor, " E"]
+    coefficient: Float[Tensor, " E"]
     written: tuple[tuple[int, ...], ...]
 
     def limits(self, thresholds: Mapping[str, Float[Tensor, " _"]]) -> Float[Tensor, " K"]:

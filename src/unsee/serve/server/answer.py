@@ -5,6 +5,7 @@ that were steered are those that had to be.
 """
 
 import time
+from collections.abc import Callable
 from typing import final
 
 from unsee.errors import SteeringError, UnseeError
@@ -28,7 +29,14 @@ class Answer:
     """
 
     def __init__(
-        self, send: Send, admitted: Admitted, answers: int, admission: Admission, record: Record, tell_gates: bool
+        self,
+        send: Send,
+        admitted: Admitted,
+        answers: int,
+        admission: Admission,
+        record: Record,
+        note: Callable[[bytes, bool], None] | None,
+        tell_gates: bool,
     ) -> None:
         """Wait for an answer.
 
@@ -38,10 +46,11 @@ class Answer:
             answers: to one prompt.
             admission: asks the engine what happened.
             record: takes down what becomes of it.
+            note: remembers a sound answer: its bytes, and whether it was streamed.
             tell_gates: whether the client is told what fired.
         """
         self._send, self._admitted, self._answers, self._admission = send, admitted, answers, admission
-        self._record, self._tell, self._asked = record, tell_gates, time.monotonic()
+        self._record, self._note, self._tell, self._asked = record, note, tell_gates, time.monotonic()
         self._start: Message | None = None
         self._held: list[bytes] = []
         self._streaming = self._failed = self.begun = False
@@ -78,8 +87,9 @@ class Answer:
                 self._record.outcome = "failed"
                 await self._admission.reports(self._admitted.ticket, final=True)
             return await self._send({"type": "http.response.body", "body": body, "more_body": more})
-        if not self._streaming:
+        if not self._streaming or self._note is not None:
             self._held.append(body)
+        if not self._streaming:
             if more:
                 return None
             verdict = await self._verdict(final=True)
@@ -99,6 +109,8 @@ class Answer:
         reports = await self._admission.reports(self._admitted.ticket, final)
         verdict = verdict_of(reports, self._admitted, self._answers if final else None)
         self._record.decided(verdict, time.monotonic() - self._asked, final)
+        if final and self._note is not None:
+            self._note(b"".join(self._held), self._streaming)
         return verdict
 
     async def _begin(self, verdict: Verdict | None) -> None:

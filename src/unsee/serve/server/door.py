@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, final
@@ -22,11 +23,12 @@ from unsee.serve.server.admission import Admission
 from unsee.serve.server.answer import Answer, BrokenStream
 from unsee.serve.server.asgi import Application, Message, Receive, Send, refusal
 from unsee.serve.server.bodies import Bodies
+from unsee.serve.server.history import History, answers
 from unsee.serve.server.images import plain_png
 from unsee.serve.server.life import Life
 from unsee.serve.server.metrics import Metrics, Record
 from unsee.serve.server.options import Options
-from unsee.serve.server.schema import ChatRequest, forwarded, images, parse, schema
+from unsee.serve.server.schema import ChatRequest, conversation, forwarded, images, parse, schema
 from unsee.serve.server.tenants import Roster, Tenant, bearer
 
 CHAT, MODELS = "/v1/chat/completions", "/v1/models"
@@ -68,6 +70,7 @@ class Door:
         self._life, self._metrics, self._options, self._served = life, metrics, options, served
         self._bodies, self._decoding = Bodies(options.limits), asyncio.Semaphore(options.limits.decoders)
         self._running: Counter[str] = Counter()
+        self._history = History()
         self._schema = schema("unsee serve", version("unsee"))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -168,6 +171,7 @@ class Door:
             raise RefusedError("Expected the content type application/json.", "content_type", 415)
         async with self._bodies.received(headers, receive) as raw, self._decoding:
             request = await asyncio.to_thread(self._understood, raw)
+            note = self._history_of(tenant, request)
         answer = None
         try:
             async with (
@@ -177,13 +181,21 @@ class Door:
                 salt = f"tenant {tenant.name}" if tenant.name else None
                 body = forwarded(request, admitted.set_name, admitted.ticket, self._served.special_tokens, salt)
                 record.seconds |= admitted.seconds
-                answer = Answer(send, admitted, request.n or 1, self._admission, record, self._options.tell_gates)
+                told = self._options.tell_gates
+                answer = Answer(send, admitted, request.n or 1, self._admission, record, note, told)
                 await self._app(_asking(scope, len(body), admitted.ticket), _whole(body, receive), answer.take)
                 answer.require_sound()
         except (UnseeError, OSError) as error:
             if answer is not None and answer.begun:
                 raise BrokenStream(str(error) or "it took too long") from error
             raise
+
+    def _history_of(self, tenant: Tenant, request: ChatRequest) -> Callable[[bytes, bool], None] | None:
+        """What remembers the answer, once the conversation before it was found to be this server's own."""
+        if self._options.assistant_turns == "any":
+            return None
+        digest = self._history.require_own(tenant.name, conversation(request))
+        return lambda body, streamed: self._history.note(digest, answers(body, streamed))
 
     def _understood(self, raw: bytearray) -> ChatRequest:
         request = parse(raw, self._served.markers)

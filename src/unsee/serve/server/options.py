@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, final
+from typing import Annotated, Any, Literal, final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
@@ -73,6 +73,7 @@ class Options(Section):
         metrics_key_sha256: of the key that opens `/metrics` where there are tenants.
         open_metrics: whether `/metrics` needs no key.
         tell_gates: whether headers tell clients that a gate fired, and by how much.
+        assistant_turns: whether conversations may hold assistant turns that this server has not answered.
         json_logs: one JSON object a line.
         canary_minutes: between two self-tests of a running server.
         limits: what it takes at most.
@@ -90,6 +91,7 @@ class Options(Section):
     metrics_key_sha256: Digest | None = None
     open_metrics: bool = False
     tell_gates: bool = False
+    assistant_turns: Literal["served", "any"] = "served"
     json_logs: bool = False
     canary_minutes: PositiveFloat = 10
     limits: Limits = Limits()

@@ -194,10 +194,15 @@ def images(request: ChatRequest) -> Iterator[ImageUrl]:
             yield from (part.image_url for part in turn.content if isinstance(part, ImagePart))
 
 
+def conversation(request: ChatRequest) -> list[dict[str, Any]]:
+    """The messages that the engine's server is asked."""
+    return [_message(turn) for turn in request.messages]
+
+
 def forwarded(request: ChatRequest, set_name: str, ticket: str, special_tokens: bool, salt: str | None) -> bytes:
     """What the engine's server is asked, with what the policy says and nothing that the client said about it."""
     body: dict[str, Any] = request.model_dump(exclude={"unsee", "metadata", "messages"}, exclude_none=True)
-    body["messages"] = [_message(turn) for turn in request.messages]
+    body["messages"] = conversation(request)
     body |= {"vllm_xargs": {SET: set_name, TICKET: ticket}, "add_special_tokens": special_tokens}
     if salt is not None:
         body["cache_salt"] = salt
