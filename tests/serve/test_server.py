@@ -24,6 +24,7 @@ pytest.importorskip("vllm", reason="serving has an environment of its own: tests
 from benchmarks.ledger_worker import BY
 from tests.serve.served import erasers_of, ledger_with, questions
 from tests.serve.test_door import ADDRESSES, BROKEN, shown
+from tests.serve.test_life import alive
 
 from unsee.data.sample import Sample
 from unsee.models.load import load
@@ -323,4 +324,4 @@ def test_a_killed_engine_ends_its_clients_at_once_and_its_process_soon(server: S
     assert time.monotonic() - began < 10
     server.process.wait(15)
     print(f"process ended {time.monotonic() - began:.1f} s after its engine")
-    assert not [pid for pid in cores if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in cores if alive(pid)]
