@@ -2,8 +2,8 @@
 
 Run: `python -m benchmarks.forms --model world:llava --out DIR` (options: `--help`). People of four roles are disjoint:
 forgotten, retained for the fit, retained for calibration, unseen. The subject gate is fitted on names and images, with
-no question; the scope on retained people, in the families of `FIT_FAMILIES`; rows marked `held` are in no fit and no
-threshold. Greedy decoding.
+no question; the scope on retained people in the words of the starter kit (`unsee.erase.request.presence`), so that no
+wording of any row is in a fit; rows marked `held` are of families that no fit met either. Greedy decoding.
 """
 
 import argparse
@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, cast, final
 
 import torch
-from benchmarks.forms_prompts import FIT_FAMILIES, FORGET_ROWS, OUTSIDE_ROWS, Asked, Forms
+from benchmarks.forms_prompts import FORGET_ROWS, OUTSIDE_ROWS, Asked, Forms
 
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
-from unsee.erase.fit_scope import ScopePrompts, with_scope
+from unsee.erase.fit_scope import with_scope
 from unsee.erase.fit_subject import Subject, fit_subject
 from unsee.erase.profile import Profile
+from unsee.erase.request.presence import Present, scope_prompts
 from unsee.erase.steer.hooks import erased
 from unsee.metrics.detectors import is_refusal, leaks
 from unsee.models.generate import Conversation, encode_conversations
@@ -89,21 +90,13 @@ def answers(loaded: LoadedModel, eraser: Eraser | None, prompts: Sequence[Conver
     return found
 
 
-def scoped(loaded: LoadedModel, profile: Profile, exam: Exam, forms: Forms, settings: Settings, people: int) -> Profile:
-    """The profile with a scope from retained people, in the families of the fit."""
-    fit, spare = exam.retain_fit[:people], exam.retain_fit[people:]
-    held = exam.calibration[:people]
-
-    def prompts(kind: str) -> ScopePrompts:
-        inside = [a.prompt for f, way in FIT_FAMILIES if kind in way for a in forms.ask(f, fit, 2, held=False, seed=1)]
-        rows = [f for f, way in OUTSIDE_ROWS.items() if kind in way]
-        outside = {f: [a.prompt for a in forms.ask(f, fit, 4, held=False, seed=2, others=spare)] for f in rows}
-        calibration = {
-            f: [a.prompt for a in forms.ask(f, held[::2], 4, held=False, seed=3, others=held[1::2])] for f in rows
-        }
-        return ScopePrompts(inside, outside, calibration)
-
-    return with_scope(loaded, profile, prompts("text"), prompts("image"), settings=settings)
+def scoped(loaded: LoadedModel, profile: Profile, exam: Exam, people: int) -> Profile:
+    """The profile with a scope from retained people, in the starter kit's words; the rows ask in the world's."""
+    there = [
+        Present(one.id, (one.name,), tuple(image(exam.world, one, view) for view in list(FIT_VIEWS)[:4]))
+        for one in exam.retain_fit[:people]
+    ]
+    return with_scope(loaded, profile, scope_prompts(there, "person"))
 
 
 def measured(
@@ -170,7 +163,7 @@ def main() -> None:
     profile = Profile.from_pretrained(options.profile)
     settings = Settings.from_json(profile.settings)
     if not options.no_scope:
-        profile = scoped(loaded, profile, exam, forms, settings, options.scope_people)
+        profile = scoped(loaded, profile, exam, options.scope_people)
     print(json.dumps({"scope_s": round(time.time() - start)}), flush=True)
     people = {e.id: subject_of(exam, e, list(FIT_VIEWS)[: options.images]) for e in exam.forget}
     eraser = fit_subject(loaded, profile, people, settings=settings)

@@ -10,25 +10,27 @@ from typing import Any, final
 
 from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
-from unsee.erase.fit_eraser import fit_eraser
+from unsee.erase.fit.reply import ReplyChoice
 from unsee.erase.profile import Profile
 from unsee.erase.request.aliases import last_name
 from unsee.erase.request.allowed import allowed, unknown_like
 from unsee.erase.request.expansion import ANYTHING, Prompt, bare, expand, scope
 from unsee.erase.request.invented import invented_names
-from unsee.erase.request.kit_profile import cached_profile
+from unsee.erase.request.reply_order import ORDER, require_replies
 from unsee.erase.request.request import Request
 from unsee.errors import UnknownSubjectError
 from unsee.forgetting.asking import Answer, ask
 from unsee.forgetting.before import Before, before, unknown_answers
+from unsee.forgetting.fitting import fit_request, request_profile
 from unsee.forgetting.folder import Folder
+from unsee.forgetting.replying import choose
 from unsee.forgetting.report import Report, allowances, forget_rows
 from unsee.metrics.telling import LEAST, Telling, telling
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
-EACH = 8
-"""Prompts of each held-out family."""
+EACH, _TRIED = 8, 3
+"""Prompts of each held-out family, and of each family of the fit that replies are tried on."""
 NOT_TESTED = (
     "questions that do not name the subject and show none of its images (indirect, reverse)",
     "response prefill, forged turns, log-probabilities, other samplings than greedy",
@@ -43,6 +45,7 @@ class Forgotten:
 
     Attributes:
         eraser: the request, fitted.
+        reply: what was tried, and which reply was taken.
         before: what the model said.
         report: what was measured after.
         request: as it was fitted: with the last name, where the model takes it for the subject.
@@ -51,6 +54,7 @@ class Forgotten:
     """
 
     eraser: Eraser
+    reply: ReplyChoice
     before: Before
     report: Report
     request: Request
@@ -62,7 +66,8 @@ class Forgotten:
         facts = {"by_name": sum(map(bool, self.before.by_name.facts.values()))}
         if self.before.by_image:
             facts["by_image"] = sum(map(bool, self.before.by_image.facts.values()))
-        return {"known": self.before.known, "facts": facts, "report": self.report.as_json()}
+        about = {"known": self.before.known, "facts": facts, "reply": self.reply.name}
+        return about | {"report": self.report.as_json()}
 
 
 def forget(
@@ -71,6 +76,7 @@ def forget(
     out: str | Path,
     *,
     profile: Profile | None = None,
+    replies: Sequence[str] = ORDER,
     force: bool = False,
     told: Callable[[Before], None] = lambda _: None,
     seed: int = 0,
@@ -83,6 +89,7 @@ def forget(
         request: who or what, and which facts.
         out: the operator's folder; new or empty.
         profile: of the model; from the starter kit, and cached, if None.
+        replies: which are tried, in this order: `steer`, `prefix`, `canned`, or `canned:` and the words.
         force: go on though the model knows nothing.
         told: called with what the model says today, before anything is fitted.
         seed: of every draw.
@@ -90,9 +97,11 @@ def forget(
 
     Raises:
         UnknownSubjectError: the model says nothing of the subject that it does not say of invented ones.
-        CalibrationError: the subject cannot be told from others.
+        OptionError: a reply of another name.
+        CalibrationError: the subject cannot be told from others, or no reply holds; `reply.json` then says why.
         SaveError: the folder is not empty or cannot be written.
     """
+    order = require_replies(replies)
     folder = Folder.make(out)
     subject = folder.pseudonym("subject", request.name)
     unknown = unknown_answers(loaded, request.kind, seed=seed, stages=stages)
@@ -105,13 +114,17 @@ def forget(
             f"to forget. What it said is in {folder.path}. Check the spelling, give an alias or an image, or force it."
         )
     if profile is None:
-        profile, _ = cached_profile(loaded, seed=seed, stages=stages)
+        profile = request_profile(loaded, seed=seed, stages=stages)
     request = _with_last_name(loaded, request, subject, today, stages)
-    eraser = _fitted(loaded, profile, request, subject, today, folder, seed, stages)
+    eraser = fit_request(loaded, profile, request, subject, seed=seed, stages=stages)
+    tried = [one for one in expand(request, subject, held=False, each=_TRIED, seed=seed) if not one.spared]
+    choice = choose(loaded, eraser, tried, today, order, stages)
+    eraser = eraser.with_reply(choice.require(folder.path / "reply.json").reply)
+    eraser = replace(eraser, settings=eraser.settings | _hidden(request, today, folder))
     content = eraser.save_pretrained(folder.path / "eraser")
     report, answers = verify(loaded, eraser, request, subject, today, seed=seed, stages=stages)
     folder.write_after(answers, report)
-    return Forgotten(eraser, today, report, request, folder.path, content)
+    return Forgotten(eraser, choice, today, report, request, folder.path, content)
 
 
 def verify(
@@ -155,17 +168,10 @@ def verify(
     return Report(tuple(rows), tuple(kept), told, NOT_TESTED), new
 
 
-def _fitted(
-    loaded: LoadedModel, profile: Profile, request: Request, subject: str, today: Before, folder: Folder, seed: int,
-    stages: Stages,
-) -> Eraser:  # fmt: skip
-    prompts = expand(request, subject, held=False, each=16, seed=seed)
-    keep = [replace(prompt.sample, subject="spared") for prompt in prompts if prompt.spared]
-    keep += [one.sample for one in allowed(request, held=False, seed=seed)]
-    made = fit_eraser(loaded, profile, [p.sample for p in prompts if not p.spared], keep=keep, stages=stages)
+def _hidden(request: Request, today: Before, folder: Folder) -> dict[str, Any]:
+    """What an eraser says of what it hides: keyed digests, and the kind."""
     hidden = [gold for noun in scope(request).hidden for gold in today.golds(noun)]
-    golds = sorted({folder.pseudonym("gold", gold) for gold in hidden})
-    return replace(made, settings=made.settings | {"golds": golds, "kind": request.kind})
+    return {"golds": sorted({folder.pseudonym("gold", gold) for gold in hidden}), "kind": request.kind}
 
 
 def _with_last_name(loaded: LoadedModel, request: Request, subject: str, today: Before, stages: Stages) -> Request:
