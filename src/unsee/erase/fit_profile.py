@@ -54,8 +54,9 @@ def fit_profile(
         refusal: D+, prompts that the model refuses.
         others: further prompts on which no gate may open: general knowledge, sensitive requests.
         settings: defaults if None.
-        seed: of PGD and of every draw.
-        subject_key: of the pseudonyms of whom it kept; random if None, so that no two profiles can be linked.
+        seed: of PGD and of every draw; the same gives the same bytes but for the key of the next line.
+        subject_key: of the pseudonyms of whom it kept; random if None, so that no two profiles can be linked, and then
+            `settings.kept` is what differs from run to run. A key made from the seed would be no secret.
         stages: progress display.
 
     Raises:
