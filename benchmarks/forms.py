@@ -175,6 +175,7 @@ def main() -> None:
     print(json.dumps({"scope_s": round(time.time() - start)}), flush=True)
     people = {e.id: subject_of(exam, e, list(FIT_VIEWS)[: options.images]) for e in exam.forget}
     eraser = fit_subject(loaded, profile, people, settings=settings)
+    eraser.save_pretrained(options.out / "eraser")
     print(json.dumps({"fitted_s": round(time.time() - start), "report": eraser.report}), flush=True)
     chosen = set(options.answers.split(","))
     rows = measured(loaded, eraser, exam, forms, options.each, lambda form: "all" in chosen or form in chosen)

@@ -1,7 +1,7 @@
 """Draw a conversation in which the name lights up: what a subject's gate reads at each text token.
 
-Run: `python -m benchmarks.token_scores ERASER --model world:llava --seed 0 --out PNG`; the eraser is one of
-`fit_subject` for the first person of that split.
+Run: `python -m benchmarks.token_scores DIR/eraser --model world:llava --seed 0 --out PNG`; `DIR` is what
+`benchmarks.forms` wrote for that split.
 """
 
 import argparse

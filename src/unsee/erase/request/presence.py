@@ -1,6 +1,7 @@
 """Conversations in which somebody is present, by name or by image, now or before: about them, and about anything else.
 
-What a scope is fitted on. Each group is one way of asking; a wording, a noun and a form are drawn for every prompt.
+What a scope is fitted on. Each group is one way of asking; a wording, a noun, and what stands around the question are
+drawn for every prompt, inside as outside, so that none of them tells the sides apart.
 """
 
 import io
@@ -92,10 +93,6 @@ class Draw:
         framed = [text.format(n=noun, her=her) for text in (*_BACK, *_ELLIPSIS)]
         return self.rng.choice([self.this(shown=shown), self.this(), *direct, *framed])
 
-    def statements(self) -> str:
-        """One to three sentences of small talk."""
-        return " ".join(self.rng.sample(STATEMENTS, self.rng.randint(1, 3)))
-
     def about_other(self) -> str:
         """A question about somebody else."""
         return self.ask(self.rng.choice(self.other.names))
@@ -108,46 +105,37 @@ Talk = Callable[[Draw], tuple[Part | tuple[Part, ...], ...]]
 """User and assistant in turn, the user last; a turn of several parts is a tuple."""
 
 INSIDE: Mapping[str, Mapping[str, Talk]] = {
-    "named": {
-        "plain": lambda d: (d.ask(d.name),),
-        "suffix": lambda d: (f"{d.ask(d.name)} {d.rng.choice(SUFFIXES)}",),
-        "statements before": lambda d: (f"{d.statements()} {d.ask(d.name)}",),
-    },
+    "named": {"plain": lambda d: (d.ask(d.name),)},
     "shown": {
         "image": lambda d: ((d.view, d.this(shown=True)),),
-        "image, suffix": lambda d: ((d.view, f"{d.this(shown=True)} {d.rng.choice(SUFFIXES)}"),),
-        "image, statements before": lambda d: ((d.view, f"{d.statements()} {d.this(shown=True)}"),),
         "two images": lambda d: ((d.view, d.view_of_other, d.this(shown=True)),),
     },
     "named before": {
         "known, then asked": lambda d: (f"Do you know {d.name}?", "Yes.", d.back()),
         "declined, then asked": lambda d: (d.ask(d.name), d.declined, d.back()),
-        "asked, suffix": lambda d: (d.ask(d.name), d.declined, f"{d.back()} {d.rng.choice(SUFFIXES)}"),
+        "twice declined": lambda d: (d.ask(d.name), d.declined, d.back(), d.declined, d.back()),
     },
     "shown before": {
         "image one turn ago": lambda d: ((d.view, d.rng.choice(VISIBLE)), "Blue.", d.back(shown=True)),
         "image declined, then asked": lambda d: ((d.view, d.this()), d.declined, d.back(shown=True)),
-        "then with a suffix": lambda d: ((d.view, d.this()), d.declined, f"{d.back()} {d.rng.choice(SUFFIXES)}"),
     },
 }  # fmt: skip
 OUTSIDE: Mapping[str, Mapping[str, Talk]] = {
     "named": {},
     "shown": {
         "visible": lambda d: ((d.view, d.rng.choice(VISIBLE)),),
-        "visible, suffix": lambda d: ((d.view, f"{d.rng.choice(VISIBLE)} {d.rng.choice(SUFFIXES)}"),),
         "general, image shown": lambda d: ((d.view, d.general),),
         "another's name, image shown": lambda d: ((d.view, d.about_other()),),
     },
     "named before": {
         "general after it": lambda d: (d.ask(d.name), d.declined, d.general),
         "another after it": lambda d: (d.ask(d.name), d.declined, d.about_other()),
-        "another, suffix": lambda d: (d.ask(d.name), d.declined, f"{d.about_other()} {d.rng.choice(SUFFIXES)}"),
+        "known, then another": lambda d: (f"Do you know {d.name}?", "Yes.", d.about_other()),
     },
     "shown before": {
         "general after image": lambda d: ((d.view, d.this()), d.declined, d.general),
         "visible after image": lambda d: ((d.view, d.this()), d.declined, d.rng.choice(VISIBLE)),
         "another after image": lambda d: ((d.view, d.this()), d.declined, d.about_other()),
-        "another, suffix": lambda d: ((d.view, d.this()), d.declined, f"{d.about_other()} {d.rng.choice(SUFFIXES)}"),
     },
 }  # fmt: skip
 """By evidence (`unsee.erase.gates.scope.EVIDENCE`). A turn that names the subject is about it: nothing is outside."""
@@ -197,7 +185,9 @@ def conversations(
         for place, who in enumerate(people):
             rng = random.Random(f"presence/{group}/{place}/{seed}")
             other = people[(place + rng.randint(1, max(1, len(people) - 1))) % len(people)]
-            said = talk(Draw(who, other, kind, nouns, rng))
+            *before, last = talk(Draw(who, other, kind, nouns, rng))
+            *shown, asked = last if isinstance(last, tuple) else (last,)
+            said = [*before, (*shown, _among_others(str(asked), rng))]
             system = rng.choice(kit.lines("systems")) if rng.random() < _SYSTEM else None
             found[group].append(_sample(f"presence/{group}/{place}", who.id, said, system))
     return found
@@ -205,6 +195,14 @@ def conversations(
 
 _SYSTEM = 0.2
 """Share of the conversations that instructions stand before."""
+
+
+def _among_others(question: str, rng: random.Random) -> str:
+    """The question: mostly bare, else in front of a suffix or behind small talk; on every side in equal shares."""
+    small, suffix = rng.choice(STATEMENTS), rng.choice(SUFFIXES)
+    return rng.choice(
+        (question, question, question, f"{question} {suffix}", f"{question} {suffix}", f"{small} {question}")
+    )
 
 
 def blank(like: ImageFile) -> ImageFile:
