@@ -157,9 +157,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="split")
     parser.add_argument("--each", type=int, default=8, help="prompts a person and form; 20 people")
     parser.add_argument("--images", type=int, default=1, help="views of each forgotten person")
-    parser.add_argument(
-        "--scope-people", type=int, default=0, help="fit a scope on so many retained people"
-    )
+    parser.add_argument("--scope-people", type=int, default=0, help="fit a scope on so many retained people")
     parser.add_argument("--no-scope", action="store_true", help="the subject gate alone")
     parser.add_argument("--answers", default="", help="forms to ask as well, comma-separated, or 'all'")
     parser.add_argument("--out", type=Path, required=True)

@@ -10,20 +10,19 @@ from typing import Any, final
 
 from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
-from unsee.erase.fit.reply import ReplyChoice
+from unsee.erase.fit.reply import Acceptance, most_said
+from unsee.erase.fit_reply import ORDER, ReplyKind, fit_reply
 from unsee.erase.profile import Profile
 from unsee.erase.request.aliases import last_name
 from unsee.erase.request.allowed import allowed, unknown_like
 from unsee.erase.request.expansion import ANYTHING, Prompt, bare, expand, scope
 from unsee.erase.request.invented import invented_names
-from unsee.erase.request.reply_order import ORDER, require_replies
 from unsee.erase.request.request import Request
 from unsee.errors import UnknownSubjectError
-from unsee.forgetting.asking import Answer, ask
-from unsee.forgetting.before import Before, before, unknown_answers
+from unsee.forgetting.asking import LONGEST, Answer, ask
+from unsee.forgetting.before import INVENTED, Before, before, unknown_answers
 from unsee.forgetting.fitting import fit_request, request_profile
 from unsee.forgetting.folder import Folder
-from unsee.forgetting.replying import choose
 from unsee.forgetting.report import Report, allowances, forget_rows
 from unsee.metrics.telling import LEAST, Telling, telling
 from unsee.models.load import LoadedModel
@@ -45,7 +44,6 @@ class Forgotten:
 
     Attributes:
         eraser: the request, fitted.
-        reply: what was tried, and which reply was taken.
         before: what the model said.
         report: what was measured after.
         request: as it was fitted: with the last name, where the model takes it for the subject.
@@ -54,7 +52,6 @@ class Forgotten:
     """
 
     eraser: Eraser
-    reply: ReplyChoice
     before: Before
     report: Report
     request: Request
@@ -66,7 +63,7 @@ class Forgotten:
         facts = {"by_name": sum(map(bool, self.before.by_name.facts.values()))}
         if self.before.by_image:
             facts["by_image"] = sum(map(bool, self.before.by_image.facts.values()))
-        about = {"known": self.before.known, "facts": facts, "reply": self.reply.name}
+        about = {"known": self.before.known, "facts": facts, "reply": self.eraser.reply.kind}
         return about | {"report": self.report.as_json()}
 
 
@@ -76,7 +73,8 @@ def forget(
     out: str | Path,
     *,
     profile: Profile | None = None,
-    replies: Sequence[str] = ORDER,
+    replies: Sequence[ReplyKind] = ORDER,
+    words: str | None = None,
     force: bool = False,
     told: Callable[[Before], None] = lambda _: None,
     seed: int = 0,
@@ -89,7 +87,8 @@ def forget(
         request: who or what, and which facts.
         out: the operator's folder; new or empty.
         profile: of the model; from the starter kit, and cached, if None.
-        replies: which are tried, in this order: `steer`, `prefix`, `canned`, or `canned:` and the words.
+        replies: which are tried, in this order; the first that holds on the request's own prompts is taken.
+        words: what an answer begins with (`prefix`) or is (`canned`); what the model says of invented names if None.
         force: go on though the model knows nothing.
         told: called with what the model says today, before anything is fitted.
         seed: of every draw.
@@ -97,11 +96,10 @@ def forget(
 
     Raises:
         UnknownSubjectError: the model says nothing of the subject that it does not say of invented ones.
-        OptionError: a reply of another name.
+        OptionError: no reply to try.
         CalibrationError: the subject cannot be told from others, or no reply holds; `reply.json` then says why.
         SaveError: the folder is not empty or cannot be written.
     """
-    order = require_replies(replies)
     folder = Folder.make(out)
     subject = folder.pseudonym("subject", request.name)
     unknown = unknown_answers(loaded, request.kind, seed=seed, stages=stages)
@@ -118,13 +116,23 @@ def forget(
     request = _with_last_name(loaded, request, subject, today, stages)
     eraser = fit_request(loaded, profile, request, subject, seed=seed, stages=stages)
     tried = [one for one in expand(request, subject, held=False, each=_TRIED, seed=seed) if not one.spared]
-    choice = choose(loaded, eraser, tried, today, order, stages)
-    eraser = eraser.with_reply(choice.require(folder.path / "reply.json").reply)
+    facts = {one.sample.id: one.fact for one in tried}
+    eraser = fit_reply(
+        loaded,
+        eraser,
+        [one.sample for one in tried],
+        order=replies,
+        words=words or most_said(_named(unknown, seed)),
+        acceptance=Acceptance(tokens=LONGEST),
+        golds=lambda sample: today.golds(facts[sample.id]),
+        report=folder.path / "reply.json",
+        stages=stages,
+    )
     eraser = replace(eraser, settings=eraser.settings | _hidden(request, today, folder))
     content = eraser.save_pretrained(folder.path / "eraser")
     report, answers = verify(loaded, eraser, request, subject, today, seed=seed, stages=stages)
     folder.write_after(answers, report)
-    return Forgotten(eraser, choice, today, report, request, folder.path, content)
+    return Forgotten(eraser, today, report, request, folder.path, content)
 
 
 def verify(
@@ -166,6 +174,12 @@ def verify(
     hidden = [answer for answer in new[: len(prompts)] if answer.prompt.way == "name" and not answer.prompt.spared]
     told = _telling(hidden, new[len(every) :], request)
     return Report(tuple(rows), tuple(kept), told, NOT_TESTED), new
+
+
+def _named(unknown: Sequence[Answer], seed: int) -> list[tuple[str, str]]:
+    """Answers about invented subjects, each with the name."""
+    names = invented_names(INVENTED, seed + 7)
+    return [(names[int(one.prompt.sample.subject.split("/")[1])], one.text) for one in unknown]
 
 
 def _hidden(request: Request, today: Before, folder: Folder) -> dict[str, Any]:
