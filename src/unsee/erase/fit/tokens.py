@@ -13,9 +13,10 @@ import torch
 from unsee.erase.fit.activations import run_blocks
 from unsee.erase.steer.positions import in_last_turn
 from unsee.errors import DataError
-from unsee.models.generate import Conversation, Progress, encode_conversations, render_conversations
+from unsee.models.generate import Conversation, encode_conversations, render_conversations
 from unsee.models.load import LoadedModel
 from unsee.models.turns import turn_marker
+from unsee.progress import Progress
 from unsee.shapes import Bool, Float, Int, Tensor
 
 

@@ -19,9 +19,9 @@ from unsee.erase.request.defaults import default_refusal
 from unsee.erase.request.invented import invented_names
 from unsee.erase.request.presence import Present, scope_prompts
 from unsee.errors import SaveError
-from unsee.models.cache import cache_folder
 from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
+from unsee.models.names import cache_folder
 from unsee.progress import Stages, silent
 
 SETTINGS = Settings(
