@@ -132,10 +132,10 @@ def steered(made: Made, loaded: LoadedModel, tmp_path: Path) -> tuple[Vllm, Stan
 @pytest.mark.parametrize(
     ("report", "told"),
     [
-        (lambda count: [], "told of 0 of 2 prompts"),
-        (lambda count: [SOUND | {"decided": False}] * count, "2 of them steered otherwise"),
-        (lambda count: [SOUND | {"steered": 2}] * count, "2 of them steered otherwise"),
-        (lambda count: [SOUND | {"unreadable": True}] * count, "2 of them steered otherwise"),
+        (lambda count: [], "reported on 0 of 2 prompts"),
+        (lambda count: [SOUND | {"decided": False}] * count, "2 of them not steered as"),
+        (lambda count: [SOUND | {"steered": 2}] * count, "2 of them not steered as"),
+        (lambda count: [SOUND | {"unreadable": True}] * count, "2 of them not steered as"),
     ],
 )
 def test_a_batch_that_was_not_steered_is_not_answered(

@@ -68,6 +68,7 @@ def models_know(
     Example: unsee models know real:smollm2 --dtype float32 --out known.json (15 minutes of one core)
     """
     from unsee.data.benchmarks.public_knowledge import public_knowledge
+    from unsee.evals.answerers import Recorded
     from unsee.evals.known import drawn, measure_known, save_known
     from unsee.models.load import load
 
@@ -75,7 +76,7 @@ def models_know(
     knowledge = public_knowledge()
     chosen = drawn(knowledge, subjects, seed)
     with stages_shown() as stages:
-        known = measure_known(loaded, knowledge, chosen, stages=stages)
+        known = measure_known(Recorded.of(loaded), knowledge, chosen, stages=stages)
     save_known(known, out)
     counts = {"subjects": len(chosen), "facts": sum(len(one.facts) for one in chosen)}
     counts["known"] = sum(map(len, known.facts.values()))
