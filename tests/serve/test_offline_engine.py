@@ -12,8 +12,8 @@ import pytest
 import unsee.serve.engine.offline as module
 from planning import plan_of
 from tiny_llava import noise_image, question, tiny_llava
-from unsee.cli.evaluate.who import Who, parsed
-from unsee.cli.options import Parts
+from unsee.cli.evaluate.who import Who
+from unsee.cli.options import Parts, parsed
 from unsee.errors import OptionError, SteeringError
 from unsee.evals.answerers import Draw, How, Local
 from unsee.evals.evaluate import Condition, evaluate
