@@ -27,15 +27,20 @@ def picture() -> bytes:
     return image.getvalue()
 
 
-def test_what_the_model_does_not_know_is_for_a_person_to_decide(tmp_path: Path) -> None:
-    loaded = tiny_llava()
+def test_what_the_model_does_not_know_is_for_a_person_to_decide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forget(*_: Any, **__: Any) -> None:
+        raise UnknownSubjectError("the model says nothing of the person")
+
+    monkeypatch.setattr("unsee.forgetting.run.forget", forget)
     with made(tmp_path) as ledger:
         request = add(ledger, Person(names=("Ada Byron", "Ada King"), images=(picture(),)), BY, **GROUND).request
         with pytest.raises(LifeCycleError, match="'fit' is not allowed"):
-            erasers.fit(ledger, request.id, loaded, BY)
+            erasers.fit(ledger, request.id, tiny_llava(), BY)
         ledger.take("accept", request.id, BY)
         with pytest.raises(UnknownSubjectError):
-            erasers.fit(ledger, request.id, loaded, BY)
+            erasers.fit(ledger, request.id, tiny_llava(), BY)
         assert ledger.request(request.id).state == "accepted"
 
 

@@ -18,7 +18,9 @@ from unsee.erase.fit.calibration import raised_together
 from unsee.erase.gates.null_space import NullSpaceGate
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
+from unsee.erase.request.knowledge import Knowledge
 from unsee.errors import ArtifactError
+from unsee.forgetting.before import Before
 from unsee.ledger import Ledger, Request
 from unsee.ledger.erasers import ask, eraser_check, load_active, verify
 from unsee.ledger.holding import attach
@@ -135,7 +137,7 @@ def test_verification_asks_with_the_thresholds_that_will_be_in_force(
         switched_on(ledger, eraser(0), tmp_path / "e")
         request = held(ledger, eraser(1), tmp_path / "e")
         with pytest.raises(KeyboardInterrupt):
-            verify(ledger, request.id, LOADED, BY)
+            verify(ledger, request.id, LOADED, BY, today=Before((), (), Knowledge({}, 0.0, ()), None))
     limits = {one.subjects[0]: float(one.gate.threshold) for one in asked if isinstance(one.gate, PromptRidgeGate)}
     assert list(limits) == ["s1", "s0"] and limits == from_scratch({0, 1})
 
