@@ -60,11 +60,7 @@ def fit_request(
         profile: with a background of prompts on which no gate may fire.
         request: the request.
         subject: its pseudonymous id.
-<<<<<<< HEAD
-        keep: prompts that must be let through beside those of the kit.
-=======
         keep: of one's own that the fit must let through.
->>>>>>> ledger
         seed: of every draw.
         stages: progress display.
 
@@ -78,11 +74,7 @@ def fit_request(
         loaded,
         profile,
         {subject: Subject(request.names, views)},
-<<<<<<< HEAD
-        near=[conversation_of(sample) for sample in (*keep, *near)],
-=======
         near=[conversation_of(sample) for sample in (*near, *keep)],
->>>>>>> ledger
         scope=_scope(loaded, profile, request, seed, stages),
         stages=stages,
     )
