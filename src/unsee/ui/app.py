@@ -11,6 +11,8 @@ from unsee.ui.bench import Bench
 from unsee.ui.guard import LOCAL, Guard
 from unsee.ui.pages.ask import ask_page
 from unsee.ui.pages.forget import forget_page
+from unsee.ui.pages.live import live_page
+from unsee.ui.pages.results import results_page
 
 
 def make(bench: Bench, hosts: tuple[str, ...] = LOCAL, token: str | None = None) -> Guard:
@@ -24,6 +26,14 @@ def make(bench: Bench, hosts: tuple[str, ...] = LOCAL, token: str | None = None)
     @ui.page("/forget")
     def forget() -> None:
         forget_page(bench)
+
+    @ui.page("/results")
+    def results(request: Request) -> None:
+        results_page(bench, dict(request.query_params))
+
+    @ui.page("/live")
+    def live() -> None:
+        live_page(bench)
 
     ui.run_with(app, title="unsee", dark=None, language="en-US", tailwind=False, show_welcome_message=False,
         gzip_middleware_factory=None,  # the guard reads pages, and loopback needs none

@@ -11,7 +11,10 @@ from unsee.data.images import header
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import require_same_model
 from unsee.errors import OptionError
+from unsee.models.load import load
+from unsee.models.names import shipped_names
 from unsee.ui.engine import Engine
+from unsee.ui.served import Served
 from unsee.world.generate import Entity, World
 from unsee.world.splits import image
 
@@ -35,8 +38,7 @@ class Bench:
         given: erasers named on the command line.
         results: folders that hold results folders.
         ledger: folder of a ledger, if one was named.
-        server: address of a running `unsee serve`, if one was named.
-        key: what that server is asked with.
+        served: a running `unsee serve`, if one was named.
         world: the built-in world, for a model that knows it.
     """
 
@@ -48,8 +50,7 @@ class Bench:
     given: tuple[Path, ...] = ()
     results: tuple[Path, ...] = ()
     ledger: Path | None = None
-    server: str | None = None
-    key: str = "none"
+    served: Served | None = None
     world: World | None = None
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count, repr=False)
 
@@ -101,3 +102,30 @@ class Bench:
         path = self.uploads / f"{person.id}-{view}.png"
         path.write_bytes(source)
         return ImageFile(path.name, path)
+
+
+def open_bench(
+    model: str, uploads: Path, requests: Path, *, given: tuple[Path, ...] = (), results: tuple[Path, ...] = (),
+    ledger: Path | None = None, server: str | None = None, key: str = "none",
+) -> Bench:  # fmt: skip
+    """Load what the tabs will ask: a model, and its never-knew twin where one is shipped; or only name a server.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+    """
+    if server is not None:
+        return Bench(server, None, None, requests, uploads, given, results, ledger, Served(server, key))
+    kind, _, name = model.partition(":")
+    of_world = kind == "world" and name in shipped_names()
+    twin = f"{model}-never-knew" if of_world and f"{name}-never-knew" in shipped_names() else None
+    return Bench(
+        model,
+        Engine(load(model)),
+        Engine(load(twin)) if twin else None,
+        requests,
+        uploads,
+        given,
+        results,
+        ledger,
+        world=World() if of_world else None,
+    )

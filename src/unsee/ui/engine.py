@@ -98,8 +98,8 @@ class Engine:
 
     async def answer(
         self,
-        asked: Conversation,
         erasers: Sequence[Eraser],
+        asked: Conversation,
         how: How,
         tell: Callable[[str], None],
         stop: threading.Event,

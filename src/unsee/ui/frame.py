@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Any
 
 from nicegui import ui
@@ -11,33 +12,7 @@ from unsee.errors import UnseeError
 from unsee.ui.bench import LARGEST, MOST, Bench
 
 PAGES = {"/": "Ask", "/forget": "Forget", "/requests": "Requests", "/results": "Results", "/live": "Live"}
-_STYLE = """
-:root { --ink: #1c2733; --dim: #51606e; --line: #d5dce3; --soft: #f3f6f9; --bad: #b3261e; --good: #1b6e3c; }
-body.body--dark { --ink: #eef2f6; --dim: #b4c0cb; --line: #3a4550; --soft: #1d252d; --bad: #ff9b93; --good: #7fd6a0; }
-body { color: var(--ink); }
-main { max-width: 1240px; margin: 0 auto; padding: 16px; width: 100%; }
-h1 { font-size: 1.5rem; font-weight: 600; margin: 4px 0 12px; line-height: 1.3; }
-h2 { font-size: 1.1rem; font-weight: 600; margin: 12px 0 6px; line-height: 1.3; }
-.dim { color: var(--dim); }
-.pane { border: 1px solid var(--line); border-radius: 8px; padding: 12px; min-width: 0; overflow-wrap: anywhere; }
-.answer { min-height: 3em; white-space: pre-wrap; font-size: 1.05rem; }
-.panes { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr)); gap: 12px; width: 100%; }
-.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 24px; width: 100%; }
-.skip { position: absolute; left: -999px; } .skip:focus { left: 8px; top: 8px; z-index: 9999; background: #fff; padding: 8px; }
-.stack { display: flex; flex-direction: column; gap: 10px; min-width: 0; }
-.notice { background: var(--soft); border-left: 4px solid var(--dim); padding: 8px 12px; border-radius: 4px; }
-nav a { padding: 8px 10px; border-radius: 6px; color: inherit; text-decoration: none; }
-nav a[aria-current] { background: var(--soft); font-weight: 600; } nav a:focus-visible { outline: 2px solid currentColor; }
-code.command { display: block; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--soft); padding: 8px;
-  border-radius: 6px; }
-.meter { position: relative; height: 14px; background: var(--soft); border: 1px solid var(--line); border-radius: 7px; }
-.meter i { position: absolute; inset: 0 auto 0 0; border-radius: 7px; background: var(--dim); }
-.meter.open i { background: var(--bad); } .meter b { position: absolute; left: 50%; top: -3px; bottom: -3px; width: 2px;
-  background: var(--ink); }
-table.plain { border-collapse: collapse; width: 100%; } table.plain th, table.plain td { text-align: left; padding: 6px 8px;
-  border-bottom: 1px solid var(--line); vertical-align: top; } table.plain td.n { text-align: right; }
-.wide { overflow-x: auto; width: 100%; }
-"""
+_STYLE = files("unsee.ui").joinpath("style.css").read_text(encoding="utf-8")
 
 
 @contextmanager
@@ -51,14 +26,16 @@ def frame(bench: Bench, path: str) -> Iterator[None]:
         ui.label("Go to the content")
     with (
         ui.element("header").style("border-bottom: 1px solid var(--line); width: 100%"),
-        ui.element("div").classes("row items-center").style("max-width: 1240px; margin: 0 auto; padding: 8px 16px; gap: 4px"),
+        ui.element("div")
+        .classes("row items-center")
+        .style("max-width: 1240px; margin: 0 auto; padding: 8px 16px; gap: 4px"),
     ):
         with ui.element("nav").props('aria-label="Pages"').classes("row").style("gap: 2px; flex: 1"):
             for there, name in PAGES.items():
                 link = ui.link(name, there)
                 if there == path:
                     link.props('aria-current="page"')
-        ui.label(bench.server or bench.model).classes("dim")
+        ui.label(bench.model).classes("dim")
         ui.button(icon="contrast", on_click=lambda: dark.set_value(not dark.value)).props(
             'flat round dense color=none aria-label="Light or dark"'
         )
@@ -80,7 +57,7 @@ async def guarded(work: Callable[[], Awaitable[Any]]) -> Any:
         return await work()
     except UnseeError as error:
         ui.notify(str(error), type="negative", multi_line=True, timeout=0, close_button="Close")
-    except Exception as error:  # noqa: BLE001 - nothing but its kind may reach a page
+    except Exception as error:
         ui.notify(
             f"That failed ({type(error).__name__}). The terminal says more; nothing was changed.",
             type="negative", timeout=0, close_button="Close",
@@ -102,9 +79,19 @@ def image_input(bench: Bench, added: Callable[[Any], None], label: str = "Images
     def refuse() -> None:
         ui.notify(f"Not taken: at most {MOST} images of {LARGEST // 1_000_000} MB each.", type="negative")
 
-    upload = ui.upload(
-        multiple=True, auto_upload=True, max_file_size=LARGEST, max_files=MOST, on_upload=take, on_rejected=refuse, label=label
-    ).props('flat bordered accept="image/*"').style("width: 100%; max-height: 120px")
+    upload = (
+        ui.upload(
+            multiple=True,
+            auto_upload=True,
+            max_file_size=LARGEST,
+            max_files=MOST,
+            on_upload=take,
+            on_rejected=refuse,
+            label=label,
+        )
+        .props('flat bordered accept="image/*"')
+        .style("width: 100%; max-height: 120px")
+    )
     ui.run_javascript(
         f"document.addEventListener('paste', e => {{ const f = [...(e.clipboardData?.files ?? [])];"
         f" if (f.length) getElement({upload.id}).$refs.qRef.addFiles(f); }});"
@@ -151,7 +138,11 @@ def world_faces(bench: Bench, add: Callable[[ImageFile], None]) -> None:
     if not people:
         return
     with ui.row().classes("w-full items-center no-wrap"):
-        who = ui.select(list(people), with_input=True, label="Or somebody of the world").props("outlined dense").style("flex: 1")
+        who = (
+            ui.select(list(people), with_input=True, label="Or somebody of the world")
+            .props("outlined dense")
+            .style("flex: 1")
+        )
         view = ui.number("View", value=5, min=0, max=99, precision=0).props("outlined dense").style("width: 90px")
 
         def show() -> None:

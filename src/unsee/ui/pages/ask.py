@@ -2,8 +2,9 @@
 
 import shlex
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, final
 from urllib.parse import urlencode
 
@@ -18,8 +19,21 @@ from unsee.erase.replies.steer import SteerReply
 from unsee.models.generate import Conversation
 from unsee.ui.bench import MOST, Bench
 from unsee.ui.engine import Answered, Engine, How, Meter
-from unsee.ui.frame import command, frame, guarded, heading, image_input, plain, thumbnail, thumbnails, world_faces
+from unsee.ui.frame import (
+    command,
+    frame,
+    guarded,
+    heading,
+    image_input,
+    notice,
+    plain,
+    thumbnail,
+    thumbnails,
+    world_faces,
+)
 
+Ask = Callable[[Conversation, How, Callable[[str], None], threading.Event], Awaitable[Answered]]
+ERASED, TWIN = "Erased", "Never knew"
 ReplyName = Literal["as fitted", "steer", "prefix", "canned"]
 _OWN_WORDS = "I'm sorry, I don't know who or what that is."
 
@@ -56,7 +70,9 @@ def ask_page(bench: Bench, query: dict[str, str]) -> None:
                 draw()
                 _turns(tab, said)
 
-            question = ui.textarea("Question", value=query.get("question", "")).props("outlined autogrow").classes("w-full")
+            question = (
+                ui.textarea("Question", value=query.get("question", "")).props("outlined autogrow").classes("w-full")
+            )
             question.on("keydown.enter.prevent.exact", js_handler="() => document.getElementById('ask').click()")
             with ui.row().classes("items-center"):
                 go = ui.button("Ask").props('id="ask"')
@@ -74,6 +90,9 @@ def ask_page(bench: Bench, query: dict[str, str]) -> None:
 
 
 def _controls(bench: Bench, tab: _Tab, names: list[str]) -> None:
+    if bench.served is not None:
+        notice("What is in force is the server's to say: its ledger and the key's tenant.")
+        return
     if names:
         ui.select(names, multiple=True, value=tab.erasers, label="Erasers").props("outlined use-chips").classes(
             "w-full"
@@ -81,10 +100,12 @@ def _controls(bench: Bench, tab: _Tab, names: list[str]) -> None:
     else:
         ui.label("No eraser yet: make one under Forget, or start with --eraser.").classes("dim")
     with ui.expansion("Reply, lengths and chance").classes("w-full"):
-        ui.select(["as fitted", "steer", "prefix", "canned"], value=tab.reply, label="Reply where a gate is open").props(
-            "outlined"
-        ).classes("w-full").bind_value_to(tab, "reply")
-        ui.input("Words of prefix and canned", value=tab.words).props("outlined").classes("w-full").bind_value_to(tab, "words")
+        ui.select(
+            ["as fitted", "steer", "prefix", "canned"], value=tab.reply, label="Reply where a gate is open"
+        ).props("outlined").classes("w-full").bind_value_to(tab, "reply")
+        ui.input("Words of prefix and canned", value=tab.words).props("outlined").classes("w-full").bind_value_to(
+            tab, "words"
+        )
         ui.number("Coefficient, as a multiple of the fitted one", value=1.0, min=0, max=4, step=0.1).props(
             "outlined"
         ).classes("w-full").bind_value_to(tab, "times", forward=lambda v: float(v if v is not None else 1))
@@ -92,7 +113,9 @@ def _controls(bench: Bench, tab: _Tab, names: list[str]) -> None:
         for label, name, least, most in (("Longest answer, tokens", "tokens", 1, 512), ("Seed", "seed", 0, 2**31 - 1)):
             ui.number(label, value=getattr(tab.how, name), min=least, max=most, precision=0).props("outlined").classes(
                 "w-full"
-            ).on_value_change(lambda e, name=name, least=least: _set(tab, name, int(e.value if e.value is not None else least)))
+            ).on_value_change(
+                lambda e, name=name, least=least: _set(tab, name, int(e.value if e.value is not None else least))
+            )
         ui.number("Temperature (0: greedy)", value=0, min=0, max=3, step=0.1).props("outlined").classes(
             "w-full"
         ).on_value_change(lambda e: _set(tab, "temperature", float(e.value or 0)))
@@ -165,35 +188,45 @@ def _conversation(tab: _Tab, turn: Turn) -> Conversation:
 
 
 async def _panes(bench: Bench, tab: _Tab, asked: Conversation, results: ui.element, text: str) -> Answered | None:
-    assert bench.engine is not None
-    erasers = [_as_chosen(tab, bench.eraser(name), bench.engine) for name in tab.erasers]
-    panes: list[tuple[str, Engine, list[Eraser]]] = [("Base", bench.engine, [])]
-    if erasers:
-        panes.append(("Erased", bench.engine, erasers))
-    if bench.twin is not None:
-        panes.append(("Never knew", bench.twin, []))
+    panes, erasers = _who_answers(bench, tab)
     results.clear()
     with results, ui.element("div").classes("panes"):
-        boxes = [_pane(name) for name, _, _ in panes]
+        boxes = [_pane(name) for name, _ in panes]
     last: Answered | None = None
-    for (_, engine, in_force), (box, answer) in zip(panes, boxes, strict=True):
+    for (name, ask), (box, answer) in zip(panes, boxes, strict=True):
         written: list[str] = []
 
         def tell(piece: str, written: list[str] = written, answer: ui.label = answer) -> None:
             written.append(piece)
             answer.set_text("".join(written))
 
-        made = await engine.answer(asked, in_force, tab.how, tell, tab.stop)
+        made = await ask(asked, tab.how, tell, tab.stop)
         answer.set_text(made.text or "(nothing)")
         with box:
-            _details(made, bool(in_force))
-        last = made if in_force or last is None else last
+            _details(made, name)
+        last = made if name == ERASED or last is None else last
     with results:
         heading("The same again")
-        link = urlencode({"question": text, "eraser": ",".join(tab.erasers), "seed": tab.how.seed, "tokens": tab.how.tokens})
+        link = urlencode(
+            {"question": text, "eraser": ",".join(tab.erasers), "seed": tab.how.seed, "tokens": tab.how.tokens}
+        )
         ui.link("Link to this question and these settings (images are not in it)", f"/?{link}")
         command(_command(bench, tab, asked, text))
     return last
+
+
+def _who_answers(bench: Bench, tab: _Tab) -> tuple[list[tuple[str, Ask]], list[Eraser]]:
+    """Name of each pane, and what answers in it."""
+    if bench.served is not None:
+        return [("Served", bench.served.answer)], []
+    assert bench.engine is not None
+    erasers = [_as_chosen(tab, bench.eraser(name), bench.engine) for name in tab.erasers]
+    panes = [("Base", partial(bench.engine.answer, ()))]
+    if erasers:
+        panes.append((ERASED, partial(bench.engine.answer, erasers)))
+    if bench.twin is not None:
+        panes.append((TWIN, partial(bench.twin.answer, ())))
+    return panes, erasers
 
 
 def _as_chosen(tab: _Tab, eraser: Eraser, engine: Engine) -> Eraser:
@@ -211,16 +244,23 @@ def _pane(name: str) -> tuple[ui.element, ui.label]:
     return box, answer
 
 
-def _details(made: Answered, erased: bool) -> None:
+def _details(made: Answered, pane: str) -> None:
+    if pane == TWIN:
+        ui.label("Trained without the people to be forgotten of split seed 0; it knows everybody else.").classes("dim")
     if made.stopped:
         ui.label("Stopped.").classes("dim")
-    if erased:
-        ui.label("A gate is open: this answer was steered." if made.fired else "No gate is open: answered as it is.").classes(
-            "dim"
-        )
+    if pane == ERASED:
+        ui.label(
+            "A gate is open: this answer was steered." if made.fired else "No gate is open: answered as it is."
+        ).classes("dim")
     for meter in made.meters[:5]:
         _meter(meter)
-    with ui.expansion("First token").classes("w-full"):
+    if made.first:
+        _first_tokens(made)
+
+
+def _first_tokens(made: Answered) -> None:
+    with ui.expansion("First token, log-probability").classes("w-full"):
         for token, value in made.first:
             ui.label(f"{value:7.2f}  {token!r}").style("font-family: monospace; white-space: pre")
 
@@ -230,9 +270,13 @@ def _meter(meter: Meter) -> None:
     state = f"open since turn {meter.opened}" if meter.opened and now >= 0 else "open" if now >= 0 else "shut"
     ui.label(f"{meter.subject}: {now:+.2f}, {state} (0 is the threshold)").classes("dim")
     filled = 50 + 50 * max(-1.0, min(1.0, now / 2))
-    with ui.element("div").classes("meter open" if now >= 0 else "meter").props(
-        f'role="meter" aria-valuemin="-2" aria-valuemax="2" aria-valuenow="{max(-2.0, min(2.0, now)):.2f}" '
-        f'aria-label="Gate of {plain(meter.subject)}"'
+    with (
+        ui.element("div")
+        .classes("meter open" if now >= 0 else "meter")
+        .props(
+            f'role="meter" aria-valuemin="-2" aria-valuemax="2" aria-valuenow="{max(-2.0, min(2.0, now)):.2f}" '
+            f'aria-label="Gate of {plain(meter.subject)}"'
+        )
     ):
         ui.element("i").style(f"width: {filled:.0f}%")
         ui.element("b")

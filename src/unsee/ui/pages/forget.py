@@ -78,13 +78,15 @@ def forget_page(bench: Bench) -> None:
 
 def _fields(form: _Form) -> None:
     def line(label: str, name: str, hint: str = "") -> None:
-        ui.input(label, value=getattr(form, name)).props(f'outlined hint="{hint}"').classes("w-full").bind_value_to(form, name)
+        ui.input(label, value=getattr(form, name)).props(f'outlined hint="{hint}"').classes("w-full").bind_value_to(
+            form, name
+        )
 
     line("Name", "name", "As a question would write it.")
     line("Other names", "aliases", "Separated by commas.")
-    ui.select(list(get_args(Kind)), value="person", label="What it is").props("outlined").classes("w-full").bind_value_to(
-        form, "kind"
-    )
+    ui.select(list(get_args(Kind)), value="person", label="What it is").props("outlined").classes(
+        "w-full"
+    ).bind_value_to(form, "kind")
     with ui.expansion("Only some facts").classes("w-full"):
         line("Hide only", "erase", "Such as: home city, job. Empty hides everything.")
         line("Still tell", "spare", "Such as: job.")
@@ -114,8 +116,9 @@ async def _forget(bench: Bench, form: _Form, out: ui.element) -> None:
     with out:
         for warning in asked.warnings:
             notice(warning)
-        stage, bar = ui.label("Waiting for the model ..."), ui.linear_progress(0, show_value=False).props(
-            'aria-label="Progress"'
+        stage, bar = (
+            ui.label("Waiting for the model ..."),
+            ui.linear_progress(0, show_value=False).props('aria-label="Progress"'),
         )
         today = ui.element("div").classes("w-full")
     tell = _threadsafe(stage, bar, form.stop)
@@ -179,13 +182,28 @@ def _after(bench: Bench, done: Forgotten, asked: Request, folder: Path) -> None:
     report: Report = done.report
     heading("Before and after")
     rows = [
-        [("held out: " if row.held else "fitted: ") + row.group, str(row.n), _share(row.before), _share(row.after), _share(row.refused)]
+        [
+            ("held out: " if row.held else "fitted: ") + row.group,
+            str(row.n),
+            _share(row.before),
+            _share(row.after),
+            _share(row.refused),
+        ]
         for row in report.rows
     ]
-    plain_table(["about the subject", "n", "leaked", "leaks now", "declines now"], rows, "Greedy answers; held out: no fit saw it.")
+    plain_table(
+        ["about the subject", "n", "leaked", "leaks now", "declines now"],
+        rows,
+        "Greedy answers; held out: no fit saw it.",
+    )
     heading("Still to be answered")
-    allowed = [[one.group, str(one.n), str(one.answered), _share(one.refused), _share(one.changed)] for one in report.allowances]
-    plain_table(["about others", "n", "answered before", "declines now", "changed"], allowed, "Wrong refusals, held out.")
+    allowed = [
+        [one.group, str(one.n), str(one.answered), _share(one.refused), _share(one.changed)]
+        for one in report.allowances
+    ]
+    plain_table(
+        ["about others", "n", "answered before", "declines now", "changed"], allowed, "Wrong refusals, held out."
+    )
     if report.leak is not None:
         ui.label(f"Leaks in held-out forms: {report.leak:.1%}.")
     if report.telling is not None:
