@@ -1,5 +1,6 @@
 """`unsee ui`: the browser's page."""
 
+import importlib.util
 import secrets
 import tempfile
 from pathlib import Path
@@ -32,10 +33,8 @@ def ui(
 
     Example: unsee ui world:llava, then open http://127.0.0.1:8071
     """
-    try:
-        import nicegui as _
-    except ImportError as error:
-        raise OptionError("the browser's page needs the extra 'ui'. Run: pip install 'unsee[ui]'.") from error
+    if importlib.util.find_spec("nicegui") is None:
+        raise OptionError("the browser's page needs the extra 'ui'. Run: pip install 'unsee[ui]'.")
     if bundle is not None:
         from unsee.ui.bundle import write_bundle
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import final
 
 from unsee.data import ImageFile
-from unsee.data.images import header
+from unsee.data.images import decode
 from unsee.erase.eraser import Eraser
 from unsee.erase.profile import require_same_model
 from unsee.errors import OptionError
@@ -82,7 +82,7 @@ class Bench:
             ImageError: it is no image that is read.
         """
         plain = re.sub(r"[^\w.-]+", "_", name)[-60:] or "image"
-        header(content, plain)
+        decode(content, plain)
         path = self.uploads / f"{next(self._numbers):04d}-{plain}"
         path.write_bytes(content)
         return ImageFile(plain, path)

@@ -20,7 +20,6 @@ def frame(bench: Bench, path: str) -> Iterator[None]:
     """A page of that path: header above, its own elements inside `main`."""
     ui.page_title(f"{PAGES[path]} - unsee")
     ui.add_css(_STYLE)
-    ui.colors(primary="#1f5c99")
     dark = ui.dark_mode(None)
     with ui.element("a").props('href="#main"').classes("skip"):
         ui.label("Go to the content")
@@ -66,7 +65,7 @@ async def guarded(work: Callable[[], Awaitable[Any]]) -> Any:
     return None
 
 
-def image_input(bench: Bench, added: Callable[[Any], None], label: str = "Images: drop, paste or choose") -> ui.upload:
+def image_input(bench: Bench, added: Callable[[Any], None]) -> None:
     """A place for images; each is decoded as everywhere in the library, or refused in its words."""
 
     async def take(event: Any) -> None:
@@ -79,24 +78,22 @@ def image_input(bench: Bench, added: Callable[[Any], None], label: str = "Images
     def refuse() -> None:
         ui.notify(f"Not taken: at most {MOST} images of {LARGEST // 1_000_000} MB each.", type="negative")
 
-    upload = (
-        ui.upload(
-            multiple=True,
-            auto_upload=True,
-            max_file_size=LARGEST,
-            max_files=MOST,
-            on_upload=take,
-            on_rejected=refuse,
-            label=label,
-        )
-        .props('flat bordered accept="image/*"')
-        .style("width: 100%; max-height: 120px")
+    # Quasar's own box cannot be read aloud: it stays hidden, behind a button and what is dropped or pasted anywhere.
+    upload = ui.upload(
+        multiple=True, auto_upload=True, max_file_size=LARGEST, max_files=MOST, on_upload=take, on_rejected=refuse
+    ).props('accept="image/*"').style("display: none")  # fmt: skip
+    files = f"getElement({upload.id}).$refs.qRef"
+    ui.button("Add images", icon="add_photo_alternate").props("outline").on(
+        "click", js_handler=f"() => {files}.pickFiles()"
     )
+    ui.label("or drop or paste them anywhere on this page").classes("dim")
     ui.run_javascript(
-        f"document.addEventListener('paste', e => {{ const f = [...(e.clipboardData?.files ?? [])];"
-        f" if (f.length) getElement({upload.id}).$refs.qRef.addFiles(f); }});"
+        f"const take = (event, data) => {{ const found = [...(data?.files ?? [])];"
+        f" if (found.length) {{ event.preventDefault(); {files}.addFiles(found); }} }};"
+        "document.addEventListener('paste', event => take(event, event.clipboardData));"
+        "document.addEventListener('dragover', event => event.preventDefault());"
+        "document.addEventListener('drop', event => take(event, event.dataTransfer));"
     )
-    return upload
 
 
 def notice(text: str) -> None:

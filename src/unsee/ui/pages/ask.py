@@ -76,9 +76,9 @@ def ask_page(bench: Bench, query: dict[str, str]) -> None:
             question.on("keydown.enter.prevent.exact", js_handler="() => document.getElementById('ask').click()")
             with ui.row().classes("items-center"):
                 go = ui.button("Ask").props('id="ask"')
-                halt = ui.button("Stop", on_click=lambda: tab.stop.set()).props("outline").set_enabled
+                halt = ui.button("Stop", on_click=lambda: tab.stop.set()).props("outline")
                 ui.button("Start over", on_click=lambda: _over(tab, redraw)).props("flat")
-            halt(False)
+            halt.set_enabled(False)
             image_input(bench, lambda one: _add(tab, one, redraw))
             world_faces(bench, lambda one: _add(tab, one, redraw))
         with ui.element("div").classes("stack"):
@@ -152,7 +152,7 @@ def _turns(tab: _Tab, said: ui.element) -> None:
 
 async def _run(
     bench: Bench, tab: _Tab, question: ui.textarea, results: ui.element, redraw: Callable[[], None], go: ui.button,
-    halt: Callable[[bool], None],
+    halt: ui.button,
 ) -> None:  # fmt: skip
     text = (question.value or "").strip()
     if not text:
@@ -162,12 +162,12 @@ async def _run(
     turn = Turn("user", (*tab.images, text))
     asked = _conversation(tab, turn)
     go.set_enabled(False)
-    halt(True)
+    halt.set_enabled(True)
     try:
         answered = await guarded(lambda: _panes(bench, tab, asked, results, text))
     finally:
         go.set_enabled(True)
-        halt(False)
+        halt.set_enabled(False)
     if answered is not None:
         tab.turns += [turn, Turn("assistant", (answered.text or "...",))]
         tab.images.clear()
@@ -188,7 +188,7 @@ def _conversation(tab: _Tab, turn: Turn) -> Conversation:
 
 
 async def _panes(bench: Bench, tab: _Tab, asked: Conversation, results: ui.element, text: str) -> Answered | None:
-    panes, erasers = _who_answers(bench, tab)
+    panes = _who_answers(bench, tab)
     results.clear()
     with results, ui.element("div").classes("panes"):
         boxes = [_pane(name) for name, _ in panes]
@@ -215,18 +215,18 @@ async def _panes(bench: Bench, tab: _Tab, asked: Conversation, results: ui.eleme
     return last
 
 
-def _who_answers(bench: Bench, tab: _Tab) -> tuple[list[tuple[str, Ask]], list[Eraser]]:
+def _who_answers(bench: Bench, tab: _Tab) -> list[tuple[str, Ask]]:
     """Name of each pane, and what answers in it."""
     if bench.served is not None:
-        return [("Served", bench.served.answer)], []
+        return [("Served", bench.served.answer)]
     assert bench.engine is not None
     erasers = [_as_chosen(tab, bench.eraser(name), bench.engine) for name in tab.erasers]
-    panes = [("Base", partial(bench.engine.answer, ()))]
+    panes: list[tuple[str, Ask]] = [("Base", partial(bench.engine.answer, ()))]
     if erasers:
         panes.append((ERASED, partial(bench.engine.answer, erasers)))
     if bench.twin is not None:
         panes.append((TWIN, partial(bench.twin.answer, ())))
-    return panes, erasers
+    return panes
 
 
 def _as_chosen(tab: _Tab, eraser: Eraser, engine: Engine) -> Eraser:

@@ -1,5 +1,6 @@
 """Forget: a name and images, what the model says today, progress, and what it says after."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -121,50 +122,43 @@ async def _forget(bench: Bench, form: _Form, out: ui.element) -> None:
             ui.linear_progress(0, show_value=False).props('aria-label="Progress"'),
         )
         today = ui.element("div").classes("w-full")
-    tell = _threadsafe(stage, bar, form.stop)
-
-    def told(before: "Before") -> None:
-        _later(lambda: _before(today, before))
-
-    _later = _in_loop()
+    later = asyncio.get_running_loop().call_soon_threadsafe
     done = await bench.engine.work(
-        forget, bench.engine.loaded, asked, folder, force=form.force, told=told, stages=tell(_later)
-    )
+        forget, bench.engine.loaded, asked, folder, force=form.force,
+        told=lambda before: later(_before, today, before) and None,
+        stages=_stages(lambda text, share: later(_show, stage, bar, text, share) and None, form.stop),
+    )  # fmt: skip
     stage.set_text("Done.")
     bar.set_value(1.0)
     with out:
         _after(bench, done, asked, folder)
 
 
-def _in_loop() -> Callable[[Callable[[], None]], None]:
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    return lambda change: (loop.call_soon_threadsafe(change), None)[1]
+def _show(label: ui.label, bar: ui.linear_progress, text: str, share: float) -> None:
+    label.set_text(text)
+    bar.set_value(share)
 
 
-def _threadsafe(
-    label: ui.label, bar: ui.linear_progress, stop: threading.Event
-) -> Callable[[Callable[[Callable[[], None]], None]], Stages]:
-    def bound(later: Callable[[Callable[[], None]], None]) -> Stages:
-        def stage(name: str, total: int) -> Progress:
-            began, done = time.monotonic(), 0
+def _stages(show: Callable[[str, float], None], stop: threading.Event) -> Stages:
+    """Progress with an estimate; raises where somebody has pressed Stop."""
 
-            def advance(more: int) -> None:
-                nonlocal done
-                if stop.is_set():
-                    raise StoppedByUserError("Stopped. The folder keeps what was asked until then; no eraser was made.")
-                done += more
-                left = (time.monotonic() - began) * (total - done) / max(done, 1)
-                later(lambda: label.set_text(f"{name}: {done} of {total}, about {left:.0f} s left in this step"))
-                later(lambda: bar.set_value(done / max(total, 1)))
+    def stage(name: str, total: int) -> Progress:
+        began, done = time.monotonic(), 0
 
-            advance(0)
-            return advance
+        def advance(more: int) -> None:
+            nonlocal done
+            if stop.is_set():
+                raise StoppedByUserError("Stopped. The folder keeps what was asked until then; no eraser was made.")
+            done += more
+            left = (
+                f", about {(time.monotonic() - began) * (total - done) / done:.0f} s left in this step" if done else ""
+            )
+            show(f"{name}: {done} of {total}{left}", done / max(total, 1))
 
-        return stage
+        advance(0)
+        return advance
 
-    return bound
+    return stage
 
 
 def _before(out: ui.element, before: "Before") -> None:

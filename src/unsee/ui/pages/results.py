@@ -1,5 +1,6 @@
 """Results: any results folders side by side, and each question down to what every condition answered."""
 
+import asyncio
 import json
 import tempfile
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
-from nicegui import run, ui
+from nicegui import ui
 
 from unsee.evals.compare import Comparison, compare
 from unsee.evals.frontier import draw, frontier
@@ -61,7 +62,7 @@ def results_page(bench: Bench, query: dict[str, str]) -> None:
 
         async def show() -> None:
             out.clear()
-            await guarded(lambda: _show(bench, [str(folders[name]) for name in chosen.value], out))
+            await guarded(lambda: _show(bench, [str(folders[name]) for name in chosen.value or ()], out))
 
         go.on_click(show)
         ui.timer(0.05, show, once=True)
@@ -85,7 +86,7 @@ async def _show(bench: Bench, folders: list[str], out: ui.element) -> None:
         return
     with out:
         waiting = ui.label("Computing intervals ...").classes("dim")
-    results, table, image = await run.io_bound(_computed, folders)
+    results, table, image = await asyncio.to_thread(_computed, folders)
     waiting.delete()
     with out:
         heading("Side by side")
