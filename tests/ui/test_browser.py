@@ -59,7 +59,7 @@ def started(*options: str) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(20)
+        process.communicate(timeout=20)
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +101,12 @@ def page_of(browser: Any, address: str, **options: Any) -> tuple[Any, list[str]]
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: errors.append(request.url) if not _own(request.url, address) else None)
     page.goto(address)
-    page.locator("main").wait_for()
+    page.locator("#main").wait_for()
     return page, errors
 
 
 def _own(url: str, address: str) -> bool:
-    return url.startswith((address, "data:", "blob:"))
+    return url.startswith(("/".join(address.split("/")[:3]), "data:", "blob:"))
 
 
 @pytest.mark.parametrize("path", ["/", "/forget", "/requests", "/results", "/live"])
@@ -184,10 +184,10 @@ def test_what_is_no_image_is_refused_in_words_and_the_page_goes_on(browser: Any,
     for name, content in hostile.items():
         page.set_input_files("input[type=file]", {"name": name, "mimeType": "image/png", "buffer": content})
         page.wait_for_timeout(400)
-    assert page.get_by_role("button", name="Remove").count() == 0
+    assert page.locator("[alt^='Image ']").count() == 0
     assert "Traceback" not in page.content()
     page.set_input_files("input[type=file]", {"name": "good.png", "mimeType": "image/png", "buffer": good})
-    page.get_by_role("button", name="Remove").wait_for()
+    page.locator("[alt^='Image ']").first.wait_for()
 
 
 class _Server(BaseHTTPRequestHandler):

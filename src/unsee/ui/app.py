@@ -45,4 +45,13 @@ def run(bench: Bench, host: str, port: int, token: str | None, ready: Callable[[
     """Serve until interrupted."""
     guard = make(bench, LOCAL if host in LOCAL else (), token)
     ready()
-    uvicorn.run(guard, host=host, port=port, log_level="warning", ws="wsproto", server_header=False, date_header=False)
+    uvicorn.run(
+        guard,
+        host=host,
+        port=port,
+        log_level="warning",
+        ws="wsproto",
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=2,
+    )

@@ -17,7 +17,7 @@ _STYLE = files("unsee.ui").joinpath("style.css").read_text(encoding="utf-8")
 
 @contextmanager
 def frame(bench: Bench, path: str) -> Iterator[None]:
-    """A page of that path: header above, its own elements inside `main`."""
+    """A page of that path: header above, its own elements below."""
     ui.page_title(f"{PAGES[path]} - unsee")
     ui.add_css(_STYLE)
     dark = ui.dark_mode(None)
@@ -38,7 +38,8 @@ def frame(bench: Bench, path: str) -> Iterator[None]:
         ui.button(icon="contrast", on_click=lambda: dark.set_value(not dark.value)).props(
             'flat round dense color=none aria-label="Light or dark"'
         )
-    with ui.element("main").props('id="main" tabindex="-1"'):
+    ui.run_javascript("document.querySelectorAll('.q-loading-bar').forEach(bar => bar.ariaLabel = 'Loading')")
+    with ui.element("div").props('id="main" tabindex="-1"'):
         with ui.element("h1"):
             ui.label(PAGES[path])
         yield
