@@ -21,6 +21,7 @@ def ui(
     requests: Annotated[Path, typer.Option(help="Folder in which requests made here are kept.")] = Path("requests"),
     results: Annotated[list[Path] | None, typer.Option(help="Place of results folders; repeat. Default: here.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="Folder of a ledger to show.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="Folder of the ledger's keys, to decide in it.")] = None,
     server: Annotated[str | None, typer.Option(help="Address of a running 'unsee serve' to ask and watch.")] = None,
     key: Annotated[str, typer.Option(help="Key for that server.", envvar="UNSEE_KEY")] = "none",
     host: Annotated[str, typer.Option(help="Address to serve on; beyond loopback a token is made.")] = "127.0.0.1",
@@ -52,7 +53,7 @@ def ui(
         say("Loading ...")
         bench = open_bench(
             model, Path(uploads), requests, given=tuple(eraser or ()), results=tuple(results or [Path()]),
-            ledger=ledger, server=server, key=key,
+            ledger=ledger, keys=keys, server=server, key=key,
         )  # fmt: skip
         shown = f"http://{f'[{host}]' if ':' in host else host}:{port}/" + (f"?token={token}" if token else "")
         say(f"Open {shown}   (Ctrl-C ends it and deletes uploads.)")

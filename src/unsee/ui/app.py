@@ -12,6 +12,7 @@ from unsee.ui.guard import LOCAL, Guard
 from unsee.ui.pages.ask import ask_page
 from unsee.ui.pages.forget import forget_page
 from unsee.ui.pages.live import live_page
+from unsee.ui.pages.requests import requests_page
 from unsee.ui.pages.results import results_page
 
 
@@ -26,6 +27,10 @@ def make(bench: Bench, hosts: tuple[str, ...] = LOCAL, token: str | None = None)
     @ui.page("/forget")
     def forget() -> None:
         forget_page(bench)
+
+    @ui.page("/requests")
+    def requests(request: Request) -> None:
+        requests_page(bench, dict(request.query_params))
 
     @ui.page("/results")
     def results(request: Request) -> None:

@@ -38,6 +38,7 @@ class Bench:
         given: erasers named on the command line.
         results: folders that hold results folders.
         ledger: folder of a ledger, if one was named.
+        keys: folder of its keys; without it the ledger is only shown.
         served: a running `unsee serve`, if one was named.
         world: the built-in world, for a model that knows it.
     """
@@ -50,6 +51,7 @@ class Bench:
     given: tuple[Path, ...] = ()
     results: tuple[Path, ...] = ()
     ledger: Path | None = None
+    keys: Path | None = None
     served: Served | None = None
     world: World | None = None
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count, repr=False)
@@ -114,7 +116,7 @@ def open_bench(
         ModelError: the model cannot be loaded.
     """
     if server is not None:
-        return Bench(server, None, None, requests, uploads, given, results, ledger, Served(server, key))
+        return Bench(server, None, None, requests, uploads, given, results, ledger, keys, Served(server, key))
     kind, _, name = model.partition(":")
     of_world = kind == "world" and name in shipped_names()
     twin = f"{model}-never-knew" if of_world and f"{name}-never-knew" in shipped_names() else None
@@ -127,5 +129,6 @@ def open_bench(
         given,
         results,
         ledger,
+        keys,
         world=World() if of_world else None,
     )
