@@ -5,10 +5,14 @@ BIN = $(VENV)/bin
 CODE = src tests benchmarks tools
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-serve docs clean
+.PHONY: demo ui test test-slow test-serve docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/unsee demo --out demo-out
+
+ui: $(VENV)/.installed
+	$(PIP) --editable ".[ui]"
+	$(BIN)/unsee ui
 
 # Two processes of one thread each: the usual machine has two cores, and most tests are too small to share one.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

@@ -24,6 +24,7 @@ LAYERS = (
     ("unsee.ledger", "unsee.serve"),
     # `unsee` alone is the front door, `__init__.py`.
     ("unsee", "unsee.cli.console", "unsee.experiments"),
+    ("unsee.ui",),
     ("unsee.cli",),
     ("unsee.__main__",),
 )

@@ -20,6 +20,7 @@ from unsee.cli.show import show
 from unsee.cli.sweep import sweep
 from unsee.cli.table import table
 from unsee.cli.train import train
+from unsee.cli.ui import ui
 from unsee.cli.world import world_app
 from unsee.errors import UnseeError
 
@@ -34,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Make a vision-language model unsee: erase people, facts and content at test time, one request at a time.",
 )
-for command in (demo, forget, profile, erase, ask, show, train, sweep, table):
+for command in (demo, forget, profile, erase, ask, show, ui, train, sweep, table):
     app.command()(command)
 app.command(context_settings=PASS_ON)(serve)
 app.add_typer(eval_app)

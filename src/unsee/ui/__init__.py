@@ -1,0 +1,1 @@
+"""`unsee ui`: the method in a browser, for people who would rather look than read."""

@@ -1,0 +1,177 @@
+"""What every page has: a skip link, the way to the others, light and dark, and how errors are shown."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any
+
+from nicegui import ui
+
+from unsee.data import ImageFile
+from unsee.errors import UnseeError
+from unsee.ui.bench import LARGEST, MOST, Bench
+
+PAGES = {"/": "Ask", "/forget": "Forget", "/requests": "Requests", "/results": "Results", "/live": "Live"}
+_STYLE = files("unsee.ui").joinpath("style.css").read_text(encoding="utf-8")
+
+
+@contextmanager
+def frame(bench: Bench, path: str) -> Iterator[None]:
+    """A page of that path: header above, its own elements below."""
+    ui.page_title(f"{PAGES[path]} - unsee")
+    ui.add_css(_STYLE)
+    dark = ui.dark_mode(None)
+    with ui.element("a").props('href="#main"').classes("skip"):
+        ui.label("Go to the content")
+    with (
+        ui.element("header").style("border-bottom: 1px solid var(--line); width: 100%"),
+        ui.element("div")
+        .classes("row items-center")
+        .style("max-width: 1240px; margin: 0 auto; padding: 8px 16px; gap: 4px"),
+    ):
+        with ui.element("nav").props('aria-label="Pages"').classes("row").style("gap: 2px; flex: 1"):
+            for there, name in PAGES.items():
+                link = ui.link(name, there)
+                if there == path:
+                    link.props('aria-current="page"')
+        ui.label(bench.model).classes("dim")
+        ui.button(icon="contrast", on_click=lambda: dark.set_value(not dark.value)).props(
+            'flat round dense color=none aria-label="Light or dark"'
+        )
+    ui.run_javascript("document.querySelectorAll('.q-loading-bar').forEach(bar => bar.ariaLabel = 'Loading')")
+    with ui.element("div").props('id="main" tabindex="-1"'):
+        with ui.element("h1"):
+            ui.label(PAGES[path])
+        yield
+
+
+def heading(text: str) -> None:
+    """A heading within a page."""
+    with ui.element("h2"):
+        ui.label(text)
+
+
+async def guarded(work: Callable[[], Awaitable[Any]]) -> Any:
+    """Await it; an error that a user can mend is shown as the command line words it, any other by its kind alone."""
+    try:
+        return await work()
+    except UnseeError as error:
+        ui.notify(str(error), type="negative", multi_line=True, timeout=0, close_button="Close")
+    except Exception as error:
+        ui.notify(
+            f"That failed ({type(error).__name__}). The terminal says more; nothing was changed.",
+            type="negative", timeout=0, close_button="Close",
+        )  # fmt: skip
+        raise
+    return None
+
+
+def image_input(bench: Bench, added: Callable[[Any], None]) -> None:
+    """A place for images; each is decoded as everywhere in the library, or refused in its words."""
+
+    async def take(event: Any) -> None:
+        async def keep() -> None:
+            added(bench.kept(event.file.name, await event.file.read()))
+
+        await guarded(keep)
+        upload.reset()
+
+    def refuse() -> None:
+        ui.notify(f"Not taken: at most {MOST} images of {LARGEST // 1_000_000} MB each.", type="negative")
+
+    # Quasar's own box cannot be read aloud: it stays hidden, behind a button and what is dropped or pasted anywhere.
+    upload = ui.upload(
+        multiple=True, auto_upload=True, max_file_size=LARGEST, max_files=MOST, on_upload=take, on_rejected=refuse
+    ).props('accept="image/*"').style("display: none")  # fmt: skip
+    files = f"getElement({upload.id}).$refs.qRef"
+    ui.button("Add images", icon="add_photo_alternate").props("outline").on(
+        "click", js_handler=f"() => {files}.pickFiles()"
+    )
+    ui.label("or drop or paste them anywhere on this page").classes("dim")
+    ui.run_javascript(
+        f"const take = (event, data) => {{ const found = [...(data?.files ?? [])];"
+        f" if (found.length) {{ event.preventDefault(); {files}.addFiles(found); }} }};"
+        "document.addEventListener('paste', event => take(event, event.clipboardData));"
+        "document.addEventListener('dragover', event => event.preventDefault());"
+        "document.addEventListener('drop', event => take(event, event.dataTransfer));"
+    )
+
+
+def notice(text: str) -> None:
+    """Something that is so, and no error."""
+    ui.label(text).classes("notice").props('role="status"')
+
+
+def thumbnails(images: list[ImageFile], shown: ui.row) -> Callable[[], None]:
+    """Draw the images in that row, each with a button that removes it; returns what draws them again."""
+
+    def remove(image: ImageFile) -> None:
+        images.remove(image)
+        redraw()
+
+    def redraw() -> None:
+        shown.clear()
+        with shown:
+            for image in images:
+                with ui.element("div").style("width: 84px"):
+                    thumbnail(image, 84)
+                    ui.button("Remove", on_click=lambda _, image=image: remove(image)).props("flat dense size=sm")
+
+    return redraw
+
+
+def thumbnail(image: ImageFile, width: int) -> None:
+    """One image, small."""
+    ui.image(image.load()).style(f"width: {width}px").props(f'alt="Image {plain(image.id)}"')
+
+
+def plain(text: str) -> str:
+    """Letters, digits and little else: for attributes, which are written as they are."""
+    return "".join(c for c in text if c.isalnum() or c in " ._-")
+
+
+def world_faces(bench: Bench, add: Callable[[ImageFile], None]) -> None:
+    """Faces of the built-in world, for a model that knows it."""
+    people = bench.people()
+    if not people:
+        return
+    with ui.row().classes("w-full items-center no-wrap"):
+        who = (
+            ui.select(list(people), with_input=True, label="Or somebody of the world")
+            .props("outlined dense")
+            .style("flex: 1")
+        )
+        view = ui.number("View", value=5, min=0, max=99, precision=0).props("outlined dense").style("width: 90px")
+
+        def show() -> None:
+            if who.value:
+                add(bench.face(people[who.value], int(view.value or 0)))
+
+        ui.button("Show", on_click=show).props("outline")
+
+
+def command(text: str) -> None:
+    """A command line to copy."""
+    with ui.row().classes("w-full items-start no-wrap"):
+        with ui.element("code").classes("command").style("flex: 1; min-width: 0"):
+            ui.label(text)
+        ui.button(icon="content_copy", on_click=lambda: ui.clipboard.write(text)).props(
+            'flat round dense color=none aria-label="Copy the command"'
+        )
+
+
+def plain_table(head: list[str], rows: list[list[str]], caption: str) -> None:
+    """A table of text, with its caption for those who hear it."""
+    with ui.element("div").classes("wide"), ui.element("table").classes("plain"):
+        with ui.element("caption").classes("dim").style("text-align: left; caption-side: top"):
+            ui.label(caption)
+        with ui.element("thead"), ui.element("tr"):
+            for cell in head:
+                with ui.element("th").props('scope="col"'):
+                    ui.label(cell)
+        with ui.element("tbody"):
+            for row in rows:
+                with ui.element("tr"):
+                    for cell in row:
+                        with ui.element("td"):
+                            ui.label(cell)
