@@ -108,7 +108,7 @@ class Bench:
 
 def open_bench(
     model: str, uploads: Path, requests: Path, *, given: tuple[Path, ...] = (), results: tuple[Path, ...] = (),
-    ledger: Path | None = None, server: str | None = None, key: str = "none",
+    ledger: Path | None = None, keys: Path | None = None, server: str | None = None, key: str = "none",
 ) -> Bench:  # fmt: skip
     """Load what the tabs will ask: a model, and its never-knew twin where one is shipped; or only name a server.
 
