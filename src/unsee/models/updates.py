@@ -19,10 +19,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlavaConfig, LlavaForConditionalGeneration
 
 from unsee.errors import ModelError, SaveError
-from unsee.models.cache import cache_folder
 from unsee.models.digest import weights_digest
 from unsee.models.memory import MIB
-from unsee.models.names import RECEIPT, fetched
+from unsee.models.names import RECEIPT, cache_folder, fetched
 from unsee.models.quiet import no_bar
 from unsee.shapes import Tensor
 

@@ -48,7 +48,7 @@ def opened(bench: Bench) -> Ledger:
 
 async def _draw(bench: Bench, id: str, out: ui.element, redraw: Callable[[], Any]) -> None:
     with opened(bench) as ledger:
-        found, today, grounds = ledger.requests(), ledger.today(), list(ledger.policy.grounds)
+        found, today, grounds = ledger.requests(), ledger.today, list(ledger.policy.grounds)
         one = ledger.request(id) if id else None
         history = ledger.history(one.id) if one else []
     with out:
