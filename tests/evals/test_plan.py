@@ -134,7 +134,7 @@ def test_every_measure_of_the_page_can_be_selected_but_for_these() -> None:
 
 def test_measures_that_nothing_could_be_scored_by_are_refused(benchmark_folder: Callable[[str], Path]) -> None:
     samples, other = [question(1), question(2)], [question(8), question(9)]
-    with pytest.raises(OptionError, match=r"mia-auc-zlib tells .* of \['s'\] has the role 'unknown'.*--strangers"):
+    with pytest.raises(OptionError, match=r"mia-auc-zlib tells .* of \['s'\] has the role 'unknown'.*--unknown"):
         plan_of("s", samples, measures=["leak", "mia-auc-zlib"])
     made = plan_of("s", samples, measures=["mia-auc-zlib"], strangers=other)
     assert list(made.task.sets) == ["s", "strangers"] and made.task.sets["strangers"].role == "unknown"

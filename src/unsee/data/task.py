@@ -118,7 +118,7 @@ def prompt_digest(sample: Sample) -> str:
     """What tells whether an evaluation asks the very prompt of a fit: a hash of the turns and of what is shown."""
     found = hashlib.sha256()
     turns = [part for turn in sample.earlier for part in turn]
-    shown = [p.source if isinstance(p.source, bytes) else p.source.read_bytes() for p in sample.shown]
+    shown = (image.encoded for image in sample.shown)
     for part in (*(text.encode() for text in (*turns, sample.question)), *shown):
         found.update(len(part).to_bytes(8, "little"))
         found.update(part)

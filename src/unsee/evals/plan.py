@@ -243,7 +243,7 @@ def own_task(samples: Sequence[Sample], role: Role | None = None, name: str | No
 
 def _with_strangers(kept: Mapping[str, Set], strangers: Sequence[Sample]) -> dict[str, Set]:
     if there := [name for name, one in kept.items() if one.role == "unknown"]:
-        raise OptionError(f"there is a set of unknown subjects already, {there[0]!r}. Leave --strangers or it out.")
+        raise OptionError(f"there is a set of unknown subjects already, {there[0]!r}. Leave --unknown or it out.")
     for name, one in kept.items():
         require_disjoint(strangers, one.samples, ("strangers", name))
     return {**kept, "strangers": Set.of("unknown", strangers)}
@@ -255,7 +255,7 @@ def _require_data(measures: Sequence[str], kept: Mapping[str, Set], benchmark: s
     if asked and not any(one.role == "unknown" for one in kept.values()):
         raise OptionError(
             f"{asked[0]} tells what was taught from what was not, but no set of {list(kept)} has the role 'unknown'. "
-            "Give questions about people whom no model was taught, with --strangers."
+            "Give questions about people whom no model was taught, with --unknown."
         )
     if SAFETY in measures and benchmark is not None and not BENCHMARKS.named(benchmark).facts["harmful"]:
         harmful = [entry.name for entry in BENCHMARKS if entry.facts["harmful"]]
@@ -274,6 +274,6 @@ def _spread(items: Sequence[Item], limit: int | None) -> list[Item]:
 
 def _octets(image: ImageFile) -> bytes:
     try:
-        return image.source if isinstance(image.source, bytes) else image.source.read_bytes()
+        return image.encoded
     except OSError as error:
         raise DataError(f"cannot read image {image.id!r}: {error}. Expected the file that its row names.") from error

@@ -1,5 +1,8 @@
 """What can go wrong while weights are changed; each says what happened, what was got, what was expected, what to do."""
 
+import importlib
+from types import ModuleType
+
 from unsee.errors import UnseeError
 
 
@@ -21,3 +24,20 @@ class MethodError(UnseeError, ValueError):
 
 class MissingExtraError(UnseeError, ImportError):
     """A library that only training needs is not installed."""
+
+
+def extra(name: str) -> ModuleType:
+    """A library that only training needs, asked for where it is used.
+
+    Raises:
+        MissingExtraError: it is not installed; says how to get it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name.partition(".")[0]:
+            raise
+        raise MissingExtraError(
+            f"{name.partition('.')[0]} is not installed, and this method needs it. "
+            f"Install the extra: pip install 'unsee[{'track' if name == 'trackio' else 'train'}]'."
+        ) from error
