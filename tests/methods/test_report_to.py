@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tiny_llava import question, tiny_llava
-from unsee.methods.errors import MissingExtraError
+from unsee.extras import MissingExtraError
 from unsee.methods.fit import change_weights
 from unsee.methods.grpo import GrpoSettings, refine
 from unsee.methods.settings import preset

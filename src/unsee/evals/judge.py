@@ -13,13 +13,13 @@ rule.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
 from unsee.data.text import bare_words, plain
 from unsee.metrics.detectors import is_fluent, is_refusal
-from unsee.metrics.estimate import Estimate, mean_of, require_as_many
+from unsee.metrics.estimate import require_as_many
 
 DIMENSIONS = ("contextual_refusal", "leakage", "naturalness")
 
@@ -119,12 +119,6 @@ def judge_answers(
         Judgement(None, None, None, "no answer") if answer is None else judge(question, answer, gold)
         for question, answer, gold in zip(questions, answers, golds, strict=True)
     ]
-
-
-def averages(judgements: Iterable[Judgement]) -> dict[str, Estimate]:
-    """Mean of each score over the answers that have it, with how many have not."""
-    given = list(judgements)
-    return {name: mean_of(getattr(judgement, name) for judgement in given) for name in DIMENSIONS}
 
 
 def _leakage(question: str, answer: str, gold: str) -> float:

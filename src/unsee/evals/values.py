@@ -8,9 +8,9 @@ from typing import Any, Literal, final
 from unsee.evals.choices import GROUPED, MEMBERSHIP
 from unsee.evals.roles import RATES, limits
 from unsee.evals.stats import bootstrap_ci
-from unsee.metrics.fluency import distinct_n
+from unsee.metrics.fluency import distinct_2
 from unsee.metrics.keywords import extraction
-from unsee.metrics.membership import auc, open_mm_score, tpr_at_fpr
+from unsee.metrics.membership import found_at, open_mm_score, standing
 from unsee.metrics.modality import all_modal_accuracy, all_modal_error, modality_gap
 from unsee.metrics.rouge import umu_aligned_rouge
 
@@ -95,7 +95,7 @@ def figure(rows: Sequence[Row], name: str, seed: int = 0, strangers: Sequence[Ro
         area = figure(rows, "mia-auc-loss", seed, strangers)
         return None if area is None else replace(area, value=open_mm_score(area.value), interval=None)
     if name == "distinct-2":
-        found = distinct_n(row["answer"] for row in rows)
+        found = distinct_2(row["answer"] for row in rows)
         people = {row["person"] for row in rows}
         return Figure(found.value, None, found.n, len(people), found.unscored) if rows else None
     values = values_of(rows, name, strangers)
@@ -145,9 +145,9 @@ def _value(row: Row, number: float | bool | None) -> Value:
 
 
 _OF_PAIR: Mapping[str, Callable[[float, float], float | None]] = {
-    "all-modal-accuracy": lambda image, text: all_modal_accuracy([image == 1], [text == 1]).value,
-    "all-modal-error": lambda image, text: all_modal_error([image == 1], [text == 1]).value,
-    "modality-gap": lambda image, text: modality_gap([image == 1], [text == 1]).value,
+    "all-modal-accuracy": lambda image, text: all_modal_accuracy(image == 1, text == 1),
+    "all-modal-error": lambda image, text: all_modal_error(image == 1, text == 1),
+    "modality-gap": lambda image, text: modality_gap(image == 1, text == 1),
     "rougeL-umu-forget": lambda image, text: umu_aligned_rouge(image, text, forget=True),
     "rougeL-umu-retain": lambda image, text: umu_aligned_rouge(image, text, forget=False),
 }
@@ -176,9 +176,9 @@ def _members(rows: Sequence[Row], name: str, strangers: Sequence[Row]) -> list[V
     members = [row for row in rows if "membership" in row and row["role"] != "unknown"]
     if not members or name == "mia-open-mm":
         return []
-    score, measured = MEMBERSHIP[name], tpr_at_fpr if name == "mia-tpr-at-fpr" else auc
+    score, measured = MEMBERSHIP[name], found_at if name == "mia-tpr-at-fpr" else standing
     others = [row["membership"][score] for row in strangers if "membership" in row]
-    found = [_value(row, measured([row["membership"][score]], others).value) for row in members]
+    found = [_value(row, measured(row["membership"][score], others)) for row in members]
     lost = [row for row in strangers if "membership" in row and row["membership"][score] is None]
     return found + [_value(row, None) for row in lost]
 

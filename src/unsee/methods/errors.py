@@ -17,7 +17,3 @@ class RewardError(TrainingError, ValueError):
 
 class MethodError(UnseeError, ValueError):
     """There is no such method, or it cannot serve this model or this data."""
-
-
-class MissingExtraError(UnseeError, ImportError):
-    """A library that only training needs is not installed."""

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from unsee.data.sample import Sample, require_disjoint, require_some
+from unsee.extras import extra
 from unsee.methods.errors import MethodError
-from unsee.methods.extras import extra
 from unsee.methods.fisher import masked_steps
 from unsee.methods.objectives import OBJECTIVES
 from unsee.methods.redirection import find_shift
@@ -59,7 +59,7 @@ def change_weights(
     """
     if method not in OBJECTIVES:
         raise MethodError(f"the trained method is {method!r}, expected one of {list(OBJECTIVES)}. Pass one of these.")
-    extra("accelerate")
+    extra("accelerate", "train")
     objective, settings = OBJECTIVES[method], settings or preset(method)
     require_some(forget, "forget")
     if settings.order != "forget":

@@ -21,7 +21,7 @@ from transformers import PrinterCallback, ProcessorMixin
 from unsee.data.prompts import chat
 from unsee.data.sample import Sample, require_no_videos, require_some
 from unsee.errors import OptionError, SaveError
-from unsee.methods.extras import extra
+from unsee.extras import extra
 from unsee.methods.guard import Guard, Restore, checkpoints
 from unsee.methods.rewards import Favours, consistency, favoured, two_sided
 from unsee.methods.settings import TrainSettings
@@ -113,8 +113,8 @@ def refine(
     require_some(forget, "forget")
     require_some(boundary, "boundary")
     if report_to == "trackio":
-        extra("trackio")
-    trl = extra("trl")
+        extra("trackio", "track")
+    trl = extra("trl", "train")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -209,7 +209,7 @@ def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -
     facts = sorted({row["fact"] for row in rows})
     order = torch.randperm(len(facts), generator=torch.Generator().manual_seed(seed)).tolist()
     place = {fact: order[i] for i, fact in enumerate(facts)}
-    datasets = extra("datasets")
+    datasets = extra("datasets", "train")
     datasets.disable_progress_bars()  # a few rows are made in a blink, and its bar would break ours
     made = datasets.Dataset.from_list(sorted(rows, key=lambda row: place[row["fact"]]))
     return made.cast_column("images", datasets.Sequence(datasets.Image()))

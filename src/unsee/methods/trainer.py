@@ -15,7 +15,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from unsee.data.sample import Sample
 from unsee.errors import OptionError, SaveError
-from unsee.methods.extras import extra
+from unsee.extras import extra
 from unsee.methods.guard import Guard, Restore, checkpoints
 from unsee.methods.losses import IGNORED
 from unsee.methods.objectives import Context, Objective, Rows, Seen
@@ -148,7 +148,7 @@ def run(
         MissingExtraError: a library that it needs is not installed.
     """
     if report_to == "trackio":
-        extra("trackio")
+        extra("trackio", "track")
     set_seed(seed)
     items = plan(len(forget), len(retain), settings.order, settings.batch_size, settings.epochs, seed)
     trained = Trained(loaded, settings, objective.frozen, matrices)

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from unsee.errors import OptionError
+from unsee.extras import extra
 from unsee.methods.errors import MethodError
-from unsee.methods.extras import extra
 from unsee.methods.settings import TrainSettings
 from unsee.models.digest import weights_digest
 from unsee.models.load import LoadedModel, load
@@ -86,7 +86,7 @@ class Trained:
         self._before: nn.Module | None = None
         model: Any = loaded.model
         if self._lora:
-            self.model = extra("peft").get_peft_model(model, adapter_config(loaded, settings))
+            self.model = extra("peft", "train").get_peft_model(model, adapter_config(loaded, settings))
             return
         if model.dtype in (torch.float16, torch.bfloat16):
             model.float()  # a step of 1e-5 is lost in half precision
@@ -142,7 +142,7 @@ class Trained:
         if not self._lora:
             return load(out)
         start = load(self._loaded.name, revision=self._loaded.revision)
-        model: Any = extra("peft").PeftModel.from_pretrained(start.model, out / "adapter").merge_and_unload()
+        model: Any = extra("peft", "train").PeftModel.from_pretrained(start.model, out / "adapter").merge_and_unload()
         if int(os.environ.get("RANK", "0")) == 0:
             model.save_pretrained(out)
             start.processor.save_pretrained(out)
@@ -159,7 +159,7 @@ def adapter_config(loaded: LoadedModel, settings: TrainSettings) -> Any:
     head = model.get_output_embeddings()
     inside = loaded.adapter.text_model(model) if settings.parts == "language" else model
     wanted = {id(module) for module in inside.modules() if isinstance(module, nn.Linear) and module is not head}
-    return extra("peft").LoraConfig(
+    return extra("peft", "train").LoraConfig(
         r=settings.rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.dropout,
