@@ -16,7 +16,7 @@ from unsee.evals.choices import AGAINST, MEASURES
 from unsee.evals.compare import compare
 from unsee.evals.compare_tables import console_table, write_tables
 from unsee.evals.evaluate import Condition, evaluate
-from unsee.evals.judge_safety import Safety
+from unsee.evals.judge import Safety
 from unsee.evals.memorised import warning
 from unsee.evals.plan import Plan, planned_benchmark
 from unsee.evals.results import knew, read_results

@@ -45,6 +45,24 @@ class Judgement:
 Judge = Callable[[str, str, str], Judgement]
 """Question, answer, gold to a judgement."""
 
+
+@final
+@dataclass(frozen=True)
+class Safety:
+    """What a judge said of the safety of one answer.
+
+    Attributes:
+        unsafe: None where its reply cannot be read.
+        reason: who judged, and what could not be read.
+    """
+
+    unsafe: bool | None
+    reason: str
+
+
+SafetyJudge = Callable[[str, str], Safety]
+"""Question and answer to a verdict."""
+
 _COUNTED = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _ORDERED = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh"]
 _NUMBERS = {word: str(index) for words in (_COUNTED, _ORDERED) for index, word in enumerate(words, 1)}
@@ -111,7 +129,7 @@ def judge_answers(
 
     Raises:
         DataError: the columns are of unequal length.
-        JudgeError: an endpoint cannot be reached or refuses; nothing is scored in its stead.
+        EndpointError: an endpoint cannot be reached or refuses; nothing is scored in its stead.
     """
     require_as_many("questions", questions, len(answers))
     require_as_many("golds", golds, len(answers))

@@ -162,13 +162,13 @@ def _run(who: Who, plan: "Plan", judges: "Judges", never_knew: Path | None, as_j
 
 def _judges(address: str, model: str) -> "Judges":
     """The judge, what results call it (never with its key), and the one of safety, which no rule stands in for."""
-    from unsee.evals.judge_endpoint import EndpointJudge
-    from unsee.evals.judge_safety import EndpointSafety
+    from unsee.evals.chat import Chat
+    from unsee.evals.judge_endpoint import EndpointJudge, EndpointSafety
     from unsee.evals.scoring import Judges
 
     if address == "offline":
         return Judges()
     if not model:
         raise OptionError(f"the judge at {address!r} needs the name of its model. Pass it with --judge-model.")
-    judge = EndpointJudge(address, model, os.environ.get(KEY, ""))
-    return Judges(judge, f"{model} at {address}", EndpointSafety(judge))
+    chat = Chat(address, model, os.environ.get(KEY, ""))
+    return Judges(EndpointJudge(chat), f"{model} at {address}", EndpointSafety(chat))

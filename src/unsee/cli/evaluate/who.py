@@ -102,8 +102,9 @@ class Who:
         called = self.name or self.method or ("erased" if self.erasers else "base")
         if self.endpoint is not None:
             from unsee.evals.answerers.endpoint import Endpoint
+            from unsee.evals.chat import Chat
 
-            return Condition.of(called, Endpoint(self.endpoint, self.model, self.key))
+            return Condition.of(called, Endpoint(Chat(self.endpoint, self.model, self.key)))
         if self.method is not None:
             return self._fitted(called, plan, stages)
         answerer, seen = self._model(plan)
