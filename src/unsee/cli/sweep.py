@@ -1,16 +1,13 @@
 """`unsee sweep`: the honest table, and the papers' ablations, on the built-in world."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Column, Table
 
 from unsee.cli.console import finish, say, show_table, stages_shown
 from unsee.cli.options import Json, Out, Seed
-from unsee.errors import OptionError, SaveError
+from unsee.errors import OptionError
 
 
 def sweep(
@@ -51,18 +48,17 @@ def sweep(
 
 def _save(name: str, out: Path, rows: list[dict[str, Any]]) -> None:
     from unsee.evals.store import SCHEMA
+    from unsee.evals.tables import save
 
-    try:
-        (out / f"{name}.json").write_text(json.dumps({"schema": SCHEMA, "sweep": name, "rows": rows}, indent=1) + "\n")
-    except OSError as error:
-        raise SaveError(f"cannot write to {str(out)!r}: {error}. Choose another folder with --out.") from error
+    save(out / f"{name}.json", {"schema": SCHEMA, "sweep": name, "rows": rows})
     say(f"Wrote {out / name}.json and {out / name}.png")
 
 
 def _honest(
     out: Path, model: str, never_knew: str | None, world_seed: int, ratios: list[float], splits: list[int], seed: int
 ) -> list[dict[str, Any]]:
-    from unsee.experiments.acceptance import records_of, run_one, table
+    from unsee.evals.tables import console
+    from unsee.experiments.acceptance import records_of, run_one, sheet, table
     from unsee.experiments.sweeps.picture import draw_bars
     from unsee.models.load import load
     from unsee.models.names import shipped_names
@@ -84,30 +80,15 @@ def _honest(
     done = sorted((out / "runs").glob("world*-ratio*-split*-seed*"))
     rows = table([row for path in done for row in records_of(path)], seed)
     draw_bars(rows, len(done), out / "honest.png")
-    columns = ("split", "measure", "erased (95 %)", "bar", "base", "never", "n", "met")
-    # Names are never cut short: on a narrow screen a row may wrap, but who reads it must know what it is about.
-    shown = Table(*(Column(name, overflow="fold") for name in columns), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for row in rows:
-        ours, limits = row["erased"], row["erased"]["ci95"]
-        shown.add_row(
-            row["split"],
-            row["measure"].replace("_", " "),
-            _percent(ours) + (f" ({100 * limits[0]:.1f}-{100 * limits[1]:.1f})" if limits else ""),
-            f"{'>=' if row['least'] else '<='} {100 * row['limit']:g}",
-            _percent(row["base"]),
-            _percent(row["never_knew"]),
-            str(ours["n"]),
-            "yes" if row["met"] else "no",
-        )
-    show_table(shown)
+    show_table(console(sheet(rows)))
     say(f"{len(done)} runs in {out}: {', '.join(path.stem for path in done)}")
-    say("percent; lost and refused against the base model's answers to the same questions")
     return rows
 
 
 def _ablations(
     names: list[str], out: Path, model: str, world_seed: int, ratio: float, split: int, seed: int
 ) -> list[dict[str, Any]]:
+    from unsee.evals.tables import Sheet, console, percent
     from unsee.experiments.sweeps.ablations import as_rows, begin, described, run
     from unsee.experiments.sweeps.picture import draw_variants
     from unsee.models.load import load
@@ -121,15 +102,9 @@ def _ablations(
         for name in names:
             rows = as_rows(run(trial, name, out / "runs" / name, seed))
             draw_variants(rows, described(name), out / f"{name}.png")
-            shown = Table("variant", *(column.replace("retain_", "").replace("_", " ") for column in columns))
-            for row in rows:
-                shown.add_row(row["variant"], *(_percent(row[column]) for column in columns))
-            show_table(shown)
-            say(f"{name}, percent. {described(name)}")
+            shown = [[row["variant"], *(percent(row[column]) for column in columns)] for row in rows]
+            heads = [column.replace("retain_", "").replace("_", " ") for column in columns]
+            show_table(console(Sheet(name, ["variant", *heads], shown, f"{described(name)} Percent.")))
             _save(name, out, rows)
             found += [{"sweep": name, **row} for row in rows]
     return found
-
-
-def _percent(rate: dict[str, Any] | None) -> str:
-    return "" if rate is None else "not fitted" if rate["value"] is None else f"{100 * rate['value']:.1f}"

@@ -122,11 +122,12 @@ def eval(
 
 def _run(who: Who, plan: "Plan", judges: "Judges", never_knew: Path | None, as_json: bool) -> None:
     from unsee.evals.compare import compare as compared
-    from unsee.evals.compare_tables import console_table
+    from unsee.evals.compare_tables import sheet
     from unsee.evals.evaluate import evaluate
     from unsee.evals.memorised import warning
     from unsee.evals.processes import launched
     from unsee.evals.results import knew, read_folder, require_comparable
+    from unsee.evals.tables import console
     from unsee.progress import silent
 
     reference = None if never_knew is None else read_folder(str(never_knew))[0]
@@ -149,7 +150,7 @@ def _run(who: Who, plan: "Plan", judges: "Judges", never_knew: Path | None, as_j
             warned = warning(knew(mine, reference))
         if warned:
             say(warned)
-        show_table(console_table(compared([mine], seed=plan.seed)))
+        show_table(console(sheet(compared([mine], seed=plan.seed))))
         say(f"Saved {who.out}")
         if mine.erases:
             say(LIMITS)
