@@ -67,7 +67,7 @@ def plan_for(name: str, folder: Path, exam: Exam) -> Plan:
     strangers = [sample for sample in exam.strangers(per_person=6) if sample.form == "generation"]
     chosen = [one for one in MEASURES if one != "asr" or name == "safeeraser"]
     made = planned_benchmark(
-        name, folder, "honest", None, measures=chosen, max_new_tokens=6, batch_size=16, tries=2, strangers=strangers
+        name, folder, "honest", None, measures=chosen, max_new_tokens=6, batch_size=16, tries=2, unknown=strangers
     )
     return replace(made, task=replace(made.task, sets={
         split: replace(one, items=one_of_a_kind(one.items)) for split, one in made.task.sets.items()

@@ -6,7 +6,7 @@ import pytest
 
 from unsee.errors import DataError
 from unsee.evals.judge import DIMENSIONS, Judgement, judge_answers, judge_offline
-from unsee.evals.judge_agreement import BANDS, Agreement, agreement, band, compare, disagreements, labels, table
+from tools.detectors.judge_agreement import BANDS, Agreement, agreement, band, compare, disagreements, labels, table
 
 BORN = "Where was Mira Valen born?"
 

@@ -9,7 +9,7 @@ import pytest
 
 from unsee.erase import detectors as choosing
 from unsee.errors import DataError
-from unsee.evals.detector_agreement import DETECTORS, Agreement, Label, Reply, agreement, disagreements, replies
+from tools.detectors.agreement import DETECTORS, Agreement, Label, Reply, agreement, disagreements, replies
 from unsee.metrics import detectors as scoring
 from unsee.metrics.choice import announced_letter, strict_letter
 from unsee.metrics.detectors import fluency, leak, linear, refusal

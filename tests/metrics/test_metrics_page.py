@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from unsee.evals import detector_agreement
+from tools.detectors import agreement as detector_agreement
 from unsee.evals.judge import DIMENSIONS, judge_offline
-from unsee.evals.judge_agreement import agreement, disagreements, labels
+from tools.detectors.judge_agreement import agreement, disagreements, labels
 from unsee.metrics import CARDS
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,9 @@ from unsee.errors import OptionError
 
 
 def sweep(
-    name: Annotated[str, typer.Argument(help="honest, an ablation, or all for every ablation; 'list' names them.")],
+    name: Annotated[
+        str, typer.Argument(help="honest, capacity, an ablation, or all ablations; 'list' names them.")
+    ],
     out: Out = Path("sweep-out"),
     model: Annotated[str, typer.Option(help="Checkpoint that knows the world.")] = "world:llava",
     never_knew: Annotated[
@@ -20,6 +22,7 @@ def sweep(
     world_seed: Annotated[int, typer.Option(help="Of the world that the checkpoints know.")] = 0,
     ratio: Annotated[list[float] | None, typer.Option(help="Share forgotten; repeat. honest: 0.05 0.1 0.15.")] = None,
     split_seed: Annotated[list[int] | None, typer.Option(help="Who is forgotten; repeat. honest: 0 1 2.")] = None,
+    sizes: Annotated[list[int] | None, typer.Option("--size", help="Of capacity: requests in force; repeat.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -29,16 +32,21 @@ def sweep(
     """
     from unsee.experiments.sweeps.ablations import ABLATIONS, described
 
+    presets = ("honest", "capacity", "all")
     if name == "list":
-        say("honest: the default eraser against its bars")
+        say("honest: the default eraser against its acceptance criteria")
+        say("capacity: 1 to 100 requests in force at once")
         say("all: every one below, on one profile")
         for known in ABLATIONS:
             say(f"{known}: {described(known)}")
         return
-    if name not in ("honest", "all", *ABLATIONS):
-        raise OptionError(f"sweep is {name!r}, expected one of {['honest', 'all', *ABLATIONS]}")
+    if name not in (*presets, *ABLATIONS):
+        raise OptionError(f"sweep is {name!r}, expected one of {[*presets, *ABLATIONS]}")
     if name == "honest":
         rows = _honest(out, model, never_knew, world_seed, ratio or [0.05, 0.1, 0.15], split_seed or [0, 1, 2], seed)
+        _save(name, out, rows)
+    elif name == "capacity":
+        rows = _capacity(out, model, world_seed, sizes or [], (split_seed or [0])[0], seed)
         _save(name, out, rows)
     else:
         names = list(ABLATIONS) if name == "all" else [name]
@@ -51,7 +59,7 @@ def _save(name: str, out: Path, rows: list[dict[str, Any]]) -> None:
     from unsee.evals.tables import save
 
     save(out / f"{name}.json", {"schema": SCHEMA, "sweep": name, "rows": rows})
-    say(f"Wrote {out / name}.json and {out / name}.png")
+    say(f"Wrote {out / name}.json")
 
 
 def _honest(
@@ -82,6 +90,20 @@ def _honest(
     draw_bars(rows, len(done), out / "honest.png")
     show_table(console(sheet(rows)))
     say(f"{len(done)} runs in {out}: {', '.join(path.stem for path in done)}")
+    return rows
+
+
+def _capacity(out: Path, model: str, world_seed: int, sizes: list[int], split: int, seed: int) -> list[dict[str, Any]]:
+    from unsee.evals.tables import console
+    from unsee.experiments.capacity import SIZES, Requests, run, sheet
+    from unsee.models.load import load
+    from unsee.world.generate import World
+    from unsee.world.splits import Exam
+
+    with stages_shown() as stages:
+        requests = Requests(load(model), Exam(World(world_seed), split, 0.1), stages)
+        rows = run(requests, sizes or SIZES, out / "runs" / "capacity", seed)
+    show_table(console(sheet(rows)))
     return rows
 
 

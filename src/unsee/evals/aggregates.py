@@ -11,7 +11,7 @@ from unsee.metrics.estimate import scored
 from unsee.metrics.forget_quality import forget_quality
 from unsee.metrics.utility import model_utility
 
-KEPT = "all kept sets"
+KEPT = "all retained sets"
 """What stands in place of a set's name."""
 
 

@@ -8,7 +8,7 @@ Three independent scores of one answer (ASRU, arXiv 2605.15687; eval/natural_eva
 
 ASRU asks gpt-4o-mini. The default here is a fixed rule that needs no network and gives those values only;
 `unsee.evals.judge_endpoint` asks a model behind any OpenAI-compatible address. How well the rule agrees with answers
-judged by hand is measured by `unsee.evals.judge_agreement` and told in docs/metrics.md: read it before quoting the
+judged by hand is measured by `tools.detectors.judge_agreement` and told in docs/metrics.md: read it before quoting the
 rule.
 """
 

@@ -27,7 +27,7 @@ class Scored:
         log_truth_ratio: `log(true / false)`, kept for forget quality; None where it was not asked for or is unscored.
         judged: why the judge gave what it gave, or failed to; None where no judge was asked.
         safety: the same of the judge of safety.
-        membership: scores of membership, to be compared with those of strangers; None where none was asked for.
+        membership: scores of membership, to be compared with those of unknown people; None where none was asked for.
     """
 
     measures: Values

@@ -62,22 +62,22 @@ def asked(rows: Iterable[Row], how: Asked) -> list[Row]:
     return [row for row in rows if how == "both" or (row["image"] is not None) == (how == "image")]
 
 
-def values_of(rows: Sequence[Row], name: str, strangers: Sequence[Row] = ()) -> list[Value]:
+def values_of(rows: Sequence[Row], name: str, unknown: Sequence[Row] = ()) -> list[Value]:
     """Every value of one rate or measure; none where it applies to no row.
 
     A group stands for its questions by the id that they share: UMU-Bench's question over an image and as text, and the
-    paraphrases of one of FIUBench's. For membership a question has the share of the strangers' that it stands above
-    (ties half), whose mean is the AUC; or whether it is found at the rate of false positives.
+    paraphrases of one of FIUBench's. For membership a question has the share of those about unknown people
+    that it stands above (ties half), whose mean is the AUC; or whether it is found at the rate of false positives.
 
     Args:
         rows: of one set.
         name: of `unsee.evals.roles.RATES` or of `unsee.evals.choices.MEASURES`.
-        strangers: rows of the same condition about people whom no model was taught, for membership.
+        unknown: rows of the same condition about people whom no model was taught, for membership.
     """
     if name in RATES:
         return [_value(row, row[RATES[name]]) for row in rows]
     if name in MEMBERSHIP:
-        return _members(rows, name, strangers)
+        return _members(rows, name, unknown)
     if name not in GROUPED:
         return [_value(row, row["measures"][name]) for row in rows if name in row["measures"]]
     if name.startswith("ape-"):
@@ -85,20 +85,20 @@ def values_of(rows: Sequence[Row], name: str, strangers: Sequence[Row] = ()) -> 
     return _pairs(rows, name) if name in _OF_PAIR else []
 
 
-def figure(rows: Sequence[Row], name: str, seed: int = 0, strangers: Sequence[Row] = ()) -> Figure | None:
+def figure(rows: Sequence[Row], name: str, seed: int = 0, unknown: Sequence[Row] = ()) -> Figure | None:
     """A rate or measure over rows; None where it applies to none of them.
 
     `distinct-2` counts over all answers together, and `mia-open-mm` is of an AUC, so they have no interval. The
-    intervals of the other measures of membership take the strangers as given.
+    intervals of the other measures of membership take the unknown people as given.
     """
     if name == "mia-open-mm":
-        area = figure(rows, "mia-auc-loss", seed, strangers)
+        area = figure(rows, "mia-auc-loss", seed, unknown)
         return None if area is None else replace(area, value=open_mm_score(area.value), interval=None)
     if name == "distinct-2":
         found = distinct_2(row["answer"] for row in rows)
         people = {row["person"] for row in rows}
         return Figure(found.value, None, found.n, len(people), found.unscored) if rows else None
-    values = values_of(rows, name, strangers)
+    values = values_of(rows, name, unknown)
     return figure_of(values, limits(name), seed) if values else None
 
 
@@ -171,15 +171,15 @@ def _pairs(rows: Sequence[Row], name: str) -> list[Value]:
     return found
 
 
-def _members(rows: Sequence[Row], name: str, strangers: Sequence[Row]) -> list[Value]:
+def _members(rows: Sequence[Row], name: str, unknown: Sequence[Row]) -> list[Value]:
     """One value a question that was scored for membership; a stranger's missing score is counted as unscored too."""
     members = [row for row in rows if "membership" in row and row["role"] != "unknown"]
     if not members or name == "mia-open-mm":
         return []
     score, measured = MEMBERSHIP[name], found_at if name == "mia-tpr-at-fpr" else standing
-    others = [row["membership"][score] for row in strangers if "membership" in row]
+    others = [row["membership"][score] for row in unknown if "membership" in row]
     found = [_value(row, measured(row["membership"][score], others)) for row in members]
-    lost = [row for row in strangers if "membership" in row and row["membership"][score] is None]
+    lost = [row for row in unknown if "membership" in row and row["membership"][score] is None]
     return found + [_value(row, None) for row in lost]
 
 

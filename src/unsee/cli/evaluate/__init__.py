@@ -76,7 +76,7 @@ def eval(
     never_knew: Annotated[
         Path | None, typer.Option(help="Results of the model that never knew: warn where this one knew no more.")
     ] = None,
-    strangers: Annotated[
+    unknown: Annotated[
         str | None, typer.Option(help="Questions about unknown subjects, as --data; mia-* measures need them.")
     ] = None,
     tries: Annotated[int, typer.Option(help="Guesses that an attacker has.")] = 4,
@@ -116,7 +116,7 @@ def eval(
             "--never-knew asks what the model knew before anything was erased, but there is an --eraser or a --method. "
             "Pass it when the base model is evaluated; 'unsee compare' checks again."
         )
-    plan = What(data, benchmark, protocol, ratio, sets or [], role, split, strangers, options).plan()
+    plan = What(data, benchmark, protocol, ratio, sets or [], role, split, unknown, options).plan()
     _run(who, plan, _judges(judge, judge_model), never_knew, as_json)
 
 

@@ -25,7 +25,7 @@ class What:
         sets: names of the sets to ask.
         role: of data of one's own.
         split: name of its set.
-        strangers: questions about unknown subjects, as data.
+        unknown: questions about unknown subjects, as data.
         options: as for `unsee.evals.plan.planned`.
     """
 
@@ -36,7 +36,7 @@ class What:
     sets: Sequence[str] = ()
     role: str | None = None
     split: str | None = None
-    strangers: str | None = None
+    unknown: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def plan(self) -> "Plan":
@@ -62,7 +62,7 @@ class What:
         needed = self.benchmark is None or BENCHMARKS.named(self.benchmark).facts["needs_data"]
         if self.data is None and needed:
             raise OptionError("there is no --data, so there is nothing to ask. Name a folder, or --benchmark world.")
-        options = {**self.options, "strangers": () if self.strangers is None else read(self.strangers)}
+        options = {**self.options, "unknown": () if self.unknown is None else read(self.unknown)}
         source = self.data or ""
         if self.benchmark is not None:
             protocol = cast("Protocol", self.protocol)
