@@ -15,14 +15,14 @@ from rich.console import Console
 from scipy import stats
 
 from unsee.errors import OptionError
-from unsee.evals.compare import Comparison, compare, paired
+from unsee.evals.compare import Comparison, compare
 from unsee.evals.compare_tables import sheet
 from unsee.evals.frontier import draw, frontier
 from unsee.evals.memorised import warning
 from unsee.evals.results import Result, knew, read_folder, read_results, require_comparable
 from unsee.evals.store import ResultsError, SettingsError
 from unsee.evals.tables import console, csv, html, latex, markdown, write
-from unsee.evals.values import Value
+from unsee.evals.values import Value, paired
 
 SETTINGS: dict[str, Any] = {
     "schema": 2, "code": "c", "task": "mllmu", "benchmark": "mllmu", "protocol": "honest", "ratio": 5,

@@ -3,10 +3,10 @@
 from collections import Counter
 
 import pytest
+from tools.detectors.judge_agreement import BANDS, Agreement, agreement, band, compare, disagreements, labels, table
 
 from unsee.errors import DataError
 from unsee.evals.judge import DIMENSIONS, Judgement, judge_answers, judge_offline
-from tools.detectors.judge_agreement import BANDS, Agreement, agreement, band, compare, disagreements, labels, table
 
 BORN = "Where was Mira Valen born?"
 

@@ -11,9 +11,7 @@ from unsee.errors import OptionError
 
 
 def sweep(
-    name: Annotated[
-        str, typer.Argument(help="honest, capacity, an ablation, or all ablations; 'list' names them.")
-    ],
+    name: Annotated[str, typer.Argument(help="honest, capacity, an ablation, or all ablations; 'list' names them.")],
     out: Out = Path("sweep-out"),
     model: Annotated[str, typer.Option(help="Checkpoint that knows the world.")] = "world:llava",
     never_knew: Annotated[

@@ -11,31 +11,10 @@ from unsee.evals.choices import AGAINST
 from unsee.evals.results import Result
 from unsee.evals.roles import better, limits, rates_of
 from unsee.evals.summary import UTILITY, applicable, by_modality, with_attack
-from unsee.evals.values import Asked, Figure, Interval, Row, Value, asked, figure, figure_of, values_of
+from unsee.evals.values import Asked, Difference, Figure, Row, asked, figure, paired, values_of
 
 _ALWAYS = ("forget-quality-log10", "js-distance-histogram")
 """Shown wherever there are truth ratios of a model that never knew; the others reproduce what a release prints."""
-
-
-@final
-@dataclass(frozen=True)
-class Difference:
-    """One condition less the reference, over questions that both were scored on.
-
-    Attributes:
-        value: mean of the differences, question by question.
-        interval: its 95 % limits over people, or None where they cannot be estimated.
-        n: pairs.
-    """
-
-    value: float
-    interval: Interval
-    n: int
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval leaves out no difference."""
-        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
 @final
@@ -138,28 +117,6 @@ def compare(
     if UTILITY in measured and not sets and (cells := _utility(results)):
         lines.append(Line(KEPT, "retain", "both", UTILITY, cells))
     return Comparison(names, reference, lines, results[0].settings)
-
-
-def paired(
-    values: Sequence[Value], others: Sequence[Value], within: tuple[float | None, float | None], seed: int = 0
-) -> Difference | None:
-    """Mean of `value - other` over what both have scored; None where they share nothing.
-
-    Pairs are made by person and key, never by place; people are resampled, each with all their pairs. Differences of
-    values within [low, high] lie within [low - high, high - low].
-    """
-    table = {(other.person, other.key): other.number for other in others}
-    gains = [
-        Value(value.person, value.key, value.number - other)
-        for value in values
-        if value.number is not None and (other := table.get((value.person, value.key))) is not None
-    ]
-    if not gains:
-        return None
-    low, high = within
-    found = figure_of(gains, (None, None) if low is None or high is None else (low - high, high - low), seed)
-    assert found.value is not None
-    return Difference(found.value, found.interval, found.n)
 
 
 def _cells(

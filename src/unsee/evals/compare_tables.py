@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from unsee.evals.compare import Cell, Comparison, Difference, Line
+from unsee.evals.compare import Cell, Comparison, Line
 from unsee.evals.results import about
 from unsee.evals.roles import limits
 from unsee.evals.tables import Sheet, Tone
-from unsee.evals.values import Figure, Interval
+from unsee.evals.values import Difference, Figure, Interval
 
 _WHICH = {"both": "", "image": ", over an image", "text": ", without image"}
 _GOOD = {"higher": " (up)", "lower": " (down)", "same": " (as never knew)", "": ""}

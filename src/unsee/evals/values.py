@@ -57,6 +57,27 @@ class Figure:
     unscored: int
 
 
+@final
+@dataclass(frozen=True)
+class Difference:
+    """One condition less the reference, over questions that both were scored on.
+
+    Attributes:
+        value: mean of the differences, question by question.
+        interval: its 95 % limits over people, or None where they cannot be estimated.
+        n: pairs.
+    """
+
+    value: float
+    interval: Interval
+    n: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out no difference."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+
+
 def asked(rows: Iterable[Row], how: Asked) -> list[Row]:
     """The rows that were asked so."""
     return [row for row in rows if how == "both" or (row["image"] is not None) == (how == "image")]
@@ -109,6 +130,28 @@ def figure_of(values: Sequence[Value], within: tuple[float | None, float | None]
     mean = math.fsum(numbers) / len(numbers) if numbers else None
     interval = interval_of(numbers, people, within, seed)
     return Figure(mean, interval, len(kept), len(set(people)), len(values) - len(kept))
+
+
+def paired(
+    values: Sequence[Value], others: Sequence[Value], within: tuple[float | None, float | None], seed: int = 0
+) -> Difference | None:
+    """Mean of `value - other` over what both have scored; None where they share nothing.
+
+    Pairs are made by person and key, never by place; people are resampled, each with all their pairs. Differences of
+    values within [low, high] lie within [low - high, high - low].
+    """
+    table = {(other.person, other.key): other.number for other in others}
+    gains = [
+        Value(value.person, value.key, value.number - other)
+        for value in values
+        if value.number is not None and (other := table.get((value.person, value.key))) is not None
+    ]
+    if not gains:
+        return None
+    low, high = within
+    found = figure_of(gains, (None, None) if low is None or high is None else (low - high, high - low), seed)
+    assert found.value is not None
+    return Difference(found.value, found.interval, found.n)
 
 
 def interval_of(
