@@ -14,13 +14,14 @@ from unsee.evals.aggregates import KEPT
 from unsee.evals.answerers import Local
 from unsee.evals.choices import AGAINST, MEASURES
 from unsee.evals.compare import compare
-from unsee.evals.compare_tables import console_table, write_tables
+from unsee.evals.compare_tables import sheet
 from unsee.evals.evaluate import Condition, evaluate
 from unsee.evals.judge import Safety
 from unsee.evals.memorised import warning
 from unsee.evals.plan import Plan, planned_benchmark
 from unsee.evals.results import knew, read_results
 from unsee.evals.scoring import Judges
+from unsee.evals.tables import console, write
 from unsee.models.load import LoadedModel, load
 from unsee.registry import BENCHMARKS
 from unsee.world.splits import Exam
@@ -122,5 +123,5 @@ def test_base_erased_and_never_knew_side_by_side(
     assert said[0] != said[1], "the eraser fires on what it was made for"
     assert "it is not shown that the base model knew" in (warning(knew(results[0], results[2])) or "")
     assert {"forget", "retain", "unknown"} <= {of.role for of in plan.task.sets.values()}
-    assert all(path.stat().st_size for path in write_tables(table, tmp_path / "table"))
-    Console(file=io.StringIO(), width=200).print(console_table(table))
+    assert all(path.stat().st_size for path in write(sheet(table), tmp_path / "table"))
+    Console(file=io.StringIO(), width=200).print(console(sheet(table)))
