@@ -59,7 +59,7 @@ def test_membership_is_the_area_of_scipy(name: str) -> None:
     mine, others = parted(members(0.8))
     sides = [[r["membership"][MEMBERSHIP[name]] for r in part] for part in (mine, others)]
     area = stats.mannwhitneyu(*sides).statistic / (30 * 20)
-    found = figure(mine, name, strangers=others)
+    found = figure(mine, name, unknown=others)
     assert found is not None and found.value == pytest.approx(area) and 0.5 < area < 1
     assert (found.n, found.people, found.unscored) == (30, 10, 0)
     assert found.interval is not None and found.interval[0] < area < found.interval[1]
@@ -68,18 +68,18 @@ def test_membership_is_the_area_of_scipy(name: str) -> None:
 def test_ties_count_half_and_all_that_is_unscored_is_counted() -> None:
     mine = [row("forget", "p", f"{n}", membership=scores(value)) for n, value in enumerate((1.0, 2.0, None))]
     others = [row("strangers", "s", f"s{n}", membership=scores(value)) for n, value in enumerate((1.0, 0.0, None))]
-    found = figure(mine, "mia-auc-loss", strangers=others)
+    found = figure(mine, "mia-auc-loss", unknown=others)
     assert found is not None and (found.value, found.n, found.unscored) == ((0.75 + 1) / 2, 2, 2)
-    nobody = figure(mine, "mia-auc-loss", strangers=[others[2]])
+    nobody = figure(mine, "mia-auc-loss", unknown=[others[2]])
     assert nobody is not None and (nobody.value, nobody.n, nobody.unscored) == (None, 0, 4), "not 0.5, and not 0"
-    assert figure([row("forget", "p", "1")], "mia-auc-loss", strangers=others) is None, "no answer to score: not asked"
+    assert figure([row("forget", "p", "1")], "mia-auc-loss", unknown=others) is None, "no answer to score: not asked"
     assert values_of(others, "mia-auc-loss", others) == [], "strangers are not members"
 
 
 def test_what_is_derived_from_the_area() -> None:
     mine, others = parted(members(2.0))
-    area = figure(mine, "mia-auc-loss", strangers=others)
-    derived, found = (figure(mine, name, strangers=others) for name in ("mia-open-mm", "mia-tpr-at-fpr"))
+    area = figure(mine, "mia-auc-loss", unknown=others)
+    derived, found = (figure(mine, name, unknown=others) for name in ("mia-open-mm", "mia-tpr-at-fpr"))
     assert area is not None and derived is not None and found is not None and area.value is not None
     assert derived.value == pytest.approx(1 - 2 * abs(area.value - 0.5)) and derived.interval is None
     highest = max(r["membership"]["loss"] for r in others)
@@ -95,7 +95,7 @@ def test_membership_in_summary_and_table() -> None:
     cells = {line.measure: line.cells for line in table.lines if line.measure in MEMBERSHIP}
     gain = cells["mia-auc-loss"]["erased"].difference
     assert gain is not None and gain.n == 30
-    apart = [figure(*parted(members(s))[:1], "mia-auc-loss", strangers=parted(members(s))[1]) for s in (0.2, 2.0)]
+    apart = [figure(*parted(members(s))[:1], "mia-auc-loss", unknown=parted(members(s))[1]) for s in (0.2, 2.0)]
     assert apart[0] is not None and apart[1] is not None
     assert gain.value == pytest.approx((apart[0].value or 0) - (apart[1].value or 0))
     assert {line.better for line in table.lines if line.measure == "mia-auc-loss"} == {"same"}

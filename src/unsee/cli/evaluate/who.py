@@ -122,7 +122,7 @@ class Who:
         loaded = open_model(self.model, self.parts)
         for one in erasers:
             require_same_model(one.model, loaded, "eraser")
-        seen = frozenset(digest for one in erasers for digest in getattr(one, "fitted_on", ()))
+        seen = frozenset(digest for one in erasers for digest in one.fitted_on)
         if self.engine == "vllm":
             return self._vllm(loaded, dict(zip(ids, self.erasers, strict=True)), plan), seen
         return Local(loaded, together(erasers), ids), seen
