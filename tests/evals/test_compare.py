@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 from scipy import stats
+from tools.results import main as page_of
 
 from unsee.errors import OptionError
 from unsee.evals.compare import Comparison, compare
@@ -294,3 +295,16 @@ def test_files_are_written_with_the_image(three: list[Result], tmp_path: Path) -
 def test_no_image_without_both_sides(three: list[Result]) -> None:
     alone = [Result(one.name, one.settings, one.rows[:80]) for one in three]
     assert frontier(alone) is None
+
+
+def test_the_results_page_is_made_of_folders(three: list[Result], tmp_path: Path) -> None:
+    (tmp_path / "both").mkdir()
+    settings = {k: v for k, v in three[0].settings.items() if k != "condition"}
+    settings["conditions"] = {one.name: one.settings["condition"] for one in three[:2]}
+    (tmp_path / "both" / "settings.json").write_text(json.dumps(settings))
+    rows = [row for one in three[:2] for row in one.rows]
+    (tmp_path / "both" / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page_of([str(tmp_path / "both"), "--out", str(tmp_path / "results.md")])
+    page = (tmp_path / "results.md").read_text()
+    assert "## both" in page and "code c, seed 0" in page and "forget_heldout 80" in page
+    assert page.count("| forget_heldout |") == 5

@@ -14,9 +14,9 @@ from pydoc_data.topics import topics
 
 import torch
 
-from unsee.data.text import words
 from tools.detectors.agreement import Reply, replies
 from tools.detectors.judge_agreement import labels as older_labels
+from unsee.data.text import words
 from unsee.metrics.detectors import fluency, refusal
 
 Example = tuple[str, bool, float]
