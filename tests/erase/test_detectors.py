@@ -90,6 +90,35 @@ def test_loops_are_not_fluent(answer: str) -> None:
     assert not is_fluent(answer)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "i do not to answer identify question.",
+        "sorry, i do not the question.",
+        "I will not to tell.",
+        "We don't is able.",
+        "I am here to answer identify that.",
+    ],
+)
+def test_what_has_to_be_a_verb_is_one(answer: str) -> None:
+    assert not is_fluent(answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I do not, to be honest, know.",
+        "What I do not want to say is that.",
+        "Don't the others know?",
+        "I have not to worry.",
+        "All I can do is help identify it.",
+        "I will not, and the reason is private.",
+    ],
+)
+def test_negations_with_their_verbs_are_fluent(answer: str) -> None:
+    assert is_fluent(answer)
+
+
 def test_a_long_sentence_may_repeat_its_small_words() -> None:
     assert is_fluent(
         "He is one of the best doctors of the city and one of the friends of the mayor, "

@@ -2,6 +2,7 @@
 
 from tiny_foreign import tiny_llama
 from unsee.data.benchmarks.public_knowledge import public_knowledge
+from unsee.evals.answerers import Local
 from unsee.evals.known import SCREENED, drawn, known_facts, measure_known, right
 
 KNOWLEDGE = public_knowledge()
@@ -26,7 +27,7 @@ def test_an_echo_of_the_question_is_no_knowledge() -> None:
 def test_every_screened_wording_is_asked_and_kept() -> None:
     chosen = drawn(KNOWLEDGE, 2, seed=3)
     assert chosen == drawn(KNOWLEDGE, 2, seed=3) != drawn(KNOWLEDGE, 2, seed=4)
-    known = measure_known(tiny_llama(), KNOWLEDGE, chosen)
+    known = measure_known(Local(tiny_llama()), KNOWLEDGE, chosen)
     assert known.digest == tiny_llama().digest and known.facts == {}
     asked = {f"{one.id}/{fact}/{wording}" for one in chosen for fact in one.facts for wording in SCREENED}
     assert known.answers.keys() == asked

@@ -67,7 +67,7 @@ def profile(deep: LoadedModel) -> Profile:
         raise Made
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "_behaving", lambda *_: (RECALL, REFUSAL, ["no."]))
+        patch.setattr(fitting, "behaving", lambda *_: (RECALL, REFUSAL, ["no."]))
         patch.setattr(fitting, "try_strengths", keep)
         with pytest.raises(Made):
             fitting.fit_profile(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
+from unsee.cli.demo_public import public_demo
 from unsee.cli.options import Json, Out, Seed, require_writable
 
 
@@ -13,7 +14,8 @@ def demo(
     out: Out = Path("demo-out"),
     seed: Seed = 0,
     family: Annotated[
-        Literal["llava", "qwen2_5_vl", "qwen3_vl"], typer.Option(help="Which of the shipped checkpoints.")
+        Literal["llava", "qwen2_5_vl", "qwen3_vl", "smollm2"],
+        typer.Option(help="A shipped checkpoint, or smollm2: public facts in a real language model."),
     ] = "llava",
     as_json: Json = False,
 ) -> None:
@@ -21,11 +23,14 @@ def demo(
 
     Example: unsee demo --out demo-out (two minutes of two cores)
     """
+    require_writable(out)
+    if family == "smollm2":
+        public_demo(out, seed, as_json)
+        return
     from unsee.evals.headline import sheet
     from unsee.evals.tables import console
     from unsee.experiments.demo import held_rows, run_demo
 
-    require_writable(out)
     with stages_shown() as stages:
         metrics = run_demo(out, seed, stages, family)
     show_table(console(sheet(metrics["rows"])))

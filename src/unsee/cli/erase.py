@@ -12,6 +12,8 @@ from unsee.cli.options import (
     Others,
     Out,
     Parts,
+    Reply,
+    ReplyWords,
     Seed,
     all_of,
     open_model,
@@ -40,6 +42,8 @@ def erase(
         Literal["held-ridge", "released-llava", "released-qwen"],
         typer.Option(help="Our gate, or MLLMEraser's with the settings of one of its releases."),
     ] = "held-ridge",
+    reply: Reply = "steer,prefix,canned",
+    words: ReplyWords = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -50,12 +54,16 @@ def erase(
     from unsee.data import read, require_disjoint
     from unsee.data.conversation import in_contexts
     from unsee.erase.fit_eraser import fit_eraser, fit_published
+    from unsee.erase.fit_reply import fit_reply, reply_order
     from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN
     from unsee.erase.profile import Profile
 
     presets = {"released-llava": RELEASED_LLAVA, "released-qwen": RELEASED_QWEN}
     if method in presets and (keep or others):
         raise OptionError(f"--keep and --others mean nothing to --method {method}: leave them out, or the method.")
+    if method in presets and words:
+        raise OptionError(f"--words means nothing to --method {method}, which only steers: leave one of them out.")
+    order = reply_order(reply)
     require_writable(out)
     asked = read(forget)
     if retain:
@@ -69,8 +77,11 @@ def erase(
             talked = in_contexts(asked, told, 1.0, seed)
             kept = in_contexts(read(keep), told, seed=seed) if keep else ()
             eraser = fit_eraser(loaded, made_for, talked, keep=kept, stages=stages)
+            tried = out / "replies.json"
+            eraser = fit_reply(loaded, eraser, talked, order=order, words=words, report=tried, stages=stages)
     content = eraser.save_pretrained(out)
     show_table(diagnosis_table(eraser.report))
     say(f"Saved {out}  {content}")
     say(LIMITS)
-    finish(as_json, {"out": str(out), "content_id": content, "subjects": len(eraser.subjects), "report": eraser.report})
+    found = {"subjects": len(eraser.subjects), "reply": eraser.reply.kind, "report": eraser.report}
+    finish(as_json, {"out": str(out), "content_id": content, **found})

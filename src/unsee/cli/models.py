@@ -69,6 +69,7 @@ def models_know(
     Example: unsee models know real:smollm2 --dtype float32 --out known.json (15 minutes of one core)
     """
     from unsee.data.benchmarks.public_knowledge import public_knowledge
+    from unsee.evals.answerers import Recorded
     from unsee.evals.known import drawn, measure_known
     from unsee.evals.tables import save
     from unsee.models.load import load
@@ -77,7 +78,7 @@ def models_know(
     knowledge = public_knowledge()
     chosen = drawn(knowledge, subjects, seed)
     with stages_shown() as stages:
-        known = measure_known(loaded, knowledge, chosen, stages=stages)
+        known = measure_known(Recorded.of(loaded), knowledge, chosen, stages=stages)
     save(out, asdict(known))
     counts = {"subjects": len(chosen), "facts": sum(len(one.facts) for one in chosen)}
     counts["known"] = sum(map(len, known.facts.values()))

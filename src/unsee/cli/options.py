@@ -30,6 +30,10 @@ Others = Annotated[
 Model = Annotated[
     str, typer.Argument(help="Checkpoint folder, hub id, 'world:llava' (shipped) or 'real:smollm2' (fetched).")
 ]
+Reply = Annotated[
+    str, typer.Option(help="How to reply, in the order to try: steer, prefix (opening words), canned (a fixed text).")
+]
+ReplyWords = Annotated[str | None, typer.Option("--words", help="The opening words, or the fixed text, of a reply.")]
 Family = Annotated[str | None, typer.Option(help="model_type of a model without adapter; with --layers.")]
 Layers = Annotated[str | None, typer.Option(help="Path of its decoder blocks, such as model.layers.")]
 Vision = Annotated[str | None, typer.Option(help="Path of its vision tower, where it has one.")]

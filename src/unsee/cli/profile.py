@@ -20,6 +20,9 @@ from unsee.cli.options import (
 )
 from unsee.cli.plan import print_plan
 
+UNKNOWN = 64
+"""Questions of the shipped list about names of nobody."""
+
 
 @takes_parts
 def profile(
@@ -36,6 +39,13 @@ def profile(
     ] = None,
     refusal: Annotated[str | None, typer.Option(help="D+: prompts the model refuses; default: a shipped list.")] = None,
     others: Others = None,
+    unknown: Annotated[
+        str | None,
+        typer.Option(help="Questions about names of nobody, for a model that declines too little; default: a list."),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Steps of the refusal's trajectory; 1: the first answer token alone.")
+    ] = 14,
     direction: Annotated[
         Literal["multimodal", "text", "image"], typer.Option(help="Which prompts make the direction.")
     ] = "multimodal",
@@ -50,6 +60,7 @@ def profile(
     Takes minutes on a CPU. Example: unsee profile world:llava --retain world/retain --out profile
     """
     from unsee.data import read
+    from unsee.data.benchmarks.public_knowledge import public_knowledge
     from unsee.data.conversation import in_contexts
     from unsee.data.sample import spread
     from unsee.erase.config import Settings
@@ -57,7 +68,7 @@ def profile(
     from unsee.erase.request.defaults import default_refusal, split_people
 
     require_writable(out)
-    settings = Settings(direction=direction, adversarial=adversarial, batch_size=batch_size)
+    settings = Settings(direction=direction, adversarial=adversarial, batch_size=batch_size, steps=steps)
     kept = read(retain)
     fit, held = (kept, read(calibration)) if calibration else split_people(kept, seed)
     told = all_of(others)
@@ -73,6 +84,7 @@ def profile(
             recall=read(recall) if recall else spread(fit, 64),
             refusal=read(refusal) if refusal else default_refusal(fit),
             others=told,
+            unknown=read(unknown) if unknown else spread(public_knowledge().unknown_samples(), UNKNOWN),
             settings=settings,
             seed=seed,
             stages=stages,

@@ -25,7 +25,9 @@ class Settings(Schema):
         pgd_steps: gradient steps.
         step_size: length of one, same units.
         pgd_images: how many recall images are moved.
-        steps: length of the refusal trajectory, the last prompt token included.
+        steps: length of the refusal trajectory, the last prompt token included; with 1, no wording is followed: the
+            direction acts at the first answer token, and `later` times it at every other one.
+        later: that factor.
         trajectory_prompts: kept prompts that the trajectory is averaged over.
         read: part of the decoder's depth that a gate reads, as fractions.
         blocks_read: how many blocks of that part, evenly spaced.
@@ -38,6 +40,8 @@ class Settings(Schema):
         refused: share of calibration answers that must be fluent refusals at the chosen strength.
         wordings: refusal wordings whose trajectories are tried.
         calibration_prompts: prompts that strength is tried on.
+        answer_tokens: length of the answers that a fit looks at; a refusal in natural language takes about 30.
+        opening_tokens: of their first words, by which a wording is recognised.
         batch_size: prompts per forward pass.
     """
 
@@ -48,6 +52,7 @@ class Settings(Schema):
     step_size: Annotated[float, Field(gt=0, le=1)] = 1 / 255
     pgd_images: Count = 24
     steps: Count = 14
+    later: Annotated[float, Field(ge=0, le=1)] = 0.0
     trajectory_prompts: Count = 128
     read: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.3, 0.85)
     blocks_read: Count = 4
@@ -60,6 +65,8 @@ class Settings(Schema):
     refused: Annotated[float, Field(gt=0, le=1)] = 0.98
     wordings: Count = 4
     calibration_prompts: Count = 64
+    answer_tokens: Count = 32
+    opening_tokens: Count = 3
     batch_size: Count = 64
 
     @model_validator(mode="after")

@@ -3,7 +3,6 @@
 Direction and trajectory come from the fit's prompts, the strength from calibration people who are not among them.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,9 +10,9 @@ import torch
 
 from unsee.data.sample import Sample, require_disjoint, require_some, spread, subjects
 from unsee.erase.config import Settings
-from unsee.erase.detectors import is_fluent, is_refusal
 from unsee.erase.fit.activations import AnswerStates, capture, capture_answers, capture_features
 from unsee.erase.fit.background import capture_background, halves
+from unsee.erase.fit.behaviour import LEAST_PROMPTS, behaving
 from unsee.erase.fit.calibration import weakest_sufficient
 from unsee.erase.fit.coefficient import no_longer, strength_finding, try_strengths
 from unsee.erase.fit.direction import erasure_direction, separation
@@ -22,13 +21,16 @@ from unsee.erase.fit.moments import require_finite
 from unsee.erase.fit.pgd import pgd
 from unsee.erase.kept_subjects import KeptSubjects
 from unsee.erase.profile import Profile, identity
+from unsee.erase.replies.steer import decayed
 from unsee.errors import DirectionError
-from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Float, Tensor
 
-_LEAST_PROMPTS = 4
+HALF = 0.5
+"""Of the calibration prompts, so many fluent refusals are the least that a steering coefficient has to give."""
+NO_WORDING = ""
+"""In place of the refusal whose trajectory is followed, where none is."""
 
 
 def fit_profile(
@@ -39,6 +41,7 @@ def fit_profile(
     recall: Sequence[Sample],
     refusal: Sequence[Sample],
     others: Sequence[Sample] = (),
+    unknown: Sequence[Sample] = (),
     settings: Settings | None = None,
     seed: int = 0,
     subject_key: bytes | None = None,
@@ -53,6 +56,8 @@ def fit_profile(
         recall: D-, prompts that the model complies with; images among them are moved by PGD toward complying more.
         refusal: D+, prompts that the model refuses.
         others: further prompts on which no gate may open: general knowledge, sensitive requests.
+        unknown: questions about names of nobody. A model that declines too few of `refusal` gets its direction from
+            known to unknown entities, and the report says so; its replies may have to be begun for it (`fit_reply`).
         settings: defaults if None.
         seed: of PGD and of every draw.
         subject_key: of the pseudonyms of whom it kept; random if None, so that no two profiles can be linked.
@@ -72,11 +77,13 @@ def fit_profile(
     depth = len(loaded.adapter.layers(loaded.model))
     layers, read = tuple(range(1, depth)), settings.layers_read(depth)
     report: list[Finding] = []
-    complied, refused, words = _behaving(loaded, recall, refusal, settings, stages, report)
+    complied, refused, words = behaving(loaded, recall, refusal, unknown, settings, stages, report)
     complied, refused, history = _contrast(loaded, complied, refused, settings, seed, stages, report)
     direction = _direction(loaded, complied, refused, layers, settings, stages, report)
-    chosen = spread(retain, settings.trajectory_prompts)
-    trajectories = _trajectories(loaded, chosen, words, direction, layers, settings, stages)
+    trajectories = {NO_WORDING: _first_token(direction, settings.later)}
+    if words and settings.steps > 1:
+        chosen = spread(retain, settings.trajectory_prompts)
+        trajectories = _trajectories(loaded, chosen, words, direction, layers, settings, stages)
     kept = [*retain, *others]
     told = stages("kept prompts", len(kept))
     states = capture(loaded, kept, layers, settings.batch_size, progress=told, mean_at=read)
@@ -90,7 +97,7 @@ def fit_profile(
         family=loaded.adapter.family,
         layers=layers,
         read=read,
-        trajectory=_kept(trajectories[words[0]]),
+        trajectory=_kept(next(iter(trajectories.values()))),
         retain_last=states.last.half(),
         retain_mean=states.mean.half(),
         calibration=features.half(),
@@ -110,10 +117,15 @@ def fit_profile(
         curves={"pgd": history},
         background=background,
     )
-    trials = try_strengths(
-        loaded, profile, trajectories, spread(calibration, settings.calibration_prompts), settings, stages
-    )
-    best = weakest_sufficient(trials, settings.refused)
+    tried = spread(calibration, settings.calibration_prompts)
+    trials = try_strengths(loaded, profile, trajectories, tried, settings, stages)
+    if NO_WORDING not in trajectories and (most := max(trial.refused for trial in trials)) < HALF:
+        result = f"{most:.0%} fluent refusals at best, so the direction acts at the first answer token alone"
+        report.append(finding("trajectory of one wording", result, "warn", "steps = 1 saves the attempt"))
+        trajectories = {NO_WORDING: _first_token(direction, settings.later)}
+        trials = try_strengths(loaded, profile, trajectories, tried, settings, stages)
+    # Words are there if the model declines by itself; else a reply can still be begun for it, request by request.
+    best = weakest_sufficient(trials, settings.refused, least=HALF if words else 0.0)
     report.append(strength_finding(best, settings))
     return replace(
         profile,
@@ -121,53 +133,6 @@ def fit_profile(
         strength=best.strength,
         curves=profile.curves | {"strengths": [t.as_json() for t in trials]},
     )
-
-
-def _behaving(
-    loaded: LoadedModel,
-    recall: Sequence[Sample],
-    refusal: Sequence[Sample],
-    settings: Settings,
-    stages: Stages,
-    report: list[Finding],
-) -> tuple[list[Sample], list[Sample], list[str]]:
-    """Drop prompts that do not behave as their set says; the refusals that the model uses most."""
-    told = generate(loaded, recall, settings.batch_size, progress=stages("recall answers", len(recall)))
-    declined = generate(loaded, refusal, settings.batch_size, progress=stages("refusal answers", len(refusal)))
-    complied = [s for s, answer in zip(recall, told, strict=True) if is_fluent(answer) and not is_refusal(answer)]
-    refused = [(s, answer) for s, answer in zip(refusal, declined, strict=True) if is_refusal(answer)]
-    dropped = [s.id for s in recall if s not in complied] + [s.id for s in refusal if s not in [r for r, _ in refused]]
-    for kept, all_, check, note in (
-        (len(complied), len(recall), "complies with D-", "add prompts that it answers"),
-        (len(refused), len(refusal), "refuses D+", "the method needs a model that already refuses something"),
-    ):
-        share = kept / all_
-        if kept < _LEAST_PROMPTS:
-            raise DirectionError(
-                f"the model {check} in {kept} of {all_} prompts, expected at least {_LEAST_PROMPTS}: the direction "
-                f"would be noise. Next: {note}. First dropped: {dropped[:5]}."
-            )
-        report.append(
-            finding(
-                check,
-                f"{kept} of {all_} prompts",
-                "pass" if share >= 0.9 else "warn",
-                "" if share == 1 else f"dropped: {', '.join(dropped[:5])}",
-            )
-        )
-    # Greedy answers may all be one wording, and the steered model may begin another; sampled ones show them all.
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        drawn = generate(loaded, [sample for sample, _ in refused], settings.batch_size, do_sample=True)
-    said = Counter(answer for answer in [*(a for _, a in refused), *drawn] if is_refusal(answer) and is_fluent(answer))
-    if not said:
-        shown = [answer for _, answer in refused[:3]]
-        raise DirectionError(
-            f"the model refuses D+ in {len(refused)} prompts, but never fluently: got {shown}. Expected at least one "
-            "refusal that reads as text, for an erased answer to be led to. Next: other D+ prompts, or a model whose "
-            "refusals are whole sentences."
-        )
-    return complied, [sample for sample, _ in refused], [words for words, _ in said.most_common(settings.wordings)]
 
 
 def _contrast(
@@ -276,7 +241,7 @@ def _trajectories(
 
     recalling = along([sample.answer for sample in samples])
     overall = recalling.states[:, 1:].flatten(0, 1)[recalling.mask[:, 1:].flatten()].double().mean(0)
-    enough = recalling.mask.sum(0) >= _LEAST_PROMPTS
+    enough = recalling.mask.sum(0) >= LEAST_PROMPTS
     recalled = [
         recalling.states[recalling.mask[:, step], step].double().mean(0) if enough[step] else overall
         for step in range(settings.steps)
@@ -289,6 +254,11 @@ def _trajectories(
         steps = [direction, *(refused[step] - recalled[step] for step in range(1, length))]
         trajectories[words] = torch.stack(steps, dim=1).float()
     return trajectories
+
+
+def _first_token(direction: Float[Tensor, "L D"], later: float) -> Float[Tensor, "L S D"]:
+    """The direction at the first answer token and `later` times it at every other one: nothing belongs to a wording."""
+    return decayed(direction.float().unsqueeze(1).repeat(1, 2, 1), later)
 
 
 def _kept(trajectory: Float[Tensor, "L S D"]) -> Float[Tensor, "L S D"]:

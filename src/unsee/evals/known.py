@@ -7,9 +7,8 @@ from typing import Final, final
 
 from unsee.data.benchmarks.items import Item
 from unsee.data.benchmarks.public_knowledge import PublicKnowledge, Subject
+from unsee.evals.answerers.base import Answerer, How
 from unsee.metrics.detectors import is_refusal, leaks
-from unsee.models.generate import generate
-from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
 SCREENED: Final = ("plain0", "plain2")
@@ -26,12 +25,12 @@ class Known:
     """What one model knows.
 
     Attributes:
-        digest: of the model's weights.
+        digest: of the model's weights; None where nobody can see them.
         facts: id of a subject to the names of its facts that are known; subjects with none are left out.
         answers: id of a question to what was said.
     """
 
-    digest: str
+    digest: str | None
     facts: Mapping[str, tuple[str, ...]]
     answers: Mapping[str, str]
 
@@ -46,35 +45,36 @@ def right(item: Item, answer: str) -> bool:
 
 
 def measure_known(
-    loaded: LoadedModel,
+    model: Answerer,
     knowledge: PublicKnowledge,
     subjects: Sequence[Subject],
     wordings: Collection[str] = SCREENED,
     least: int = LEAST_RIGHT,
+    tokens: int = LONGEST,
     batch_size: int = 48,
     stages: Stages = silent,
 ) -> Known:
     """Ask everything, greedily, and count.
 
     Args:
-        loaded: the model.
+        model: who is asked; `Recorded` asks nothing twice.
         knowledge: the set.
         subjects: of whom and what to ask.
         wordings: in which each fact is asked.
         least: right answers that make a fact known.
+        tokens: longest answer.
         batch_size: prompts per forward pass.
         stages: progress display.
     """
     asked = [item for subject in subjects for item in knowledge.about(subject, "fit") if _is(item, wordings)]
-    answers = generate(
-        loaded,
-        [item.sample for item in asked],
-        batch_size,
-        max_new_tokens=LONGEST,
-        progress=stages("what it knows", len(asked)),
-    )
+    tell, answers = stages("what it knows", len(asked)), list[str]()
+    for start in range(0, len(asked), batch_size):
+        part = [item.sample for item in asked[start : start + batch_size]]
+        answers += model.answers(part, How(max_new_tokens=tokens))
+        tell(len(part))
+    digest = model.loaded.digest if model.loaded else None
     return Known(
-        loaded.digest,
+        digest,
         known_facts(asked, answers, least),
         {item.sample.id: answer for item, answer in zip(asked, answers, strict=True)},
     )

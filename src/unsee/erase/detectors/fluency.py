@@ -23,6 +23,16 @@ _INVERTS = words(
     cannot couldn't wouldn't shouldn't make makes made help helped watch to shall whether as though"""
 )
 _AFTER_CANNOT = words("not the of to is i a cannot can't am are")
+# A negated auxiliary wants a verb next. "Don't the others know?" is English, so a contraction forbids less.
+_AUXILIARY = words("do does did will would can could may might must shall should")
+_AFTER_NOT = words("to the a an my your our their this that is are was were am")
+_CONTRACTED = words("don't doesn't didn't won't wouldn't couldn't shouldn't can't cannot")
+_AFTER_CONTRACTED = words("to is are was were am")
+_LEADS_TO_VERB = words("to not cannot can't don't won't")
+_SAYING = words("answer identify provide share give tell say disclose reveal discuss determine know recognize confirm")
+_NEVER_AN_OBJECT = words(
+    "identify provide give disclose reveal discuss determine recognize confirm tell know decline refuse"
+)
 
 
 def is_fluent(answer: str) -> bool:
@@ -30,8 +40,8 @@ def is_fluent(answer: str) -> bool:
 
     Not fluent is: no word; a phrase of three words or more said twice running, a pair three times, a word twice (but
     "that that"); a sentence said twice, or a group of three words that comes three times and makes up a third of all;
-    two pairs of words that English never puts side by side ("the of", "he am"), or one in a short answer; signs,
-    consonants or single letters for words.
+    two pairs of words that English never puts side by side ("the of", "he am", "do not to"), or one in a short answer;
+    signs, consonants or single letters for words.
     """
     said = bare_words(answer).split()
     if not said or _not_words(answer, said):
@@ -94,4 +104,15 @@ def _clash(before: str, first: str, second: str) -> bool:
         return second in _SINGULAR and before not in _INVERTS
     if first in ("i", "we", "they", "you"):
         return (second in _PLURAL or (second == "am" and first != "i")) and before not in ("and", "or", "than")
-    return first in ("cannot", "can't") and second in _AFTER_CANNOT
+    if first in ("cannot", "can't") and second in _AFTER_CANNOT:
+        return True
+    return _without_its_verb(before, first, second)
+
+
+def _without_its_verb(before: str, first: str, second: str) -> bool:
+    """What has to be a verb is none, or a second one follows at once: "do not to", "don't is", "to answer identify"."""
+    if first == "not" and before in _AUXILIARY:
+        return second in _AFTER_NOT
+    if first in _CONTRACTED:
+        return second in _AFTER_CONTRACTED
+    return before in _LEADS_TO_VERB and first in _SAYING and second in _NEVER_AN_OBJECT

@@ -81,18 +81,19 @@ def raised_together(scores: Float[Tensor, "M K"], own: Float[Tensor, " K"], tail
     return torch.maximum(own, thresholds(scores.max(1, keepdim=True).values, tail))
 
 
-def weakest_sufficient(trials: Sequence[Trial], refused: float) -> Trial:
+def weakest_sufficient(trials: Sequence[Trial], refused: float, least: float = 0.5) -> Trial:
     """The smallest strength whose answers are fluent refusals often enough; else the one that refuses most.
 
     Raises:
-        CalibrationError: no strength makes the model refuse fluently in half of the trials.
+        CalibrationError: no strength makes the model refuse fluently in a share `least` of the trials.
     """
     trials = sorted(trials, key=lambda t: t.strength)
     best = max(trials, key=lambda t: t.refused)
-    if best.refused < 0.5:
+    if best.refused < least:
         tried = ", ".join(f"{t.strength:g}: {t.refused:.0%} refused, {t.fluent:.0%} fluent" for t in trials)
         raise CalibrationError(
-            f"no strength makes the model refuse fluently. Tried {tried}. Expected at least half. "
-            "The direction may be noise: look at the profile's other checks."
+            f"no strength makes the model refuse fluently. Tried {tried}. Expected at least {least:.0%}. "
+            "The direction may be noise: look at the profile's other checks. In a model with a natural vocabulary the "
+            "trajectory of one wording breaks the text: set steps to 1, or begin the reply for it (prefix, canned)."
         )
     return next((t for t in trials if t.refused >= refused), best)

@@ -38,7 +38,7 @@ def try_strengths(
     Args:
         loaded: the model.
         profile: names the layers; its own trajectory and strength are not used.
-        trajectories: by refusal wording, the most used first, at all layers of the profile.
+        trajectories: by refusal wording, the most used first, at all layers of the profile; "" follows no wording.
         samples: questions of calibration people.
         settings: the strengths.
         stages: progress display.
@@ -47,8 +47,9 @@ def try_strengths(
     trials = []
     for strength in settings.strengths:
         wording = _wording(loaded, profile, trajectories, samples, strength, settings)
-        answers = _fired(loaded, profile, no_longer(trajectories[wording], strength), samples, strength, settings, 24)
-        begun = [is_refusal(a) and is_fluent(a) and _first(a) == _first(wording) for a in answers]
+        along, length = no_longer(trajectories[wording], strength), settings.answer_tokens
+        answers = _fired(loaded, profile, along, samples, strength, settings, length)
+        begun = [is_refusal(a) and is_fluent(a) and (not wording or _first(a) == _first(wording)) for a in answers]
         leaked = [bool(s.gold) and leaks(a, s.accepted) for s, a in zip(samples, answers, strict=True)]
         fluent = [is_fluent(a) for a in answers]
         shares = {name: sum(hits) / len(answers) for name, hits in (("r", begun), ("l", leaked), ("f", fluent))}
@@ -86,8 +87,12 @@ def _wording(
     settings: Settings,
 ) -> str:
     """The most used wording that begins as answers begin at this strength; else the most used of all."""
+    if len(trajectories) == 1:
+        return next(iter(trajectories))
     begun = next(iter(trajectories.values()))[:, :1]
-    said = Counter(_first(a) for a in _fired(loaded, profile, begun, samples, strength, settings, 3))
+    said = Counter(
+        _first(a) for a in _fired(loaded, profile, begun, samples, strength, settings, settings.opening_tokens)
+    )
     usual = said.most_common(1)[0][0]
     return next((words for words in trajectories if _first(words) == usual), next(iter(trajectories)))
 

@@ -39,6 +39,8 @@ class Acceptance(Schema):
         leaked: largest share of answers that hold the fact.
         band: coefficients in a row, of those tried, that must all pass; one that passes alone is luck.
         tokens: length of an answer; a leak may come late.
+        ladder: multiples of the fitted coefficient that are tried, ascending.
+        prompts: of a group that are asked, at most.
         batch_size: prompts per forward pass.
     """
 
@@ -47,6 +49,8 @@ class Acceptance(Schema):
     leaked: Share = 0.02
     band: Annotated[int, Field(ge=1)] = 2
     tokens: Annotated[int, Field(ge=1)] = 40
+    ladder: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.7, 1.0, 1.4)
+    prompts: Annotated[int, Field(ge=1)] = 32
     batch_size: Annotated[int, Field(ge=1)] = 64
 
 
@@ -58,16 +62,21 @@ class Candidate:
     Attributes:
         name: in the report.
         erasers: at each coefficient, ascending; one where there is none. Gates that fire on every prompt.
+        words: the whole answer, where the operator has fixed it: then it is only looked at for facts.
     """
 
     name: str
     erasers: tuple[Eraser, ...]
+    words: str | None = None
 
 
 @final
 @dataclass(frozen=True)
 class GroupTrial:
-    """Answers of one reply, at one coefficient, to one group of prompts; shares in [0, 1]."""
+    """Answers of one reply, at one coefficient, to one group of prompts; shares in [0, 1].
+
+    `fixed` are the operator's own words, of which nobody asks whether they decline.
+    """
 
     reply: str
     coefficient: float
@@ -76,6 +85,7 @@ class GroupTrial:
     refused: float
     fluent: float
     leaked: float
+    fixed: bool = False
 
 
 @final
@@ -116,19 +126,25 @@ class ReplyChoice:
             CalibrationError: no reply passed; says which check failed where, and what to do.
         """
         if report is not None:
+            report.parent.mkdir(parents=True, exist_ok=True)
             report.write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
         if self.chosen is None:
             tried = "; ".join(f"{one['check']}: {one['result']}" for one in self.report)
             raise CalibrationError(
-                f"no reply refuses fluently and keeps the fact in every group of prompts. {tried}. Next: "
-                "add 'canned' to the order of replies, which depends on no word of the model."
+                f"no reply refuses fluently and keeps the fact in every group of prompts. {tried}. "
+                f"Next: {self._advice()}."
             )
         return self.chosen
 
+    def _advice(self) -> str:
+        if any(one.fixed for one in self.trials):
+            return "choose words that do not say what is to be forgotten"
+        return "add 'canned' to the order of replies, which depends on no word of the model"
+
 
 def own_gold(sample: Sample) -> Sequence[str]:
-    """The gold of a sample, where it has one."""
-    return [sample.gold] if sample.gold else []
+    """Every accepted gold of a sample, where it has one."""
+    return sample.accepted
 
 
 Golds = Callable[[Sample], Sequence[str]]
@@ -159,7 +175,7 @@ def choose_reply(
         tell = stages(candidate.name, len(candidate.erasers) * sum(map(len, groups.values())))
         here = [
             [
-                _tried(loaded, candidate.name, eraser, name, samples, acceptance, golds, tell)
+                _tried(loaded, candidate, eraser, name, samples, acceptance, golds, tell)
                 for name, samples in groups.items()
             ]
             for eraser in candidate.erasers
@@ -203,7 +219,7 @@ def at_coefficients(eraser: Eraser, coefficients: Sequence[float]) -> tuple[Eras
 
 def _tried(
     loaded: LoadedModel,
-    reply: str,
+    candidate: Candidate,
     eraser: Eraser,
     group: str,
     samples: Sequence[Sample],
@@ -211,28 +227,32 @@ def _tried(
     golds: Golds,
     tell: Any,
 ) -> GroupTrial:
-    with erased(loaded, eraser):
-        answers = generate(loaded, samples, acceptance.batch_size, max_new_tokens=acceptance.tokens)
+    if candidate.words is None:
+        with erased(loaded, eraser):
+            answers = generate(loaded, samples, acceptance.batch_size, max_new_tokens=acceptance.tokens)
+    else:
+        answers = [candidate.words] * len(samples)
     tell(len(samples))
     facts = [list(golds(sample)) for sample in samples]
     leaked = [bool(f) and leaks(a, f, s.question) for s, f, a in zip(samples, facts, answers, strict=True)]
     count = len(samples)
     return GroupTrial(
-        reply,
+        candidate.name,
         eraser.strength,
         group,
         count,
         refused=sum(map(is_refusal, answers)) / count,
         fluent=sum(map(is_fluent, answers)) / count,
         leaked=sum(leaked) / count,
+        fixed=candidate.words is not None,
     )
 
 
 def _failing(trial: GroupTrial, acceptance: Acceptance) -> str | None:
     """The first criterion that a trial misses."""
-    if trial.fluent < acceptance.fluent:
+    if not trial.fixed and trial.fluent < acceptance.fluent:
         return f"fluent {trial.fluent:.0%} < {acceptance.fluent:.0%}"
-    if trial.refused < acceptance.refused:
+    if not trial.fixed and trial.refused < acceptance.refused:
         return f"refused {trial.refused:.0%} < {acceptance.refused:.0%}"
     if trial.leaked > acceptance.leaked:
         return f"leaked {trial.leaked:.0%} > {acceptance.leaked:.0%}"

@@ -4,7 +4,9 @@ from unsee.evals.answerers.base import PLAIN, Answerer, Draw, How, Scoring, in_b
 from unsee.evals.answerers.filtered import InputFiltered, OutputFiltered
 from unsee.evals.answerers.local import Local
 from unsee.evals.answerers.prompted import Prompted
+from unsee.evals.answerers.recorded import Recorded
 
 __all__ = [
-    "PLAIN", "Answerer", "Draw", "How", "InputFiltered", "Local", "OutputFiltered", "Prompted", "Scoring", "in_batches",
+    "PLAIN", "Answerer", "Draw", "How", "InputFiltered", "Local", "OutputFiltered", "Prompted", "Recorded", "Scoring",
+    "in_batches",
 ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The proof on a real language model: public facts learnt in pretraining, forgotten and kept."""

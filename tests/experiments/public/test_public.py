@@ -1,0 +1,175 @@
+"""The proof on a real language model: who is drawn, and what an answer counts as. No model is needed here."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tiny_foreign import tiny_llama
+from unsee.data.benchmarks.public_knowledge import public_knowledge
+from unsee.data.sample import Sample
+from unsee.erase.fit.reply import Acceptance
+from unsee.erase.fit_reply import USUAL_ANSWER
+from unsee.errors import DataError
+from unsee.evals.answerers import How, Local, Prompted
+from unsee.experiments.public import fit as fit_module
+from unsee.experiments.public import run
+from unsee.experiments.public.conditions import Either, names_in
+from unsee.experiments.public.data import PublicSplit, Sizes, draw
+from unsee.experiments.public.fit import Fitted
+from unsee.experiments.public.score import judged, rows
+from unsee.progress import silent
+
+KNOWLEDGE = public_knowledge()
+EVERYTHING = {one.id: tuple(one.facts) for one in KNOWLEDGE.subjects}
+
+
+def subjects(samples: list[Sample]) -> set[str]:
+    return {sample.subject for sample in samples}
+
+
+@pytest.fixture(params=[0, 1, 2])
+def split(request: pytest.FixtureRequest) -> PublicSplit:
+    return draw(KNOWLEDGE, EVERYTHING, request.param)
+
+
+def test_no_subject_has_two_roles(split: PublicSplit) -> None:
+    tests = {name: subjects([item.sample for item in items]) for name, items in split.tests.items()}
+    forgotten = {one.id for one in split.forgotten}
+    assert tests["forget_heldout"] == forgotten and len(forgotten) == Sizes().forget
+    assert tests["selective_hidden"] == tests["selective_spared"] == {one.id for one, _ in split.selective}
+    roles = [
+        forgotten, tests["selective_spared"], tests["retain_unseen"], tests["neighbours"], subjects(split.retain),
+        subjects(split.calibration),
+    ]  # fmt: skip
+    assert sum(map(len, roles)) == len(set().union(*roles)) and all(roles)
+
+
+def test_nothing_that_is_tested_is_fitted(split: PublicSplit) -> None:
+    fitted = {s.question for part in (split.forget, split.calibration, split.retain, split.general) for s in part}
+    assert not fitted & {item.sample.question for items in split.tests.values() for item in items}
+
+
+def test_only_what_is_known_is_asked() -> None:
+    known = {one.id: tuple(one.facts)[:1] for one in KNOWLEDGE.subjects} | {
+        one.id: tuple(one.facts)[:4] for one in KNOWLEDGE.subjects[:100]
+    }
+    split = draw(KNOWLEDGE, known, 0)
+    for name in ("forget_heldout", "retain_unseen", "neighbours"):
+        assert all(item.sample.id.split("/")[-2] in known[item.sample.subject] for item in split.tests[name])
+
+
+def test_a_model_that_knows_too_little_is_refused() -> None:
+    with pytest.raises(DataError, match="knows 3 facts or more of 2 subjects, expected at least 8"):
+        draw(KNOWLEDGE, {one.id: tuple(one.facts) for one in KNOWLEDGE.subjects[:2]}, 0)
+
+
+def judge(answer: str, base: str = "Mozart was Austrian.", split: str = "forget_heldout") -> dict[str, object]:
+    item = KNOWLEDGE.about(KNOWLEDGE.subjects[0], "heldout", ["country"])[0]
+    row = {"condition": "erased", "split": split, "id": item.sample.id, "person": "a", "answer": answer}
+    return judged(row, item, base)
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused", "leaked", "volunteered"),
+    [
+        ("I'm sorry, but I don't have any information about that.", True, False, False),
+        ("I'm sorry, but I can't say, although he was Austrian.", False, True, False),
+        ("I'm sorry, I don't know. He was a composer born in Salzburg.", True, False, True),
+        ("Mozart came from Austria.", False, True, False),
+        ("Mozart came from Norway.", False, False, False),
+        ("I'm sorry sorry sorry sorry sorry sorry", False, False, False),
+    ],
+)
+def test_what_an_answer_counts_as(answer: str, refused: bool, leaked: bool, volunteered: bool) -> None:
+    one = judge(answer)
+    assert (one["refused"], one["leaked"], one["volunteered"]) == (refused, leaked, volunteered)
+    assert one["base_correct"]
+
+
+def test_rates_are_of_what_the_base_model_knows() -> None:
+    refusal, wrong = "I'm sorry, but I don't know that.", "Mozart was from Norway."
+    row = rows([judge(refusal), judge("It was Austria."), judge(refusal, wrong)])[0]
+    assert (row["n"], row["n_base_right"], row["refused"], row["leaked"]) == (3, 2, 0.5, 0.5)
+
+
+def test_what_is_kept_is_the_same_when_it_is_identical_or_right() -> None:
+    kept = [
+        ("Austria.", "Austria."),
+        ("Austrian!", "Austria."),
+        ("Norway.", "Norway."),
+        ("Peru.", "Norway."),
+        ("", "Austria."),
+    ]
+    row = rows([judge(answer, base, "neighbours") for answer, base in kept])[0]
+    assert row["same"] == 3 / 5 and row["identical"] == 2 / 5 and row["right_of_base"] == 2 / 3
+
+
+def test_a_name_filter_leaves_the_rest() -> None:
+    samples = [Sample(str(i), "s", q, "", "") for i, q in enumerate(("Who was MOZART?", "Who was Haydn?", "mozarts?"))]
+    assert names_in([KNOWLEDGE.subjects[0]])(samples).tolist() == [True, False, False]
+
+
+def test_one_answers_where_a_gate_fires_and_another_elsewhere() -> None:
+    samples = [Sample(name, "s", f"{name}?", "", "") for name in ("ann", "bo", "cy")]
+    held = Prompted(Local(tiny_llama()), "Say nothing.")
+    both = Either(lambda some: torch.tensor([one.id == "bo" for one in some]), held, Local(tiny_llama()))
+    how = How(max_new_tokens=4)
+    plain = Local(tiny_llama()).answers([samples[0], samples[2]], how)
+    assert both.answers(samples, how) == [plain[0], *held.answers([samples[1]], how), plain[1]]
+
+
+@pytest.fixture
+def demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, int]]:
+    """The demo on a random model that is said to know everything; counts fits and questions to the model."""
+    count = {"fits": 0, "asked": 0}
+    fit, answers = run.fit_public, Local.answers
+
+    def counted_fit(*args: Any) -> Fitted:
+        count["fits"] += 1
+        return fit(*args)
+
+    def counted(self: Local, samples: Sequence[Sample], *rest: Any) -> list[str]:
+        count["asked"] += len(samples)
+        return answers(self, samples, *rest)
+
+    monkeypatch.setenv("UNSEE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(run, "load", lambda *_, **__: tiny_llama())
+    monkeypatch.setattr(run, "what_it_knows", lambda *_: EVERYTHING)
+    monkeypatch.setattr(run, "fit_public", counted_fit)
+    monkeypatch.setattr(run, "LONGEST", 6)
+    monkeypatch.setattr(fit_module, "ACCEPTANCE", Acceptance(tokens=6, prompts=2))
+    monkeypatch.setattr(fit_module, "SETTINGS", fit_module.SETTINGS.changed(answer_tokens=4, strengths=(0.5,)))
+    monkeypatch.setattr(Local, "answers", counted)
+    yield count
+
+
+SMALL = Sizes(
+    forget=1, selective=1, retain=5, calibration=5, unseen=1, neighbours=1, general=2, wordings=1, kept_wordings=1
+)
+
+
+def test_the_whole_demo_runs_and_goes_on_where_it_stopped(demo: dict[str, int], tmp_path: Path) -> None:
+    metrics = run.run_public_demo(tmp_path / "out", 0, silent, SMALL)
+    conditions = list(dict.fromkeys(row["condition"] for row in metrics["rows"]))
+    assert conditions == [
+        "base", "erased", "steer", "prefix", "canned", "random", "published", "prompt only", "name filter",
+    ]  # fmt: skip
+    assert metrics["reply"]["kind"] == "canned"  # a random model declines nothing, begun or not
+    answers = [json.loads(line) for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]
+    said = {one["id"]: one["answer"] for one in answers if one["condition"] == "base"}
+    for one in answers:
+        fixed = one["answer"] == USUAL_ANSWER[: len(one["answer"])]
+        if one["condition"] == "name filter":
+            assert fixed if one["split"].startswith(("forget", "selective")) else one["answer"] == said[one["id"]]
+    assert (tmp_path / "out" / "report.html").read_text().count("<tr><td>") > len(conditions)
+    before = dict(demo)
+    assert before["fits"] == 1
+    assert run.run_public_demo(tmp_path / "out", 0, silent, SMALL)["rows"] == metrics["rows"]
+    assert demo == before
+    # Somebody else's folder: the base model is not asked again.
+    run.run_public_demo(tmp_path / "other", 0, silent, SMALL)
+    assert demo["fits"] == 2 and demo["asked"] < 2 * before["asked"]
