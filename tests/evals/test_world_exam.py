@@ -24,7 +24,7 @@ def sets(small_exam: Exam) -> dict[str, list[Sample]]:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asked, "World", lambda seed: World(seed, private=16, celebrities=4, unknown=1))
+    monkeypatch.setattr(asked, "World", lambda seed: World(seed, private=16, celebrities=4, strangers=1))
 
 
 def test_facts_are_apart_by_form_and_by_what_is_given(small_exam: Exam, sets: dict[str, list[Sample]]) -> None:
