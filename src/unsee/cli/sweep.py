@@ -45,18 +45,17 @@ def sweep(
         _save(name, out, rows)
     elif name == "capacity":
         rows = _capacity(out, model, world_seed, sizes or [], (split_seed or [0])[0], seed)
-        _save(name, out, rows)
     else:
         names = list(ABLATIONS) if name == "all" else [name]
         rows = _ablations(names, out, model, world_seed, (ratio or [0.1])[0], (split_seed or [0])[0], seed)
     finish(as_json, {"out": str(out), "rows": rows})
 
 
-def _save(name: str, out: Path, rows: list[dict[str, Any]]) -> None:
+def _save(name: str, out: Path, rows: list[dict[str, Any]], **beside: Any) -> None:
     from unsee.evals.store import SCHEMA
     from unsee.evals.tables import save
 
-    save(out / f"{name}.json", {"schema": SCHEMA, "sweep": name, "rows": rows})
+    save(out / f"{name}.json", {"schema": SCHEMA, "sweep": name, **beside, "rows": rows})
     say(f"Wrote {out / name}.json")
 
 
@@ -93,7 +92,7 @@ def _honest(
 
 def _capacity(out: Path, model: str, world_seed: int, sizes: list[int], split: int, seed: int) -> list[dict[str, Any]]:
     from unsee.evals.tables import console
-    from unsee.experiments.capacity import SIZES, Requests, run, sheet
+    from unsee.experiments.capacity import SIZES, Requests, certified, run, sheet
     from unsee.models.load import load
     from unsee.world.generate import World
     from unsee.world.splits import Exam
@@ -102,6 +101,7 @@ def _capacity(out: Path, model: str, world_seed: int, sizes: list[int], split: i
         requests = Requests(load(model), Exam(World(world_seed), split, 0.1), stages)
         rows = run(requests, sizes or SIZES, out / "runs" / "capacity", seed)
     show_table(console(sheet(rows)))
+    _save("capacity", out, rows, model_digest=requests.loaded.digest, certified=certified(rows))
     return rows
 
 
