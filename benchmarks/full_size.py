@@ -128,7 +128,7 @@ def shrunk(shape: Shape, width: int) -> Shape:
 def config_of(shape: Shape, layers: int, tower: int | None) -> PreTrainedConfig:
     """The configuration with so many decoder blocks, and a vision tower of its released size or of `tower` blocks."""
     wide, inner, heads = shape.seen
-    text = {
+    text: dict[str, Any] = {
         "vocab_size": shape.vocabulary, "hidden_size": shape.width, "intermediate_size": shape.inner,
         "num_hidden_layers": layers, "num_attention_heads": shape.heads, "num_key_value_heads": shape.shared,
         "pad_token_id": 3, "bos_token_id": 1, "eos_token_id": 2, "max_position_embeddings": 4096,
@@ -144,7 +144,7 @@ def config_of(shape: Shape, layers: int, tower: int | None) -> PreTrainedConfig:
             image_token_index=4,
             image_seq_length=(shape.side // 14) ** 2,
         )
-    tokens = {
+    tokens: dict[str, Any] = {
         "image_token_id": SPECIALS.index("<|image_pad|>"), "video_token_id": SPECIALS.index("<|video_pad|>"),
         "vision_start_token_id": SPECIALS.index("<|vision_start|>"),
         "vision_end_token_id": SPECIALS.index("<|vision_end|>"),

@@ -24,7 +24,7 @@ from unsee.ledger.verification import Count, Measured, Verification, judge
 
 BY = Decision("harness", "to see what breaks", "a test")
 MODEL = ("synthetic", "sha256:" + "0" * 64)
-GROUND = {"legal_basis": "a test", "scope": "nothing real"}
+GROUND: dict[str, Any] = {"legal_basis": "a test", "scope": "nothing real"}
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
 """Environment in which a child imports this very working copy."""
 

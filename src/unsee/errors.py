@@ -8,7 +8,7 @@ Adding one: subclass `UnseeError` and the standard exception that a caller would
 
 
 class UnseeError(Exception):
-    """Root of the errors that a user can mend."""
+    """Root of the errors that a user can fix."""
 
 
 class OptionError(UnseeError, ValueError):

@@ -57,12 +57,7 @@ class Registry:
     """Everything of one kind, by name."""
 
     def __init__(self, kind: str, homes: tuple[str, ...]) -> None:
-        """Name the kind and where ours are.
-
-        Args:
-            kind: in messages, such as "attack"; its entry points are those of `unsee.attacks`.
-            homes: modules whose import registers ours; of a package, all its modules.
-        """
+        """Name the kind and where ours are."""
         self.kind, self._homes = kind, homes
         self._entries: dict[str, Entry] = {}
         self._ours_known = False

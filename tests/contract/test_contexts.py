@@ -201,7 +201,7 @@ def test_a_generator_that_is_dropped_closes_its_block(loaded: LoadedModel, erase
             yield answer(loaded, inputs)
 
     parts = stream()
-    in_thread(lambda: next(parts))
+    in_thread(parts.__next__)
     assert "generate" in loaded.model.__dict__
     del parts
     gc.collect()

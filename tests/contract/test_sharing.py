@@ -75,22 +75,6 @@ def test_threads_do_not_see_each_other(loaded: LoadedModel, held: Eraser, publis
     require_clean(loaded.model)
 
 
-def test_a_worker_that_takes_the_context_along_is_steered(loaded: LoadedModel, held: Eraser) -> None:
-    inputs = encode(loaded, samples(loaded))
-    got: list[Tensor] = []
-
-    def work() -> None:
-        got.append(answer(loaded, inputs))
-
-    with steered(loaded, held) as steering:
-        expected = answer(loaded, inputs)
-        along = threading.Thread(target=copy_context().run, args=(work,))
-        along.start()
-        along.join()
-        assert steering.positions == 2 * 2 * 2 * NEW
-    assert torch.equal(got[0], expected)
-
-
 def test_tasks_of_one_thread_do_not_see_each_other(loaded: LoadedModel, held: Eraser, published: Eraser) -> None:
     inputs = encode(loaded, samples(loaded))
 

@@ -1,4 +1,4 @@
-"""Questions in a longer talk: whose, how many, and that the model reads what was asked for."""
+"""Questions in a longer conversation: whose, how many, and that the model reads what was asked for."""
 
 import pytest
 

@@ -1,27 +1,20 @@
 """FIUBench: records written by hand, images in folders or in the release's archive."""
 
-import io
 import json
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
+from drawn import png
 from unsee.data import benchmark_task
-from unsee.data.benchmarks.fiubench import CARD, read_fiubench, splits_of
+from unsee.data.benchmarks.fiubench import read_fiubench, splits_of
 from unsee.data.benchmarks.items import References
 from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]
-
-
-def png(tag: str) -> bytes:
-    stream = io.BytesIO()
-    Image.frombytes("L", (len(tag), 1), tag.encode()).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def pair(number: int = 0, **change: Any) -> Row:
@@ -84,13 +77,6 @@ def test_images_come_out_of_the_archive(tmp_path: Path) -> None:
     assert item.sample.image.source == png("00000007")
 
 
-def test_several_keywords_leave_the_whole_answer_as_gold(tmp_path: Path) -> None:
-    stored(tmp_path, person("1", pairs=0, qa_list=[pair(keywords=["Moss", "2015"])]))
-    (item,) = read_fiubench(tmp_path, "full", ["taught"])
-    assert item.sample.gold == item.sample.answer
-    assert item.references.keywords == ("Moss", "2015")
-
-
 def test_splits(tmp_path: Path) -> None:
     people = [person(f"{n:08d}") for n in range(6)]
     lists = {"forget1": ["00000000"], "forget5": ["00000001", "00000002"], "retain5": ["00000003"]}
@@ -119,18 +105,13 @@ def test_splits(tmp_path: Path) -> None:
             r"unique_id is '00000000', expected an unique_id of its own \(.*line 1 has the same",
         ),
         ({"qa_list": []}, r"qa_list is \[\], expected a list of at least one record"),
-        ({"qa_list": [[pair()]]}, "qa_list is .*expected a list of at least one record"),
-        ({"qa_list": None}, "qa_list is None"),
-        ({"image_path": None}, "image_path is None, expected some text"),
         (
             {"image_path": "./dataset/SFHQ/none.png"},
             r"image_path is '\./dataset/SFHQ/none\.png', expected an image in",
         ),
         ({"age": 3}, r"the name of a field is 'age', expected one of"),
         ({"qa_list": [pair(keywords=[])]}, r"qa_list\[0\]: keywords is \[\], expected a list of at least one text"),
-        ({"qa_list": [pair(), pair(answer="")]}, r"qa_list\[1\]: answer is '', expected some text"),
         ({"qa_list": [pair(perturbed_answer="no list")]}, r"qa_list\[0\]: perturbed_answer is 'no list'"),
-        ({"qa_list": [pair(paraphrased_question=[None])]}, r"paraphrased_question\[0\] is None"),
         ({"qa_list": [{"q": "old schema"}]}, r"qa_list\[0\]: answer is None, expected a value; a record has"),
     ],
 )
@@ -165,8 +146,3 @@ def test_sets(tmp_path: Path) -> None:
     assert {s.id.split("/")[2] for s in honest["retain_unseen"]} == {"paraphrased"}
     assert {s.id.split("/")[2] for s in honest["retain_fit"]} == {"taught"}
     assert found.references()[honest["forget_fit"][0].id].keywords == ("Moss",)
-
-
-def test_the_card_counts_add_up() -> None:
-    rows = CARD.splits
-    assert rows["retain"] == rows["full"] - rows["forget1"] - rows["forget5"] - rows["forget10"]

@@ -129,11 +129,6 @@ def test_avif() -> None:
     assert decode(saved(Image.new("RGB", (16, 8), "red"), "AVIF"), "a").size == (16, 8)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 9000), (9000, 1)])
-def test_any_aspect_is_read(size: tuple[int, int]) -> None:
-    assert decode(saved(Image.new("RGB", size), "PNG"), "strip").size == size
-
-
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_file_cut_short_is_refused(form: str, share: float) -> None:
@@ -161,7 +156,8 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"mif1"])
-def test_heic_says_what_to_install(brand: bytes, tmp_path: Path) -> None:
+def test_heic_says_what_to_install(brand: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unsee.data.images._HAS_HEIF", False)
     file = tmp_path / "IMG_0001.HEIC"
     file.write_bytes(b"\x00\x00\x00\x18ftyp" + brand + bytes(40))
     for source in (file, file.read_bytes()):

@@ -1,24 +1,17 @@
 """OFFSIDE: records written by hand in the released JSON, with nobody real in them."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
+from drawn import png
 from unsee.data import benchmark_task
 from unsee.data.benchmarks.offside import read_offside
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]
-
-
-def png(tag: str) -> bytes:
-    stream = io.BytesIO()
-    Image.frombytes("L", (len(tag), 1), tag.encode()).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def said(question: str, answer: str, path: str | None = "./finetune_set/001.jpg") -> Row:
@@ -95,16 +88,12 @@ def test_one_missing_image_among_others_is_a_mistake(tmp_path: Path) -> None:
     ("bad", "told"),
     [
         (said("How old?", "28."), "images is .*expected an image where the question begins with <image>"),
-        (said("<image>\nHow old?", ""), r"messages\[1\]: content is '', expected some text"),
         ({"messages": [], "images": "./finetune_set/001.jpg"}, r"messages is \[\], expected a list of at least one"),
-        ({"messages": None, "images": "./finetune_set/001.jpg"}, "messages is None"),
-        ({"messages": [[{"role": "user"}]], "images": "./finetune_set/001.jpg"}, "messages is .*at least one record"),
         ({"messages": [{"role": "user", "content": "q"}], "images": "./finetune_set/001.jpg"}, "one turn of the user"),
         ({**said("<image>\nq", "a"), "source": "x"}, "the name of a field is 'source'"),
         (said("<image>\nq", "a", "./finetune_set/999.jpg"), "images is .*expected an image in"),
         (said("<image>\nq", "a", "../001.jpg"), "images is .*expected a relative path inside"),
         (choice(Correct_Answer="E"), "Correct_Answer is 'E', expected one letter out of"),
-        (choice(Options=[]), r"options is \[\], expected an object"),
         (choice(Options={"A": ["nested"]}), r"A is \['nested'\], expected some text"),
     ],
 )
@@ -127,5 +116,5 @@ def test_sets(tmp_path: Path) -> None:
     assert people["forget_fit"] == people["forget_heldout"]
     assert not people["forget_fit"] & (people["retain_fit"] | people["calibration"] | people["retain_unseen"])
     assert found.left_out == {"kept questions about a subject that is to be forgotten": 2}
-    with pytest.raises(OptionError, match=r"no split 'train' in .*: the JSON files there are"):
+    with pytest.raises(OptionError, match=r"no split 'train' in .*: those there are"):
         read_offside(tmp_path, "train")

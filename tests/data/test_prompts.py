@@ -19,15 +19,6 @@ CHOICE = sample(answer="B", form="classification", options={"A": "Here", "B": "T
 CLOZE = sample(question="She lives in __.", form="cloze")
 
 
-def test_official_generation_with_and_without_image() -> None:
-    assert instruction(sample(image=IMAGE), "official") == (
-        "Where?\nAnswer the question based on your trained knowledge in one sentence accurately in ENGLISH."
-    )
-    assert instruction(sample(), "official") == (
-        "Where?\nAnswer the question based on your trained knowledge in one sentence in ENGLISH."
-    )
-
-
 def test_plain_generation_is_the_bare_question() -> None:
     assert instruction(sample(), "plain") == "Where?"
     assert instruction(sample(image=IMAGE), "plain") == "Where?"
@@ -45,16 +36,6 @@ def test_classification_and_cloze_keep_their_instruction(style: Any) -> None:
 
 def test_only_a_cloze_has_its_blank_named() -> None:
     assert instruction(sample(question="What is __init__?"), "plain") == "What is __init__?"
-
-
-def test_no_prompt_gives_the_answer_away() -> None:
-    for asked in (sample(image=IMAGE), sample(), CLOZE):
-        assert asked.gold not in instruction(asked)
-
-
-def test_official_is_the_default() -> None:
-    assert instruction(sample()) == instruction(sample(), "official")
-    assert chat(sample()) == chat(sample(), "official")
 
 
 def test_chat_puts_the_image_first() -> None:

@@ -58,14 +58,6 @@ def test_every_benchmark_under_every_protocol_and_ratio(
             assert not people["forget_fit"] & set().union(*kept)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_images_decode(name: str, benchmark_folder: Folders) -> None:
-    found = benchmark_task(name, benchmark_folder("clear" if name == "clear-choice" else name), "official")
-    for samples in found.samples().values():
-        shown = [sample.image for sample in samples if sample.image is not None]
-        assert all(image.load().mode == "RGB" for image in shown[:2])
-
-
 def test_read_takes_folder_and_split(benchmark_folder: Folders) -> None:
     folder = benchmark_folder("umu")
     samples = read(f"{folder}:forget_5", benchmark="umu")
@@ -74,13 +66,6 @@ def test_read_takes_folder_and_split(benchmark_folder: Folders) -> None:
     assert read(folder, "forget_5", "umu", "official")
     with pytest.raises(DataError, match="the set of columns is"):
         read(folder, "forget_5")
-
-
-def test_cards_say_what_is_known() -> None:
-    for name in PUBLISHED:
-        card = BENCHMARKS.named(name).facts["card"]
-        assert card.licence and card.revision and card.source and card.paper and card.splits and card.parsers
-        assert card.hub is None or card.hub.count("/") == 1
 
 
 def test_each_file_opens_with_the_card() -> None:

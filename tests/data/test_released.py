@@ -143,11 +143,6 @@ def test_umu_lists_options_as_python_prints_them() -> None:
     assert instruction(asked, "umu").endswith(f"\nSelect answer in {list(options.values())!s}")
 
 
-def test_official_is_mllmu() -> None:
-    for asked in (choice(), cloze(FACE), sample(image=FACE)):
-        assert instruction(asked, "official") == instruction(asked, "mllmu")
-
-
 @pytest.mark.parametrize("name", ["clear", "offside", "clear-choice", "nonsense"])
 def test_a_release_without_llava_prompt_says_so(name: str) -> None:
     with pytest.raises(OptionError, match=rf"no released LLaVA prompt for '{name}': expected one of \['mllmu', 'umu'"):
@@ -167,10 +162,3 @@ def test_no_prompt_gives_the_answer_away() -> None:
     for style in get_args(Style):
         for asked in (sample(image=FACE), sample(), cloze()):
             assert asked.gold not in instruction(asked, style)
-
-
-def test_every_source_names_file_and_repository() -> None:
-    for released in RELEASED.values():
-        assert "github.com/" in released.source
-        assert ".py" in released.source
-        assert released.tokens > 0

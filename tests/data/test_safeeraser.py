@@ -1,24 +1,17 @@
 """SafeEraser: records written by hand in the released JSON."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
+from drawn import png
 from unsee.data import benchmark_task
 from unsee.data.benchmarks.safeeraser import read_safeeraser
 from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]
-
-
-def png(tag: str) -> bytes:
-    stream = io.BytesIO()
-    Image.frombytes("L", (len(tag), 1), tag.encode()).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def record(number: int = 0, split: str = "t", **change: Any) -> Row:
@@ -85,10 +78,6 @@ def test_copies_with_image_id_and_without_responses(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"unsafe_pairs": []}, r"unsafe_pairs is \[\], expected a list of at least one record"),
-        ({"unsafe_pairs": None}, "unsafe_pairs is None"),
-        ({"unsafe_pairs": [[{"question": "q"}]]}, "unsafe_pairs is .*expected a list of at least one record"),
-        ({"unsafe_pairs": [{"question": ""}]}, r"unsafe_pairs\[0\]: question is ''"),
         ({"unsafe_pairs": [{"question": "q", "model_response": ""}]}, r"unsafe_pairs\[0\]: model_response is ''"),
         ({"unsafe_pairs": [{"question": "q", "respones": "x"}]}, r"the name of a field is 'respones'"),
         ({"UnharmPair_text1": {"Question": "q"}}, "UnharmPair_text1: Answer is None, expected some text"),
@@ -96,7 +85,6 @@ def test_copies_with_image_id_and_without_responses(tmp_path: Path) -> None:
         ({"UnharmPair_text3": {}}, "the name of a field is 'UnharmPair_text3'"),
         ({"image_path": "lone.png"}, "image_path is 'lone.png', expected a path such as img/<Category>/<name>"),
         ({"image_path": "img/../../x.png"}, "expected a relative path inside the data set's folder"),
-        ({"image_path": 3}, "image_path is 3, expected some text"),
         ({"image_path": "img/Weapon/t0.png"}, r"image_path is 'Weapon/t0', expected an image_path of its own"),
     ],
 )

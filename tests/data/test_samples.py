@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from unsee.data.sample import ImageFile, Sample, require_disjoint, require_no_videos, require_some, spread, subjects
+from unsee.data.sample import ImageFile, Sample, require_disjoint, require_no_videos, require_some, spread
 from unsee.errors import DataError, ImageError
 
 
@@ -35,15 +35,6 @@ def test_unreadable_image_is_named(source: bytes | Path) -> None:
         ImageFile("p1/face", source).load()
 
 
-def test_bytes_stay_out_of_the_printed_image() -> None:
-    assert repr(ImageFile("p", png())) == "ImageFile(id='p')"
-
-
-def test_unknown_form_is_refused() -> None:
-    with pytest.raises(DataError, match="sample 's': form is 'quiz', expected one of"):
-        sample(form="quiz")
-
-
 def test_blank_question_is_refused() -> None:
     with pytest.raises(DataError, match="sample 's': the question is empty"):
         sample(question=" \n")
@@ -53,10 +44,6 @@ def test_blank_question_is_refused() -> None:
 def test_classification_needs_its_answer_among_the_options(options: dict[str, str] | None) -> None:
     with pytest.raises(DataError, match="a classification needs options that contain its answer; got answer 'A'"):
         sample(answer="A", form="classification", options=options)
-
-
-def test_subjects_keep_first_appearance() -> None:
-    assert subjects([sample("b"), sample("a"), sample("b")]) == ["b", "a"]
 
 
 def test_empty_set_is_refused_by_name() -> None:

@@ -1,6 +1,5 @@
 """UMU-Bench: rows written by hand, dictionaries spelt as Python literals, by plain pyarrow."""
 
-import io
 import random
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
+from drawn import png
 from unsee.data import benchmark_task
 from unsee.data.benchmarks.items import Item
 from unsee.data.benchmarks.umu import drawn_retain, read_umu
@@ -18,12 +17,6 @@ from unsee.errors import DataError, OptionError
 
 Row = dict[str, Any]
 FOUR = {"A": "Tarn", "B": "Moss", "C": "Lund", "D": "Vik"}
-
-
-def png(tag: str) -> bytes:
-    stream = io.BytesIO()
-    Image.frombytes("L", (len(tag), 1), tag.encode()).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def both(text: Row, image: Row, key: str = "muitimodal") -> str:
@@ -101,7 +94,7 @@ def test_both_names_of_the_real_people(tmp_path: Path) -> None:
     stored(tmp_path / "real_person", person())
     assert read_umu(tmp_path, "Real_Person_Set") == read_umu(tmp_path, "Real_Person_Set")
     assert [s.id.split("/")[0] for s in samples(read_umu(tmp_path, "Real_Person_Set"))][-1] == "Real_Person_Set"
-    with pytest.raises(OptionError, match=r"no config 'forget_5' in .* are \['real_person'\].*'Real_Person_Set'"):
+    with pytest.raises(OptionError, match=r"no split 'forget_5' in .* are \['real_person'\]"):
         read_umu(tmp_path, "forget_5")
 
 
@@ -155,17 +148,6 @@ CHOICE = {"question": "Where?", "options": FOUR, "answer": "B. Moss"}
 def test_a_wrong_field_is_told(tmp_path: Path, change: Row, told: str) -> None:
     stored(tmp_path / "forget_5", person("000"), person("001", **change))
     with pytest.raises(DataError, match=rf"forget_5/train-00000-of-00001\.parquet, row 1.*{told}"):
-        read_umu(tmp_path, "forget_5")
-
-
-def test_columns_must_be_text(tmp_path: Path) -> None:
-    row = person()
-    row["Cloze"] = {"unimodal": {"c": {"question": "q", "answer": "a"}}}
-    stored(tmp_path / "forget_5", row)
-    with pytest.raises(DataError, match=r"row 0: Cloze is .*, expected some text"):
-        read_umu(tmp_path, "forget_5")
-    stored(tmp_path / "forget_5", {**person(), "Extra": 1})
-    with pytest.raises(DataError, match=r"missing or unknown: \['Extra'\]"):
         read_umu(tmp_path, "forget_5")
 
 

@@ -62,17 +62,11 @@ def test_every_question_becomes_its_sample(tmp_path: Path, where: str) -> None:
     ("change", "told"),
     [
         ({"id": "2"}, "id is '2', expected a whole number"),
-        ({"id": True}, "id is True, expected a whole number"),
         ({"id": 1}, "id is '1', expected an id of its own"),
         ({"image_id": None}, "image_id is None, expected a whole number"),
-        ({"image_id": 12.5}, r"image_id is 12\.5"),
         ({"image_id": -4}, "image_id is -4"),
-        ({"src": None}, "src is None, expected some text"),
-        ({"pred": ""}, "pred is ''"),
-        ({"loc": []}, r"loc is \[\], expected a list of at least one text"),
         ({"loc": [["nested"]], "loc_ans": ["x"]}, r"loc\[0\] is \['nested'\], expected some text"),
         ({"loc_ans": ["Yes"]}, "the number of loc_ans is 1, expected 3, as many as loc"),
-        ({"loc_ans": None}, "loc_ans is None"),
         ({"answer": "x"}, "the name of a field is 'answer'"),
     ],
 )

@@ -52,7 +52,7 @@ def test_what_is_wrong_is_said(place: Path) -> None:
         (arguments(place, "magic"), OptionError, "the method is 'magic', expected one of"),
         (arguments(place, "ga", "--recipe", str(recipe)), OptionError, "is a recipe of 'npo'"),
         (arguments(place, "ga", "--preset", "best"), OptionError, "the preset is 'best', expected one of"),
-        (arguments(place, "asru_ridge"), Exception, "the strangers set is empty"),
+        (arguments(place, "asru_ridge"), Exception, "the unknown set is empty"),
         (arguments(place, "po", "--refusal", " "), MethodError, "the refusals are"),
     ):
         with pytest.raises(error, match=message):

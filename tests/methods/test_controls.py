@@ -1,8 +1,6 @@
 """Prompts, filters and steered controls: what each does to which question."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,9 +13,8 @@ from unsee.erase.gates.null_space import NullSpace, NullSpaceGate
 from unsee.erase.profile import Profile, identity
 from unsee.erase.steer.hooks import erased
 from unsee.errors import CalibrationError, DataError
-from unsee.evals.answerers import How, InputFiltered, Local, OutputFiltered, Prompted
-from unsee.evals.answerers.filtered import DECLINE
-from unsee.methods.controls import fit_gallery, forbidden, in_context
+from unsee.evals.answerers import How, Local
+from unsee.methods.controls import fit_gallery, in_context
 from unsee.methods.errors import MethodError
 from unsee.methods.steered import (
     Condition,
@@ -30,22 +27,6 @@ from unsee.methods.steered import (
 )
 from unsee.models.generate import encode, generate
 from unsee.models.load import LoadedModel
-
-
-@dataclass
-class Parrot:
-    """Answers with the question, and remembers what it was asked."""
-
-    asked: list[str] = field(default_factory=list)
-    about: dict[str, Any] = field(default_factory=dict)
-    loaded: Any = None
-
-    def order(self, samples: Sequence[Sample], how: How) -> list[int]:
-        return list(range(len(samples)))
-
-    def answers(self, samples: Sequence[Sample], *args: Any, **kwargs: Any) -> list[str]:
-        self.asked = [sample.question for sample in samples]
-        return self.asked
 
 
 @pytest.fixture(scope="module")
@@ -64,28 +45,6 @@ def profile(base: LoadedModel) -> Profile:
         strength=1.5, settings={},
         counts={},
     )  # fmt: skip
-
-
-def test_a_preamble_stands_before_every_question() -> None:
-    parrot = Parrot()
-    said = Prompted(parrot, "Say nothing.").answers([question(0, "who?"), question(1, "where?", image=False)])
-    assert said == parrot.asked == ["Say nothing.\nwho?", "Say nothing.\nwhere?"]
-
-
-def test_an_answer_with_a_forbidden_word_is_replaced() -> None:
-    asked = [question(0, "It is Ann Lee."), question(1, "She is an annual leer."), question(2, "No.")]
-    filtered = OutputFiltered(Parrot(), forbidden([question(0), replace(question(1), gold="yes")]))
-    assert filtered.forbidden == ("ann lee",)
-    assert filtered.answers(asked) == [DECLINE, "She is an annual leer.", "No."]
-
-
-def test_a_question_is_refused_before_the_model_sees_it() -> None:
-    parrot = Parrot()
-    filtered = InputFiltered(parrot, lambda samples: torch.tensor([s.image is not None for s in samples]), "no")
-    asked = [question(0, "a"), question(1, "b", image=False), question(2, "c"), question(3, "d", image=False)]
-    assert filtered.answers(asked) == ["no", "b", "no", "d"]
-    assert parrot.asked == ["b", "d"]
-    assert filtered.answers([]) == []
 
 
 def test_in_context_shows_refusals_and_answers_but_no_secret() -> None:
@@ -108,7 +67,7 @@ def test_the_gallery_knows_the_images_it_was_shown(base: LoadedModel) -> None:
     with torch.no_grad():
         tokens = torch.stack(list(base.model.get_image_features(pixel_values=pixels).pooler_output)).mean(1)
     torch.testing.assert_close(gallery.known, tokens / tokens.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)
-    with pytest.raises(DataError, match="with pictures"):
+    with pytest.raises(DataError, match="with images"):
         fit_gallery(base, [question(0, image=False)], others)
     with pytest.raises(CalibrationError, match="no calibration prompts"):
         fit_gallery(base, forget, [question(0, image=False)])

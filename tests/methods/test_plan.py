@@ -30,11 +30,6 @@ def test_alternating_puts_a_forget_batch_before_every_third_retain_batch() -> No
     assert kinds(plan(4, 12, "alternate", 2, 1, seed=0)) == "ff" + "rr" * 3 + "ff" + "rr" * 3
 
 
-def test_alternating_ends_when_forget_batches_do() -> None:
-    # 2 batches and 5: one every 2, so a third turn would come, and there is nothing left for it.
-    assert kinds(plan(4, 10, "alternate", 2, 1, seed=0)) == "ff" + "rr" * 2 + "ff" + "rr" * 3
-
-
 def test_forget_alone_fills_the_last_batch_from_the_beginning() -> None:
     items = plan(3, 0, "forget", 4, 1, seed=1)
     assert kinds(items) == "ffff"

@@ -39,13 +39,6 @@ def test_the_update_is_the_solution_of_the_least_squares_problem() -> None:
     assert int(torch.linalg.matrix_rank(found)) == 1
 
 
-def test_a_large_ridge_leaves_the_matrix_as_it_is() -> None:
-    update = ridge_update(torch.ones(2, 3), torch.eye(3), torch.ones(2), gamma=1e9)
-    assert float(update.abs().max()) < 1e-8
-    with pytest.raises(OptionError, match="gamma is 0"):
-        ridge_update(torch.ones(2, 3), torch.eye(3), torch.ones(2), gamma=0)
-
-
 def block_output(loaded: LoadedModel, samples: Sequence[Sample], layer: int) -> torch.Tensor:
     """Output of a block at the last prompt token, each prompt alone, so that nothing is padded."""
     rows = []
@@ -56,7 +49,7 @@ def block_output(loaded: LoadedModel, samples: Sequence[Sample], layer: int) -> 
     return torch.stack(rows)
 
 
-def test_the_shift_is_from_forgotten_people_to_refused_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shift_is_from_forgotten_people_to_refused_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = tiny_llava()
     refuses = [True, False, True, True, False, True]
 
@@ -70,13 +63,13 @@ def test_the_shift_is_from_forgotten_people_to_refused_strangers(monkeypatch: py
         replace(s, question=s.question + redirection.SUFFIX) for s, kept in zip(STRANGERS, refuses, strict=True) if kept
     ]
     wanted = block_output(loaded, used, 1).mean(0) - block_output(loaded, FORGET, 1).mean(0)
-    assert (found.layer, found.strangers) == (1, 4)
+    assert (found.layer, found.unknown) == (1, 4)
     torch.testing.assert_close(found.vector, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_strangers_must_be_refused_and_the_last_block_is_read_by_none() -> None:
+def test_unknown_people_must_be_refused_and_the_last_block_is_read_by_none() -> None:
     loaded = tiny_llava()
-    with pytest.raises(MethodError, match=r"the model refuses 0 of 6 questions about strangers, expected at least 4"):
+    with pytest.raises(MethodError, match=r"the model refuses 0 of 6 questions about unknown people, .*at least 4"):
         find_shift(loaded, FORGET, STRANGERS, layer=1)
     with pytest.raises(MethodError, match="block 2 is the last one"):
         find_shift(loaded, FORGET, STRANGERS, layer=2)

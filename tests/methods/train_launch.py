@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tiny_llava import question, tiny_llava
-from unsee.methods.fit import change_weights
+from trained import change_weights
 from unsee.methods.settings import preset
 from unsee.models.load import LoadedModel
 

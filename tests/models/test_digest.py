@@ -93,10 +93,10 @@ def test_a_memory_that_cannot_be_written_costs_nothing_else(
 
 def test_files_that_change_while_they_are_read_are_not_remembered(saved: Path, hashed: list[str]) -> None:
     model = tiny_llama().model
-    before = digests.FileIdentity.of(str(saved), None)
+    before = digests.states_of_files(str(saved), None)
     time.sleep(0.01)
     (saved / "config.json").touch()
     assert before is not None
-    digests.digest_of_files(model, before, digests.FileIdentity.of(str(saved), None))
-    digests.digest_of_files(model, before, digests.FileIdentity.of(str(saved), None))
+    digests.digest_of_files(model, before, digests.states_of_files(str(saved), None))
+    digests.digest_of_files(model, before, digests.states_of_files(str(saved), None))
     assert len(hashed) == 2

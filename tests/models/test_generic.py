@@ -13,10 +13,10 @@ from tiny_foreign import IDEFICS, LLAMA, tiny_idefics3, tiny_llama
 from tiny_llava import LAYERS, WIDTH, noise_image, question, randomised
 from unsee.erase.fit.activations import capture
 from unsee.erase.steer.hooks import erased
-from unsee.errors import DataError, ModelError
+from unsee.errors import ModelError
 from unsee.models import GenericAdapter
 from unsee.models.digest import weights_digest
-from unsee.models.generate import encode, generate
+from unsee.models.generate import generate
 from unsee.models.load import LoadedModel, load
 from unsee.models.text import TextProcessor
 
@@ -68,11 +68,6 @@ def test_the_blocks_of_a_vision_tower_are_refused() -> None:
         tower.check(loaded.model, loaded.processor)
     with pytest.raises(ModelError, match="has no token '<picture>', so images have no place"):
         replace(IDEFICS, image_marker="<picture>").check(tiny_idefics3().model, loaded.processor)
-
-
-def test_images_are_refused_where_there_are_no_eyes() -> None:
-    with pytest.raises(DataError, match="sample 'q0' has an image, but 'tiny-llama' takes text alone"):
-        encode(tiny_llama(), [question(0)])
 
 
 def test_attacks_are_refused(loaded: LoadedModel) -> None:

@@ -9,13 +9,12 @@ import pytest
 import torch
 import transformers
 
-from tiny_llava import noise_image, question, tiny_llava
+from tiny_llava import noise_image, question
 from tiny_qwen import PATCH, TEMPLATE, tiny_qwen2_5_vl, tiny_qwen3_vl
 from unsee.data.sample import Sample
 from unsee.errors import DataError, ImageError
 from unsee.models.generate import Conversation, batches_by_length, encode, encode_conversations, generate
 from unsee.models.load import LoadedModel, load
-from unsee.models.patches import in_time
 from unsee.models.qwen_video import VideoReader
 
 # As the released templates: a video's place stands between the same marks as an image's.
@@ -58,15 +57,6 @@ def slow_patches(loaded: LoadedModel, sample: Sample) -> torch.Tensor:
                     ]
                 )
     return torch.tensor(rows)
-
-
-def test_frames_one_after_another_worked_out_by_hand() -> None:
-    # Two channels, patches of one pixel, two frames in each; the third frame stands still.
-    frames = torch.tensor([[[f + 0.1, f + 0.1, f + 0.2, f + 0.2]] for f in (1.0, 2.0, 3.0)])
-    assert (
-        in_time(frames, patch=1, temporal=2).tolist()
-        == torch.tensor([[1.1, 2.1, 1.2, 2.2], [3.1, 3.1, 3.2, 3.2]]).tolist()
-    )
 
 
 @pytest.mark.parametrize(("frames", "size"), [(4, (16, 24)), (3, (24, 16)), (1, (8, 8))])
@@ -177,13 +167,3 @@ def test_what_cannot_be_read_is_refused(loaded: LoadedModel) -> None:
     loaded.processor.chat_template = TEMPLATE
     with pytest.raises(DataError, match=r"'q0' has 0 video place\(s\) '<\|video_pad\|>', expected 1"):
         encode(loaded, [shown(0, 2)])
-
-
-def test_a_family_that_takes_no_videos_refuses_them() -> None:
-    sample = shown(0, 2)
-    with pytest.raises(
-        DataError, match=r"sample 'q0' has a video, but 'tiny-llava' of family 'llava' takes none\. Ask ab"
-    ):
-        encode(tiny_llava(), [sample])
-    with pytest.raises(DataError, match="it has an image and a video of 2 frames, expected one of them"):
-        replace(sample, image=noise_image(0))

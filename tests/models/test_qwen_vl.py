@@ -17,7 +17,6 @@ from unsee.models import QwenAdapter, adapter_for
 from unsee.models.digest import weights_digest
 from unsee.models.generate import encode, generate, log_probability
 from unsee.models.load import LoadedModel, load
-from unsee.models.patches import patchify, unpatchify
 from unsee.models.qwen_video import VideoReader
 
 
@@ -77,23 +76,6 @@ def test_patches_are_the_processors(loaded: LoadedModel, size: tuple[int, int]) 
     inputs = loaded.adapter.model_inputs(loaded.processor, pixels)
     assert torch.equal(inputs["image_grid_thw"], own["image_grid_thw"])
     torch.testing.assert_close(inputs["pixel_values"], own["pixel_values"], rtol=0, atol=1e-5)
-
-
-def test_one_patch_worked_out_by_hand() -> None:
-    pixels = torch.arange(2 * 16, dtype=torch.float32).view(1, 2, 4, 4)  # two channels of four by four
-    patches = patchify(pixels, patch=1, merge=2, temporal=2)
-    # The first block is the upper left square, row by row; a patch holds each channel twice, once per frame.
-    assert patches[:4].tolist() == [[0, 0, 16, 16], [1, 1, 17, 17], [4, 4, 20, 20], [5, 5, 21, 21]]
-    assert patches[4].tolist() == [2, 2, 18, 18] and patches[8].tolist() == [8, 8, 24, 24]
-    assert torch.equal(unpatchify(patches, (4, 4), 1, 2, 2), pixels)
-
-
-def test_model_inputs_carry_gradients(loaded: LoadedModel) -> None:
-    pixels = loaded.adapter.pixels(loaded.processor, [noise_image(0)]).requires_grad_(True)
-    loaded.adapter.model_inputs(loaded.processor, pixels)["pixel_values"].sum().backward()
-    _, std = loaded.adapter.image_normalisation(loaded.processor)
-    assert pixels.grad is not None
-    torch.testing.assert_close(pixels.grad, (2 / torch.tensor(std)).view(1, 3, 1, 1).expand_as(pixels))
 
 
 def test_an_attack_goes_through_the_patches(loaded: LoadedModel) -> None:

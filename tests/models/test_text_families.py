@@ -12,9 +12,9 @@ from tiny_families import NEW, always, answer, held_eraser, require_clean, steer
 from tiny_foreign import tiny_llama
 from tiny_llava import LAYERS, WIDTH, byte_tokenizer, question, randomised
 from unsee.errors import ModelError
+from unsee.models.families import TEXT_FAMILIES
 from unsee.models.generate import encode
 from unsee.models.load import load
-from unsee.models.text_families import TEXT_FAMILIES
 
 
 def save(family: str, folder: Path, template: str | None = tiny_llama().processor.chat_template) -> None:

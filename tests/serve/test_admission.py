@@ -16,9 +16,9 @@ from unsee.ledger.framing import active_digest, code_version
 from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.errors import EngineError, RefusedError
 from unsee.serve.server.admission import Admission, Admitted
-from unsee.serve.server.tenants import Tenant, Tenants, read_tenants
+from unsee.serve.server.tenants import Roster, Tenant, read_tenants
 
-EVERYBODY = Tenant("", "", frozenset())
+ANYBODY = Tenant()
 
 
 class Engine:
@@ -37,6 +37,8 @@ class Engine:
     ) -> list[Any]:
         if self.broken == "dead":
             raise Exception("EngineCore died")
+        if self.broken == "hangs":
+            await asyncio.sleep(30)
         if method == "unsee_load":
             self.loads.append(args)  # pyright: ignore[reportArgumentType]
             return [sorted(args[0]), [] if self.broken == "one rank" else sorted(args[0])]
@@ -46,11 +48,10 @@ class Engine:
 class House:
     """A ledger with requests, an engine and the admission between them."""
 
-    def __init__(self, folder: Path, tenants: Tenants | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder, self.engine = folder, Engine()
         self.ledger = made(folder)
-        self.tenants = tenants or Tenants()
-        self.admission = Admission(self.ledger, self.tenants, self.engine)
+        self.admission = Admission(self.ledger, self.engine, engine_seconds=0.2)
 
     def request(self, number: int, active: bool = True) -> tuple[str, str]:
         request = self.ledger.take("accept", received(self.ledger, number).id, BY)
@@ -59,7 +60,7 @@ class House:
             self.ledger.activate(request.id, BY)
         return request.id, request.holding or ""
 
-    def admit(self, *extras: str, tenant: Tenant = EVERYBODY) -> Admitted:
+    def admit(self, *extras: str, tenant: Tenant = ANYBODY) -> Admitted:
         async def once() -> Admitted:
             async with self.admission.admitted(tenant, extras) as admitted:
                 return admitted
@@ -103,13 +104,13 @@ def test_a_running_answer_keeps_its_set(house: House) -> None:
 
     async def scene() -> None:
         async with AsyncExitStack() as open_requests:
-            old = await open_requests.enter_async_context(house.admission.admitted(EVERYBODY, ()))
+            old = await open_requests.enter_async_context(house.admission.admitted(ANYBODY, ()))
             house.ledger.revoke(first, BY)
-            new = await open_requests.enter_async_context(house.admission.admitted(EVERYBODY, ()))
+            new = await open_requests.enter_async_context(house.admission.admitted(ANYBODY, ()))
             assert (old.set_name, new.set_name) == (digest(content), NO_SET)
             assert house.engine.loads[-1][1] == {digest(content): [content]}, "the old set stays while it is needed"
         house.ledger.note("export", BY)
-        async with house.admission.admitted(EVERYBODY, ()):
+        async with house.admission.admitted(ANYBODY, ()):
             assert house.engine.loads[-1][1] == {}
 
     asyncio.run(scene())
@@ -130,15 +131,9 @@ def test_ids_that_may_not_be_named_are_refused(tmp_path: Path, state: str, statu
     named = house.request(1)[0] if state != "received" else received(house.ledger, 1).id
     if state == "revoked":
         house.ledger.revoke(named, BY)
-    others = Tenants((Tenant("other", "", frozenset({named})),)) if state == "foreign" else Tenants()
-    admission = Admission(house.ledger, others, house.engine)
-
-    async def once() -> None:
-        async with admission.admitted(EVERYBODY, ["r-" + "0" * 16 if state == "unknown" else named]):
-            pass
-
+    tenant = Tenant("own", frozenset({named})) if state == "foreign" else ANYBODY
     with pytest.raises(RefusedError) as refused:
-        asyncio.run(once())
+        house.admit("r-" + "0" * 16 if state == "unknown" else named, tenant=tenant)
     assert refused.value.status == status
     assert named not in str(refused.value), "nothing tells a foreign id from an unknown one"
 
@@ -147,8 +142,9 @@ def test_tenants_do_not_see_one_another(tmp_path: Path) -> None:
     ledger_ids: dict[str, tuple[str, str]] = {}
     house = House(tmp_path)
     ledger_ids = {name: house.request(number) for number, name in enumerate(("all", "x", "y"))}
-    x, y = (Tenant(name, name, frozenset({ledger_ids[name][0]})) for name in "xy")
-    house.admission = Admission(house.ledger, Tenants((x, y)), house.engine)
+    listed = {name: [ledger_ids[name][0]] for name in "xy"}
+    tenants = read_tenants(file_of(tmp_path, **{name: (name, ids) for name, ids in listed.items()}))
+    x, y = (tenants.of(f"Bearer {name}") for name in "xy")
     everybody, own = ledger_ids["all"][1], {name: ledger_ids[name][1] for name in "xy"}
     assert house.admit(tenant=x).digest == digest(everybody, own["x"])
     assert house.admit(tenant=y).digest == digest(everybody, own["y"])
@@ -156,19 +152,60 @@ def test_tenants_do_not_see_one_another(tmp_path: Path) -> None:
         house.admit(ledger_ids["y"][0], tenant=x)
 
 
-def test_keys_open_the_door_of_their_tenant_only() -> None:
-    key = hashlib.sha256(b"secret").hexdigest()
-    tenants = Tenants((Tenant("acme", key, frozenset()),))
-    assert tenants.of("Bearer secret").name == "acme"
-    for wrong in ("", "Bearer", "Bearer wrong", "Basic secret", "secret"):
+def sha(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def file_of(folder: Path, **tenants: tuple[str, list[str]]) -> Path:
+    """A tenants' file: keys, separated by blanks, and requests of each."""
+    path, lines = folder / "tenants.toml", list[str]()
+    for name, (keys, requests) in tenants.items():
+        lines += [f"[{name}]", f"requests = {requests}"]
+        lines += [f"key_sha256 = {[sha(key) for key in keys.split()]}"] if keys else []
+    path.with_suffix(".new").write_text("\n".join(lines))
+    return path.with_suffix(".new").replace(path)
+
+
+def test_keys_open_the_door_of_their_tenant_only(tmp_path: Path) -> None:
+    tenants = read_tenants(file_of(tmp_path, acme=("secret other", [])))
+    assert [tenants.of(f"Bearer {key}").name for key in ("secret", "other")] == ["acme", "acme"]
+    for wrong in ("", "Bearer", "Bearer ", "Bearer wrong", "Basic secret", "secret"):
         with pytest.raises(RefusedError) as refused:
             tenants.of(wrong)
         assert refused.value.status == 401
 
 
+def test_the_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    roster = Roster(file_of(tmp_path, acme=("old", [])))
+    file_of(tmp_path, acme=("old new", []), rival=("theirs", ["r-" + "a" * 16]))
+    assert roster.now().of("Bearer new").foreign == {"r-" + "a" * 16}
+    file_of(tmp_path, acme=("new", []))
+    with pytest.raises(RefusedError):
+        roster.now().of("Bearer old")
+    (tmp_path / "tenants.toml").write_text("broken =")
+    with pytest.raises(OptionError):
+        roster.now()
+    (tmp_path / "tenants.toml").unlink()
+    with pytest.raises(OSError, match="No such file"):
+        roster.now()
+
+
+def test_requests_that_nobody_lists_are_told_of(tmp_path: Path) -> None:
+    a, b, c = ("r-" + letter * 16 for letter in "abc")
+    tenants = read_tenants(file_of(tmp_path, acme=("k", [a]), everybody=("", [b])))
+    assert tenants.unlisted([a, b, c]) == [c]
+    assert tenants.of("Bearer k").foreign == frozenset(), "what is everybody's is nobody's alone"
+    assert Roster(None).now().unlisted([c]) == []
+
+
 @pytest.mark.parametrize(
-    "text", ["", "no toml =", "[a]\nkey_sha256 = 'x'\nrequests = []", "[a]\nrequests = []", "a = 1"]
-)
+    "text",
+    [
+        "", "no toml =", "[a]\nkey_sha256 = 'x'\nrequests = []", "[a]\nrequests = []", "a = 1", "[a]\nkey_sha256 = []",
+        f"[a]\nkey_sha256 = '{'0' * 64}'\nrequests = ['../x']", f"[everybody]\nkey_sha256 = '{'0' * 64}'",
+        f"[a]\nkey_sha256 = '{'0' * 64}'\nextra = 1",
+    ],
+)  # fmt: skip
 def test_a_wrong_tenants_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "tenants.toml").write_text(text)
     with pytest.raises(OptionError):
@@ -176,10 +213,8 @@ def test_a_wrong_tenants_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_two_tenants_with_one_key_are_refused(tmp_path: Path) -> None:
-    section = f"key_sha256 = '{'0' * 64}'\nrequests = []\n"
-    (tmp_path / "tenants.toml").write_text(f"[a]\n{section}[b]\n{section}")
     with pytest.raises(OptionError, match="same key_sha256"):
-        read_tenants(tmp_path / "tenants.toml")
+        read_tenants(file_of(tmp_path, a=("k", []), b=("x k", [])))
 
 
 @pytest.mark.parametrize("what", ["ledger.db", "policy.toml"])
@@ -221,7 +256,7 @@ def test_an_eraser_that_is_damaged_before_it_was_loaded_admits_nobody(house: Hou
         house.admit()
 
 
-@pytest.mark.parametrize("broken", ["dead", "one rank"])
+@pytest.mark.parametrize("broken", ["dead", "one rank", "hangs"])
 def test_an_engine_that_did_not_take_the_set_answers_nobody(house: House, broken: str) -> None:
     house.request(1)
     house.engine.broken = broken
@@ -229,3 +264,33 @@ def test_an_engine_that_did_not_take_the_set_answers_nobody(house: House, broken
         house.admit()
     house.engine.broken = ""
     assert house.admit().erasers == 1, "it is told again"
+
+
+def test_what_an_engine_holds_is_unknown_after_it_did_not_answer(house: House) -> None:
+    """A load that was given up may have been carried out: a set that it dropped must be loaded again."""
+    first, _ = house.request(1)
+    house.admit()
+    house.ledger.revoke(first, BY)
+    house.engine.broken = "hangs"
+    with pytest.raises(EngineError, match="within"):
+        house.admit()
+    house.engine.broken = ""
+    count = len(house.engine.loads)
+    assert house.admit().set_name == NO_SET
+    assert len(house.engine.loads) == count + 1
+
+
+def test_a_set_of_the_server_s_own_is_held_beside_what_is_in_force_and_goes(house: House) -> None:
+    _, content = house.request(1)
+
+    async def scene() -> None:
+        async with house.admission.beside("canary", {"sha256:c": "/c"}):
+            folders, sets, mandated = house.engine.loads[-1]
+            assert sets == {digest(content): [content], "canary": ["sha256:c"]}
+            assert (folders["sha256:c"], mandated) == ("/c", digest(content))
+            async with house.admission.admitted(ANYBODY, ()):
+                pass
+            assert len(house.engine.loads) == 1, "requests go on"
+        assert house.engine.loads[-1][1] == {digest(content): [content]}
+
+    asyncio.run(scene())

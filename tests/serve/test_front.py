@@ -1,6 +1,5 @@
 """Options of vLLM's front: what is asked for is given or refused, TLS above all. Without vLLM."""
 
-import asyncio
 import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,31 +12,33 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from unsee.errors import OptionError
 from unsee.serve.server import front
+from unsee.serve.server.options import Limits, Options
 
 GIVEN: dict[str, Any] = {
     "host": "h", "port": 1, "uvicorn_log_level": "error", "disable_uvicorn_access_log": True,
-    "h11_max_incomplete_event_size": 5, "h11_max_header_count": 6, "ssl_keyfile": "k", "ssl_certfile": "c",
-    "ssl_ca_certs": "a", "ssl_cert_reqs": 2, "ssl_ciphers": "s", "enable_ssl_refresh": True,
+    "h11_max_incomplete_event_size": 5, "ssl_keyfile": "k", "ssl_certfile": "c", "ssl_ca_certs": "a",
+    "ssl_cert_reqs": 2, "ssl_ciphers": "s", "enable_ssl_refresh": False,
 }  # fmt: skip
 
 
 def test_everything_about_listening_reaches_the_web_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: dict[str, Any] = {}
-
-    async def serve_http(app: str, **options: Any) -> str:
-        told.update(options, app=app)
-        return "ended"
-
     parts: dict[str, Any] = {
-        "vllm.entrypoints.launchers.launcher:serve_http": serve_http,
-        "vllm.entrypoints.launchers.utils.server_utils:get_uvicorn_log_config": lambda given: {"of": given.host},
+        "vllm.entrypoints.launchers.utils.server_utils:get_uvicorn_log_config": lambda given: {"version": 1},
         "vllm.envs:VLLM_HTTP_TIMEOUT_KEEP_ALIVE": 7,
     }
     monkeypatch.setattr(front, "part", parts.__getitem__)
-    assert asyncio.run(front.listen("app", "socket", SimpleNamespace(**GIVEN))) == "ended"
-    renamed = {"log_level": "error", "access_log": False, "timeout_keep_alive": 7, "log_config": {"of": "h"}}
+    options = Options(model="m", limits=Limits(connections=9))
+    given = SimpleNamespace(**GIVEN, shutdown_timeout=11)
+    config = front.listening(app, given, options).config
     same = {n: v for n, v in GIVEN.items() if n not in ("uvicorn_log_level", "disable_uvicorn_access_log")}
-    assert told == {"app": "app", "sock": "socket"} | same | renamed
+    del same["enable_ssl_refresh"]
+    renamed = {"log_level": "error", "access_log": False, "timeout_keep_alive": 7, "log_config": {"version": 1}}
+    bounds = {"limit_concurrency": 9, "timeout_graceful_shutdown": 13, "http": "h11", "app": app}
+    assert {name: getattr(config, name) for name in same | renamed | bounds} == same | renamed | bounds
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Stands in for a door."""
 
 
 def test_what_is_not_honoured_is_told_and_the_rest_is_not() -> None:

@@ -20,11 +20,12 @@ START = """
 import json, sys
 from pathlib import Path
 from unsee.ledger.store import Ledger
-from unsee.serve.server.launch import Options, certify
+from unsee.serve.server.launch import certify
+from unsee.serve.server.options import Options
 from unsee.models.names import shipped
 if __name__ == "__main__":
     home, out, dtype, *engine = sys.argv[1:]
-    options = Options("tiny", str(shipped("llava")), dtype=dtype, engine=("--max-model-len", "512", *engine))
+    options = Options(model="tiny", path=str(shipped("llava")), dtype=dtype, engine=("--max-model-len", "512", *engine))
     with Ledger(Path(home)) as ledger:
         certify(options, ledger, str(Path(home).parent / "prompts"), Path(out))
 """

@@ -12,8 +12,8 @@ import pytest
 import unsee.serve.engine.offline as module
 from planning import plan_of
 from tiny_llava import noise_image, question, tiny_llava
-from unsee.cli.evaluate.who import Who, parsed
-from unsee.cli.options import Parts
+from unsee.cli.evaluate.who import Who
+from unsee.cli.options import Parts, parsed
 from unsee.errors import OptionError, SteeringError
 from unsee.evals.answerers import Draw, How, Local
 from unsee.evals.evaluate import Condition, evaluate
@@ -132,10 +132,10 @@ def steered(made: Made, loaded: LoadedModel, tmp_path: Path) -> tuple[Vllm, Stan
 @pytest.mark.parametrize(
     ("report", "told"),
     [
-        (lambda count: [], "told of 0 of 2 prompts"),
-        (lambda count: [SOUND | {"decided": False}] * count, "2 of them steered otherwise"),
-        (lambda count: [SOUND | {"steered": 2}] * count, "2 of them steered otherwise"),
-        (lambda count: [SOUND | {"unreadable": True}] * count, "2 of them steered otherwise"),
+        (lambda count: [], "reported on 0 of 2 prompts"),
+        (lambda count: [SOUND | {"decided": False}] * count, "2 of them not steered as"),
+        (lambda count: [SOUND | {"steered": 2}] * count, "2 of them not steered as"),
+        (lambda count: [SOUND | {"unreadable": True}] * count, "2 of them not steered as"),
     ],
 )
 def test_a_batch_that_was_not_steered_is_not_answered(

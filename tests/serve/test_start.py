@@ -11,7 +11,8 @@ import pytest
 from unsee.errors import OptionError
 from unsee.serve.engine import plugin
 from unsee.serve.errors import EngineError
-from unsee.serve.server import launch
+from unsee.serve.server import arguments as made
+from unsee.serve.server.options import Options
 
 
 class Mode(SimpleNamespace):
@@ -97,12 +98,13 @@ class Parser(argparse.ArgumentParser):
         super().__init__()
         for name in ("model", "served-model-name", "dtype", "worker-extension-cls", "tokenizer", "hf-overrides"):
             self.add_argument(f"--{name}")
-        for name in ("grpc", "headless"):
+        for name in ("grpc", "headless", "enable-log-requests"):
             self.add_argument(f"--{name}", action="store_true")
         for one in fields(Front):
             known: dict[str, Any] = {"type": int} if isinstance(one.default, int) else {}
             self.add_argument(f"--{one.name.replace('_', '-')}", default=one.default, **known)
         self.add_argument("--additional-config", default={})
+        self.add_argument("--shutdown-timeout", type=int, default=0)
         for name, value in {"api-server-count": None, "data-parallel-size": 1}.items():
             self.add_argument(f"--{name}", type=int, default=value)
         self.add_argument(
@@ -123,8 +125,8 @@ PARTS: dict[str, Any] = {
 
 
 def arguments(monkeypatch: pytest.MonkeyPatch, *given: str) -> Any:
-    monkeypatch.setattr(launch, "part", PARTS.__getitem__)
-    return launch.engine_arguments(launch.Options("m", "/m", engine=given), PREPARED)
+    monkeypatch.setattr(made, "part", PARTS.__getitem__)
+    return made.engine_arguments(Options(model="m", path="/m", engine=given), PREPARED)
 
 
 def test_the_documented_start_has_graphs_that_can_be_steered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,11 +147,17 @@ def test_graphs_of_whole_steps_are_refused_by_name(graphs: str, monkeypatch: pyt
     [
         "--api-key=k", "--middleware=m", "--chat-template=t", "--sse-keep-alive-interval=5", "--of-a-later-version=4",
         "--tokenizer=t", "--hf-overrides=h", "--grpc", "--headless", "--api-server-count=2", "--additional-config=a",
+        "--enable-log-requests",
     ],
 )  # fmt: skip
 def test_options_that_would_be_ignored_are_refused_by_name(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match=option.partition("=")[0]):
         arguments(monkeypatch, option)
+
+
+def test_running_requests_are_given_time_at_the_end_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert arguments(monkeypatch).shutdown_timeout == made.DRAIN_SECONDS
+    assert arguments(monkeypatch, "--shutdown-timeout", "0").shutdown_timeout == 0
 
 
 def test_a_certificate_without_its_key_never_starts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,9 @@ from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.errors import MismatchError, SteeringError
 from unsee.serve.engine.steerer import Shape, Steerer
 from unsee.serve.engine.tracking import NO_SET, SET, TICKET
-from unsee.serve.engine.verdict import verdict_of
 from unsee.serve.errors import EngineError
 from unsee.serve.server.admission import Admitted
+from unsee.serve.server.verdict import verdict_of
 from unsee.shapes import Tensor
 
 DEPTH, WIDTH, READ, BLOCK = 4, 6, (1, 2), 4
@@ -281,6 +281,28 @@ def test_revoking_spares_running_answers_and_binds_new_ones() -> None:
         engine.step({"late": 3}, [Asked("late", "A", [1, 2, 3, 4], 3)])
 
 
+def test_what_was_revoked_gives_its_memory_back_and_running_answers_go_on() -> None:
+    """Fifty requests come and go while one answer runs along a trajectory that nobody holds any more."""
+    steerer = made()
+    engine = Engine(steerer)
+    draw = random.Random(1)
+    running = Asked("old", "A", [1, 2, 3, *[5] * 60], 3)
+    while running.margin("a") < 0:
+        running.tokens[:3] = [draw.randrange(50) for _ in range(3)]
+    engine.step({"old": 3}, [running])
+    sizes = []
+    for number in range(50):
+        other = replace(eraser(100 + number, 1.0), subjects=(f"n{number}",))
+        steerer.load({"n": other}, {"N": ["n"]}, NO_SET)
+        engine.step({"old": 1}, [])
+        sizes.append(sum(table.numel() for group in steerer.resident.groups for table in group.at.values()))
+    assert steerer.reports("t-old", final=False)[0]["steered"] > 100
+    assert max(sizes[10:]) <= max(sizes[:10]), sizes
+    steerer.requests.finish(["old"])
+    steerer.load({}, {}, NO_SET)
+    assert sum(table.numel() for group in steerer.resident.groups for table in group.at.values()) < min(sizes) / 2
+
+
 def test_a_set_of_an_undecided_request_cannot_be_taken_away() -> None:
     steerer = made()
     Engine(steerer).step({"r": 2}, [Asked("r", "A", [1, 2, 3, 4], 3)])
@@ -347,7 +369,7 @@ def test_a_prompt_that_gates_cannot_read_fails_alone(value: float, monkeypatch: 
     (told_broken,) = steerer.reports("t-broken", final=True)
     assert told_broken["unreadable"]
     with pytest.raises(SteeringError, match="read no number"):
-        verdict_of([told_broken], Admitted("A", "A", 1, "t-broken"), final=True)
+        verdict_of([told_broken], Admitted("A", "A", 1, "t-broken", {}), 1)
     monkeypatch.setattr(Asked, "state", state)
     engine.live.pop("broken")
     engine.finished.add("broken")
@@ -355,7 +377,7 @@ def test_a_prompt_that_gates_cannot_read_fails_alone(value: float, monkeypatch: 
     for name, set_name in (("sound", "ALL"), ("late", "B")):
         reports = steerer.reports(f"t-{name}", final=False)
         erasers = len(SETS[set_name])
-        assert verdict_of(reports, Admitted(set_name, set_name, erasers, name), final=True).erasers == erasers
+        assert verdict_of(reports, Admitted(set_name, set_name, erasers, name, {}), len(reports)).erasers == erasers
 
 
 def test_erasers_that_cannot_be_served_are_refused() -> None:

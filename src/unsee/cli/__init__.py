@@ -44,7 +44,7 @@ app.add_typer(ledger_app, name="ledger")
 
 
 def main() -> None:
-    """Run a command; an error that the user can mend is printed without traceback and exits with 2."""
+    """Run a command; an error that the user can fix is printed without traceback and exits with 2."""
     try:
         app()
     except UnseeError as error:

@@ -1,18 +1,14 @@
 """`unsee ask`: one question, without and with erasers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from unsee.cli.console import finish, say, show_table
-from unsee.cli.options import Json, Model, Parts, Seed, open_model, takes_parts
+from unsee.cli.options import Json, Model, Parts, Seed, erasers_of, open_model, takes_parts
 from unsee.errors import DataError
-
-if TYPE_CHECKING:
-    from unsee.erase.eraser import Eraser
-    from unsee.models.load import LoadedModel
 
 Erasers = Annotated[list[Path] | None, typer.Option("--eraser", help="Eraser folder or hub id; repeat to combine.")]
 
@@ -24,7 +20,7 @@ def ask(
     parts: Parts,
     question: Annotated[str, typer.Option(help="What to ask.")],
     image: Annotated[Path | None, typer.Option(help="Image to ask about.")] = None,
-    video: Annotated[list[Path] | None, typer.Option(help="Frame of a video, in the order of time; repeat.")] = None,
+    video: Annotated[list[Path] | None, typer.Option(help="Video file, or its frames in order; repeat.")] = None,
     eraser: Erasers = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 48,
     seed: Seed = 0,
@@ -37,6 +33,7 @@ def ask(
     import torch
 
     from unsee.data import ImageFile, Sample
+    from unsee.data.video import SUFFIXES, frames_of
     from unsee.erase.steer.hooks import erased
     from unsee.models.generate import generate
 
@@ -44,12 +41,14 @@ def ask(
     shown = [] if image is None else [image]
     for path in (*shown, *(video or ())):
         if not path.is_file():
-            raise DataError(f"there is no image {str(path)!r}. Expected an image file; check the path.")
+            raise DataError(f"there is no image or video {str(path)!r}. Expected a file; check the path.")
     asked_about = None if image is None else ImageFile(str(image), image)
     frames = tuple(ImageFile(str(path), path) for path in video or ())
+    if video and len(video) == 1 and video[0].suffix.lower() in SUFFIXES:
+        frames = frames_of(video[0], str(video[0]))
     loaded = open_model(model, parts)
     sample = Sample("asked", "asked", question, "", "", image=asked_about, video=frames)
-    erasers = _erasers(eraser, loaded)
+    erasers = erasers_of(eraser or (), loaded)
     before = generate(loaded, [sample], max_new_tokens=max_new_tokens)[0]
     result: dict[str, Any] = {"question": question, "before": before}
     say(f"before  {before}")
@@ -72,14 +71,3 @@ def ask(
                 result["gates"].append({"eraser": str(path), "name": name, "margin": margin})
         show_table(table)
     finish(as_json, result)
-
-
-def _erasers(paths: list[Path] | None, loaded: "LoadedModel") -> "list[Eraser]":
-    from unsee.erase.eraser import Eraser
-    from unsee.erase.eraser_set import together
-    from unsee.erase.profile import require_same_model
-
-    erasers = [Eraser.from_pretrained(path) for path in paths or ()]
-    for eraser in erasers:
-        require_same_model(eraser.model, loaded, "eraser")
-    return together(erasers)

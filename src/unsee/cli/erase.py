@@ -5,47 +5,34 @@ from typing import Annotated, Literal
 
 import typer
 
+from unsee.cli import options as given
 from unsee.cli.console import LIMITS, diagnosis_table, finish, say, show_table, stages_shown
-from unsee.cli.options import (
-    Json,
-    Model,
-    Others,
-    Out,
-    Parts,
-    Reply,
-    ReplyWords,
-    Seed,
-    all_of,
-    open_model,
-    require_writable,
-    takes_parts,
-)
 from unsee.errors import OptionError
 
 
-@takes_parts
+@given.takes_parts
 def erase(
-    model: Model,
+    model: given.Model,
     *,
-    parts: Parts,
+    parts: given.Parts,
     profile: Annotated[Path, typer.Option(help="Profile folder made by 'unsee profile'.")],
     forget: Annotated[str, typer.Option(help="Questions about what is forgotten: folder, DIR:CONFIG or .jsonl.")],
-    out: Out,
+    out: given.Out,
     keep: Annotated[
         str | None, typer.Option(help="Questions about the same people that must still be answered.")
     ] = None,
     retain: Annotated[
         str | None, typer.Option(help="Kept questions, only to refuse people that are in both sets.")
     ] = None,
-    others: Others = None,
+    others: given.Others = None,
     method: Annotated[
         Literal["held-ridge", "released-llava", "released-qwen"],
         typer.Option(help="Our gate, or MLLMEraser's with the settings of one of its releases."),
     ] = "held-ridge",
-    reply: Reply = "steer,prefix,canned",
-    words: ReplyWords = None,
-    seed: Seed = 0,
-    as_json: Json = False,
+    reply: given.Reply = "steer,prefix,canned",
+    words: given.ReplyWords = None,
+    seed: given.Seed = 0,
+    as_json: given.Json = False,
 ) -> None:
     """Fit one erasure request from questions; 'unsee forget' takes a name and images.
 
@@ -64,16 +51,16 @@ def erase(
     if method in presets and words:
         raise OptionError(f"--words means nothing to --method {method}, which only steers: leave one of them out.")
     order = reply_order(reply)
-    require_writable(out)
+    given.require_writable(out)
     asked = read(forget)
     if retain:
         require_disjoint(asked, read(retain), ("forget", "retain"))
-    made_for, loaded = Profile.from_pretrained(profile), open_model(model, parts)
+    made_for, loaded = Profile.from_pretrained(profile), given.open_model(model, parts)
     with stages_shown() as stages:
         if method in presets:
             eraser = fit_published(loaded, made_for, asked, preset=presets[method], stages=stages)
         else:
-            told = all_of(others)
+            told = given.all_of(others)
             talked = in_contexts(asked, told, 1.0, seed)
             kept = in_contexts(read(keep), told, seed=seed) if keep else ()
             eraser = fit_eraser(loaded, made_for, talked, keep=kept, stages=stages)

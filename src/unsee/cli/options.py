@@ -1,8 +1,9 @@
 """Options that several verbs share: which model, and where the parts of a family without adapter are."""
 
 import inspect
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -14,6 +15,7 @@ from unsee.errors import OptionError
 
 if TYPE_CHECKING:
     from unsee.data.sample import Sample
+    from unsee.erase.eraser import Eraser
     from unsee.models.generic import GenericAdapter
     from unsee.models.load import LoadedModel
 
@@ -24,7 +26,7 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Prompts per forward pass; l
 Others = Annotated[
     list[str] | None,
     typer.Option(
-        help="Prompts on which no gate may open, repeat; prompts are also fitted behind those that are small talk."
+        help="Prompts on which no gate may open, repeat; others are also fitted behind those that are questions."
     ),
 ]
 Model = Annotated[
@@ -121,3 +123,38 @@ def require_writable(out: Path) -> None:
         raise OptionError(
             f"--out is {str(out)!r}, but {str(there)!r} is no folder that this user may write to. Choose another place."
         )
+
+
+def parsed(option: str, given: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs, values as JSON or plain text.
+
+    Raises:
+        OptionError: one is no pair.
+    """
+    options: dict[str, Any] = {}
+    for text in given:
+        name, named, value = text.partition("=")
+        if not named or not name:
+            raise OptionError(f"{option} is {text!r}, expected NAME=VALUE, as in max_model_len=2048")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value  # plain text needs no quotes
+    return options
+
+
+def erasers_of(paths: Sequence[Path], loaded: "LoadedModel") -> "list[Eraser]":
+    """Saved erasers in force together.
+
+    Raises:
+        ArtifactError: one is damaged.
+        MismatchError: one was made for another model.
+    """
+    from unsee.erase.eraser import Eraser
+    from unsee.erase.eraser_set import together
+    from unsee.erase.profile import require_same_model
+
+    erasers = [Eraser.from_pretrained(path) for path in paths]
+    for eraser in erasers:
+        require_same_model(eraser.model, loaded, "eraser")
+    return together(erasers)

@@ -4,33 +4,21 @@ from typing import Annotated, Literal
 
 import typer
 
+from unsee.cli import options as given
 from unsee.cli.console import diagnosis_table, finish, say, show_table, stages_shown
-from unsee.cli.options import (
-    BatchSize,
-    Json,
-    Model,
-    Others,
-    Out,
-    Parts,
-    Seed,
-    all_of,
-    open_model,
-    require_writable,
-    takes_parts,
-)
 from unsee.cli.plan import print_plan
 
 UNKNOWN = 64
 """Questions of the shipped list about names of nobody."""
 
 
-@takes_parts
+@given.takes_parts
 def profile(
-    model: Model,
+    model: given.Model,
     *,
-    parts: Parts,
+    parts: given.Parts,
     retain: Annotated[str, typer.Option(help="Questions about what is kept: folder, DIR:CONFIG or .jsonl.")],
-    out: Out,
+    out: given.Out,
     calibration: Annotated[
         str | None, typer.Option(help="The same about other people; default: a third of the kept people.")
     ] = None,
@@ -38,7 +26,7 @@ def profile(
         str | None, typer.Option(help="D-: prompts the model answers; default: the kept questions.")
     ] = None,
     refusal: Annotated[str | None, typer.Option(help="D+: prompts the model refuses; default: a shipped list.")] = None,
-    others: Others = None,
+    others: given.Others = None,
     unknown: Annotated[
         str | None,
         typer.Option(help="Questions about names of nobody, for a model that declines too little; default: a list."),
@@ -49,11 +37,11 @@ def profile(
     direction: Annotated[
         Literal["multimodal", "text", "image"], typer.Option(help="Which prompts make the direction.")
     ] = "multimodal",
-    adversarial: Annotated[bool, typer.Option(help="Move recall pictures by PGD.")] = True,
-    batch_size: BatchSize = 64,
+    adversarial: Annotated[bool, typer.Option(help="Move recall images by PGD.")] = True,
+    batch_size: given.BatchSize = 64,
     plan: Annotated[bool, typer.Option("--plan", help="Print memory and time before anything is loaded.")] = False,
-    seed: Seed = 0,
-    as_json: Json = False,
+    seed: given.Seed = 0,
+    as_json: given.Json = False,
 ) -> None:
     """Learn, once per model, what refusing is and what retained prompts look like.
 
@@ -67,15 +55,15 @@ def profile(
     from unsee.erase.fit_profile import fit_profile
     from unsee.erase.request.defaults import default_refusal, split_people
 
-    require_writable(out)
+    given.require_writable(out)
     settings = Settings(direction=direction, adversarial=adversarial, batch_size=batch_size, steps=steps)
     kept = read(retain)
     fit, held = (kept, read(calibration)) if calibration else split_people(kept, seed)
-    told = all_of(others)
+    told = given.all_of(others)
     if plan:
         print_plan(model, parts, len(fit) + len(held) + len(told), as_json)
         return
-    loaded = open_model(model, parts)
+    loaded = given.open_model(model, parts)
     with stages_shown() as stages:
         made = fit_profile(
             loaded,

@@ -1,9 +1,10 @@
 """`unsee serve`: steered answers over OpenAI's interface, in stock vLLM, by what a ledger says is in force."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from click.core import ParameterSource
 
 from unsee.cli.console import finish, say, stages_shown
 from unsee.errors import OptionError
@@ -14,8 +15,13 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def serve(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="Checkpoint folder, hub id, or 'world:llava' for the shipped one.")],
-    ledger: Annotated[Path, typer.Option(envvar="UNSEE_LEDGER", help="Folder of the ledger: what is in force.")],
+    model: Annotated[
+        str | None, typer.Argument(help="Checkpoint folder, hub id, or 'world:llava' for the shipped one.")
+    ] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(envvar="UNSEE_LEDGER", help="Folder of the ledger: what is in force.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of all of these, and more; see docs, Serving.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
@@ -23,6 +29,9 @@ def serve(
     read_layers: Annotated[
         str | None, typer.Option(help="Layers that gates may read, as in 2,3,4,5; default: the ledger's.")
     ] = None,
+    untried_vllm: Annotated[
+        bool, typer.Option(help="Take a vLLM that unsee was not tried on, if it passes the canary.")
+    ] = False,
     certify: Annotated[
         Path | None, typer.Option(help="Write a parity certificate to this file and end; needs --prompts.")
     ] = None,
@@ -35,16 +44,22 @@ def serve(
     """
     from unsee.ledger.store import Ledger
     from unsee.models.names import located
-    from unsee.serve.engine.compat import require_known
-    from unsee.serve.server.launch import Options, run
-    from unsee.serve.server.launch import certify as write_certificate
-    from unsee.serve.server.tenants import Tenants, read_tenants
+    from unsee.serve.engine.compat import allow_untried, require_known
+    from unsee.serve.server.options import read_options
 
+    if untried_vllm:
+        allow_untried()
     require_known()
-    layers = _layers(read_layers)
-    known = read_tenants(tenants) if tenants else Tenants()
-    options = Options(model, located(model), host, port, dtype, layers, known, tuple(context.args))
-    with Ledger(ledger) as opened:
+    said = {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
+    values: dict[str, Any] = {"model": model, "ledger": ledger, "host": host, "port": port, "dtype": dtype}
+    values |= {"tenants": tenants, "read_layers": _layers(read_layers)}
+    given = {name: value for name, value in values.items() if name in said}
+    options = read_options(config, {**given, "engine": context.args})
+    options = options.model_copy(update={"path": located(options.model)})
+    from unsee.serve.server.launch import certify as write_certificate
+    from unsee.serve.server.launch import run
+
+    with Ledger(options.ledger) as opened:
         if certify is None:
             run(options, opened)
             return

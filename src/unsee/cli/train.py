@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from unsee.cli.console import LIMITS, finish, say, stages_shown
-from unsee.cli.options import Json, Out, Seed
+from unsee.cli.options import Json, Out, Seed, parsed
 from unsee.errors import OptionError
 
 
@@ -20,7 +20,7 @@ def train(
     recipe: Annotated[Path | None, typer.Option(help="TOML file with settings, as in recipes/.")] = None,
     preset: Annotated[str | None, typer.Option(help="sane (default) or released.")] = None,
     given: Annotated[list[str] | None, typer.Option("--set", help="One setting, NAME=VALUE; repeat.")] = None,
-    strangers: Annotated[str | None, typer.Option(help="Questions about people nobody was told of (ASRU).")] = None,
+    unknown: Annotated[str | None, typer.Option(help="Questions about people nobody was told of (ASRU).")] = None,
     refusal: Annotated[list[str] | None, typer.Option(help="What to say instead (PO, DPO); repeat.")] = None,
     report_to: Annotated[str | None, typer.Option(help="none, trackio, tensorboard, wandb...")] = None,
     save_every: Annotated[int | None, typer.Option(help="Optimiser steps between checkpoints.")] = None,
@@ -29,28 +29,25 @@ def train(
 ) -> None:
     """Train a model to forget; run again with the same options to go on after an interruption."""
     from unsee.data import read
-    from unsee.methods.produce import WEIGHT_METHODS, Job, produce
-    from unsee.methods.recipe import Recipe, parsed_options, read_recipe
+    from unsee.methods.job import Job
+    from unsee.methods.produce import WEIGHT_METHODS, produce
+    from unsee.methods.recipe import Recipe, read_recipe
     from unsee.methods.rows import REFUSALS
     from unsee.models.load import load
 
     if method not in WEIGHT_METHODS:
         raise OptionError(f"the method is {method!r}, expected one of {list(WEIGHT_METHODS)}. Pass one of these.")
-    written = read_recipe(recipe) if recipe else Recipe(method)
+    written = read_recipe(recipe) if recipe else Recipe(method=method)
     if written.method != method:
         raise OptionError(
             f"{recipe} is a recipe of {written.method!r}, and the method is {method!r}. Take one of them."
         )
-    options = {**written.settings, **({"preset": preset} if preset else {}), **parsed_options(given or ())}
-    asked, kept, unknown = read(forget), read(retain), read(strangers) if strangers else []
+    options = {**written.settings, **({"preset": preset} if preset else {}), **parsed("--set", given or ())}
+    asked, kept, others = read(forget), read(retain), read(unknown) if unknown else []
     loaded, start = load(model), time.monotonic()
     with stages_shown() as stages:
         job = Job(
-            loaded,
-            asked,
-            kept,
-            out,
-            strangers=unknown,
+            *(loaded, asked, kept, out, others),
             refusals=tuple(refusal or REFUSALS),
             options=options,
             seed=seed,

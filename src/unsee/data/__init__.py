@@ -15,15 +15,17 @@ from unsee.data.benchmarks import benchmark_task, read_benchmark
 from unsee.data.benchmarks.clear import read_clear
 from unsee.data.benchmarks.fiubench import read_fiubench
 from unsee.data.benchmarks.items import Card, Item, Protocol, References
-from unsee.data.benchmarks.mllmu import CONFIGS, configs_of, read_mllmu, write_mllmu
+from unsee.data.benchmarks.mllmu import CONFIGS, read_mllmu, write_mllmu
 from unsee.data.benchmarks.offside import read_offside
 from unsee.data.benchmarks.released_prompts import RELEASED, whole_prompt
 from unsee.data.benchmarks.safeeraser import read_safeeraser
 from unsee.data.benchmarks.umu import read_umu
 from unsee.data.benchmarks.unlok import read_unlok
 from unsee.data.jsonl import FILE_NAME, read_jsonl, write_jsonl
+from unsee.data.parquet import configs_of
 from unsee.data.prompts import Style, chat, instruction
 from unsee.data.sample import Form, ImageFile, Sample, require_disjoint, require_some, subjects
+from unsee.data.saved import has_our_fields, is_saved, read_rows, read_saved
 from unsee.data.task import Role, Set, Task
 from unsee.errors import OptionError
 from unsee.registry import BENCHMARKS
@@ -70,9 +72,9 @@ def read(
 ) -> list[Sample]:
     """Samples from whatever lies there: what the command line's DATA means.
 
-    A `.jsonl` file, or a folder with a `data.jsonl`, is read as plain text. Anything else is MLLMU-Bench's schema: a
-    folder of configs, or a data set's id on the hub, with the config behind a colon, `DIR:CONFIG`, unless the folder
-    holds just one.
+    A `.jsonl` file, or a folder with a `data.jsonl`, is read as plain text; a parquet file, or a folder that `datasets`
+    has saved, by columns of the same names. Anything else is MLLMU-Bench's schema: a folder of configs, or a data set's
+    id on the hub, with the config behind a colon, `DIR:CONFIG`, unless the folder holds just one.
 
     Args:
         path: file, folder, `DIR:CONFIG` or `owner/name:CONFIG`.
@@ -85,11 +87,11 @@ def read(
         OptionError: no config was named and there is not exactly one, or one was named where there are none; no such
             benchmark.
     """
+    if config is None and ":" in str(path) and not Path(path).exists():
+        path, _, config = str(path).rpartition(":")
     place = Path(path)
     if benchmark is not None:
         card = BENCHMARKS.named(benchmark).facts["card"]
-        if config is None and ":" in str(path) and not place.exists():
-            path, _, config = str(path).rpartition(":")
         if config is None:
             raise OptionError(
                 f"{str(path)!r} is {card.title}, but no split was named. Say which, as in "
@@ -102,12 +104,17 @@ def read(
         if config is not None:
             raise OptionError(f"{path} is JSON lines and has no configs, but config is {config!r}. Leave it out.")
         return read_jsonl(place)
-    if config is None and ":" in str(path) and not place.exists():
-        path, _, config = str(path).rpartition(":")
+    if is_saved(place):
+        return read_saved(place, config)
+    if place.suffix in (".parquet", ".arrow"):
+        return read_rows([place])
     found = configs_of(path)
     if config is None and len(found) != 1:
         raise OptionError(
             f"{str(path)!r} holds no {FILE_NAME}, and its configs (folders with parquet files) are {found}. "
             f"Say which to read, as in '{path}:{found[0] if found else 'forget_5'}', or check the path."
         )
-    return read_mllmu(path, config if config is not None else found[0])
+    name = config if config is not None else found[0]
+    if has_our_fields(files := sorted((place / name).glob("*.parquet"))):
+        return read_rows(files)
+    return read_mllmu(path, name)

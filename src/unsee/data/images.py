@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -19,8 +21,14 @@ from PIL import Image, ImageFile, features
 
 from unsee.errors import ImageError
 
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", *(("AVIF",) if features.check("avif") else ()))
-"""What is read, in Pillow's words. JPEG covers a phone's `.jpg` of several images, which Pillow calls MPO."""
+_HAS_HEIF = find_spec("pillow_heif") is not None
+FORMATS: Final = (
+    *("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"),
+    *(("AVIF",) if features.check("avif") else ()),
+    *(("HEIF",) if _HAS_HEIF else ()),
+)
+"""What is read, in Pillow's words. JPEG covers a phone's `.jpg` of several images, which Pillow calls MPO; HEIF its
+`.heic`, where pillow-heif is installed."""
 MOST_PIXELS: Final = 89_478_485
 """Of one image; Pillow warns of decompression bombs from here on."""
 _READ = f"a file in one of {list(FORMATS)} with at most {MOST_PIXELS} pixels"
@@ -82,10 +90,6 @@ def decode(source: bytes | Path, id: str) -> Image.Image:
       [0, 255] likewise.
     - Of an animation, a phone's MPO or a TIFF of several pages the first image is taken.
 
-    Args:
-        source: the encoded file, or where it lies.
-        id: what errors call it.
-
     Raises:
         ImageError: as for `header`; or it is cut short or damaged, or its values have no range that is known.
     """
@@ -114,9 +118,18 @@ def _whole_files_only() -> Iterator[None]:
 
 
 def _opened(source: bytes | Path) -> Image.Image:
-    # Pillow loads most of its readers only when it is asked to, or when no format is named.
-    Image.init()
+    _readers()
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+
+
+@cache
+def _readers() -> None:
+    """Pillow loads most of its readers only when it is asked to, or when no format is named."""
+    Image.init()
+    if _HAS_HEIF:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
 
 
 def _checked(image: Image.Image, id: str) -> Header:
@@ -168,10 +181,8 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _refuse(source: bytes | Path, id: str, error: BaseException) -> NoReturn:
     advice = "Open it in a viewer, or remove its row."
-    if _is_heic(source):
-        advice = (
-            "It is HEIC, which Pillow does not read: convert it to JPEG, as pillow-heif does (pip install pillow-heif)."
-        )
+    if not _HAS_HEIF and _is_heic(source):
+        advice = "It is HEIC, which Pillow reads with another package: pip install 'unsee[heic]' (pillow-heif)."
     raise ImageError(
         f"cannot read image {id!r}: {type(error).__name__}: {error}. Expected {_READ}. {advice}"
     ) from error
@@ -179,11 +190,7 @@ def _refuse(source: bytes | Path, id: str, error: BaseException) -> NoReturn:
 
 def _is_heic(source: bytes | Path) -> bool:
     try:
-        if isinstance(source, Path):
-            with source.open("rb") as file:
-                start = file.read(12)
-        else:
-            start = source[:12]
+        start = (source.read_bytes() if isinstance(source, Path) else source)[:12]
     except (OSError, ValueError):
         return False
     return start[4:8] == b"ftyp" and start[8:12] in _HEIC

@@ -11,8 +11,8 @@ from unsee.data.records import reject, text
 from unsee.data.sample import ImageFile, Turn
 from unsee.errors import ImageError
 
-Opened = Callable[[str, str], ImageFile]
-"""The image of a relative path, and the field that names it."""
+Opened = Callable[[object, str], ImageFile]
+"""The image of a relative path or of bytes, and the field that names it."""
 _PLACE: Final = "<image>"
 _SPEAKERS: Final[Mapping[str, Literal["system", "user", "assistant"]]] = {
     "system": "system",
@@ -23,57 +23,58 @@ _SPEAKERS: Final[Mapping[str, Literal["system", "user", "assistant"]]] = {
 }
 
 
-def openai_turns(messages: object, opened: Opened, at: str) -> list[Turn]:
+def openai_turns(messages: object, images: Sequence[ImageFile], opened: Opened, at: str) -> list[Turn]:
     """Turns of OpenAI's chat format: content as text or as parts, `image_url` as a data URL or a relative path.
+
+    Args:
+        messages: the list of messages.
+        images: those of the record beside them, for parts of type `image` alone, in order.
+        opened: reads an image that a part names.
+        at: where the record is.
 
     Raises:
         DataError: names the message and the field.
     """
-    turns = []
+    turns, rest = [], list(images)
     for n, message in enumerate(_entries(messages, "messages", at)):
         role, content = message.get("role"), message.get("content")
         if role not in ("system", "user", "assistant"):
             reject(at, f"messages[{n}].role", role, "system, user or assistant")
         field = f"messages[{n}].content"
         if isinstance(content, list):
-            parts = [_part(part, f"{field}[{m}]", opened, at) for m, part in enumerate(_entries(content, field, at))]
+            given = enumerate(_entries(content, field, at))
+            parts = [_part(part, f"{field}[{m}]", rest, opened, at) for m, part in given]
         else:
             parts = [text({field: content}, field, at)]
         if role != "user" and any(isinstance(part, ImageFile) for part in parts):
             reject(at, field, "an image", f"text alone in a turn of the {role}")
         turns.append(Turn(role, _merged(parts)))
+    if rest:
+        reject(at, "image or video", f"{len(rest)} beside messages", "as many parts of type image in the messages")
     return turns
 
 
-def llava_turns(conversations: object, images: object, opened: Opened, at: str) -> list[Turn]:
+def llava_turns(conversations: object, images: Sequence[ImageFile], at: str) -> list[Turn]:
     """Turns of LLaVA's format: `from` and `value`, with `<image>` where an image is shown, and the record's `image`.
-
-    Args:
-        conversations: the list of turns.
-        images: one path, a list of them in the order of the places, or None.
-        opened: reads an image.
-        at: where the record is.
 
     Raises:
         DataError: names the turn and the field, or there are not as many places as images.
     """
-    given = [] if images is None else images if isinstance(images, list) else [images]
-    shown = [opened(text({f"image[{n}]": name}, f"image[{n}]", at), "image") for n, name in enumerate(given)]
-    rest, turns, places = iter(shown), [], 0
+    rest, turns, places = iter(images), [], 0
     for n, entry in enumerate(_entries(conversations, "conversations", at)):
         speaker = entry.get("from")
         if not isinstance(speaker, str) or speaker not in _SPEAKERS:
             reject(at, f"conversations[{n}].from", speaker, f"one of {list(_SPEAKERS)}")
         said = text({"value": entry.get("value")}, "value", f"{at}, conversations[{n}]").split(_PLACE)
         places += len(said) - 1
-        if places > len(shown) or (len(said) > 1 and _SPEAKERS[speaker] != "user"):
-            reject(at, f"the number of {_PLACE}", places, f"{len(shown)}, as many as images, in turns of the user")
+        if places > len(images) or (len(said) > 1 and _SPEAKERS[speaker] != "user"):
+            reject(at, f"the number of {_PLACE}", places, f"{len(images)}, as many as images, in turns of the user")
         parts: list[str | ImageFile] = [said[0].strip()]
         for words in said[1:]:
             parts += [next(rest), words.strip()]
         turns.append(Turn(_SPEAKERS[speaker], _merged(parts)))
-    if places != len(shown):
-        reject(at, f"the number of {_PLACE}", places, f"{len(shown)}, as many as images")
+    if places != len(images):
+        reject(at, f"the number of {_PLACE}", places, f"{len(images)}, as many as images")
     return turns
 
 
@@ -93,7 +94,9 @@ def to_openai(turns: Sequence[Turn], place: Callable[[ImageFile], str]) -> list[
     ]
 
 
-def _part(part: Mapping[str, Any], field: str, opened: Opened, at: str) -> str | ImageFile:
+def _part(part: Mapping[str, Any], field: str, rest: list[ImageFile], opened: Opened, at: str) -> str | ImageFile:
+    if part.get("type") == "image" and rest:
+        return rest.pop(0)
     if part.get("type") == "text":
         return text({f"{field}.text": part.get("text")}, f"{field}.text", at)
     if part.get("type") != "image_url":

@@ -1,8 +1,8 @@
 """The words around a bare question: one user turn per form, as a benchmark's released evaluation asks it, or a user.
 
 Readers keep the bare question, so that the same sample can be asked as the benchmark does ("official", or the name of
-any benchmark of `released`) or as a user would ("plain"). Few-shot demonstrations are left out on purpose: the released
-script of MLLMU-Bench draws them, unseeded, from the people under evaluation; `few_shot` makes them with a seed.
+any benchmark of `RELEASED`) or as a user would ("plain"). Few-shot demonstrations are left out on purpose: the released
+script of MLLMU-Bench draws them, unseeded, from the people under evaluation, whose answers then stand in the prompt.
 """
 
 from collections.abc import Sequence
@@ -45,10 +45,6 @@ def chat(sample: Sample, style: Style = "official") -> list[Message]:
 
     What is shown is passed to the processor beside the rendered text; where there are earlier turns it is shown
     with the first of them.
-
-    Args:
-        sample: the bare question.
-        style: as for `instruction`.
 
     Raises:
         OptionError: `style` is not one of the legal ones.

@@ -25,6 +25,11 @@ class ImageFile:
     id: str
     source: bytes | Path = field(repr=False)
 
+    @property
+    def encoded(self) -> bytes:
+        """The file's bytes."""
+        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+
     def load(self) -> Image.Image:
         """The pixels as `unsee.data.images.decode` gives them: upright RGB.
 

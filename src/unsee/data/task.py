@@ -119,7 +119,7 @@ def prompt_digest(sample: Sample) -> str:
     found = hashlib.sha256()
     turns = [part for turn in sample.earlier for part in turn]
     turns += [part for turn in sample.turns for part in turn.parts if isinstance(part, str)]
-    shown = [p.source if isinstance(p.source, bytes) else p.source.read_bytes() for p in sample.shown]
+    shown = (image.encoded for image in sample.shown)
     for part in (*(text.encode() for text in (*turns, sample.question)), *shown):
         found.update(len(part).to_bytes(8, "little"))
         found.update(part)

@@ -7,9 +7,11 @@ how its file happens to be written. There is no pickle, so reading an artifact r
 
 import hashlib
 import importlib.metadata
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, final
 
@@ -159,7 +161,8 @@ def save_artifact(
     Args:
         directory: made if missing.
         kind: decides the file name.
-        config: the fields of `Config`; `format_version`, `kind` and `content_id` are filled in.
+        config: the fields of `Config`; `format_version`, `kind` and `content_id` are filled in, and `created` and
+            `libraries` where they are not given.
         tensors: any device and layout in memory; named like `gate.weight`.
         card: text of `README.md`.
 
@@ -175,7 +178,8 @@ def save_artifact(
         check_name(name, path)
         stored_dtype(name, tensor.dtype, path)
         check_values(name, tensor, path)
-    stamped = {**config, "format_version": FORMAT_VERSION, "kind": kind, "content_id": _UNNAMED}
+    made = {"created": datetime.now(UTC).isoformat(timespec="seconds"), "libraries": library_versions()}
+    stamped = {**made, **config, "format_version": FORMAT_VERSION, "kind": kind, "content_id": _UNNAMED}
     plain = _checked(encoded(stamped, path), kind, path).as_json()
     plain["content_id"] = content_id(plain, held)
     replace_file(path, safetensors.torch.save(held, metadata={"unsee": encoded(plain, path).decode("ascii")}))
@@ -224,20 +228,21 @@ def read_config(source: str | Path, kind: Kind) -> Config:
     return _checked(read_config_text(path), kind, path)
 
 
-def push_artifact(directory: str | Path, kind: Kind, repository: str, *, private: bool = True) -> str:
-    """Upload a saved artifact and its card to a hub repository; returns its address.
+def push_artifact(save: Callable[[str], object], kind: Kind, repository: str, private: bool) -> str:
+    """Upload what `save` writes to a folder to a hub repository; returns its address.
 
     Raises:
-        ArtifactError: there is no sound artifact in the folder, or the hub refuses.
+        ArtifactError: the hub refuses.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, HTTPError  # pyright: ignore[reportPrivateImportUsage]
 
-    read_config(directory, kind)
     api = HfApi()
     try:
-        api.create_repo(repository, private=private, exist_ok=True)
-        return str(api.upload_folder(repo_id=repository, folder_path=directory, allow_patterns=[FILES[kind], CARD]))
+        with tempfile.TemporaryDirectory() as folder:
+            save(folder)
+            api.create_repo(repository, private=private, exist_ok=True)
+            return str(api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=[FILES[kind], CARD]))
     except (OSError, HTTPError, HFValidationError) as error:
         raise ArtifactError(
             f"cannot push the {kind} to {repository!r}: {type(error).__name__}: {error}. Expected owner/name, a "
@@ -247,7 +252,7 @@ def push_artifact(directory: str | Path, kind: Kind, repository: str, *, private
 
 def _located(source: str | Path, kind: Kind) -> Path:
     """The artifact's file: in a folder, named itself, or fetched from the hub."""
-    from unsee.data.hub import locate
+    from unsee.data.files import locate
 
     home, name = Path(source), FILES[kind]
     if home.is_dir():

@@ -5,9 +5,9 @@ import secrets
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
-from unsee.errors import ArtifactError, SaveError
+from unsee.errors import SaveError
 
 Kind = Literal["eraser", "profile"]
 CARD = "README.md"
@@ -55,22 +55,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def open_file(path: Path) -> BinaryIO:
-    """Open a file to read; whatever else lies under its name is refused.
-
-    Raises:
-        ArtifactError: it is a folder, a pipe or a device.
-        OSError: it cannot be opened; `unreadable` words it.
-    """
-    if path.exists() and not path.is_file():
-        raise ArtifactError(f"{path}: is not a file, expected one. Check the path.")  # a pipe would never end
-    return path.open("rb")
-
-
-def unreadable(path: Path, error: OSError) -> ArtifactError:
-    """The error for a file that the system does not let us read."""
-    return ArtifactError(
-        f"{path}: cannot be read: {error.strerror or error}. Expected a file that this user may read. {FETCH_AGAIN}"
-    )

@@ -3,18 +3,16 @@
 An eraser holds no model, no name and no image. When to steer is its gate's to say (`unsee.erase.gates`).
 """
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
 import torch
 
-from unsee.erase.artifact import Config, TensorSpec, library_versions, load_artifact, push_artifact, save_artifact
+from unsee.erase.artifact import Config, TensorSpec, load_artifact, push_artifact, save_artifact
 from unsee.erase.fit.direction import random_direction
-from unsee.erase.fit.findings import findings_html
+from unsee.erase.fit.findings import findings_html, findings_markdown
 from unsee.erase.gates.base import Gate, gate_of_kind
 from unsee.erase.replies.base import Reply, reply_of
 from unsee.erase.replies.steer import SteerReply
@@ -156,32 +154,18 @@ class Eraser:
         Raises:
             ArtifactError: the hub refuses.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push_artifact(folder, "eraser", repository, private=private)
+        return push_artifact(self.save_pretrained, "eraser", repository, private)
 
     def card(self) -> str:
         """A page for people; no names, no images."""
-        lines = [f"| {f['check']} | {f['result']} | {f['verdict']} |" for f in self.report]
-        head = [
-            "---",
-            "library_name: unsee",
-            f"base_model: {self.model['id']}",
-            "tags: [machine-unlearning, activation-steering]",
-            "---",
-            f"# Erasure request for {self.model['id']}",
-            "",
-            f"{len(self.subjects)} subject(s), method {self.method}, strength {self.strength:g}, layers "
-            f"{self.layers[0]} to {self.layers[-1]}.",
-            "",
+        return (
+            f"---\nlibrary_name: unsee\nbase_model: {self.model['id']}\ntags: [machine-unlearning, activation-steering]"
+            f"\n---\n# Erasure request for {self.model['id']}\n\n{len(self.subjects)} subject(s), method "
+            f"{self.method}, strength {self.strength:g}, layers {self.layers[0]} to {self.layers[-1]}.\n\n"
             "This file steers answers of one deployment. The weights still contain what they contained; nothing is "
             "deleted from training data, and whoever runs the model without it is not bound by it. It is derived from "
-            "personal data: treat it as such.",
-            "",
-            "| check | result | verdict |",
-            "|---|---|---|",
-        ]
-        return "\n".join([*head, *lines, ""])
+            f"personal data: treat it as such.\n\n{findings_markdown(self.report)}\n"
+        )
 
     def _tensors(self) -> dict[str, Tensor]:
         """What is saved, by name."""
@@ -206,8 +190,6 @@ class Eraser:
             "method": self.method,
             "settings": self.settings | held,
             "counts": self.counts,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "libraries": library_versions(),
         }
 
 

@@ -31,6 +31,8 @@ HALF = 0.5
 """Of the calibration prompts, so many fluent refusals are the least that a steering coefficient has to give."""
 NO_WORDING = ""
 """In place of the refusal whose trajectory is followed, where none is."""
+_WITH_GRADIENTS = 8
+"""Images that PGD moves at once: a graph of the whole model is alive for each."""
 
 
 def fit_profile(
@@ -165,8 +167,8 @@ def _contrast(
             steps=settings.pgd_steps,
             step_size=settings.step_size,
             targets_per_step=1,
-            batch_size=settings.batch_size,
-            progress=stages("adversarial pictures", len(chosen) * settings.pgd_steps),
+            batch_size=min(settings.batch_size, _WITH_GRADIENTS),
+            progress=stages("adversarial images", len(chosen) * settings.pgd_steps),
         )
         history = attack.history.mean(0).tolist()
         rise = float((attack.after - attack.before).mean())
@@ -201,22 +203,21 @@ def _direction(
     below = capture(loaded, recall, layers, settings.batch_size, pool=("last",), progress=tell).last
     above = capture(loaded, refusal, layers, settings.batch_size, pool=("last",), progress=tell).last
     apart = separation(above, below)
-    report.append(
+    separates, stable = bool(apart.auc.max() >= 0.9), bool(apart.cosine.median() >= 0.8)
+    report += [
         finding(
             "direction separates held-out prompts",
             f"AUC {apart.auc.min():.3f} to {apart.auc.max():.3f} over {len(layers)} layers",
-            "pass" if apart.auc.max() >= 0.9 else "warn",
-            "" if apart.auc.max() >= 0.9 else "more or cleaner D+ and D- prompts",
-        )
-    )
-    report.append(
+            "pass" if separates else "warn",
+            "" if separates else "more or cleaner D+ and D- prompts",
+        ),
         finding(
             "direction is stable",
             f"cosine between halves {apart.cosine.min():.2f} to {apart.cosine.max():.2f}",
-            "pass" if apart.cosine.median() >= 0.8 else "warn",
-            "" if apart.cosine.median() >= 0.8 else "more prompts",
-        )
-    )
+            "pass" if stable else "warn",
+            "" if stable else "more prompts",
+        ),
+    ]
     return erasure_direction(above, below)
 
 
@@ -240,17 +241,18 @@ def _trajectories(
         return capture_answers(loaded, samples, answers, layers, settings.steps, settings.batch_size, progress=tell)
 
     recalling = along([sample.answer for sample in samples])
-    overall = recalling.states[:, 1:].flatten(0, 1)[recalling.mask[:, 1:].flatten()].double().mean(0)
-    enough = recalling.mask.sum(0) >= LEAST_PROMPTS
-    recalled = [
-        recalling.states[recalling.mask[:, step], step].double().mean(0) if enough[step] else overall
-        for step in range(settings.steps)
-    ]
+    counts = recalling.mask.sum(0)
+    # One by one: the states of all prompts in double precision would be twice what they are. Masked ones are 0.
+    totals = torch.zeros(recalling.states.shape[1:], dtype=torch.float64)
+    for states in recalling.states:
+        totals += states
+    overall, enough = totals[1:].sum(0) / counts[1:].sum(), counts >= LEAST_PROMPTS
+    recalled = [totals[step] / counts[step] if enough[step] else overall for step in range(settings.steps)]
     trajectories = {}
     for words in wordings:
         refusing = along([words] * len(samples))
         length = int(refusing.mask[0].sum())
-        refused = refusing.states[:, :length].double().mean(0)
+        refused = [refusing.states[:, step].double().mean(0) for step in range(length)]
         steps = [direction, *(refused[step] - recalled[step] for step in range(1, length))]
         trajectories[words] = torch.stack(steps, dim=1).float()
     return trajectories

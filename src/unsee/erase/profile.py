@@ -4,19 +4,17 @@ A profile holds no name, no image and no text of the data; it is large where an 
 operator. Erasure requests are fitted against it.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast, final
 
 import torch
 
 from unsee.data.sample import Sample, subjects
-from unsee.erase.artifact import Config, TensorSpec, library_versions, load_artifact, push_artifact, save_artifact
+from unsee.erase.artifact import Config, TensorSpec, load_artifact, push_artifact, save_artifact
 from unsee.erase.fit.background import Background
-from unsee.erase.fit.findings import Finding, findings_html
+from unsee.erase.fit.findings import Finding, findings_html, findings_markdown
 from unsee.erase.gates.scope import Scope
 from unsee.erase.kept_subjects import KeptSubjects
 from unsee.errors import ArtifactError, DataError, MismatchError
@@ -156,24 +154,13 @@ class Profile:
         Raises:
             ArtifactError: the hub refuses.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push_artifact(folder, "profile", repository, private=private)
+        return push_artifact(self.save_pretrained, "profile", repository, private)
 
     def card(self) -> str:
         """A page for people."""
-        lines = [f"| {f['check']} | {f['result']} | {f['verdict']} |" for f in self.report]
-        return "\n".join(
-            [
-                f"# unsee profile of {self.model['id']}",
-                "",
-                "Made by unsee from activations of kept prompts. Personal data: keep it where the data is.",
-                "",
-                "| check | result | verdict |",
-                "|---|---|---|",
-                *lines,
-                "",
-            ]
+        return (
+            f"# unsee profile of {self.model['id']}\n\nMade by unsee from activations of retained prompts. Personal "
+            f"data: keep it where the data is.\n\n{findings_markdown(self.report)}\n"
         )
 
     def _config(self) -> dict[str, Any]:
@@ -193,8 +180,6 @@ class Profile:
             "method": "profile",
             "settings": self.settings | held,
             "counts": self.counts,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "libraries": library_versions(),
         }
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -19,8 +19,9 @@ from unsee.erase.eraser import Eraser
 from unsee.erase.steer.hooks import erased
 from unsee.errors import DataError, ModelError
 from unsee.metrics.estimate import require_as_many
-from unsee.models.generate import Progress, answer_tokens, batches_by_length, encode
+from unsee.models.generate import answer_tokens, batches_by_length, encode
 from unsee.models.load import LoadedModel
+from unsee.progress import Progress
 from unsee.shapes import Float, Int, Tensor
 
 

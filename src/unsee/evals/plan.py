@@ -274,6 +274,6 @@ def _spread(items: Sequence[Item], limit: int | None) -> list[Item]:
 
 def _octets(image: ImageFile) -> bytes:
     try:
-        return image.source if isinstance(image.source, bytes) else image.source.read_bytes()
+        return image.encoded
     except OSError as error:
         raise DataError(f"cannot read image {image.id!r}: {error}. Expected the file that its row names.") from error

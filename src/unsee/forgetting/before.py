@@ -13,8 +13,8 @@ from unsee.erase.request.invented import invented_names
 from unsee.erase.request.knowledge import Knowledge, Said, common_words, consistent, stated
 from unsee.erase.request.request import Kind, Request
 from unsee.forgetting.asking import LONGEST, Answer, ask
-from unsee.models.cache import cache_folder
 from unsee.models.load import LoadedModel
+from unsee.models.names import cache_folder
 from unsee.progress import Stages, silent
 
 INVENTED, NAMES = 12, 3

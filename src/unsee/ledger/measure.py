@@ -146,5 +146,5 @@ def _set_digest(samples: Sequence[Sample]) -> dict[str, Any]:
     for sample in samples:
         digest.update(framed(sample.id.encode(), sample.question.encode(), sample.gold.encode(), sample.form.encode()))
         for shown in sample.shown:
-            digest.update(framed(shown.source if isinstance(shown.source, bytes) else shown.source.read_bytes()))
+            digest.update(framed(shown.encoded))
     return {"n": len(samples), "digest": f"sha256:{digest.hexdigest()}"}

@@ -39,12 +39,6 @@ def in_context(forget: Sequence[Sample], retain: Sequence[Sample], shown: int = 
 
     Questions by name alone: images of others in the prompt would have to be told apart from the one asked about.
 
-    Args:
-        forget: questions about what is forgotten; their answers are not used.
-        retain: questions about what is kept.
-        shown: how many of each, evenly spread.
-        said: the refusal.
-
     Raises:
         OptionError: `shown` is below 1.
         MethodError: there is no question without an image to show.
@@ -103,7 +97,7 @@ def fit_gallery(
         CalibrationError: there is none in the calibration set.
     """
     shown = [sample for sample in forget if sample.image is not None]
-    require_some(shown, "forget (with pictures)")
+    require_some(shown, "forget (with images)")
     gallery = FaceGallery(loaded, image_vectors(loaded, shown), 0.0)
     others = [sample for sample in calibration if sample.image is not None]
     scores = gallery.closeness(others).unsqueeze(1) if others else torch.empty(0, 1)

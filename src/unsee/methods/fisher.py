@@ -16,10 +16,10 @@ from torch import nn
 
 from unsee.data.sample import Sample
 from unsee.methods.errors import MethodError
+from unsee.methods.job import Job
 from unsee.methods.losses import cross_entropy
 from unsee.methods.rows import Role, with_answers
 from unsee.models.load import LoadedModel
-from unsee.progress import Stages, silent
 from unsee.shapes import Bool, Float, Tensor
 
 Mask = dict[str, Bool[Tensor, "..."]]
@@ -64,28 +64,19 @@ def ratio_mask(
 
 
 def masked_steps(
-    loaded: LoadedModel,
-    forget: Sequence[Sample],
-    retain: Sequence[Sample],
-    *,
-    answer_only: bool = True,
-    batch_size: int = 4,
-    threshold: float = 1.0,
-    stages: Stages = silent,
+    job: Job, answer_only: bool = True, batch_size: int = 4, threshold: float = 1.0
 ) -> Callable[[nn.Module], Callable[[frozenset[Role]], None]]:
     """What `unsee.methods.trainer.run` takes as `adjust`: masks made on the model as it is, applied to forget steps.
 
     Args:
-        loaded: the model.
-        forget: what is forgotten; questions without an image are preserved, as published.
-        retain: what is kept.
+        job: the model, and the data; forget questions without an image are preserved, as published.
         answer_only: as in `TrainSettings`.
         batch_size: questions per gradient; squares are of the batch's gradient, as in the release.
         threshold: tau.
-        stages: progress display.
     """
-    shown, named = _parted(forget)
-    kept_shown, kept_named = _parted(retain)
+    loaded = job.loaded
+    shown, named = _parted(job.forget)
+    kept_shown, kept_named = _parted(job.retain)
 
     def prepare(model: nn.Module) -> Callable[[frozenset[Role]], None]:
         free = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -106,7 +97,7 @@ def masked_steps(
         return apply
 
     def fisher(model: nn.Module, part: Mapping[str, nn.Parameter], samples: Sequence[Sample]) -> dict[str, Tensor]:
-        tell = stages("Fisher information", len(samples))
+        tell = job.stages("Fisher information", len(samples))
         return mean_squared_gradient(part, _losses(loaded, model, samples, answer_only, batch_size, tell))
 
     return prepare

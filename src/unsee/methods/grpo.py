@@ -10,34 +10,35 @@ in place of 2048, low-rank adapters where asked for.
 
 import copy
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, final, get_args
+from typing import Annotated, Any, final
 
 import torch
+from pydantic import Field
 from transformers import PrinterCallback, ProcessorMixin
 
 from unsee.data.prompts import chat
 from unsee.data.sample import Sample, require_no_videos, require_some
-from unsee.errors import OptionError, SaveError
-from unsee.extras import extra
+from unsee.errors import SaveError
+from unsee.methods.errors import extra
 from unsee.methods.guard import Guard, Restore, checkpoints
+from unsee.methods.job import Job, save
 from unsee.methods.rewards import Favours, consistency, favoured, two_sided
-from unsee.methods.settings import TrainSettings
+from unsee.methods.settings import Count, TrainSettings
 from unsee.methods.weights import adapter_config, shard_by_block
 from unsee.models.digest import weights_digest
 from unsee.models.load import LoadedModel
-from unsee.progress import Stages, silent
+from unsee.schema import Schema
 
 
 @final
-@dataclass(frozen=True)
-class GrpoSettings:
+class GrpoSettings(Schema):
     """Every number of stage 2.
 
     Attributes:
-        group: answers per question.
+        group: answers per question, which are compared with each other.
         temperature: of sampling.
         top_p: of sampling, in (0, 1].
         rate: step size of AdamW.
@@ -52,56 +53,31 @@ class GrpoSettings:
         lora: train low-rank adapters; else every weight, for which the model must come from a folder.
     """
 
-    group: int = 8
+    group: Annotated[int, Field(ge=2)] = 8
     temperature: float = 1.5
     top_p: float = 0.95
     rate: float = 1e-6
     kl: float = 0.1
     clip: tuple[float, float] = (0.2, 0.3)
-    steps: int = 100
-    questions: int = 2
-    longest: int = 64
+    steps: Count = 100
+    questions: Count = 2
+    longest: Count = 64
     agreement: float = 0.0
     favours: Favours = "any"
     released: bool = False
     lora: bool = True
 
-    def __post_init__(self) -> None:
-        for name in ("steps", "questions", "longest"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name} is {getattr(self, name)}, expected at least 1.")
-        if self.group < 2:
-            raise OptionError(f"group is {self.group}, expected at least 2: answers are compared.")
-        if self.favours not in get_args(Favours):
-            raise OptionError(f"favours is {self.favours!r}, expected one of {list(get_args(Favours))}.")
-
 
 def refine(
-    loaded: LoadedModel,
-    forget: Sequence[Sample],
-    boundary: Sequence[Sample],
-    out: Path,
-    *,
-    settings: GrpoSettings | None = None,
-    seed: int = 0,
-    save_every: int = 20,
-    report_to: str = "trackio",
-    trainer: dict[str, Any] | None = None,
-    stages: Stages = silent,
+    job: Job, boundary: Sequence[Sample], settings: GrpoSettings | None = None, trainer: Mapping[str, Any] | None = None
 ) -> LoadedModel:
-    """Train the model in place and save it to `out`, with `rewards.jsonl` (curves) and `answers.jsonl` (samples).
+    """Train the model in place and save it, with `rewards.jsonl` (curves) and `answers.jsonl` (samples).
 
     Args:
-        loaded: the model after stage 1, or any other.
-        forget: questions to be refused, with their true answers.
-        boundary: kept questions near them, with their answers.
-        out: folder to write to; a run that was interrupted there goes on.
+        job: the model after stage 1, or any other, and the questions to be refused, with their true answers.
+        boundary: retained questions near them, with their answers.
         settings: every number.
-        seed: of order and sampling.
-        save_every: steps between checkpoints.
-        report_to: where transformers logs to; "trackio" needs that package, "none" logs to the folder alone.
         trainer: further arguments of `trl.GRPOConfig`.
-        stages: progress display.
 
     Raises:
         MissingExtraError: trl, peft or datasets is not installed.
@@ -109,12 +85,12 @@ def refine(
         DivergenceError: a gradient is not finite.
         SaveError: the folder cannot be written.
     """
-    settings = settings or GrpoSettings()
-    require_some(forget, "forget")
+    settings, loaded, out = settings or GrpoSettings(), job.loaded, job.out
+    require_some(job.forget, "forget")
     require_some(boundary, "boundary")
-    if report_to == "trackio":
-        extra("trackio", "track")
-    trl = extra("trl", "train")
+    if job.report_to == "trackio":
+        extra("trackio")
+    trl = extra("trl")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -138,10 +114,10 @@ def refine(
         "lr_scheduler_type": "constant",
         "shuffle_dataset": settings.agreement == 0,  # twins must meet in a step to be compared
         "logging_steps": 1,
-        "save_steps": save_every,
+        "save_steps": job.save_every,
         "save_total_limit": 2,
-        "seed": seed,
-        "report_to": report_to,
+        "seed": job.seed,
+        "report_to": job.report_to,
         "disable_tqdm": True,
         "bf16": False,
         "activation_checkpointing": False,
@@ -154,13 +130,13 @@ def refine(
         args=trl.GRPOConfig(
             **{**given, **(trainer or {})}, reward_weights=[1.0, settings.agreement] if settings.agreement else [1.0]
         ),
-        train_dataset=questions(forget, boundary, seed),
+        train_dataset=questions(job.forget, boundary, job.seed),
         peft_config=adapter_config(loaded, TrainSettings()) if settings.lora else None,
     )
     if run.is_fsdp_enabled:
         shard_by_block(run.accelerator.state.fsdp_plugin, loaded)
     run.remove_callback(PrinterCallback)  # the curves are in the folder, and standard output is the caller's
-    tell = stages("reinforcing", settings.steps)
+    tell = job.stages("reinforcing", settings.steps)
     run.add_callback(Guard(folder, tell, lambda sound: sound, lambda: None))
     kept = checkpoints(folder)
     if kept and not settings.lora and not run.is_fsdp_enabled:
@@ -209,7 +185,7 @@ def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -
     facts = sorted({row["fact"] for row in rows})
     order = torch.randperm(len(facts), generator=torch.Generator().manual_seed(seed)).tolist()
     place = {fact: order[i] for i, fact in enumerate(facts)}
-    datasets = extra("datasets", "train")
+    datasets = extra("datasets")
     datasets.disable_progress_bars()  # a few rows are made in a blink, and its bar would break ours
     made = datasets.Dataset.from_list(sorted(rows, key=lambda row: place[row["fact"]]))
     return made.cast_column("images", datasets.Sequence(datasets.Image()))
@@ -252,15 +228,14 @@ def _finish(run: Any, loaded: LoadedModel, settings: GrpoSettings, out: Path) ->
                 model.save_pretrained(out / "adapter")
             curves = [entry for entry in run.state.log_history if "reward" in entry]
             (out / "rewards.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in curves))
-            (out / "run.json").write_text(json.dumps({"settings": asdict(settings)}, indent=1) + "\n")
+            (out / "run.json").write_text(json.dumps({"settings": settings.as_json()}, indent=1) + "\n")
         if settings.lora:
             if "ref" in model.peft_config:
                 model.delete_adapter("ref")
             model = model.merge_and_unload()
         result = replace(loaded, model=model.eval().requires_grad_(True), digest=weights_digest(model))
         if run.is_world_process_zero():
-            result.model.save_pretrained(out)
-            result.processor.save_pretrained(out)
+            save(result, out)
     except OSError as error:
         raise SaveError(f"cannot write to {str(out)!r}: {error}. Free some space and run it again.") from error
     run.accelerator.wait_for_everyone()

@@ -8,10 +8,9 @@ Source: MANU (arXiv 2502.15910); `prune_utility.py` of github.com/franciscoliu/M
 (2, 0, 2, 2), threshold 0.1, eps 1e-5, and which takes its statistics over the batch, pads included, per position.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, final, get_args
+from typing import Literal, final, get_args
 
 import torch
 from torch import nn
@@ -20,6 +19,7 @@ from unsee.data.sample import Sample, require_some
 from unsee.errors import OptionError
 from unsee.methods.errors import MethodError
 from unsee.methods.rows import with_answers
+from unsee.methods.weights import reading_of
 from unsee.models.load import LoadedModel
 from unsee.progress import Progress, Stages, silent
 from unsee.shapes import Bool, Float, Tensor
@@ -180,7 +180,7 @@ def _busy(
         inputs = with_answers(loaded, chosen, [sample.answer for sample in chosen])
         inputs.pop("labels")
         real = inputs["attention_mask"].bool()
-        with torch.no_grad(), _reading(matrices, outputs) as read:
+        with torch.no_grad(), reading_of(matrices, outputs) as read:
             loaded.model(**inputs, use_cache=False, logits_to_keep=1)
         for name, states in read.items():
             rows = states[real] if padded else states.flatten(0, -2)  # the tower sees images, without pads
@@ -188,19 +188,3 @@ def _busy(
             busy[name] = busy[name] + here if name in busy else here
         tell(len(chosen))
     return busy
-
-
-@contextmanager
-def _reading(matrices: Mapping[str, nn.Linear], outputs: bool) -> Iterator[dict[str, Tensor]]:
-    seen: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Any:
-        def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            seen[name] = output if outputs else args[0]
-
-        return hook
-
-    with ExitStack() as handles:
-        for name, matrix in matrices.items():
-            handles.callback(matrix.register_forward_hook(keep(name)).remove)
-        yield seen

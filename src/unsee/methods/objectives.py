@@ -98,19 +98,13 @@ class Objective:
         return torch.stack(parts).sum()
 
 
-def _ascent(now: Rows, before: Rows, context: Context) -> Tensor:
-    del before, context
-    return gradient_ascent(now[Role.FORGET].logits, now[Role.FORGET].labels)
+def _taken(loss: Callable[[Tensor, Tensor], Tensor], role: Role) -> Term:
+    """A loss of the rows of one role alone."""
+    return lambda now, before, context: loss(now[role].logits, now[role].labels)
 
 
-def _kept(now: Rows, before: Rows, context: Context) -> Tensor:
-    del before, context
-    return cross_entropy(now[Role.RETAIN].logits, now[Role.RETAIN].labels)
-
-
-def _refused(now: Rows, before: Rows, context: Context) -> Tensor:
-    del before, context
-    return cross_entropy(now[Role.REFUSED].logits, now[Role.REFUSED].labels)
+_ascent = _taken(gradient_ascent, Role.FORGET)
+_kept, _refused = _taken(cross_entropy, Role.RETAIN), _taken(cross_entropy, Role.REFUSED)
 
 
 def _kl(now: Rows, before: Rows, context: Context) -> Tensor:
@@ -150,10 +144,15 @@ def _to_vector(now: Rows, before: Rows, context: Context) -> Tensor:
     return state_error(here.states, target, here.every_label != IGNORED)
 
 
-def _unmoved(now: Rows, before: Rows, context: Context) -> Tensor:
-    del context
-    here, then = now[Role.RETAIN], before[Role.RETAIN]
-    return state_error(here.states, then.states, here.every_label != IGNORED)
+def _unmoved(anywhere: bool) -> Term:
+    """Retained states stay, at the answer's tokens or anywhere."""
+
+    def term(now: Rows, before: Rows, context: Context) -> Tensor:
+        del context
+        here, then = now[Role.RETAIN], before[Role.RETAIN]
+        return state_error(here.states, then.states, here.real if anywhere else here.every_label != IGNORED)
+
+    return term
 
 
 def _shifted(now: Rows, before: Rows, context: Context) -> Tensor:
@@ -163,12 +162,6 @@ def _shifted(now: Rows, before: Rows, context: Context) -> Tensor:
     chosen = torch.zeros_like(here.real)
     chosen[:, last_prompt_token(here.every_label)] = True
     return state_error(here.states, target, chosen)
-
-
-def _unmoved_anywhere(now: Rows, before: Rows, context: Context) -> Tensor:
-    del context
-    here, then = now[Role.RETAIN], before[Role.RETAIN]
-    return state_error(here.states, then.states, here.real)
 
 
 _BOTH = frozenset({Role.FORGET, Role.RETAIN})
@@ -181,8 +174,8 @@ OBJECTIVES: dict[str, Objective] = {
     "simnpo": Objective(_simnpo, _kept, _BOTH),
     "dpo": Objective(_dpo, _kept, frozenset(Role), frozen=True),
     "po": Objective(_refused, _kept, frozenset({Role.REFUSED, Role.RETAIN})),
-    "rmu": Objective(_to_vector, _unmoved, _BOTH, frozen=True, tapped=True),
+    "rmu": Objective(_to_vector, _unmoved(anywhere=False), _BOTH, frozen=True, tapped=True),
     "mmunlearner": Objective(_ascent, _kept, _BOTH, masked=True),
-    "asru_gradient": Objective(_shifted, _unmoved_anywhere, _BOTH, frozen=True, tapped=True),
+    "asru_gradient": Objective(_shifted, _unmoved(anywhere=True), _BOTH, frozen=True, tapped=True),
 }
 """Trained methods by name."""

@@ -1,56 +1,25 @@
 """Every method that changes weights, by name: from a loaded model to another checkpoint folder."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any, final
+from typing import Any
 
-from unsee.data.sample import Sample, require_disjoint
-from unsee.errors import OptionError, SaveError
+import torch
+
+from unsee.data.sample import require_disjoint, require_some
+from unsee.errors import OptionError
 from unsee.methods.boundary import SHARE, boundary
-from unsee.methods.errors import MethodError
-from unsee.methods.fit import change_weights
+from unsee.methods.errors import MethodError, extra
+from unsee.methods.fisher import masked_steps
 from unsee.methods.grpo import GrpoSettings, refine
+from unsee.methods.job import Job
 from unsee.methods.neurons import prune
-from unsee.methods.objectives import OBJECTIVES
+from unsee.methods.objectives import OBJECTIVES, Context
 from unsee.methods.redirection import find_shift, redirect
-from unsee.methods.rows import REFUSALS
-from unsee.methods.settings import preset
-from unsee.models.digest import weights_digest
+from unsee.methods.settings import TrainSettings, preset
+from unsee.methods.trainer import Target, run
+from unsee.methods.weights import default_layer, down_projection
 from unsee.models.load import LoadedModel
-from unsee.progress import Stages, silent
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Job:
-    """What a method is given.
-
-    Attributes:
-        loaded: the model, which is changed in place.
-        forget: questions about what is forgotten, with their true answers.
-        retain: questions about what is kept.
-        out: folder that becomes a checkpoint.
-        strangers: questions about people that no model was told of (ASRU).
-        refusals: what a model is taught to say (PO, DPO).
-        options: settings of the method by name.
-        seed: of every draw.
-        save_every: optimiser steps between checkpoints.
-        report_to: where transformers logs to.
-        stages: progress display.
-    """
-
-    loaded: LoadedModel
-    forget: Sequence[Sample]
-    retain: Sequence[Sample]
-    out: Path
-    strangers: Sequence[Sample] = ()
-    refusals: Sequence[str] = REFUSALS
-    options: Mapping[str, Any] | None = None
-    seed: int = 0
-    save_every: int = 50
-    report_to: str = "none"
-    stages: Stages = silent
+from unsee.shapes import Float, Tensor
 
 
 def produce(method: str, job: Job) -> LoadedModel:
@@ -70,33 +39,62 @@ def produce(method: str, job: Job) -> LoadedModel:
     return WEIGHT_METHODS[method](job)
 
 
+def change_weights(method: str, job: Job, settings: TrainSettings | None = None) -> LoadedModel:
+    """Train by one of `OBJECTIVES` in place and save; see `unsee.methods.trainer.run`.
+
+    Raises:
+        MethodError: there is no such method, or it cannot serve this model or this data.
+        DataError: a set is empty, or both sets have a subject in common.
+        MissingExtraError: accelerate or peft is not installed.
+        OptionError, DivergenceError, SaveError: as `run`.
+    """
+    if method not in OBJECTIVES:
+        raise MethodError(f"the trained method is {method!r}, expected one of {list(OBJECTIVES)}. Pass one of these.")
+    extra("accelerate")
+    objective, settings = OBJECTIVES[method], settings or preset(method)
+    require_some(job.forget, "forget")
+    if settings.order != "forget":
+        require_some(job.retain, "retain")
+    require_disjoint(job.forget, job.retain, ("forget", "retain"))
+    if not job.refusals or not all(words.strip() for words in job.refusals):
+        raise MethodError(f"the refusals are {list(job.refusals)}, expected at least one, and none of them empty.")
+    target, vector = Target(), None
+    if objective.tapped:
+        layer = default_layer(job.loaded, method) if settings.layer is None else settings.layer
+        # WMDP trains the block that is read and the two before it, ASRU the one alone.
+        first = max(0, layer - 2) if method == "rmu" else layer
+        target = Target(layer, [down_projection(job.loaded, place) for place in range(first, layer + 1)])
+        vector = (
+            control_vector(job.loaded.adapter.hidden_size(job.loaded.model), job.seed)
+            if method == "rmu"
+            else find_shift(job.loaded, job.forget, job.unknown, layer=layer, stages=job.stages).vector
+        )
+    masks = masked_steps(job, settings.answer_only) if objective.masked else None
+    return run(job, objective, Context(settings, vector), target, masks)
+
+
+def control_vector(width: int, seed: int) -> Float[Tensor, " D"]:
+    """RMU's `u`: uniform in [0, 1) per component, then of length 1.
+
+    Source: Li et al. 2024 (arXiv 2403.03218), `rmu/unlearn.py` of github.com/centerforaisafety/wmdp.
+    """
+    drawn = torch.rand(width, generator=torch.Generator().manual_seed(seed))
+    return drawn / drawn.norm()
+
+
 def _trained(method: str) -> Callable[[Job], LoadedModel]:
     def make(job: Job) -> LoadedModel:
-        given = dict(job.options or {})
-        settings = preset(method, given.pop("preset", "sane")).changed(**given)
-        return change_weights(
-            job.loaded,
-            method,
-            job.forget,
-            job.retain,
-            job.out,
-            settings=settings,
-            refusals=job.refusals,
-            strangers=job.strangers,
-            seed=job.seed,
-            save_every=job.save_every,
-            report_to=job.report_to,
-            stages=job.stages,
-        )
+        given = dict(job.options)
+        return change_weights(method, job, preset(method, given.pop("preset", "sane")).changed(**given))
 
     return make
 
 
 def _pruned(job: Job) -> LoadedModel:
-    given = _split(job.options or {}, ("preset", "percent", "batch_size"))[0]
+    given = _split(job.options, ("preset", "percent", "batch_size"))[0]
     released = given.pop("preset", "sane") == "released"
     prune(job.loaded, job.forget, job.retain, released=released, stages=job.stages, **given)
-    return _saved(job)
+    return job.saved()
 
 
 _OF_SHIFT, _OF_UPDATE = ("layer", "suffix"), ("scale", "alpha", "gamma")
@@ -104,35 +102,25 @@ _OF_SHIFT, _OF_UPDATE = ("layer", "suffix"), ("scale", "alpha", "gamma")
 
 def _redirect(job: Job, options: Mapping[str, Any]) -> None:
     where, how = ({k: v for k, v in options.items() if k in names} for names in (_OF_SHIFT, _OF_UPDATE))
-    found = find_shift(job.loaded, job.forget, job.strangers, stages=job.stages, **where)
+    found = find_shift(job.loaded, job.forget, job.unknown, stages=job.stages, **where)
     redirect(job.loaded, job.forget, job.retain, found, stages=job.stages, **how)
 
 
 def _redirected(job: Job) -> LoadedModel:
-    _redirect(job, _split(job.options or {}, (*_OF_SHIFT, *_OF_UPDATE))[0])
-    return _saved(job)
+    _redirect(job, _split(job.options, (*_OF_SHIFT, *_OF_UPDATE))[0])
+    return job.saved()
 
 
 def _reinforced(with_stage_1: bool) -> Callable[[Job], LoadedModel]:
     def make(job: Job) -> LoadedModel:
-        names = tuple(f.name for f in fields(GrpoSettings))
-        given, rest = _split(job.options or {}, names, ("share", "trainer", *_OF_SHIFT, *_OF_UPDATE))
+        given, rest = _split(
+            job.options, list(GrpoSettings.model_fields), ("share", "trainer", *_OF_SHIFT, *_OF_UPDATE)
+        )
         if with_stage_1:
             _redirect(job, rest)
         middle = len(job.loaded.adapter.layers(job.loaded.model)) // 2
         kept = boundary(job.loaded, job.forget, job.retain, rest.get("layer") or middle, rest.get("share", SHARE))
-        return refine(
-            job.loaded,
-            job.forget,
-            kept,
-            job.out,
-            settings=GrpoSettings(**given),
-            seed=job.seed,
-            save_every=job.save_every,
-            report_to=job.report_to,
-            trainer=rest.get("trainer"),
-            stages=job.stages,
-        )
+        return refine(job, kept, GrpoSettings(**given), rest.get("trainer"))
 
     return make
 
@@ -143,16 +131,6 @@ def _split(
     if unknown := sorted(set(options) - {*first, *second}):
         raise OptionError(f"{unknown[0]!r} is no setting of this method, expected some of {[*first, *second]}.")
     return {k: v for k, v in options.items() if k in first}, {k: v for k, v in options.items() if k in second}
-
-
-def _saved(job: Job) -> LoadedModel:
-    model: Any = job.loaded.model
-    try:
-        model.save_pretrained(job.out)
-        job.loaded.processor.save_pretrained(job.out)
-    except OSError as error:
-        raise SaveError(f"cannot write to {str(job.out)!r}: {error}. Choose another folder with --out.") from error
-    return replace(job.loaded, digest=weights_digest(job.loaded.model))
 
 
 WEIGHT_METHODS: dict[str, Callable[[Job], LoadedModel]] = {

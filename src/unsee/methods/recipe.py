@@ -3,21 +3,18 @@
 TOML because Python reads it without another library and a recipe needs comments. `recipes/` holds those of the papers.
 """
 
-import json
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from unsee.errors import OptionError
+from pydantic import Field
 
-_FIELDS = {"method": str, "settings": dict, "report_to": str, "save_every": int, "machine": str, "source": str}
+from unsee.errors import OptionError
+from unsee.schema import Schema
 
 
 @final
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(Schema):
     """What a recipe says.
 
     Attributes:
@@ -30,9 +27,9 @@ class Recipe:
     """
 
     method: str
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict)
     report_to: str = "none"
-    save_every: int = 50
+    save_every: int = Field(50, strict=True, ge=1)
     machine: str = ""
     source: str = ""
 
@@ -47,29 +44,7 @@ def read_recipe(path: Path) -> Recipe:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OptionError(f"cannot read the recipe {path}: {error}. Expected a TOML file, as in recipes/.") from error
-    if unknown := sorted(set(given) - set(_FIELDS)):
-        raise OptionError(f"{path}: {unknown[0]!r} is no field of a recipe, expected some of {list(_FIELDS)}.")
-    for name, kind in _FIELDS.items():
-        if name in given and not isinstance(given[name], kind):
-            raise OptionError(f"{path}: {name} is {given[name]!r}, expected a {kind.__name__}. Mend that field.")
-    if "method" not in given:
-        raise OptionError(f"{path}: there is no method. Expected a line such as method = 'npo'.")
-    return Recipe(**given)
-
-
-def parsed_options(pairs: Sequence[str]) -> Mapping[str, Any]:
-    """`name=value` pairs of a command line; a value that is no JSON is text.
-
-    Raises:
-        OptionError: a pair has no equals sign or no name.
-    """
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise OptionError(f"--set got {pair!r}, expected NAME=VALUE, such as rate=1e-4.")
-        try:
-            options[name] = json.loads(value)
-        except json.JSONDecodeError:
-            options[name] = value
-    return options
+    try:
+        return Recipe(**given)
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}. A recipe has a line such as method = 'npo'.") from None

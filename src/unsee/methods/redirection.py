@@ -1,6 +1,6 @@
-"""ASRU, stage 1: an MLP's down-projection is changed so that forgotten questions look like those about strangers.
+"""ASRU, stage 1: an MLP's down-projection is changed so that forgotten questions look like those about unknown people.
 
-`v = mean a_L(strangers) - mean a_L(forget)` at the last real prompt token, `a_L` the output of block L. The projection
+`v = mean a_L(unknown) - mean a_L(forget)` at the last real prompt token, `a_L` the output of block L. The projection
 W takes `z` to `W z`. Its update is asked to add `lambda v` on forget prompts and nothing on what is kept:
 
     min over U of (1/N_f) sum_f |U z_f - lambda v|^2 + (alpha/N_r) sum_r |U z_r|^2 + gamma m |U|^2
@@ -14,7 +14,6 @@ form is the one of its text, as a re-implementation gives it, here around W inst
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -28,7 +27,7 @@ from unsee.erase.fit.direction import erasure_direction
 from unsee.errors import OptionError
 from unsee.methods.errors import MethodError
 from unsee.methods.rows import with_answers
-from unsee.methods.weights import default_layer, down_projection
+from unsee.methods.weights import default_layer, down_projection, reading_of
 from unsee.models.generate import batches_by_length, encode, generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Progress, Stages, silent
@@ -36,7 +35,7 @@ from unsee.shapes import Float, Tensor
 
 _LEAST = 4
 SUFFIX = " if you do not know, describe the image."
-"""What the release adds to every question about a stranger."""
+"""What the release adds to every such question."""
 
 
 @final
@@ -47,12 +46,12 @@ class Shift:
     Attributes:
         layer: decoder block.
         vector: v, in units of the residual stream.
-        strangers: questions that were refused and therefore used.
+        unknown: questions that were refused and therefore used.
     """
 
     layer: int
     vector: Float[Tensor, " D"]
-    strangers: int
+    unknown: int
 
 
 def ridge_update(
@@ -89,7 +88,7 @@ def ridge_update(
 def find_shift(
     loaded: LoadedModel,
     forget: Sequence[Sample],
-    strangers: Sequence[Sample],
+    unknown: Sequence[Sample],
     *,
     layer: int | None = None,
     original: LoadedModel | None = None,
@@ -97,25 +96,25 @@ def find_shift(
     batch_size: int = 32,
     stages: Stages = silent,
 ) -> Shift:
-    """The shift of one block, from strangers whom the model says it does not know.
+    """The shift of one block, from people whom the model says it does not know.
 
     Args:
         loaded: the model that is to forget.
         forget: questions about what is forgotten.
-        strangers: questions about people whom no model was told of.
+        unknown: questions about people whom no model was told of.
         layer: block L; None takes the published share of the depth.
         original: the model before it learnt what is forgotten, as published; None uses the same model for both.
-        suffix: added to strangers' questions; the release's is `SUFFIX`.
+        suffix: added to these questions; the release's is `SUFFIX`.
         batch_size: prompts per forward pass.
         stages: progress display.
 
     Raises:
         DataError: a set is empty.
-        MethodError: the model refuses fewer than four of the strangers' questions, or block L is the last one.
+        MethodError: the model refuses fewer than four of the questions about unknown people, or block L is the last.
         OptionError: there is no such block.
     """
     require_some(forget, "forget")
-    require_some(strangers, "strangers")
+    require_some(unknown, "unknown")
     place = default_layer(loaded, "asru_gradient") if layer is None else layer
     down_projection(loaded, place)
     if place + 1 >= len(loaded.adapter.layers(loaded.model)):
@@ -123,13 +122,14 @@ def find_shift(
             f"block {place} is the last one, and its output is read by no block. Choose an earlier layer for ASRU."
         )
     knows_nobody = original or loaded
-    asked = [_suffixed(sample, suffix) for sample in strangers] if suffix else list(strangers)
-    answers = generate(knows_nobody, asked, batch_size, progress=stages("strangers", len(asked)))
+    asked = [_suffixed(sample, suffix) for sample in unknown] if suffix else list(unknown)
+    answers = generate(knows_nobody, asked, batch_size, progress=stages("unknown", len(asked)))
     refused = [sample for sample, answer in zip(asked, answers, strict=True) if is_refusal(answer)]
     if len(refused) < _LEAST:
         raise MethodError(
-            f"the model refuses {len(refused)} of {len(asked)} questions about strangers, expected at least {_LEAST}: "
-            "there is nothing to redirect to. Pass more strangers, or a model that says when it does not know somebody."
+            f"the model refuses {len(refused)} of {len(asked)} questions about unknown people, expected "
+            f"at least {_LEAST}: "
+            "there is nothing to redirect to. Pass more of them, or a model that says when it does not know somebody."
         )
     above = capture(knows_nobody, refused, [place + 1], batch_size, pool=("last",)).last
     below = capture(
@@ -198,16 +198,6 @@ def _all_inputs(
 
 
 def _inputs_of(loaded: LoadedModel, matrix: nn.Linear, inputs: dict[str, Any]) -> Float[Tensor, "B T H"]:
-    with torch.no_grad(), _entering(matrix) as seen:
+    with torch.no_grad(), reading_of({"matrix": matrix}, outputs=False) as seen:
         loaded.model(**inputs, use_cache=False, logits_to_keep=1)
-    return seen[0]
-
-
-@contextmanager
-def _entering(matrix: nn.Linear) -> Iterator[list[Tensor]]:
-    seen: list[Tensor] = []
-    handle = matrix.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
-    try:
-        yield seen
-    finally:
-        handle.remove()
+    return seen["matrix"]

@@ -15,7 +15,8 @@ from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN
 from unsee.evals.answerers import Answerer, InputFiltered, Local, OutputFiltered, Prompted
 from unsee.methods.controls import INSTRUCTION, fit_gallery, forbidden, in_context
 from unsee.methods.errors import MethodError
-from unsee.methods.produce import WEIGHT_METHODS, Job, produce
+from unsee.methods.job import Job
+from unsee.methods.produce import WEIGHT_METHODS, produce
 from unsee.methods.steered import Routed, fit_alphasteer_text, fit_cast, unconditional
 from unsee.methods.task import Made, Request
 from unsee.methods.weights import fresh
@@ -60,7 +61,7 @@ def _weights(name: str) -> Callable[[Request], Made]:
             data.forget,
             data.retain,
             request.out,
-            strangers=data.strangers,
+            unknown=data.unknown,
             refusals=data.refusals,
             options={**request.options, **chosen},
             seed=request.seed,

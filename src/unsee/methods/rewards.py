@@ -24,13 +24,6 @@ def favoured(
 ) -> list[float]:
     """Rewards in which a refusal of the other kind, worth 1 before, is worth half; ours, for ASRU's missing ablation.
 
-    Args:
-        worth: of each answer by `two_sided`.
-        answers: replies.
-        golds: the true answers.
-        asked: the questions, of which a refusal in context names something.
-        favours: the kind that keeps its worth.
-
     Raises:
         RewardError: the columns are of unequal length.
     """
@@ -54,12 +47,6 @@ def two_sided(
     answers: Sequence[str], golds: Sequence[str], forget: Sequence[bool], released: bool = False
 ) -> list[float]:
     """ASRU's reward of each answer, in [0, 1]: on the forgotten a refusal is 1 and a leak 0, on the kept the reverse.
-
-    Args:
-        answers: replies.
-        golds: the true answers.
-        forget: whether the question is about what is forgotten; else it is of the boundary set.
-        released: use ASRU's own refusal pattern.
 
     Raises:
         RewardError: an answer or a gold is missing or empty of words, so that its reward is not known.
@@ -86,11 +73,6 @@ def consistency(answers: Sequence[str], facts: Sequence[str], pictured: Sequence
     """Share of the answers about the same fact in the other modality that decide alike: refuse, or do not; in [0, 1].
 
     A fact that is asked in one modality only gives all its answers 0, which is no advantage to any of them.
-
-    Args:
-        answers: replies of one batch.
-        facts: key of what is asked, the same for both modalities.
-        pictured: whether the question came with an image.
 
     Raises:
         RewardError: the columns are of unequal length.

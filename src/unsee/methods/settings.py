@@ -1,24 +1,27 @@
 """Every number of a training run, and the two presets of each method: as released, and sane."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, final, get_args
+from typing import Annotated, Any, Literal, final, get_args
+
+from pydantic import Field
 
 from unsee.errors import OptionError
 from unsee.methods.errors import MethodError
 from unsee.methods.plan import Order
+from unsee.schema import Schema
 
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
 Preset = Literal["sane", "released"]
 
 
 @final
-@dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(Schema):
     """How weights are changed.
 
     Attributes:
         order: see `unsee.methods.plan.plan`.
-        answer_only: labels are the answer's tokens; else the prompt's too, without pictures and pads.
+        answer_only: labels are the answer's tokens; else the prompt's too, without images and pads.
         end_token: the answer ends in the end token, so that a model learns where to stop.
         lora: train low-rank adapters and merge them at the end; else the weights themselves.
         rank: of the adapters.
@@ -46,54 +49,25 @@ class TrainSettings:
     answer_only: bool = True
     end_token: bool = True
     lora: bool = True
-    rank: int = 16
-    lora_alpha: int = 16
-    dropout: float = 0.05
+    rank: Count = 16
+    lora_alpha: Count = 16
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     parts: Literal["all", "language"] = "language"
-    rate: float = 1e-4
+    rate: Positive = 1e-4
     schedule: Literal["linear", "per-epoch"] = "linear"
-    epochs: int = 3
-    batch_size: int = 4
+    epochs: Count = 3
+    batch_size: Count = 4
     clip: float = 1.0
     weight_decay: float = 0.0
     forget_weight: float = 1.0
     retain_weight: float = 1.0
-    beta: float = 0.1
+    beta: Positive = 0.1
     delta: float = 0.0
     batch_mean: bool = False
     all_positions: bool = False
     layer: int | None = None
     scale: float = 1.0
-    trainer: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        legal = {"order": get_args(Order), "schedule": ("linear", "per-epoch"), "parts": ("all", "language")}
-        for name, values in legal.items():
-            if getattr(self, name) not in values:
-                raise OptionError(f"{name} is {getattr(self, name)!r}, expected one of {list(values)}.")
-        for name in ("rank", "lora_alpha", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name} is {getattr(self, name)}, expected at least 1.")
-        for name in ("rate", "beta"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise OptionError(f"{name} is {getattr(self, name)}, expected a finite number above 0.")
-        if not 0 <= self.dropout < 1:
-            raise OptionError(f"dropout is {self.dropout}, expected a share in [0, 1).")
-
-    def changed(self, **values: Any) -> "TrainSettings":
-        """The same with some values changed.
-
-        Raises:
-            OptionError: a name is no setting, or a value is not legal.
-        """
-        known = [f.name for f in fields(TrainSettings)]
-        if unknown := sorted(set(values) - set(known)):
-            raise OptionError(f"{unknown[0]!r} is no setting of training, expected some of {known}.")
-        return replace(self, **values)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+    trainer: dict[str, Any] = Field(default_factory=dict)
 
 
 _OF_METHOD: Mapping[str, Mapping[str, Any]] = {

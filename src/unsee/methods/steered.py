@@ -32,10 +32,6 @@ def unconditional(profile: Profile, strength: float | None = None) -> Eraser:
     """One refusal vector for every prompt: `h <- h + lambda d_l` from the last prompt token on, gate always open.
 
     The vector is the profile's erasure direction, without its trajectory.
-
-    Args:
-        profile: of the model.
-        strength: lambda; None takes the profile's.
     """
     always = PromptRidgeGate.fires_always(profile.read, profile.trajectory.shape[-1])
     places = [profile.layers.index(layer) for layer in profile.written]
@@ -186,14 +182,6 @@ def fit_cast(
     stages: Stages = silent,
 ) -> Condition:
     """The block and threshold at which forget prompts are told from kept ones best, by F1 on calibration people.
-
-    Args:
-        loaded: the model.
-        profile: names the blocks that may be read and holds calibration states.
-        forget: questions about what is forgotten.
-        retain: questions about what is kept.
-        batch_size: prompts per forward pass.
-        stages: progress display.
 
     Raises:
         DataError: a set is empty.

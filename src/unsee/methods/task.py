@@ -30,7 +30,7 @@ class FitData:
         forget: questions about what is forgotten, with their true answers.
         retain: questions about kept people of the fit.
         calibration: questions about other kept people: thresholds are chosen on them.
-        strangers: questions about people that no model was told of (ASRU).
+        unknown: questions about people that no model was told of (ASRU).
         recall: prompts that the model answers (AlphaSteer).
         refusal: prompts that it refuses (AlphaSteer).
         keep: questions about the forgotten that must still be answered.
@@ -41,7 +41,7 @@ class FitData:
     forget: list[Sample]
     retain: list[Sample]
     calibration: list[Sample] = field(default_factory=list)
-    strangers: list[Sample] = field(default_factory=list)
+    unknown: list[Sample] = field(default_factory=list)
     recall: list[Sample] = field(default_factory=list)
     refusal: list[Sample] = field(default_factory=list)
     keep: list[Sample] = field(default_factory=list)
@@ -67,7 +67,7 @@ class FitData:
     def digest(self) -> str:
         """`"sha256:" + sha256` over every prompt and answer that is seen, by what it is for."""
         found = hashlib.sha256()
-        for name in ("forget", "retain", "calibration", "strangers", "recall", "refusal", "keep"):
+        for name in ("forget", "retain", "calibration", "unknown", "recall", "refusal", "keep"):
             for sample in getattr(self, name):
                 found.update(f"{name}/{prompt_digest(sample)}/{sample.answer}/{sample.gold}\n".encode())
         found.update(repr(self.refusals).encode())

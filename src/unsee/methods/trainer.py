@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -13,22 +14,35 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
-from unsee.data.sample import Sample
 from unsee.errors import OptionError, SaveError
-from unsee.extras import extra
+from unsee.methods.errors import extra
 from unsee.methods.guard import Guard, Restore, checkpoints
+from unsee.methods.job import Job, save
 from unsee.methods.losses import IGNORED
 from unsee.methods.objectives import Context, Objective, Rows, Seen
 from unsee.methods.plan import Item, plan
 from unsee.methods.rows import Collate, Role
 from unsee.methods.settings import TrainSettings
-from unsee.methods.weights import Trained, shard_by_block
+from unsee.methods.weights import Trained, reading_of, shard_by_block
 from unsee.models.load import LoadedModel
-from unsee.progress import Stages, silent
-from unsee.shapes import Float, Tensor
+from unsee.shapes import Tensor
 
 RUN = "run.json"
 Adjust = Callable[[nn.Module], Callable[[frozenset[Role]], None]]
+
+
+@final
+@dataclass(frozen=True)
+class Target:
+    """What of the model is read and trained, where that is less than the settings say.
+
+    Attributes:
+        layer: block whose output the objective reads.
+        matrices: train these alone.
+    """
+
+    layer: int | None = None
+    matrices: Sequence[nn.Linear] = ()
 
 
 @final
@@ -42,10 +56,11 @@ class _Trainer(Trainer):
         context: Context,
         block: nn.Module | None,
         steps_per_epoch: int,
-        items: "_Items",
+        items: list[Item],
         **kwargs: Any,
     ) -> None:
-        super().__init__(model=trained.model, train_dataset=items, **kwargs)
+        data: Any = items
+        super().__init__(model=trained.model, train_dataset=data, **kwargs)
         self.model_accepts_loss_kwargs = False  # our loss is a mean already; accumulation divides it
         self.present: frozenset[Role] = frozenset()
         self.guard: Guard | None = None
@@ -93,53 +108,28 @@ class _Trainer(Trainer):
         labels = inputs["labels"]
         # Nothing speaks about column 0, which is labelled where the whole text is.
         first = 1 if self._context.settings.all_positions else max(1, int((labels != IGNORED).any(0).nonzero()[0]))
-        reading = nullcontext([]) if block is None else _output_of(block)
-        with reading as read:
+        reading = nullcontext({}) if block is None else reading_of({"block": block}, outputs=True)
+        with reading as seen:
             logits = model(**arguments, use_cache=False, logits_to_keep=labels.shape[1] - first + 1).logits
-        states = read[0] if read else torch.empty(0, device=logits.device)
-        seen = Seen(logits, labels[:, first - 1 :], states, labels, inputs["attention_mask"].bool())
-        return {Role(role): seen.rows(roles == role) for role in roles.unique().tolist()}
+        states = seen["block"] if seen else torch.empty(0, device=logits.device)
+        rows = Seen(logits, labels[:, first - 1 :], states, labels, inputs["attention_mask"].bool())
+        return {Role(role): rows.rows(roles == role) for role in roles.unique().tolist()}
 
 
 def run(
-    loaded: LoadedModel,
-    objective: Objective,
-    settings: TrainSettings,
-    *,
-    forget: Sequence[Sample],
-    retain: Sequence[Sample],
-    refusals: Sequence[str],
-    out: Path,
-    layer: int | None = None,
-    matrices: Sequence[nn.Linear] = (),
-    vector: Float[Tensor, " D"] | None = None,
-    adjust: Adjust | None = None,
-    seed: int = 0,
-    save_every: int = 50,
-    report_to: str = "none",
-    stages: Stages = silent,
+    job: Job, objective: Objective, context: Context, target: Target | None = None, adjust: Adjust | None = None
 ) -> LoadedModel:
-    """Train the model in place and save it to `out`; go on from the last checkpoint there, if there is one.
+    """Train the model in place and save it; go on from the last checkpoint in the folder, if there is one.
 
-    `out` becomes an ordinary checkpoint folder, with `adapter/` where adapters were trained, `checkpoints/`, and
+    `job.out` becomes an ordinary checkpoint folder, with `adapter/` where adapters were trained, `checkpoints/`, and
     `run.json`: every setting and the loss of each step.
 
     Args:
-        loaded: the model; its weights are changed (`fresh` makes a copy).
+        job: the model, which is changed (`fresh` makes a copy), the data and the folder.
         objective: the loss.
-        settings: every number.
-        forget: questions about what is forgotten, with their true answers.
-        retain: questions about what is kept.
-        refusals: what refused rows say.
-        out: folder to write to.
-        layer: block whose output the objective reads.
-        matrices: train these alone.
-        vector: see `Context`.
+        context: every number.
+        target: what is read and trained, where that is less than the settings say.
         adjust: given the model once, and the roles of a batch before each optimiser step: changes gradients in place.
-        seed: of order, initialisation of adapters, and dropout.
-        save_every: optimiser steps between checkpoints; the last two are kept.
-        report_to: where transformers logs to: "none", "trackio", "tensorboard", "wandb" and others.
-        stages: progress display.
 
     Raises:
         OptionError: the folder holds another run, or the batch cannot be shared among the processes.
@@ -147,54 +137,44 @@ def run(
         SaveError: the result cannot be written.
         MissingExtraError: a library that it needs is not installed.
     """
-    if report_to == "trackio":
-        extra("trackio", "track")
-    set_seed(seed)
-    items = plan(len(forget), len(retain), settings.order, settings.batch_size, settings.epochs, seed)
-    trained = Trained(loaded, settings, objective.frozen, matrices)
-    folder = out / "checkpoints"
+    if job.report_to == "trackio":
+        extra("trackio")
+    set_seed(job.seed)
+    loaded, settings, target = job.loaded, context.settings, target or Target()
+    sizes = {"forget": len(job.forget), "retain": len(job.retain)}
+    items = plan(*sizes.values(), settings.order, settings.batch_size, settings.epochs, job.seed)
+    trained = Trained(loaded, settings, objective.frozen, target.matrices)
+    folder = job.out / "checkpoints"
     steps = len(items) // settings.batch_size
-    arguments = _arguments(folder, settings, seed, save_every, report_to)
-    _claim(out, {"settings": settings.as_json(), "seed": seed, "forget": len(forget), "retain": len(retain)}, arguments)
+    arguments = _arguments(job, settings, folder)
+    _claim(job.out, {"settings": settings.as_json(), "seed": job.seed, **sizes}, arguments)
     trainer = _Trainer(
         trained,
         objective,
-        Context(settings, vector),
-        None if layer is None else loaded.adapter.layers(loaded.model)[layer],
+        context,
+        None if target.layer is None else loaded.adapter.layers(loaded.model)[target.layer],
         steps // settings.epochs,
-        _Items(items),
+        items,
         args=arguments,
         data_collator=Collate(
-            loaded, forget, retain, objective.roles, refusals, settings.answer_only, settings.end_token
+            *(loaded, job.forget, job.retain, objective.roles, job.refusals, settings.answer_only, settings.end_token)
         ),
     )
     if trainer.is_fsdp_enabled:
         shard_by_block(trainer.accelerator.state.fsdp_plugin, loaded)
     change = adjust(trained.model) if adjust else None
     trainer.guard = Guard(
-        folder, stages("training", steps), _agreement(trainer), lambda: change(trainer.present) if change else None
+        folder, job.stages("training", steps), _agreement(trainer), lambda: change(trainer.present) if change else None
     )
     trainer.add_callback(trainer.guard)
     kept = checkpoints(folder)
     if kept and trained.adapters() is None and not trainer.is_fsdp_enabled:
         trainer.add_callback(Restore(kept[-1]))
     trainer.train(resume_from_checkpoint=str(kept[-1]) if kept else None)
-    return _finish(trainer, trained, out)
+    return _finish(trainer, trained, job.out)
 
 
-@final
-class _Items(torch.utils.data.Dataset[Item]):
-    def __init__(self, items: Sequence[Item]) -> None:
-        self._items = items
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __getitem__(self, index: int) -> Item:
-        return self._items[index]
-
-
-def _arguments(folder: Path, settings: TrainSettings, seed: int, save_every: int, report_to: str) -> TrainingArguments:
+def _arguments(job: Job, settings: TrainSettings, folder: Path) -> TrainingArguments:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if settings.batch_size % world:
         raise OptionError(
@@ -211,10 +191,10 @@ def _arguments(folder: Path, settings: TrainSettings, seed: int, save_every: int
         "lr_scheduler_type": "linear",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
-        "save_steps": save_every,
+        "save_steps": job.save_every,
         "save_total_limit": 2,
-        "seed": seed,
-        "report_to": report_to,
+        "seed": job.seed,
+        "report_to": job.report_to,
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "ddp_find_unused_parameters": True,  # a batch without images does not use the vision tower
@@ -255,8 +235,7 @@ def _finish(trainer: _Trainer, trained: Trained, out: Path) -> LoadedModel:
             adapters.save_pretrained(out / "adapter")
         result = trained.merged()
         if first:
-            result.model.save_pretrained(out)
-            result.processor.save_pretrained(out)
+            save(result, out)
             record = json.loads((out / RUN).read_text())
             record["losses"] = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
             (out / RUN).write_text(json.dumps(record, indent=1) + "\n")
@@ -276,18 +255,3 @@ def _agreement(trainer: _Trainer) -> Callable[[bool], bool]:
         return bool(trainer.accelerator.gather(flag).min() == 1)
 
     return agree
-
-
-@contextmanager
-def _output_of(block: nn.Module) -> Iterator[list[Tensor]]:
-    seen: list[Tensor] = []
-
-    def keep(_: nn.Module, args: Any, output: Any) -> None:
-        del args
-        seen.append(output[0] if isinstance(output, tuple) else output)
-
-    handle = block.register_forward_hook(keep)
-    try:
-        yield seen
-    finally:
-        handle.remove()

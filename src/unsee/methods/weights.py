@@ -2,8 +2,8 @@
 
 import copy
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from unsee.errors import OptionError
-from unsee.extras import extra
-from unsee.methods.errors import MethodError
+from unsee.methods.errors import MethodError, extra
 from unsee.methods.settings import TrainSettings
 from unsee.models.digest import weights_digest
 from unsee.models.load import LoadedModel, load
+from unsee.shapes import Tensor
 
 
 def fresh(loaded: LoadedModel) -> LoadedModel:
@@ -47,6 +47,23 @@ def down_projection(loaded: LoadedModel, layer: int) -> nn.Linear:
     return module
 
 
+@contextmanager
+def reading_of(modules: Mapping[str, nn.Module], outputs: bool) -> Iterator[dict[str, Tensor]]:
+    """While open, what each of these modules gave, or got, in the latest call; leaves no hook behind."""
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(_: nn.Module, args: tuple[Tensor, ...], output: Any) -> None:
+            seen[name] = args[0] if not outputs else output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+    with ExitStack() as handles:
+        for name, module in modules.items():
+            handles.callback(module.register_forward_hook(keep(name)).remove)
+        yield seen
+
+
 def default_layer(loaded: LoadedModel, method: str) -> int:
     """The published block at this depth: RMU block 7 of 32, ASRU block 17 of 36; never the last one."""
     depth = len(loaded.adapter.layers(loaded.model))
@@ -59,10 +76,6 @@ def shard_by_block(plugin: Any, loaded: LoadedModel) -> None:
 
     Left to itself it goes by a list of the model class, which for LLaVA names a class that the model does not have, and
     stops there.
-
-    Args:
-        plugin: `accelerator.state.fsdp_plugin`.
-        loaded: whose adapter names the blocks.
     """
     plugin.transformer_cls_names_to_wrap = sorted(
         {type(block).__name__ for block in loaded.adapter.layers(loaded.model)}
@@ -86,7 +99,7 @@ class Trained:
         self._before: nn.Module | None = None
         model: Any = loaded.model
         if self._lora:
-            self.model = extra("peft", "train").get_peft_model(model, adapter_config(loaded, settings))
+            self.model = extra("peft").get_peft_model(model, adapter_config(loaded, settings))
             return
         if model.dtype in (torch.float16, torch.bfloat16):
             model.float()  # a step of 1e-5 is lost in half precision
@@ -101,11 +114,7 @@ class Trained:
 
     @contextmanager
     def before(self, wrapped: nn.Module) -> Iterator[nn.Module]:
-        """The model as it was, without dropout and without gradients.
-
-        Args:
-            wrapped: the trainer's wrapper of `model`, as it is for several processes.
-        """
+        """The model as it was, without dropout and without gradients."""
         training = wrapped.training
         model: Any = self.model
         try:
@@ -142,7 +151,7 @@ class Trained:
         if not self._lora:
             return load(out)
         start = load(self._loaded.name, revision=self._loaded.revision)
-        model: Any = extra("peft", "train").PeftModel.from_pretrained(start.model, out / "adapter").merge_and_unload()
+        model: Any = extra("peft").PeftModel.from_pretrained(start.model, out / "adapter").merge_and_unload()
         if int(os.environ.get("RANK", "0")) == 0:
             model.save_pretrained(out)
             start.processor.save_pretrained(out)
@@ -159,7 +168,7 @@ def adapter_config(loaded: LoadedModel, settings: TrainSettings) -> Any:
     head = model.get_output_embeddings()
     inside = loaded.adapter.text_model(model) if settings.parts == "language" else model
     wanted = {id(module) for module in inside.modules() if isinstance(module, nn.Linear) and module is not head}
-    return extra("peft", "train").LoraConfig(
+    return extra("peft").LoraConfig(
         r=settings.rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.dropout,

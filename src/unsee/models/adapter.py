@@ -7,7 +7,7 @@ Adding a family: write one file with a final subclass and enter it in the table 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -153,6 +153,20 @@ def require_prompting(processor: ProcessorMixin) -> None:
         raise ModelError(
             "the tokenizer has no pad token, so prompts cannot be batched. Set pad_token in tokenizer_config.json."
         )
+
+
+def require_equal(needed: Iterable[tuple[str, object, object]]) -> None:
+    """Refuse a processor whose settings are not the model's.
+
+    Raises:
+        ModelError: names the first that differs.
+    """
+    for name, got, expected in needed:
+        if got != expected:
+            raise ModelError(
+                f"the processor's {name} is {got!r}, but the model needs {expected!r} to place its image tokens. Set "
+                "it in processor_config.json, or copy the processor files of the base model beside the weights."
+            )
 
 
 def normalisation_of(processor: ProcessorMixin) -> tuple[Channels, Channels]:

@@ -10,9 +10,7 @@ import os
 import re
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import final
 
 import torch
 import transformers
@@ -20,9 +18,11 @@ from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
 from unsee.errors import ModelError
-from unsee.models.cache import cache_folder
+from unsee.models.names import cache_folder
 from unsee.shapes import Tensor
 
+FileStates = tuple[tuple[str, int, int, int, int, int], ...]
+"""Of each file its resolved path, size, times of last change in ns (content, inode), device and inode."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SETTLED = 2.0
 """Seconds since the last change of a file before it is remembered: clocks of file systems are coarse."""
@@ -52,49 +52,31 @@ def weights_digest(model: PreTrainedModel) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-@final
-@dataclass(frozen=True)
-class FileIdentity:
-    """Which files a checkpoint was read from, and in which state.
-
-    Attributes:
-        files: of each, its resolved path, size, times of last change in ns (content, inode), device and inode.
-    """
-
-    files: tuple[tuple[str, int, int, int, int, int], ...]
-
-    @staticmethod
-    def of(name: str, revision: str | None) -> "FileIdentity | None":
-        """Of the weights and settings in a directory or in the hub's cache; None where they are not on this machine."""
-        config = Path(name, "config.json")
-        if not config.is_file():
-            # Only looked for: a name that is not there yet is fetched by whoever loads it.
-            found = cached_file(
-                name,
-                "config.json",
-                revision=revision,
-                local_files_only=True,
-                _raise_exceptions_for_missing_entries=False,
-                _raise_exceptions_for_connection_errors=False,
-                _raise_exceptions_for_gated_repo=False,
-            )
-            if found is None:
-                return None
-            config = Path(found)
-        files = [*config.parent.glob("*.safetensors"), *config.parent.glob("*.safetensors.index.json"), config]
-        try:
-            return FileIdentity(tuple(sorted(_state(file.resolve(strict=True)) for file in files)))
-        except OSError:
+def states_of_files(name: str, revision: str | None) -> FileStates | None:
+    """Of the weights and settings in a directory or in the hub's cache; None where they are not on this machine."""
+    config = Path(name, "config.json")
+    if not config.is_file():
+        # Only looked for: a name that is not there yet is fetched by whoever loads it.
+        found = cached_file(
+            name,
+            "config.json",
+            revision=revision,
+            local_files_only=True,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+            _raise_exceptions_for_gated_repo=False,
+        )
+        if found is None:
             return None
+        config = Path(found)
+    files = [*config.parent.glob("*.safetensors"), *config.parent.glob("*.safetensors.index.json"), config]
+    try:
+        return tuple(sorted(_state(file.resolve(strict=True)) for file in files))
+    except OSError:
+        return None
 
-    @property
-    def settled(self) -> bool:
-        """Whether no file changed so lately that another change could have left the same time."""
-        newest = max(max(file[2], file[3]) for file in self.files)
-        return time.time_ns() - newest > _SETTLED * 1e9
 
-
-def digest_of_files(model: PreTrainedModel, before: FileIdentity | None, after: FileIdentity | None) -> str:
+def digest_of_files(model: PreTrainedModel, before: FileStates | None, after: FileStates | None) -> str:
     """`weights_digest` of a model as it was just read from files; remembered while they do not change.
 
     Args:
@@ -105,7 +87,7 @@ def digest_of_files(model: PreTrainedModel, before: FileIdentity | None, after: 
     Raises:
         ModelError: weights are not in memory.
     """
-    if before is None or before != after or not before.settled:
+    if before is None or before != after or not _settled(before):
         return weights_digest(model)
     place = cache_folder() / "digests" / f"{_key(model, before)}.json"
     if (known := _remembered(place)) is not None:
@@ -115,10 +97,15 @@ def digest_of_files(model: PreTrainedModel, before: FileIdentity | None, after: 
     return digest
 
 
-def _key(model: PreTrainedModel, identity: FileIdentity) -> str:
+def _settled(states: FileStates) -> bool:
+    """Whether no file changed so lately that another change could have left the same time."""
+    return time.time_ns() - max(max(state[2:4]) for state in states) > _SETTLED * 1e9
+
+
+def _key(model: PreTrainedModel, states: FileStates) -> str:
     # The reading code names and casts the weights, so another version of it may give another digest.
     code = [type(model).__qualname__, str(model.dtype), transformers.__version__, torch.__version__, sys.byteorder]
-    return hashlib.sha256(json.dumps([code, identity.files]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([code, states]).encode()).hexdigest()
 
 
 def _remembered(place: Path) -> str | None:

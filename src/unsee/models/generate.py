@@ -4,7 +4,7 @@ Prompts of one batch may mix images and plain text. Rows are padded on the left,
 is the position about to emit the first answer token in every row.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -16,9 +16,8 @@ from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, OptionError
 from unsee.models.load import LoadedModel
 from unsee.models.prompt_length import visual_tokens
+from unsee.progress import Progress
 from unsee.shapes import Float, Int, Tensor
-
-Progress = Callable[[int], None]
 
 
 @final
@@ -44,11 +43,6 @@ def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
 
     `input_ids` and `attention_mask` are [B T]; the image arguments hold the images in the order of the samples.
 
-    Args:
-        loaded: the model to be asked.
-        samples: one prompt each, at least one.
-        style: as for `unsee.data.prompts.instruction`.
-
     Raises:
         DataError: no sample, a video for a model that takes none, or a rendered prompt has not exactly one place per
             image and video.
@@ -59,10 +53,6 @@ def encode(loaded: LoadedModel, samples: Sequence[Sample], style: Style = "plain
 
 def encode_conversations(loaded: LoadedModel, conversations: Sequence[Conversation]) -> BatchFeature:
     """As `encode`, for prompts of several turns or several images.
-
-    Args:
-        loaded: the model to be asked.
-        conversations: one prompt each, at least one.
 
     Raises:
         DataError: no prompt, or one that has not exactly one place per image.

@@ -11,10 +11,6 @@ from unsee.errors import ModelError
 def convert(weights: Path, out: Path) -> None:
     """Write the model in a GGUF file as a directory that `load` takes.
 
-    Args:
-        weights: the GGUF file, with tokenizer and chat template inside.
-        out: folder to write to.
-
     Raises:
         ModelError: the file cannot be read, or has no chat template.
     """

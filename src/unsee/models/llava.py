@@ -9,7 +9,14 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrain
 
 from unsee.data.sample import ImageFile
 from unsee.errors import ModelError
-from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, require_blocks, require_prompting
+from unsee.models.adapter import (
+    AbstractAdapter,
+    Channels,
+    normalisation_of,
+    require_blocks,
+    require_equal,
+    require_prompting,
+)  # fmt: skip
 from unsee.models.image_index import runs_of
 from unsee.registry import model
 from unsee.shapes import Float, Int, Tensor
@@ -46,20 +53,13 @@ class LlavaAdapter(AbstractAdapter):
     def check(self, model: PreTrainedModel, processor: ProcessorMixin) -> None:
         """Refuse a processor without chat template, pad token, or the numbers that expand `<image>`."""
         own, config = _own(processor), model.config
-        needed = [
-            ("patch_size", own.patch_size, config.vision_config.patch_size),
-            (
-                "vision_feature_select_strategy",
-                own.vision_feature_select_strategy,
-                config.vision_feature_select_strategy,
-            ),
-        ]
-        for name, got, expected in needed:
-            if got != expected:
-                raise ModelError(
-                    f"the processor's {name} is {got!r}, but the model needs {expected!r} to place its image "
-                    "tokens. Set it in processor_config.json."
-                )
+        strategy = "vision_feature_select_strategy"
+        require_equal(
+            [
+                ("patch_size", own.patch_size, config.vision_config.patch_size),
+                (strategy, own.vision_feature_select_strategy, config.vision_feature_select_strategy),
+            ]
+        )
         require_prompting(own)
 
     def image_token(self, processor: ProcessorMixin) -> str:

@@ -20,7 +20,7 @@ from transformers.utils import logging
 from unsee.errors import ModelError, OptionError
 from unsee.models import adapter_named
 from unsee.models.adapter import AbstractAdapter, require_prompting
-from unsee.models.digest import FileIdentity, digest_of_files
+from unsee.models.digest import digest_of_files, states_of_files
 from unsee.models.names import located
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -111,12 +111,12 @@ def load(
     adapter = adapter or adapter_named(family)
     processor = _processor(name, revision, adapter)
     require_prompting(processor)
-    before = FileIdentity.of(name, revision)
+    before = states_of_files(name, revision)
     model = _complete_model(name, revision, adapter)
     adapter.check(model, processor)
     adapter.layers(model)
     processor.tokenizer.padding_side = "left"
-    digest = digest_of_files(model, before, FileIdentity.of(name, revision))
+    digest = digest_of_files(model, before, states_of_files(name, revision))
     spread = device == "auto" or isinstance(device, Mapping)
     first = "cuda" if torch.cuda.is_available() else "cpu"
     target = torch.device(first if device is None or device == "auto" or isinstance(device, Mapping) else device)

@@ -1,14 +1,21 @@
 """What a model is called: `real:smollm2` for a fetched one, `world:llava` for a shipped one, a folder or a hub id."""
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
 from unsee.errors import ModelError
-from unsee.models.cache import cache_folder
 from unsee.models.catalogue import fetchable
 
 RECEIPT = "unsee_source.json"
 """Written last into a fetched model's folder: what it was made from."""
+
+
+def cache_folder() -> Path:
+    """Where unsee keeps what it can make again: `UNSEE_CACHE`, else `unsee` in the user's cache folder."""
+    if chosen := os.environ.get("UNSEE_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "unsee"
 
 
 def located(name: str | Path) -> str:

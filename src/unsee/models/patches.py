@@ -28,13 +28,7 @@ def patchify(pixels: Float[Tensor, "N C H W"], patch: int, merge: int, temporal:
 
 
 def in_time(frames: Float[Tensor, "F V E"], patch: int, temporal: int) -> Float[Tensor, "_ E"]:
-    """Patches of a video from those of its frames: `temporal` frames after one another in each, the last one repeated.
-
-    Args:
-        frames: each cut as an image, one after the other.
-        patch: side of a patch in pixels.
-        temporal: frames of a patch.
-    """
+    """Patches of a video from those of its frames: `temporal` frames in each, the last one repeated."""
     still = frames.unflatten(2, (-1, temporal, patch * patch))[:, :, :, 0]
     missing = -len(still) % temporal
     whole = torch.cat([still, still[-1:].expand(missing, *still.shape[1:])]).unflatten(0, (-1, temporal))
@@ -45,15 +39,7 @@ def in_time(frames: Float[Tensor, "F V E"], patch: int, temporal: int) -> Float[
 def unpatchify(
     patches: Float[Tensor, "V E"], grid: tuple[int, int], patch: int, merge: int, temporal: int
 ) -> Float[Tensor, "N C H W"]:
-    """Images of one size from their patches; the inverse of `patchify`, from the first of the repeated frames.
-
-    Args:
-        patches: of N images, one after the other.
-        grid: patches down and across.
-        patch: side of a patch in pixels.
-        merge: patches on a side of a block.
-        temporal: frames of a patch.
-    """
+    """Images of one size from their patches; the inverse of `patchify`, from the first of the repeated frames."""
     down, across = grid
     channels = patches.shape[1] // (temporal * patch * patch)
     shape = (-1, down // merge, across // merge, merge, merge, channels, temporal, patch, patch)

@@ -12,13 +12,9 @@ import torch
 from PIL import Image
 from transformers.video_utils import VideoMetadata
 
+from unsee.data.video import FRAMES_PER_SECOND, MOST
 from unsee.models.patches import in_time
 from unsee.shapes import Float, Int, Tensor
-
-FRAMES_PER_SECOND = 2.0
-"""At which the released pipelines sample a video (qwen-vl-utils, `FPS`)."""
-_MOST_FRAMES = 768
-"""Of one video in the released pipelines; a limit over all frames is this many times that of one."""
 
 
 @final
@@ -88,7 +84,7 @@ class VideoReader:
 
     def _limits(self) -> dict[str, int]:
         own = dict(self.images.size)
-        longest = own["longest_edge"] * (_MOST_FRAMES if self.shared else 1)
+        longest = own["longest_edge"] * (MOST if self.shared else 1)  # a limit over all frames
         return {"shortest_edge": own["shortest_edge"], "longest_edge": longest} | dict(self.size)
 
 

@@ -22,7 +22,14 @@ from transformers.video_processing_utils import VideoProcessorMixin
 
 from unsee.data.sample import ImageFile
 from unsee.errors import DataError, ImageError, ModelError
-from unsee.models.adapter import AbstractAdapter, Channels, normalisation_of, require_blocks, require_prompting
+from unsee.models.adapter import (
+    AbstractAdapter,
+    Channels,
+    normalisation_of,
+    require_blocks,
+    require_equal,
+    require_prompting,
+)  # fmt: skip
 from unsee.models.image_index import runs
 from unsee.models.patches import patchify, unpatchify
 from unsee.models.qwen_video import VideoReader, times_of
@@ -109,12 +116,7 @@ class QwenAdapter(AbstractAdapter):
             (f"token id of {own.image_token!r}", own.image_token_id, config.image_token_id),
             (f"token id of {own.video_token!r}", own.video_token_id, config.video_token_id),
         ]
-        for name, got, expected in needed:
-            if got != expected:
-                raise ModelError(
-                    f"the processor's {name} is {got!r}, but the model needs {expected!r} to place its image "
-                    "tokens. Copy the processor files of the base model beside the weights."
-                )
+        require_equal(needed)
         require_prompting(own)
 
     def image_token(self, processor: ProcessorMixin) -> str:

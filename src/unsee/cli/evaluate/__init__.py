@@ -11,8 +11,8 @@ from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
 from unsee.cli.evaluate.comparing import compare
 from unsee.cli.evaluate.listing import list_kind
 from unsee.cli.evaluate.what import What
-from unsee.cli.evaluate.who import Who, parsed
-from unsee.cli.options import Json, Model, Out, Parts, Seed, takes_parts
+from unsee.cli.evaluate.who import Who
+from unsee.cli.options import Json, Model, Out, Parts, Seed, parsed, takes_parts
 from unsee.errors import OptionError
 
 if TYPE_CHECKING:

@@ -1,6 +1,5 @@
 """From options to what answers: a model, with erasers or a method, in this process, in vLLM or behind an address."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from unsee.cli.evaluate.what import legal
-from unsee.cli.options import Parts, open_model
+from unsee.cli.options import Parts, erasers_of, open_model, parsed
 from unsee.errors import OptionError
 
 if TYPE_CHECKING:
@@ -112,20 +111,15 @@ class Who:
 
     def _model(self, plan: "Plan") -> "tuple[Answerer, frozenset[str]]":
         from unsee.erase.artifact import read_config
-        from unsee.erase.eraser import Eraser
-        from unsee.erase.eraser_set import together
-        from unsee.erase.profile import require_same_model
         from unsee.evals.answerers import Local
 
-        erasers = [Eraser.from_pretrained(path) for path in self.erasers]
         ids = [read_config(path, "eraser").content_id for path in self.erasers]
         loaded = open_model(self.model, self.parts)
-        for one in erasers:
-            require_same_model(one.model, loaded, "eraser")
+        erasers = erasers_of(self.erasers, loaded)
         seen = frozenset(digest for one in erasers for digest in one.fitted_on)
         if self.engine == "vllm":
             return self._vllm(loaded, dict(zip(ids, self.erasers, strict=True)), plan), seen
-        return Local(loaded, together(erasers), ids), seen
+        return Local(loaded, erasers, ids), seen
 
     def _vllm(self, loaded: "LoadedModel", erasers: Mapping[str, Path], plan: "Plan") -> "Answerer":
         from unsee.evals.choices import takes_probabilities
@@ -178,21 +172,3 @@ class Who:
         if plan.benchmark is not None:  # the whole of it, whatever --set and --limit ask
             task = benchmark_task(plan.benchmark, plan.source, task.protocol, plan.ratio, plan.seed)
         return FitData.of(task, profile)
-
-
-def parsed(option: str, given: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE pairs, values as JSON or plain text.
-
-    Raises:
-        OptionError: one is no pair.
-    """
-    options: dict[str, Any] = {}
-    for text in given:
-        name, named, value = text.partition("=")
-        if not named or not name:
-            raise OptionError(f"{option} is {text!r}, expected NAME=VALUE, as in max_model_len=2048")
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value  # plain text needs no quotes
-    return options

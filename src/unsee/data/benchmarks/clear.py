@@ -17,21 +17,20 @@ multiple choice CLEAR_eval.py and CLEAR_eval.sh of github.com/Z1zs/MMUnlearner.
 
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Final, Literal, get_args
 
 import pyarrow as pa
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, References, require_legal, require_protocol
-from unsee.data.hub import locate, shards
-from unsee.data.parquet import table
-from unsee.data.records import Record, reject, text
+from unsee.data.benchmarks.items import Card, Item, Protocol, References, require_legal
+from unsee.data.files import chosen, locate
+from unsee.data.parquet import IMAGE, shards, table
+from unsee.data.records import Record, pseudonym, reject, stored_image, text, texts
 from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import UNASSIGNED, alternate, honest
-from unsee.data.strict import pseudonym, stored_image, texts
 from unsee.data.task import Set, Task
-from unsee.errors import OptionError
 from unsee.registry import benchmark
 
 Asked = Literal["caption", "name", "question", "choice"]
@@ -68,10 +67,9 @@ CAPTION_QUESTIONS: Final = (
 NAME_STEM: Final = "The name of the person on the image is "
 NAME_QUESTION: Final = "What is the name of the person in the image?"
 _SHOWN: Final = 300  # ds_size of config/mm/eval.yaml
-_IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 _MANY = pa.list_(pa.string())
 SCHEMAS: Final = tuple(
-    pa.schema({name: _IMAGE if name == "image" else _MANY if name in lists else pa.string() for name in names})
+    pa.schema({name: IMAGE if name == "image" else _MANY if name in lists else pa.string() for name in names})
     for names, lists in (
         (("image", "caption", "name"), ()),
         (("image", "caption", "question", "answer"), ()),
@@ -110,14 +108,13 @@ def read_clear(
     require_legal("tasks", tasks, get_args(Asked))
     plain = config.removesuffix("+tofu")
     root = locate(source, [f"{_folder(name)}/*.parquet" for name in dict.fromkeys((config, plain))])
-    here = sorted({_config(file.parent.name) for file in root.glob("*/*.parquet")})
-    if config not in here:
-        raise OptionError(f"no config {config!r} in {str(source)!r}: those there are {here}. Pass one of them.")
-    names = _names(root / _folder(plain)) if plain != config and plain in here else {}
+    here = {_config(file.parent.name): file.parent for file in root.glob("*/*.parquet")}
+    folder = chosen(config, here, source)
+    names = _names(here[plain]) if plain != config and plain in here else {}
     # One stream over the whole file, as the release seeds it once and draws row by row.
     places, wordings = random.Random(42), random.Random(f"caption/{seed}")
     items = []
-    for number, (at, row) in enumerate(table(shards(root / _folder(config)), [schema.names for schema in SCHEMAS])):
+    for number, (at, row) in enumerate(table(shards(folder), [schema.names for schema in SCHEMAS])):
         turn = number % len(CAPTION_QUESTIONS) if seed is None else wordings.randrange(len(CAPTION_QUESTIONS))
         items += [i for i in _items(row, f"{config}/{number}", names, places, turn, at) if _task(i) in tasks]
     require_some([item.sample for item in items], f"{config} ({', '.join(tasks)})")
@@ -129,13 +126,8 @@ def read_clear(
     style="clear",
     ratios=(1, 5, 10),
     measures=(
-        "rouge1-recall",
-        "rougeL-recall",
-        "probability",
-        "truth-ratio-forget",
-        "truth-ratio-retain",
-        "model-utility",
-        "js-distance-clear-weights",
+        *("rouge1-recall", "rougeL-recall", "probability", "truth-ratio-forget", "truth-ratio-retain"),
+        *("model-utility", "js-distance-clear-weights"),
     ),
     own=("truth-ratio-forget", "truth-ratio-retain"),
     read=lambda source, split, _: read_clear(source, split, ["caption", "name", "question"]),
@@ -148,13 +140,7 @@ def clear_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int
     `eval_log_forget`, `eval_log` (captions of retain_perturbed), `eval_forget_facerec`, `eval_retain_facerec`.
     Honest: half of each forgotten author's images and TOFU questions to fit, the other half to test; the authors of
     retain_perturbed are never in the fit; `celebrity` is real_faces, `knowledge` real_world.
-
-    Raises:
-        DataError: a config is missing or malformed, or authors are too few.
-        OptionError: unknown protocol, or a ratio other than 1, 5 and 10.
     """
-    require_protocol(protocol)
-    require_legal("ratio", [str(ratio)], ["1", "5", "10"])
     perturbed = f"forget{ratio:02d}_perturbed"
 
     def asked(config: str, *tasks: Asked) -> list[Item]:
@@ -162,8 +148,10 @@ def clear_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int
 
     if protocol == "official":
         # Face recognition asks real faces by the stem too, whatever their own question says (config/mm/eval.yaml).
+        real = asked("real_faces", "question")[:_SHOWN]
+        faces = [replace(item, sample=replace(item.sample, question=NAME_STEM)) for item in real]
         named = {
-            "real_faces": Set("general", [_stemmed(item) for item in asked("real_faces", "question")[:_SHOWN]]),
+            "real_faces": Set("general", faces),
             "real_world": Set("general", asked("real_world", "question")[:_SHOWN]),
             "eval_log_forget": Set("forget", asked(perturbed, "caption")[:_SHOWN], "fit"),
             "eval_log": Set("retain", asked("retain_perturbed", "caption")[:_SHOWN]),
@@ -200,8 +188,7 @@ def _items(row: Record, id: str, names: Mapping[str, str], places: random.Random
     told: tuple[str, ...] = ()
     if "perturbed_names" in row:
         told = (text(row, "paraphrased_caption", at),)
-        wrong = {"caption": texts(row["perturbed_captions"], "perturbed_captions", at)}
-        wrong["name"] = texts(row["perturbed_names"], "perturbed_names", at)
+        wrong = {"caption": texts(row, "perturbed_captions", at), "name": texts(row, "perturbed_names", at)}
     ask = CAPTION_QUESTIONS[turn]
     sample = Sample(f"{id}/caption", subject, ask, caption, name or caption, image=image)
     yield Item(sample, References(told, wrong["caption"]))
@@ -215,21 +202,14 @@ def _items(row: Record, id: str, names: Mapping[str, str], places: random.Random
 def _real(row: Record, id: str, places: random.Random, at: str) -> Iterator[Item]:
     image = stored_image(row["image"], id, at)
     question, answer = text(row, "question", at), text(row, "answer", at)
-    wrong, subject = texts(row["options"], "options", at), pseudonym("real", answer)
+    wrong, subject = texts(row, "options", at), pseudonym("real", answer)
     sample = Sample(f"{id}/question", subject, question, answer, answer, image=image)
     yield Item(sample, References(perturbed=wrong))
     yield Item(_choice(f"{id}/choice", subject, question, answer, wrong, image, places, at))
 
 
 def _choice(
-    id: str,
-    subject: str,
-    question: str,
-    right: str,
-    wrong: Sequence[str],
-    image: ImageFile,
-    places: random.Random,
-    at: str,
+    id: str, subject: str, ask: str, right: str, wrong: Sequence[str], image: ImageFile, places: random.Random, at: str
 ) -> Sample:
     """As MMUnlearner does: `options.insert(random.randint(0, len(options)), answer)`, then the first that is right."""
     options = list(wrong)
@@ -237,23 +217,13 @@ def _choice(
     if len(options) > len(ascii_uppercase):
         reject(at, "the number of options", len(options), f"at most {len(ascii_uppercase)}")
     lettered = dict(zip(ascii_uppercase, options, strict=False))
-    return Sample(
-        id, subject, question, ascii_uppercase[options.index(right)], right, "classification", image, lettered
-    )
-
-
-def _stemmed(item: Item) -> Item:
-    s = item.sample
-    return Item(Sample(s.id, s.subject, NAME_STEM, s.answer, s.gold, image=s.image), item.references)
+    return Sample(id, subject, ask, ascii_uppercase[options.index(right)], right, "classification", image, lettered)
 
 
 def _names(folder: Path) -> dict[str, str]:
     """Names of a plain config, to their pseudonyms."""
-    found: dict[str, str] = {}
-    for at, row in table(shards(folder), [schema.names for schema in SCHEMAS]):
-        name = text(row, "name", at)
-        found[name] = pseudonym("author", name)
-    return found
+    rows = table(shards(folder), [schema.names for schema in SCHEMAS])
+    return {name: pseudonym("author", name) for name in (text(row, "name", at) for at, row in rows)}
 
 
 def _mentioned(names: Mapping[str, str], *words: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unsee.data.benchmarks.clear import CARD, Asked, clear_task, read_clear
-from unsee.data.benchmarks.items import Protocol, require_legal, require_protocol
+from unsee.data.benchmarks.items import Protocol
 from unsee.data.task import Role, Set, Task, Use
 from unsee.registry import benchmark
 
@@ -24,12 +24,7 @@ def clear_choice_task(source: Path | str, protocol: Protocol, ratio: int = 5, se
     `real_faces` and `real_world` by choice. The release reads a `retainNN_perturbed` that is not on the hub;
     retain_perturbed stands for it.
     Honest: as `clear_task`, asked by choice alone.
-
-    Raises:
-        DataError: a config is missing or malformed, or authors are too few.
-        OptionError: unknown protocol, or a ratio other than 1, 5 and 10.
     """
-    require_protocol(protocol)
     if protocol == "honest":
         every = clear_task(source, "honest", ratio, seed)
         chosen = {n: [i for i in s.items if i.sample.form == "classification"] for n, s in every.sets.items()}
@@ -37,7 +32,6 @@ def clear_choice_task(source: Path | str, protocol: Protocol, ratio: int = 5, se
             chosen[name] = read_clear(source, config, ["choice"], seed)
         kept = {name: replace(one, items=chosen[name] or one.items) for name, one in every.sets.items()}
         return Task("clear-choice", kept, protocol, every.left_out)
-    require_legal("ratio", [str(ratio)], ["1", "5", "10"])
     sources: dict[str, tuple[Role, Use, str, tuple[Asked, ...]]] = {
         "forget": ("forget", "fit", f"forget{ratio:02d}_perturbed", ("choice",)),
         "forget_generation": ("forget", "fit", f"forget{ratio:02d}+tofu", ("caption", "question")),

@@ -18,12 +18,11 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, References, require_legal, require_protocol
-from unsee.data.hub import locate
-from unsee.data.records import Record, reject, text
+from unsee.data.benchmarks.items import Card, Item, Protocol, References, require_legal
+from unsee.data.files import documents, filed_image, locate
+from unsee.data.records import Record, records, reject, require_fields, text, texts, unique
 from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import honest
-from unsee.data.strict import documents, filed_image, records, require_fields, texts, unique
 from unsee.data.task import Set, Task
 from unsee.errors import OptionError
 from unsee.registry import benchmark
@@ -88,13 +87,8 @@ def read_fiubench(
     style="fiubench",
     ratios=(1, 5, 10),
     measures=(
-        "rougeL-recall-fiubench",
-        "keyword-em-fiubench",
-        "ape-mean",
-        "probability",
-        "truth-ratio-forget",
-        "truth-ratio-retain",
-        "model-utility",
+        *("rougeL-recall-fiubench", "keyword-em-fiubench", "ape-mean", "probability", "truth-ratio-forget"),
+        *("truth-ratio-retain", "model-utility"),
     ),
     own=("keyword-em", "ape-worst", "truth-ratio-forget", "truth-ratio-retain"),
     read=lambda source, split, _: read_fiubench(source, split),
@@ -106,13 +100,7 @@ def fiubench_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: 
     Official: `forget` (forgetN) and `forget_robust` (its paraphrased questions, for APE), `retain` (retain5, as
     config/eval.yaml pairs it with forget5; retain15 beside the others).
     Honest: fit on the questions, test on the paraphrased ones; the people of retain5 and retain15 are never in the fit.
-
-    Raises:
-        DataError: files are missing or malformed, or people are too few.
-        OptionError: unknown protocol, or a ratio other than 1, 5 and 10.
     """
-    require_protocol(protocol)
-    require_legal("ratio", [str(ratio)], ["1", "5", "10"])
     forget = read_fiubench(source, f"forget{ratio}", ["taught"])
     robust = read_fiubench(source, f"forget{ratio}", ["paraphrased"])
     if protocol == "official":
@@ -140,7 +128,7 @@ def splits_of(root: Path) -> Mapping[str, tuple[str, ...]]:
     if len(found) != 1:
         reject(str(file), "the number of records", len(found), "one object, split name to list of unique_id")
     (at, record) = found[0]
-    return {name: texts(people, name, at) for name, people in record.items()}
+    return {name: texts(record, name, at) for name in record}
 
 
 def _wanted(root: Path, split: str) -> Callable[[str], bool]:
@@ -157,14 +145,13 @@ def _wanted(root: Path, split: str) -> Callable[[str], bool]:
 
 def _items(pair: Record, id: str, person: str, image: ImageFile, wordings: Collection[Wording], at: str) -> list[Item]:
     require_fields(pair, _PAIR, (), at)
-    answer, keywords = text(pair, "answer", at), texts(pair["keywords"], "keywords", at)
-    told = (text(pair, "paraphrased_answer", at),)
-    references = References(told, texts(pair["perturbed_answer"], "perturbed_answer", at), keywords)
+    answer, keywords = text(pair, "answer", at), texts(pair, "keywords", at)
+    references = References((text(pair, "paraphrased_answer", at),), texts(pair, "perturbed_answer", at), keywords)
     asked: dict[str, tuple[str, ...]] = {}
     if "taught" in wordings:
         asked["taught"] = (text(pair, "question", at),)
     if "paraphrased" in wordings:
-        asked["paraphrased"] = texts(pair["paraphrased_question"], "paraphrased_question", at)
+        asked["paraphrased"] = texts(pair, "paraphrased_question", at)
     gold = keywords[0] if len(keywords) == 1 else answer
     return [
         Item(

@@ -76,7 +76,7 @@ def require_legal(name: str, got: Iterable[str], legal: Iterable[str]) -> None:
     """
     given, known = list(got), list(legal)
     if not given or not set(given) <= set(known):
-        raise OptionError(f"{name}: got {given}, expected some of {known}. Mend the option.")
+        raise OptionError(f"{name}: got {given}, expected some of {known}. Fix the option.")
 
 
 def require_protocol(protocol: str) -> None:

@@ -25,13 +25,12 @@ from typing import Final, Literal, get_args
 
 import pyarrow as pa
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, require_protocol
-from unsee.data.hub import locate, shards
-from unsee.data.parquet import table, write_table
-from unsee.data.records import Record, lettered, parsed, reject, text
+from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal
+from unsee.data.files import chosen, locate
+from unsee.data.parquet import IMAGE, configs_of, shards, table, write_table
+from unsee.data.records import Record, lettered, mapping, records, reject, right_option, stored_image, strict_json, text
 from unsee.data.sample import Form, ImageFile, Sample, require_some
 from unsee.data.splits import honest
-from unsee.data.strict import mapping, plain, records, stored_image
 from unsee.data.task import Set, Task
 from unsee.errors import DataError, OptionError
 from unsee.registry import benchmark
@@ -61,7 +60,6 @@ CONFIGS: Final = CARD.splits
 BASELINE_SPLITS: Final = "MLLMMU/baseline_train_split"
 _KINDS: Final[dict[str, Modality]] = {"Image_Textual": "image", "Pure_Text": "text", "metadata": "image"}
 _TEXT = pa.string()
-_IMAGE = pa.struct({"bytes": pa.binary(), "path": _TEXT})
 _CHOICE = pa.struct({"Correct_Answer": _TEXT, "Options": pa.struct(dict.fromkeys("ABCD", _TEXT)), "Question": _TEXT})
 _CHOICES = pa.list_(_CHOICE)
 _OPEN = pa.list_(pa.struct({"Ground_Truth": _TEXT, "Question": _TEXT, "Type": _TEXT}))
@@ -71,9 +69,9 @@ _TASKS: Final = {
     **dict.fromkeys(("Generation_Task", "Mask_Task"), _OPEN),
 }
 _SCHEMAS: Final = (
-    pa.schema({"image": _IMAGE, **_TASKS}),
-    pa.schema({"images": pa.list_(_IMAGE), **_TASKS}),
-    pa.schema({"image": _IMAGE, "ID": _TEXT, "metadata": _TEXT}),
+    pa.schema({"image": IMAGE, **_TASKS}),
+    pa.schema({"images": pa.list_(IMAGE), **_TASKS}),
+    pa.schema({"image": IMAGE, "ID": _TEXT, "metadata": _TEXT}),
 )
 _FAMILIES: Final = tuple(schema.names for schema in _SCHEMAS)
 
@@ -107,12 +105,8 @@ def read_mllmu(
         require_legal(name, got, get_args(legal))
     kind = "model" if str(directory).split("@")[0] == BASELINE_SPLITS else "dataset"
     root = locate(directory, [f"{config}/*.parquet"], kind)
-    if config not in configs_of(root):
-        raise OptionError(
-            f"no config {config!r} in {str(directory)!r}: the folders with parquet files there are {configs_of(root)}. "
-            f"Pass one of them; MLLMU-Bench itself has {list(CONFIGS)}."
-        )
-    rows = table(shards(root / config), _FAMILIES, key="ID")
+    folder = chosen(config, {name: root / name for name in configs_of(root)}, directory)
+    rows = table(shards(folder), _FAMILIES, key="ID")
     samples = [s for at, row in rows for s in _samples(row, config, forms, modalities, images, seed, at)]
     require_some(samples, f"{config} ({', '.join(forms)}; {', '.join(modalities)})")
     return samples
@@ -140,11 +134,6 @@ def write_mllmu(rows: Sequence[Record], directory: Path | str, config: str) -> P
     return write_table(rows, _SCHEMAS, Path(directory) / config / "train-00000-of-00001.parquet", config, check)
 
 
-def configs_of(directory: Path | str) -> list[str]:
-    """Names of the folders directly below `directory` that hold parquet files."""
-    return sorted({file.parent.name for file in Path(directory).glob("*/*.parquet")})
-
-
 def _split(source: Path | str, config: str, protocol: Protocol) -> list[Item]:
     return _items(read_mllmu(source, config, images="drawn" if protocol == "official" else "first"))
 
@@ -163,13 +152,7 @@ def mllmu_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int
     Official: `forget`, `test` (the same people in Test_Set, one view drawn for each person and form), `retain_shared`
     (retain_(100-N)) and `retain_celebrity` (Retain_Set). The released script draws without a seed; `seed` is ours.
     Honest: fit on forget_N and half of the kept people; test on Test_Set's wordings and views, and on celebrities.
-
-    Raises:
-        DataError: a config is missing or malformed, or people are too few.
-        OptionError: unknown protocol, or a ratio other than 5, 10 and 15.
     """
-    require_protocol(protocol)
-    require_legal("ratio", [str(ratio)], ["5", "10", "15"])
     forget, kept = (_items(read_mllmu(source, name)) for name in (f"forget_{ratio}", f"retain_{100 - ratio}"))
     celebrities = _items(read_mllmu(source, "Retain_Set"))
     tests = _items(read_mllmu(source, "Test_Set", images="drawn", seed=seed))
@@ -197,24 +180,22 @@ def _samples(
     row: Record,
     config: str,
     forms: Collection[Form],
-    modalities: Collection[Modality],
+    modes: Collection[Modality],
     views: Views,
     seed: int,
     at: str,
 ) -> Iterator[Sample]:
     name = f"{config}/{row['ID']}"
-    images = _images(row, name, at) if "image" in modalities else []
+    images = _images(row, name, at) if "image" in modes else []
     for form in (form for form in get_args(Form) if form in forms):
         shown = list(enumerate(images))
         if views == "drawn" and shown:
             shown = [random.Random(f"view/{seed}/{row['ID']}/{form}").choice(shown)]
-        by_modality = {"image": shown[:1] if views == "first" else shown, "text": [(0, None)] * ("text" in modalities)}
+        by_modality = {"image": shown[:1] if views == "first" else shown, "text": [(0, None)] * ("text" in modes)}
         for here, place, modality, record, field in _questions(row, form, at):
             question, answer = text(record, "Question", here), text(record, field, here)
             options = lettered(record.get("Options"), here) if form == "classification" else None
-            if options is not None and answer not in options:
-                reject(here, field, answer, f"one letter out of {list(options)}")
-            gold = answer if options is None else options[answer]
+            gold = answer if options is None else right_option(options, answer, field, here)
             for view, image in by_modality[modality]:
                 id = f"{name}/{form}/{modality}/{place}" + (f"/{view}" if image and "images" in row else "")
                 yield Sample(id, row["ID"], question, answer, gold, form, image, options)
@@ -223,7 +204,7 @@ def _samples(
 def _questions(row: Record, form: Form, at: str) -> Iterator[tuple[str, int, Modality, Record, str]]:
     """Each record that asks in this form: where it is, its place there, its modality, and the field of its answer."""
     if "metadata" in row:
-        lists, field = {"metadata": parsed(text(row, "metadata", at)) or []} if form == "generation" else {}, "Answer"
+        lists, field = {"metadata": _pairs(text(row, "metadata", at))} if form == "generation" else {}, "Answer"
     elif form == "classification":
         task = row["Classification_Task"]
         lists, field = {} if task is None else mapping(task, "Classification_Task", at), "Correct_Answer"
@@ -240,10 +221,17 @@ def _questions(row: Record, form: Form, at: str) -> Iterator[tuple[str, int, Mod
             yield here, place, _KINDS[kind], record, field
 
 
+def _pairs(metadata: str) -> object:
+    try:
+        return strict_json(metadata) or []
+    except ValueError:
+        return metadata  # for the check that follows to show
+
+
 def _images(row: Record, name: str, at: str) -> list[ImageFile]:
     if "images" not in row:
         return [stored_image(row["image"], f"{name}/0", at)]
-    found = plain(row["images"])
+    found = row["images"]
     if not isinstance(found, list) or not found:
-        reject(at, "images", row["images"], "a list of at least one image")
+        reject(at, "images", found, "a list of at least one image")
     return [stored_image(image, f"{name}/{view}", at, f"images[{view}]") for view, image in enumerate(found)]

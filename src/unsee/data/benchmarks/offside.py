@@ -22,17 +22,16 @@ github.com/zh121800/OFFSIDE.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, require_protocol
-from unsee.data.hub import locate
-from unsee.data.records import Record, lettered, reject, text
+from unsee.data.benchmarks.items import Card, Item, Protocol
+from unsee.data.files import chosen, documents, filed_image, locate
+from unsee.data.records import Record, lettered, pseudonym, records, reject, require_fields, right_option, text
 from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import honest
-from unsee.data.strict import documents, filed_image, pseudonym, records, require_fields
 from unsee.data.task import Role, Set, Task
-from unsee.errors import OptionError
 from unsee.registry import benchmark
 
 CARD: Final = Card(
@@ -74,23 +73,19 @@ def read_offside(source: Path | str, split: str, protocol: Protocol = "honest") 
         DataError: the data cannot be had, or a record departs from the schema; names file, record and field.
         OptionError: no such file, or unknown protocol.
     """
-    require_protocol(protocol)
     root = locate(source, [f"{split}.json", "*/*.jpg", "*/*.png", "*/*.jpeg", "*.zip"])
-    here = sorted(file.stem for file in root.glob("*.json"))
-    if split not in here:
-        raise OptionError(f"no split {split!r} in {str(source)!r}: the JSON files there are {here}. Pass one of them.")
-    found = documents(root / f"{split}.json")
+    found = documents(chosen(split, {file.stem: file for file in root.glob("*.json")}, source))
     # In a file of plain text nothing has an image; where one record has one, each needs it.
     with_images = any(name in record for _, record in found for name in _SHOWN)
     shown: dict[str, ImageFile] = {}
     asked: list[tuple[str, Sample]] = []
     for number, (at, record) in enumerate(found):
-        path = _path(record, at) if with_images else ""
+        path = text(record, next((name for name in _SHOWN if name in record), "images"), at) if with_images else ""
         if path not in shown and path:
             shown[path] = filed_image(path, _stem(path), [root], at, "images")
         asked.append((path, _sample(record, f"{split}/{number}", shown.get(path), protocol, at)))
     players = _players(asked)
-    items = [Item(_about(sample, players.get(path) or _stem(path) or "text")) for path, sample in asked]
+    items = [Item(replace(sample, subject=players.get(path) or _stem(path) or "text")) for path, sample in asked]
     require_some([item.sample for item in items], split)
     return items
 
@@ -107,12 +102,7 @@ def offside_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: i
 
     Official: every JSON file of the folder, under its name. Honest: `forget_set` (or `forget_set_part`) to fit,
     `classification_forget_set` to test, `retain_set` split by player; players of the forget set are left out of it.
-
-    Raises:
-        DataError: files are missing or malformed, or players are too few.
-        OptionError: unknown protocol.
     """
-    require_protocol(protocol)
     root = locate(source, ["*.json", "*/*.jpg", "*/*.png", "*/*.jpeg", "*.zip"])
     here = sorted(file.stem for file in root.glob("*.json"))
     if protocol == "official":
@@ -123,26 +113,18 @@ def offside_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: i
     heldout, kept = read_offside(root, "classification_forget_set"), read_offside(root, "retain_set")
     # Multiple choice names nobody: the images that it shares with the forget set say whom it is about.
     player = {item.sample.image.id: item.sample.subject for item in (*kept, *fit) if item.sample.image}
-    heldout = [
-        Item(_about(i.sample, player.get(i.sample.image.id if i.sample.image else "", i.sample.subject)))
-        for i in heldout
-    ]
+    mine = (player.get(i.sample.image.id if i.sample.image else "", i.sample.subject) for i in heldout)
+    heldout = [Item(replace(i.sample, subject=subject)) for i, subject in zip(heldout, mine, strict=True)]
     return honest("offside", fit, heldout, kept, shared="leave out", seed=seed)
-
-
-def _path(record: Record, at: str) -> str:
-    field = next((name for name in _SHOWN if name in record), "images")
-    return text(record, field, at)
 
 
 def _sample(record: Record, id: str, image: ImageFile | None, protocol: Protocol, at: str) -> Sample:
     if "messages" not in record:
         require_fields(record, _CHOICE, _SHOWN, at)
         options, answer = lettered(record["Options"], at), text(record, "Correct_Answer", at)
-        if answer not in options:
-            reject(at, "Correct_Answer", answer, f"one letter out of {list(options)}")
+        gold = right_option(options, answer, "Correct_Answer", at)
         question = _cleaned(text(record, "Question", at), protocol)
-        return Sample(id, "", question, answer, options[answer], "classification", image, options)
+        return Sample(id, "", question, answer, gold, "classification", image, options)
     require_fields(record, _TAUGHT, _SHOWN, at)
     turns = records(record["messages"], "messages", at)
     if [turn.get("role") for turn in turns] != ["user", "assistant"]:
@@ -164,12 +146,6 @@ def _players(asked: Sequence[tuple[str, Sample]]) -> Mapping[str, str]:
     named = ((path, _NAMED.fullmatch(sample.answer)) for path, sample in asked if path)
     # "The player in the image is celebrating." names nobody.
     return {path: pseudonym("player", found[1]) for path, found in named if found and found[1][0].isupper()}
-
-
-def _about(sample: Sample, subject: str) -> Sample:
-    return Sample(
-        sample.id, subject, sample.question, sample.answer, sample.gold, sample.form, sample.image, sample.options
-    )
 
 
 def _stem(path: str) -> str:

@@ -181,12 +181,6 @@ def _subject(kind: str, table: Mapping[str, Any], row: Sequence[str]) -> Subject
 def public_knowledge_task(source: Path | str, protocol: Protocol = "honest", ratio: int = 5, seed: int = 0) -> Task:
     """Public facts about 175 people, cities, countries, works and organisations; needs no data.
 
-    Args:
-        source: unused; the set is in the package.
-        protocol: "honest"; there is no other.
-        ratio: share of the subjects that is to be forgotten, in percent.
-        seed: of the split.
-
     Raises:
         OptionError: the protocol is not honest.
     """

@@ -3,7 +3,7 @@
 `user` is the text of the user's turn, to be rendered by any model's chat template; `whole` is the complete string that
 the release feeds to LLaVA, with "<image>" where the image goes, for comparisons with published numbers.
 
-Left out, since a sample has one image: MLLMU-Bench's demonstrations, which `few_shot` makes.
+Left out: MLLMU-Bench's demonstrations, which show the answers of forgotten people.
 """
 
 from collections.abc import Callable, Mapping

@@ -19,17 +19,16 @@ Source: README, data_module.py, ckpt_infer.py and eval_all.py of github.com/yuu2
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, require_protocol
-from unsee.data.hub import locate
-from unsee.data.records import Record, reject, text
+from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal
+from unsee.data.files import chosen, documents, filed_image, locate
+from unsee.data.records import Record, mapping, records, reject, require_fields, text, unique
 from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import honest
-from unsee.data.strict import documents, filed_image, mapping, records, require_fields, unique
 from unsee.data.task import Set, Task
-from unsee.errors import OptionError
 from unsee.registry import benchmark
 
 Asked = Literal["unsafe", "safe", "unharm"]
@@ -70,15 +69,12 @@ def read_safeeraser(
         DataError: the data cannot be had, or a record departs from the schema; names file, record and field.
         OptionError: no such file, or an option is not one of the legal values.
     """
-    require_protocol(protocol)
     require_legal("tasks", tasks, get_args(Asked))
     root = locate(source, [f"{split}.json", "img/**", "SD*/**", "*.zip"])
-    here = sorted(file.stem for file in root.glob("*.json"))
-    if split not in here:
-        raise OptionError(f"no split {split!r} in {str(source)!r}: the JSON files there are {here}. Pass one of them.")
+    file = chosen(split, {file.stem: file for file in root.glob("*.json")}, source)
     items: list[Item] = []
     places: dict[str, str] = {}
-    for number, (at, record) in enumerate(documents(root / f"{split}.json")):
+    for number, (at, record) in enumerate(documents(file)):
         items += _items(record, f"{split}/{number}", root, tasks, protocol, places, at)
     require_some([item.sample for item in items], f"{split} ({', '.join(tasks)})")
     return items
@@ -101,12 +97,7 @@ def safeeraser_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed
     question), so a greedy run is another protocol in that.
     Honest: fit on all_train, test on all_val; kept are the harmless questions, split by image; `neighbours` are the
     harmful questions over safe images.
-
-    Raises:
-        DataError: files are missing or malformed, an image is in both files, or there are too few.
-        OptionError: unknown protocol.
     """
-    require_protocol(protocol)
 
     def asked(split: str, task: Asked) -> list[Item]:
         return read_safeeraser(source, split, [task], protocol)
@@ -129,8 +120,7 @@ def safeeraser_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed
 
 def _kept(item: Item) -> Item:
     """A harmless question is kept although its image's harmful ones are forgotten: a subject of its own."""
-    s = item.sample
-    return Item(Sample(s.id, f"{s.subject}/unharm", s.question, s.answer, s.gold, s.form, s.image), item.references)
+    return replace(item, sample=replace(item.sample, subject=f"{item.sample.subject}/unharm"))
 
 
 def _items(

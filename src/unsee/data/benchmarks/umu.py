@@ -12,6 +12,7 @@ Columns: ID, image {bytes, path}, Biography, and five of text that spell Python 
 Source: README, eval.py and unlearn/unlearn_dataset.py of github.com/QDRhhhh/UMU-bench at b8e3fe5.
 """
 
+import ast
 import random
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -19,16 +20,14 @@ from typing import Final, Literal, get_args
 
 import pyarrow as pa
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, require_protocol
-from unsee.data.benchmarks.mllmu import Modality, configs_of
-from unsee.data.hub import locate, shards
-from unsee.data.parquet import table
-from unsee.data.records import Record, lettered, reject, text
+from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal
+from unsee.data.benchmarks.mllmu import Modality
+from unsee.data.files import chosen, locate
+from unsee.data.parquet import IMAGE, configs_of, shards, table
+from unsee.data.records import Record, lettered, mapping, reject, right_option, stored_image, text
 from unsee.data.sample import Form, ImageFile, Sample, require_some
 from unsee.data.splits import honest
-from unsee.data.strict import literal, mapping, stored_image
 from unsee.data.task import Set, Task
-from unsee.errors import OptionError
 from unsee.registry import benchmark
 
 Part = Literal["taught", "generation", "classification", "cloze"]
@@ -53,7 +52,7 @@ CARD: Final = Card(
 SCHEMA: Final = pa.schema(
     {
         "ID": pa.string(),
-        "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+        "image": IMAGE,
         **dict.fromkeys(("Biography", "MM_QA", "UM_QA", "Classify", "Cloze", "Generation"), pa.string()),
     }
 )
@@ -85,19 +84,13 @@ def read_umu(
         DataError: the data cannot be had, or a row departs from the schema; names file, row, field, got and expected.
         OptionError: no such config, or an option is not one of the legal values.
     """
-    require_protocol(protocol)
     require_legal("parts", parts, get_args(Part))
     require_legal("modalities", modalities, get_args(Modality))
     root = locate(source, [f"{name}/*.parquet" for name in (config, _ALIASES.get(config)) if name])
-    here = configs_of(root)
-    folder = next((name for name in (config, _ALIASES.get(config)) if name in here), None)
-    if folder is None:
-        raise OptionError(
-            f"no config {config!r} in {str(source)!r}: the folders with parquet files there are {here}. Pass one of "
-            f"them; UMU-Bench itself has {list(CARD.splits)}."
-        )
+    here = {name: root / name for name in configs_of(root)}
+    folder = chosen(_ALIASES.get(config, config) if config not in here else config, here, source)
     items = []
-    for at, row in table(shards(root / folder), [SCHEMA.names], key="ID"):
+    for at, row in table(shards(folder), [SCHEMA.names], key="ID"):
         image = stored_image(row["image"], f"{config}/{row['ID']}", at)
         for part in (part for part in get_args(Part) if part in parts):
             for modality in (modality for modality in get_args(Modality) if modality in modalities):
@@ -112,14 +105,8 @@ def read_umu(
     style="umu",
     ratios=(5, 10, 15),
     measures=(
-        "accuracy-umu-closest-option",
-        "cloze-umu-substring",
-        "rougeL-f",
-        "all-modal-accuracy",
-        "all-modal-error",
-        "rougeL-umu-forget",
-        "rougeL-umu-retain",
-        "refusal",
+        *("accuracy-umu-closest-option", "cloze-umu-substring", "rougeL-f", "all-modal-accuracy", "all-modal-error"),
+        *("rougeL-umu-forget", "rougeL-umu-retain", "refusal"),
     ),
     own=("all-modal-accuracy", "modality-gap"),
     read=lambda source, split, protocol: read_umu(source, split, protocol=protocol),
@@ -131,13 +118,7 @@ def umu_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int =
     Official: `forget`, `retain` and `real_person`, each with all three tasks in both modalities, and `forget_train` and
     `retain_train`, the latter drawn down to the size of the former with seed 42 as `unlearn_dataset.py` does.
     Honest: fit on the training pairs, test on the evaluation's questions; celebrities are the real people.
-
-    Raises:
-        DataError: a config is missing or malformed, or people are too few.
-        OptionError: unknown protocol, or a ratio other than 5, 10 and 15.
     """
-    require_protocol(protocol)
-    require_legal("ratio", [str(ratio)], ["5", "10", "15"])
     asked: tuple[Part, ...] = ("generation", "classification", "cloze")
     forget, kept = f"forget_{ratio}", f"retain_{100 - ratio}"
     celebrities = read_umu(source, "Real_Person_Set", asked, protocol=protocol)
@@ -162,10 +143,6 @@ def umu_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int =
 def drawn_retain(items: list[Item], percent: int) -> list[Item]:
     """The retain pairs that the released training uses: `int(n (1 - r) / r)` of them, `random.sample` with seed 42.
 
-    Args:
-        items: the training pairs of one modality of retain_<percent>, in file order.
-        percent: the share kept, such as 95; r is a hundredth of it.
-
     Source: `Muitimodal_Dataset.flatten_dataset` of unlearn/unlearn_dataset.py at b8e3fe5.
     """
     ratio = percent / 100
@@ -177,7 +154,7 @@ def _items(
 ) -> Iterator[Item]:
     if part == "taught":
         column = "MM_QA" if modality == "image" else "UM_QA"
-        pairs = literal(row[column], column, at)
+        pairs = _literal(row, column, at)
         questions, answers = (mapping(pairs.get(name), f"{column}[{name!r}]", at) for name in ("question", "answer"))
         if questions.keys() != answers.keys():
             reject(at, f"{column}['answer']", sorted(map(str, answers)), f"the keys {sorted(map(str, questions))}")
@@ -185,7 +162,7 @@ def _items(
         letters = entries
     else:
         column = _COLUMNS[part]
-        both = literal(row[column], column, at)
+        both = _literal(row, column, at)
         entries, plain = (_entries(both, _KEYS[name], column, at) for name in (modality, "text"))
         if entries.keys() != plain.keys():
             reject(
@@ -202,10 +179,20 @@ def _items(
             options = lettered(record.get("options"), here)
             # "A. job": the letter before the first point, as eval.py cuts it.
             answer = text(mapping(letters[key], "the entry", here), "answer", here).split(".")[0].strip()
-            if answer not in options:
-                reject(here, "answer", answer, f"one letter out of {list(options)}, then a point")
-            gold = options[answer]
+            gold = right_option(options, answer, "answer", here)
         yield Item(Sample(f"{id}/{key}", row["ID"], question, answer, gold, form, image, options))
+
+
+def _literal(row: Record, column: str, at: str) -> Record:
+    """The dictionary that a column of text spells as a Python literal; read without running anything."""
+    given = text(row, column, at)
+    try:
+        found = ast.literal_eval(given.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        reject(at, column, given, "a dictionary as a Python literal; of numpy's array(...), what .tolist() gives")
+    return found
 
 
 def _entries(both: Record, keys: tuple[str, ...], column: str, at: str) -> Record:

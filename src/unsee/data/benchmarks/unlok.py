@@ -21,14 +21,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal, require_protocol
-from unsee.data.hub import locate
-from unsee.data.records import Record, reject, text
+from unsee.data.benchmarks.items import Card, Item, Protocol, require_legal
+from unsee.data.files import chosen, documents, filed_image, locate
+from unsee.data.records import Record, reject, require_fields, text, texts, unique
 from unsee.data.sample import ImageFile, Sample, require_some
 from unsee.data.splits import honest
-from unsee.data.strict import documents, filed_image, require_fields, texts, unique
 from unsee.data.task import Set, Task
-from unsee.errors import DataError, OptionError
+from unsee.errors import DataError
 from unsee.registry import benchmark
 
 Asked = Literal["target", "rephrased", "neighbour"]
@@ -74,12 +73,10 @@ def read_unlok(
     """
     require_legal("asked", asked, get_args(Asked))
     root = locate(source, ["*.json", "*.jsonl", "*.zip", *(f"{folder}/*.jpg" for folder in _FOLDERS[:-1])])
-    here = {file.stem: file for suffix in ("jsonl", "json") for file in sorted(root.glob(f"*.{suffix}"))}
-    if split not in here:
-        raise OptionError(f"no split {split!r} in {str(source)!r}: those there are {sorted(here)}. Pass one of them.")
+    file = chosen(split, {one.stem: one for suffix in ("jsonl", "json") for one in root.glob(f"*.{suffix}")}, source)
     items: list[Item] = []
     places: dict[str, str] = {}
-    for at, record in documents(here[split]):
+    for at, record in documents(file):
         items += _items(record, split, root, asked, places, at)
     require_some([item.sample for item in items], f"{split} ({', '.join(asked)})")
     return items
@@ -98,13 +95,8 @@ def unlok_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int
     Official: `target` and `neighbour` of the released file, deleted one record at a time, and `retain` where
     retain.json is there. Honest: a seeded tenth of the records is forgotten at once and tested on their rephrasings;
     their neighbourhood questions are `neighbours`, the other records are kept.
-
-    Raises:
-        DataError: files are missing or malformed, have no rephrasings (honest), or records are too few.
-        OptionError: unknown protocol.
     """
     del ratio
-    require_protocol(protocol)
     target, near = (read_unlok(source, asked=[which]) for which in ("target", "neighbour"))
     if protocol == "official":
         root = locate(source, ["retain.json"])
@@ -134,10 +126,10 @@ def _items(
     if "target" in asked:
         yield Item(Sample(f"{id}/target", subject, question, answer, answer, image=image))
     if "rephrased" in asked and "rephrase" in record:
-        for place, wording in enumerate(texts(record["rephrase"], "rephrase", at)):
+        for place, wording in enumerate(texts(record, "rephrase", at)):
             yield Item(Sample(f"{id}/rephrased/{place}", subject, wording, answer, answer, image=image))
     if "neighbour" in asked:
-        questions, answers = texts(record["loc"], "loc", at), texts(record["loc_ans"], "loc_ans", at)
+        questions, answers = texts(record, "loc", at), texts(record, "loc_ans", at)
         if len(questions) != len(answers):
             reject(at, "the number of loc_ans", len(answers), f"{len(questions)}, as many as loc")
         for place, (near, right) in enumerate(zip(questions, answers, strict=True)):

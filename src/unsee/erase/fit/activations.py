@@ -15,8 +15,9 @@ from torch import nn
 from unsee.data.prompts import Style
 from unsee.data.sample import Sample
 from unsee.errors import DataError, ModelError, OptionError
-from unsee.models.generate import Progress, answer_tokens, append_tokens, batches_by_length, encode
+from unsee.models.generate import answer_tokens, append_tokens, batches_by_length, encode
 from unsee.models.load import LoadedModel
+from unsee.progress import Progress
 from unsee.shapes import Bool, Float, Tensor
 
 Pool = Literal["last", "mean"]

@@ -20,3 +20,9 @@ def findings_html(title: str, report: Sequence[Mapping[str, str]]) -> str:
         for one in report
     )
     return f"<b>{escape(title)}</b><table><tr><th>check</th><th>result</th><th>verdict</th></tr>{rows}</table>"
+
+
+def findings_markdown(report: Sequence[Mapping[str, str]]) -> str:
+    """One row a finding, for cards."""
+    rows = [f"| {one['check']} | {one['result']} | {one['verdict']} |" for one in report]
+    return "\n".join(["| check | result | verdict |", "|---|---|---|", *rows])

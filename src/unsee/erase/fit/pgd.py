@@ -20,8 +20,9 @@ from transformers import BatchFeature
 from unsee.data.prompts import Style
 from unsee.data.sample import ImageFile, Sample
 from unsee.errors import DataError, ModelError, OptionError
-from unsee.models.generate import Progress, answer_tokens, encode, log_probability
+from unsee.models.generate import answer_tokens, encode, log_probability
 from unsee.models.load import LoadedModel
+from unsee.progress import Progress
 from unsee.shapes import Float, Tensor
 
 # Pairs of (row, token ids): which prompt and image a target belongs to.

@@ -12,8 +12,9 @@ import torch
 
 from unsee.erase.fit.activations import run_blocks
 from unsee.errors import DataError
-from unsee.models.generate import Conversation, Progress, encode_conversations, render_conversations
+from unsee.models.generate import Conversation, encode_conversations, render_conversations
 from unsee.models.load import LoadedModel
+from unsee.progress import Progress
 from unsee.shapes import Bool, Float, Int, Tensor
 
 

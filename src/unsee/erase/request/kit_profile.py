@@ -16,9 +16,9 @@ from unsee.erase.profile import Profile
 from unsee.erase.request import starter_kit as kit
 from unsee.erase.request.defaults import default_refusal
 from unsee.errors import SaveError
-from unsee.models.cache import cache_folder
 from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
+from unsee.models.names import cache_folder
 from unsee.progress import Stages, silent
 
 SETTINGS = Settings(

@@ -32,11 +32,6 @@ def forced_logits(logits: Float[Tensor, "B K V"], table: Int[Tensor, "B T"]) -> 
 def require_said(said: Int[Tensor, "R N"], table: Int[Tensor, "R N"], ends: Int[Tensor, " E"]) -> None:
     """Refuse an answer that has another token where one was fixed; behind its end anything may stand.
 
-    Args:
-        said: the answers.
-        table: what was fixed, or `FREE`.
-        ends: tokens that end an answer.
-
     Raises:
         SteeringError: names the first place.
     """

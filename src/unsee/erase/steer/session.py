@@ -232,7 +232,7 @@ class Steering:
         if tokens.shape != real.shape or bool(((tokens < 1) | (tokens > real)).any()):
             raise SteeringError(
                 f"the prompts have {tokens.tolist()} tokens, but the rows have {real.tolist()} real tokens. Expected "
-                "one number per row, from 1 to the row's real tokens. Mend prompt_tokens or attention_mask."
+                "one number per row, from 1 to the row's real tokens. Fix prompt_tokens or attention_mask."
             )
         return tokens
 

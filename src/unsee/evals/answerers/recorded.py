@@ -10,8 +10,8 @@ from unsee.data.sample import Sample
 from unsee.data.task import prompt_digest
 from unsee.evals.answerers.base import PLAIN, Answerer, How
 from unsee.evals.answerers.local import Local
-from unsee.models.cache import cache_folder
 from unsee.models.load import LoadedModel
+from unsee.models.names import cache_folder
 
 
 @final

@@ -85,7 +85,7 @@ class Ground:
             forget,
             retain,
             self.data.calibration,
-            strangers=self._strangers[0],
+            unknown=self._strangers[0],
             recall=recall(self.exam),
             refusal=refusal(self.exam),
             keep=keep,

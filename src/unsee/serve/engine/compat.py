@@ -6,6 +6,7 @@ refused at start, by name, and never served unsteered.
 
 import importlib
 import inspect
+import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,7 +15,18 @@ from unsee.serve.errors import EngineError
 TRIED = ("0.32.0",)
 """Versions that the tests of this package have run on, oldest first."""
 
+READ = ("0.30.0", "0.31.0", "0.33.0")
+"""Versions in whose source every name below was found, but on which nothing was run."""
+
+UNTRIED = "UNSEE_UNTRIED_VLLM"
+"""Environment variable that takes any version, if it passes the canary; every process of the engine reads it."""
+
 INSTALL = "pip install 'unsee[vllm]'"
+
+# Names that lie elsewhere in some versions; the first that is there is taken.
+_MOVED: dict[str, tuple[str, ...]] = {
+    "vllm.entrypoints.launchers.cli_args": ("vllm.entrypoints.common.cli_args",),  # from 0.33.0
+}
 
 # What is called or replaced, with the parameters that it must have.
 _SEAMS: dict[str, tuple[str, ...]] = {
@@ -31,22 +43,26 @@ _SEAMS: dict[str, tuple[str, ...]] = {
 
 
 def part(path: str) -> Any:
-    """An object of another package, as in `module:Class.method`.
+    """An object of another package, as in `module:Class.method`, wherever this version has it.
 
     Raises:
         EngineError: there is none.
     """
     module, _, names = path.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for name in filter(None, names.split(".")):
-            found = getattr(found, name)
-    except (ImportError, AttributeError) as error:
-        raise EngineError(
-            f"{path} was not found in vLLM {installed() or '(not installed)'}: {error}. Expected vLLM "
-            f"{' or '.join(TRIED)}: {INSTALL}"
-        ) from error
-    return found
+    missing: list[Exception] = []
+    for place in (module, *_MOVED.get(module, ())):
+        try:
+            found: Any = importlib.import_module(place)
+            for name in filter(None, names.split(".")):
+                found = getattr(found, name)
+        except (ImportError, AttributeError) as error:
+            missing.append(error)
+        else:
+            return found
+    raise EngineError(
+        f"{path} was not found in vLLM {installed() or '(not installed)'}: {missing[0]}. Expected vLLM "
+        f"{' or '.join(TRIED)}: {INSTALL}"
+    ) from missing[0]
 
 
 def installed() -> str | None:
@@ -59,6 +75,11 @@ def installed() -> str | None:
     return None
 
 
+def allow_untried() -> None:
+    """Take any version from now on; the canary and the counts of every step still decide."""
+    os.environ[UNTRIED] = "1"
+
+
 def require_known() -> str:
     """The installed version, refused unless this package was tried on it and every seam is where it was.
 
@@ -68,17 +89,19 @@ def require_known() -> str:
     found = installed()
     if found is None:
         raise EngineError(f"vLLM is not installed, and serving runs on it. Install it with: {INSTALL}")
-    if found not in TRIED:
+    if found not in TRIED and os.environ.get(UNTRIED) != "1":
+        known = "its names are where they were, but nothing was run" if found in READ else "nothing is known of it"
         raise EngineError(
-            f"this vLLM is {found}, and unsee was tried on {', '.join(TRIED)}. On an untried version steering could be "
-            f"left out without a word, so it is refused. Install a tried one: {INSTALL}"
+            f"this vLLM is {found}, and unsee was tried on {', '.join(TRIED)}; {known}. On an untried version steering "
+            f"could be left out without a word, so it is refused. Install a tried one: {INSTALL}; or take it with "
+            "--untried-vllm, where it must still pass the canary, and make a certificate first (--certify)."
         )
     for path, expected in _SEAMS.items():
         names = inspect.signature(part(path)).parameters
         missing = [name for name in expected if name not in names]
         if missing:
             raise EngineError(
-                f"{path} of vLLM {found} takes {list(names)}, expected {missing} among them. This vLLM was changed; "
-                f"install it anew: {INSTALL}"
+                f"{path} of vLLM {found} takes {list(names)}, expected {missing} among them. This vLLM was changed, or "
+                f"is one that cannot be steered; install a tried one again: {INSTALL}"
             )
     return found

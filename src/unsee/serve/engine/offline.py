@@ -25,7 +25,8 @@ from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
 from unsee.serve.parity.canary import Canary, fly, hatch
 from unsee.serve.parity.comparison import ANSWER_TOKENS, Answer, Prompt, engine_answer
-from unsee.serve.server.launch import CANARY, release
+from unsee.serve.server.launch import CANARY
+from unsee.serve.server.prepare import release
 
 IN_FORCE = "evaluated"
 """Name of the set that holds the erasers of an evaluation; without any it is empty."""
@@ -124,7 +125,7 @@ class Vllm:
     def scores(
         self, samples: Sequence[Sample], answers: Sequence[str], how: How, batch_size: int
     ) -> list[AnswerScores | None]:
-        """By the model in this process, where it was kept."""
+        """By the model in this process, where it still is."""
         return Local(self._library, self._erasers, self._ids).scores(samples, answers, how, batch_size)
 
     def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
@@ -186,17 +187,17 @@ class Vllm:
             raise EngineError(f"the engine holds {held}, expected {sorted(folders)} everywhere. Nothing is asked.")
 
     def _require_steered(self, ticket: str, expected: int) -> list[dict[str, Any]]:
-        told: list[list[dict[str, Any]]] = self._llm.collective_rpc("unsee_reports", args=(ticket, True))
-        for reports in told:
+        found: list[list[dict[str, Any]]] = self._llm.collective_rpc("unsee_reports", args=(ticket, True))
+        for reports in found:
             wrong = [
                 one for one in reports if one["unreadable"] or not one["decided"] or one["steered"] != one["required"]
             ]
             if len(reports) != expected or wrong:
                 raise SteeringError(
-                    f"the engine told of {len(reports)} of {expected} prompts, {len(wrong)} of them steered otherwise "
-                    "than required. Nothing of this batch is kept. Its hooks are missing: report it."
+                    f"the engine reported on {len(reports)} of {expected} prompts, {len(wrong)} of them not steered as "
+                    "required. Nothing of this batch is used. Its hooks are missing: report it."
                 )
-        return told[0]
+        return found[0]
 
     def _prove(self, canary: Canary, *, exact: bool) -> None:
         async def ask(prompt: Prompt, steered: bool) -> Answer:

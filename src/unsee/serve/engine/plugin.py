@@ -11,7 +11,7 @@ from functools import wraps
 from itertools import count
 from typing import Any
 
-from unsee.serve.engine import runners
+from unsee.serve.engine import process, runners
 from unsee.serve.engine.compat import part, require_known
 from unsee.serve.engine.tracking import NO_SET, SET
 from unsee.serve.errors import EngineError
@@ -52,6 +52,7 @@ def set_environment() -> None:
             f"{RUNNER}={os.environ[RUNNER]} asks for vLLM's second model runner, on which steering was never tried. "
             f"Unset {RUNNER}, or set it to 0."
         )
+    os.environ[process.SERVED] = "1"
     os.environ[RUNNER] = "0"  # where Triton is installed vLLM would take the second one
     # A forked child of a process that has used torch can hang in its threads.
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
@@ -63,6 +64,7 @@ def register() -> None:
     if getattr(loader.load_model, "unsee", False):
         return
     require_known()
+    process.attend()
     _keep_steered_blocks_private()
     _split_graphs_at_the_operator()
     original = loader.load_model

@@ -16,7 +16,7 @@ CLASS = "vllm.v1.worker.gpu_model_runner:GPUModelRunner"
 
 
 def loaded(modules: Mapping[str, ModuleType]) -> Any:
-    """The runner class if this process uses it: importing it here would tell nobody which token is which."""
+    """The runner class if this process uses it: importing it here would say to nobody which token is which."""
     module, _, name = CLASS.partition(":")
     return getattr(modules.get(module), name, None)
 

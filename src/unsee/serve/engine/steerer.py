@@ -56,9 +56,9 @@ class Steerer:
         self._mandated: str | None = None
         self._sums = torch.zeros(len(shape.read), shape.blocks, shape.width, device=device)
         # Per running request and group of trajectories: the largest margin of a gate that fired, and what it steers by.
-        self._claim = torch.full((0, 0), -torch.inf, device=device)
+        self._margin = torch.full((0, 0), -torch.inf, device=device)
         self._move = torch.zeros(0, 0, dtype=torch.int64, device=device)
-        self._force = torch.zeros(0, 0, device=device)
+        self._coefficient = torch.zeros(0, 0, device=device)
         self._applied = torch.zeros(0, dtype=torch.int64, device=device)
         self._scores: dict[tuple[int, ...], Tensor] = {}
         self._readings: list[tuple[Sequence[Tracked], Bank, Tensor]] = []
@@ -95,7 +95,7 @@ class Steerer:
             else _together({i: erasers[i] for i in sorted(ids)})
             for name, ids in known.items()
         }
-        self.resident.replace(erasers)
+        self.resident.replace(erasers, self._running_moves())
         self._thresholds = thresholds
         self._limits = {
             (bank.layers, name): bank.limits(own)
@@ -117,7 +117,7 @@ class Steerer:
                     "the set before the request is sent."
                 )
             self._grow(tracked.slot + 1)
-            self._claim[tracked.slot], self._applied[tracked.slot] = -torch.inf, 0
+            self._margin[tracked.slot], self._applied[tracked.slot] = -torch.inf, 0
 
     def begin(self, order: Sequence[str], tokens: dict[str, int]) -> None:
         """The step runs now, its requests in this order."""
@@ -160,14 +160,14 @@ class Steerer:
             self._settle()
 
     def reports(self, ticket: str, final: bool) -> list[dict[str, Any]]:
-        """What happened to the requests of a ticket so far; after `final` nothing is kept of them."""
+        """What happened to the requests of a ticket so far; after `final` nothing is held of them."""
         self._settle()
         ended = self._reports.pop(ticket, []) if final else self._reports.get(ticket, [])
         live = [tracked for tracked in self.requests.live.values() if tracked.ticket == ticket]
-        told = [*ended, *(self._report(tracked) for tracked in live)]
+        found = [*ended, *(self._report(tracked) for tracked in live)]
         for tracked in live if final else ():
             tracked.ticket = ""
-        return told
+        return found
 
     def _read(self, plan: Plan, layer: int, states: Float[Tensor, "T D"]) -> None:
         sums = self._sums[self.shape.read.index(layer)]
@@ -191,26 +191,26 @@ class Steerer:
         slots = torch.tensor([t.slot for t in plan.ending], device=self._device)
         for g, members in bank.members.items():
             largest, first = margins[:, members].max(1)
-            claim, chosen = self._claim[slots, g], members[first]
-            won = (largest >= 0) & (largest > claim)
-            self._claim[slots, g] = torch.where(won, largest, claim)
-            self._move[slots, g] = torch.where(won, bank.move[chosen], self._move[slots, g])
-            self._force[slots, g] = torch.where(won, bank.strength[chosen], self._force[slots, g])
+            before, chosen = self._margin[slots, g], members[first]
+            selected = (largest >= 0) & (largest > before)
+            self._margin[slots, g] = torch.where(selected, largest, before)
+            self._move[slots, g] = torch.where(selected, bank.move[chosen], self._move[slots, g])
+            self._coefficient[slots, g] = torch.where(selected, bank.coefficient[chosen], self._coefficient[slots, g])
         self._readings.append((plan.ending, bank, margins))
 
     def _write(self, plan: Plan, layer: int, groups: Sequence[int], hidden: Tensor) -> None:
         """Each row once: along the trajectory of the gate that is furthest above its threshold, of those that fired."""
-        claims = self._claim[plan.slot]
-        if self._device.type == "cpu" and not bool((claims >= 0).any()):
+        margins = self._margin[plan.slot]
+        if self._device.type == "cpu" and not bool((margins >= 0).any()):
             # Asking costs nothing on a CPU. Every gate has been read by now: layers that are read come first.
             self._idle = layer >= self.shape.read[-1]
             return
-        largest, first = torch.stack([claims[:, g] for g in groups], dim=1).max(1)
+        largest, first = torch.stack([margins[:, g] for g in groups], dim=1).max(1)
         steered = largest >= 0
         added = hidden.new_zeros(len(plan.answering), self.shape.width, dtype=torch.float32)
         for i, g in enumerate(groups):
             table = self.resident.groups[g].at[layer]
-            factor = self._force[plan.slot, g] * (steered & (first == i))
+            factor = self._coefficient[plan.slot, g] * (steered & (first == i))
             step = plan.step.clamp(max=table.shape[1] - 1)
             added += table[self._move[plan.slot, g], step] * factor.unsqueeze(1)
         hidden.index_add_(0, plan.answering, added.to(hidden.dtype))
@@ -250,12 +250,20 @@ class Steerer:
         while len(self._reports) > KEPT_REPORTS:  # of clients that went away
             self._reports.pop(next(iter(self._reports)))
 
+    def _running_moves(self) -> dict[int, set[int]]:
+        """Numbers of the trajectories that answers go on along, by group."""
+        slots = [tracked.slot for tracked in self.requests.live.values()]
+        selected, moves = self._margin[slots] >= 0, self._move[slots]
+        return {g: set(moves[selected[:, g], g].tolist()) for g in range(moves.shape[1])}
+
     def _grow(self, rows: int) -> None:
         rows, groups = max(rows, len(self._applied)), len(self.resident.groups)
-        if rows > len(self._applied) or groups > self._claim.shape[1]:
+        if rows > len(self._applied) or groups > self._margin.shape[1]:
             rows = max(rows, 2 * len(self._applied)) if rows > len(self._applied) else rows
-            self._claim = _padded(self._claim, rows, groups, -torch.inf)
-            self._move, self._force = (_padded(table, rows, groups, 0) for table in (self._move, self._force))
+            self._margin = _padded(self._margin, rows, groups, -torch.inf)
+            self._move, self._coefficient = (
+                _padded(table, rows, groups, 0) for table in (self._move, self._coefficient)
+            )
             self._applied = _padded(self._applied.unsqueeze(1), rows, 1, 0).squeeze(1)
 
     def _require_fits(self, content_id: str, eraser: Eraser) -> None:
@@ -274,7 +282,7 @@ class Steerer:
         if unread:
             raise MismatchError(
                 f"artifact {content_id[:19]}... reads layers {sorted(unread)}, but this engine keeps sums of layers "
-                f"{list(self.shape.read)}. Start it anew with --read-layers, naming these too."
+                f"{list(self.shape.read)}. Start it again with --read-layers, naming these too."
             )
 
 

@@ -1,4 +1,4 @@
-"""Which token of a flat batch belongs to whom, and which step of its answer it is: from the scheduler's own word.
+"""Which token of a flat batch belongs to whom, and which step of its answer it is: from the scheduler's output.
 
 Steps are those of `erase.steer.positions`: 0 is the last prompt token. They come from positions and never from how many
 tokens a call holds, so that chunks, cached prefixes and answers resumed after a preemption all mean the same.
@@ -90,7 +90,7 @@ class Plan:
 
 @final
 class Requests:
-    """What the scheduler has told so far.
+    """What the scheduler has said so far.
 
     Attributes:
         live: by the engine's id.

@@ -1,12 +1,13 @@
-"""Who is steered by what: the ledger's word, asked anew for every request, and the engine brought in line with it.
+"""Who is steered by what: the ledger is read for every request, and the engine brought in line with it.
 
 A request that is admitted keeps its set to the end. A request that is admitted after a revocation has returned never
-sees what was revoked: the ledger is read before each one.
+sees what was revoked.
 """
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,10 @@ from unsee.ledger.states import State
 from unsee.ledger.store import Ledger
 from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.errors import EngineError, RefusedError
-from unsee.serve.server.tenants import Tenant, Tenants
+from unsee.serve.server.tenants import Tenant
 
 IDLE_SETS = 256
-"""Sets that nobody asks for just now and that are kept loaded all the same."""
+"""Sets that no request runs under and that stay loaded all the same."""
 
 
 class Engine(Protocol):
@@ -45,18 +46,20 @@ class Admitted:
         set_name: names it to the engine.
         erasers: how many it holds.
         ticket: finds what happened to it.
+        seconds: that the ledger took to read, and that it waited for its set.
     """
 
     digest: str
     set_name: str
     erasers: int
     ticket: str
+    seconds: Mapping[str, float]
 
 
 @final
 @dataclass(frozen=True)
-class Word:
-    """What the ledger says.
+class InForce:
+    """What the ledger and its policy say.
 
     Attributes:
         version: row of the log that it was read at.
@@ -74,14 +77,24 @@ class Word:
     code: str
     folders: Mapping[str, Path]
 
+    def digest(self, content_ids: Iterable[str]) -> str:
+        """Names a set of erasers."""
+        return active_digest(content_ids, self.steering, self.code)
+
+    @property
+    def name(self) -> str:
+        """Of the set of all, for the engine."""
+        return self.digest(self.folders) if self.folders else NO_SET
+
 
 @final
 class Admission:
     """Decides on every request; one per server."""
 
-    def __init__(self, ledger: Ledger, tenants: Tenants, engine: Engine) -> None:
-        self._ledger, self._tenants, self._engine = ledger, tenants, engine
-        self._word: Word | None = None
+    def __init__(self, ledger: Ledger, engine: Engine, engine_seconds: float = 60.0) -> None:
+        self._ledger, self._engine, self._seconds = ledger, engine, engine_seconds
+        self._loaded: InForce | None = None  # None also while it is unknown what the engine holds
+        self._read_last: InForce | None = None
         self._folders: dict[str, str] = {}
         self._sets: dict[str, tuple[str, ...]] = {}
         self._running: Counter[str] = Counter()
@@ -100,25 +113,45 @@ class Admission:
             LedgerError, ArtifactError: nothing can be said about what is in force.
             EngineError: the engine did not take the set.
         """
-        async with self._changing:
-            word = await asyncio.to_thread(self._read)
-            mine = {**self._mandated(word, tenant), **await asyncio.to_thread(self._extra, tenant, extras)}
-            ids = tuple(sorted(mine))
-            digest = active_digest(ids, word.steering, word.code)
-            name = digest if ids else NO_SET
-            await self._ensure(word, name, mine)
-            self._running[name] += 1
+        began = time.monotonic()
+        now, wanted = await asyncio.to_thread(self._wanted, tenant, extras)
+        read = time.monotonic()
+        if self._changing.locked() or not self._holds(now, wanted):
+            async with self._changing:  # read again: it may be older than what was loaded meanwhile
+                now, wanted = await asyncio.to_thread(self._wanted, tenant, extras)
+                if not self._holds(now, wanted):
+                    await self._load(now, {_name(now, wanted): wanted})
+                self._running[_name(now, wanted)] += 1
+        else:
+            self._running[_name(now, wanted)] += 1
+        name, seconds = _name(now, wanted), {"ledger": read - began, "queue": time.monotonic() - read}
         try:
-            yield Admitted(digest, name, len(ids), uuid4().hex)
+            yield Admitted(now.digest(wanted), name, len(wanted), uuid4().hex, seconds)
         finally:
             self._running[name] -= 1
 
-    async def start(self) -> Word:
-        """Read the ledger and load what is in force, before the first request."""
+    async def refresh(self) -> InForce:
+        """Read the ledger and load what is in force, also when nobody asks."""
+        now = await asyncio.to_thread(self._read)
+        if not self._holds(now, {}):
+            async with self._changing:
+                now = await asyncio.to_thread(self._read)
+                await self._load(now, {})
+        return now
+
+    @asynccontextmanager
+    async def beside(self, name: str, folders: Mapping[str, str]) -> AsyncIterator[None]:
+        """Hold a set of the server's own beside what is in force, for a test of the running engine."""
         async with self._changing:
-            word = await asyncio.to_thread(self._read)
-            await self._ensure(word, NO_SET, {})
-        return word
+            await self._load(await asyncio.to_thread(self._read), {name: folders})
+            self._running[name] += 1
+        try:
+            yield
+        finally:
+            self._running[name] -= 1
+            async with self._changing:
+                self._sets.pop(name, None)
+                await self._load(await asyncio.to_thread(self._read), {})
 
     async def reports(self, ticket: str, final: bool) -> list[dict[str, Any]]:
         """What the engine says happened to a request; every worker has the same to say."""
@@ -126,32 +159,40 @@ class Admission:
 
     async def _ask(self, method: str, *args: object) -> list[Any]:
         try:
-            return await self._engine.collective_rpc(method, args=args)
+            async with asyncio.timeout(self._seconds):
+                return await self._engine.collective_rpc(method, args=args)
+        except TimeoutError as error:
+            raise EngineError(
+                f"the engine did not answer {method} within {self._seconds:g} s. Nothing is answered. If it is only "
+                "slow, raise limits.engine_seconds."
+            ) from error
         except Exception as error:  # vLLM raises bare ones for what went wrong in a worker
             raise EngineError(f"the engine did not answer {method}: {error}. Nothing is answered.") from error
 
-    def _read(self) -> Word:
+    def _read(self) -> InForce:
         # The ledger remembers the newest row that it has read, and refuses a file that is older, or another.
         version, policy = self._ledger.version(), _bytes(self._ledger.home / FILE_NAME)
-        if self._word is not None and (self._word.version, self._word.policy) == (version, policy):
-            return self._word
+        last = self._read_last
+        if last is not None and (last.version, last.policy) == (version, policy):
+            return last
         active, folders = self._ledger.active_folders()
         places = {r.artifact.content_id: f for r, f in zip(active.requests, folders, strict=True)}
-        return Word(version, policy, active.requests, active.steering, active.code, places)
+        self._read_last = InForce(version, policy, active.requests, active.steering, active.code, places)
+        return self._read_last
 
-    def _mandated(self, word: Word, tenant: Tenant) -> dict[str, str]:
-        foreign = self._tenants.foreign_to(tenant)
-        ids = [r.artifact.content_id for r in word.active if r.id not in foreign]
-        return {content_id: str(word.folders[content_id]) for content_id in ids}
+    def _wanted(self, tenant: Tenant, extras: Sequence[str]) -> tuple[InForce, dict[str, str]]:
+        now = self._read()
+        ids = [r.artifact.content_id for r in now.active if r.id not in tenant.foreign]
+        return now, {i: str(now.folders[i]) for i in ids} | self._extra(tenant, extras)
 
     def _extra(self, tenant: Tenant, extras: Sequence[str]) -> dict[str, str]:
-        foreign, found = self._tenants.foreign_to(tenant), dict[str, str]()
+        found: dict[str, str] = {}
         for request_id in extras:
             try:
                 request = self._ledger.request(request_id)
             except UnknownRequestError:
                 request = None
-            if request is None or request_id in foreign:
+            if request is None or request_id in tenant.foreign:
                 raise RefusedError("An erasure that the request names is unknown.", "unknown_erasure", 404)
             held = request.in_force or (request.holding if request.state == State.VERIFIED else None)
             artifact = self._ledger.artifact(held or "")
@@ -162,26 +203,32 @@ class Admission:
             found[artifact.content_id] = str(folder)
         return found
 
-    async def _ensure(self, word: Word, name: str, wanted: Mapping[str, str]) -> None:
-        """Bring the engine in line; sets of running requests stay."""
-        changed = word is not self._word
-        if not changed and (name == NO_SET or name in self._sets):
-            return
-        kept = {n: ids for n, ids in self._sets.items() if self._running[n] or not changed}
-        if len(kept) > IDLE_SETS:
-            kept = {n: ids for n, ids in kept.items() if self._running[n]}
-        mandated = tuple(sorted(word.folders))
-        default = active_digest(mandated, word.steering, word.code) if mandated else NO_SET
-        sets = {n: ids for n, ids in {**kept, default: mandated, name: tuple(sorted(wanted))}.items() if ids}
-        places = {**self._folders, **{i: str(f) for i, f in word.folders.items()}, **wanted}
+    def _holds(self, now: InForce, wanted: Mapping[str, str]) -> bool:
+        return self._loaded is now and (not wanted or _name(now, wanted) in self._sets)
+
+    async def _load(self, now: InForce, more: Mapping[str, Mapping[str, str]]) -> None:
+        """Bring the engine in line: what is in force, what runs, and more; sets of running requests stay."""
+        idle = self._loaded is now and len(self._sets) <= IDLE_SETS
+        kept = {n: ids for n, ids in self._sets.items() if self._running[n] or idle}
+        added = {now.name: tuple(now.folders)} | {name: tuple(folders) for name, folders in more.items()}
+        sets = {name: tuple(sorted(ids)) for name, ids in {**kept, **added}.items() if ids}
+        places = {**self._folders, **{i: str(f) for i, f in now.folders.items()}}
+        for folders in more.values():
+            places |= folders
         folders = {i: places[i] for ids in sets.values() for i in ids}
-        held = await self._ask("unsee_load", folders, {n: list(i) for n, i in sets.items()}, default)
+        self._loaded = None  # until the engine has answered
+        self._sets, self._folders = {n: ids for n, ids in sets.items() if n in self._sets}, places
+        held = await self._ask("unsee_load", folders, {n: list(i) for n, i in sets.items()}, now.name)
         if any(answer != sorted(folders) for answer in held):
             raise EngineError(
                 f"the engine holds {[len(answer) for answer in held]} erasers, expected {len(folders)}. Nothing is "
                 "answered."
             )
-        self._sets, self._folders, self._word = sets, folders, word
+        self._sets, self._folders, self._loaded = sets, folders, now
+
+
+def _name(now: InForce, wanted: Mapping[str, str]) -> str:
+    return now.digest(wanted) if wanted else NO_SET
 
 
 def _bytes(path: Path) -> bytes:

@@ -1,6 +1,8 @@
-"""Asking a running engine from the inside, before its door is opened."""
+"""Asking a running engine from the inside: by the canary, and for certificates."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, final
 from uuid import uuid4
 
@@ -12,41 +14,67 @@ from unsee.serve.parity.comparison import ANSWER_TOKENS, Answer, Prompt, engine_
 
 @final
 class Inside:
-    """Asks one engine."""
+    """Asks one engine, which has so many seconds for each answer."""
 
-    def __init__(self, engine: Any, tokenizer: Any) -> None:
-        self._engine, self._tokenizer = engine, tokenizer
+    def __init__(self, engine: Any, tokenizer: Any, seconds: float) -> None:
+        self._engine, self._tokenizer, self._seconds = engine, tokenizer, seconds
 
-    async def load(self, folders: dict[str, str], sets: dict[str, Sequence[str]]) -> None:
+    @asynccontextmanager
+    async def holding(self, name: str, folders: Mapping[str, str]) -> AsyncIterator[None]:
+        """Hold one set of erasers and nothing else, before the door is open."""
+        await self.load(folders, {name: list(folders)})
+        yield
+        await self.load({}, {})
+
+    async def load(self, folders: Mapping[str, str], sets: Mapping[str, Sequence[str]]) -> None:
         """Hold exactly these erasers and sets.
 
         Raises:
-            EngineError: a worker holds others.
+            EngineError: a worker holds others, or does not answer.
         """
         given = {name: list(ids) for name, ids in sets.items()}
-        held = await self._engine.collective_rpc("unsee_load", args=(folders, given, NO_SET))
+        async with self._limited():
+            held = await self._engine.collective_rpc("unsee_load", args=(dict(folders), given, NO_SET))
         if any(answer != sorted(folders) for answer in held):
             raise EngineError(f"the engine holds {held}, expected {sorted(folders)} everywhere. Nothing is served.")
 
     async def ask(self, prompt: Prompt, set_name: str) -> Answer:
-        """The greedy answer under a set."""
-        ticket = uuid4().hex
+        """The greedy answer under a set.
+
+        Raises:
+            EngineError: it is not steered as required, or does not come.
+        """
+        async with self._limited():
+            output, reports = await self._answer(prompt, set_name)
+        if output is None or any(len(own) != 1 or not own[0]["decided"] for own in reports):
+            raise EngineError(
+                f"the engine answered {prompt.id!r} without a report of what its gates read: {reports}. Its hooks are "
+                "missing. Nothing is served."
+            )
+        for report in (own[0] for own in reports):
+            if report["unreadable"] or report["steered"] != report["required"]:
+                raise EngineError(f"the engine steered otherwise than required: {report}. Nothing is served.")
+        return engine_answer(self._tokenizer, output, reports[0])
+
+    async def _answer(self, prompt: Prompt, set_name: str) -> tuple[Any, list[list[dict[str, Any]]]]:
+        ticket, output = uuid4().hex, None
         parameters = part("vllm:SamplingParams")(
             temperature=0, max_tokens=ANSWER_TOKENS, logprobs=0, extra_args={SET: set_name, TICKET: ticket}
         )
         asked: dict[str, Any] = {"prompt_token_ids": prompt.tokens}
         if prompt.image is not None:
             asked["multi_modal_data"] = {"image": prompt.image}
-        last = None
-        async for output in self._engine.generate(asked, parameters, ticket):
-            last = output
-        told = await self._engine.collective_rpc("unsee_reports", args=(ticket, True))
-        if last is None or any(len(reports) != 1 or not reports[0]["decided"] for reports in told):
+        async for said in self._engine.generate(asked, parameters, ticket):
+            output = said
+        return output, await self._engine.collective_rpc("unsee_reports", args=(ticket, True))
+
+    @asynccontextmanager
+    async def _limited(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._seconds):
+                yield
+        except TimeoutError as error:
             raise EngineError(
-                f"the engine answered {prompt.id!r} without a word of what its gates read: {told}. Its hooks are "
-                "missing. Nothing is served."
-            )
-        for report in (reports[0] for reports in told):
-            if report["unreadable"] or report["steered"] != report["required"]:
-                raise EngineError(f"the engine steered otherwise than required: {report}. Nothing is served.")
-        return engine_answer(self._tokenizer, last, told[0])
+                f"the engine did not answer within {self._seconds:g} s. Nothing is served. If it is only slow, raise "
+                "limits.engine_seconds."
+            ) from error

@@ -4,18 +4,21 @@ import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import uvicorn
+
 from unsee.errors import OptionError
 from unsee.serve.engine.compat import part
+from unsee.serve.server.asgi import Application
+from unsee.serve.server.options import Options
 
 _TLS = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs", "ssl_cert_reqs", "ssl_ciphers", "enable_ssl_refresh")
 _LOGS = ("uvicorn_log_level", "disable_uvicorn_access_log", "disable_access_log_for_endpoints")
-_LISTENING = ("host", "port", "uds", "h11_max_incomplete_event_size", "h11_max_header_count", *_TLS, *_LOGS)
+_LISTENING = ("host", "port", "uds", "h11_max_incomplete_event_size", *_TLS, *_LOGS)
 
 # What vLLM's application does behind the door, with no effect on what is asked, steered or let out.
 _BEHIND = (
-    "disable_fastapi_docs", "enable_force_include_usage", "enable_log_deltas", "enable_log_outputs",
-    "enable_per_request_metrics", "enable_prompt_tokens_details", "enable_request_id_headers", "fingerprint_mode",
-    "fingerprint_value", "log_error_stack", "max_log_len",
+    "disable_fastapi_docs", "enable_force_include_usage", "enable_per_request_metrics", "enable_prompt_tokens_details",
+    "enable_request_id_headers", "fingerprint_mode", "fingerprint_value", "log_error_stack", "max_log_len",
 )  # fmt: skip
 
 
@@ -65,22 +68,33 @@ def require_tls(arguments: Any) -> None:
         ) from error
 
 
-async def listen(app: Any, socket: Any, arguments: Any) -> Any:
-    """Serve an application as the options of vLLM's front say; returns what ends it, to be awaited at last."""
+def listening(app: Application, arguments: Any, options: Options) -> uvicorn.Server:
+    """A web server, as the options of vLLM's front say, that has yet to be run.
+
+    After SIGTERM it takes no connection, and waits for running requests as long as --shutdown-timeout says.
+    """
     logs = part("vllm.entrypoints.launchers.utils.server_utils:get_uvicorn_log_config")(arguments)
-    return await part("vllm.entrypoints.launchers.launcher:serve_http")(
+    config = uvicorn.Config(
         app,
-        sock=socket,
         host=arguments.host,
         port=arguments.port,
+        http="h11",  # the only one that bounds the size of a head
+        ws="none",
         log_level=arguments.uvicorn_log_level,
         access_log=not arguments.disable_uvicorn_access_log,
+        server_header=False,
+        limit_concurrency=options.limits.connections,
         timeout_keep_alive=part("vllm.envs:VLLM_HTTP_TIMEOUT_KEEP_ALIVE"),
+        timeout_graceful_shutdown=int(arguments.shutdown_timeout) + 2,  # `Life` has ended all requests before
         h11_max_incomplete_event_size=arguments.h11_max_incomplete_event_size,
-        h11_max_header_count=arguments.h11_max_header_count,
-        **{name: getattr(arguments, name) for name in _TLS},
+        **{name: getattr(arguments, name) for name in _TLS if name != "enable_ssl_refresh"},
         **({} if logs is None else {"log_config": logs}),
     )
+    if arguments.enable_ssl_refresh:
+        config.load()
+        refresher = part("vllm.entrypoints.launchers.utils.ssl:SSLCertRefresher")
+        refresher(config.ssl, config.ssl_keyfile, config.ssl_certfile, config.ssl_ca_certs)
+    return uvicorn.Server(config)
 
 
 def _flag(name: str) -> str:

@@ -1,242 +1,108 @@
 """From a model and a ledger to an open door: library first, then the engine, the canary, and only then the socket."""
 
 import asyncio
-import gc
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, fields
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
-from unsee.errors import MismatchError, OptionError
 from unsee.ledger.store import Ledger
 from unsee.progress import Stages, silent
 from unsee.serve.engine.compat import part, require_known
-from unsee.serve.engine.plugin import STEERABLE_GRAPHS, engine_options, set_environment
+from unsee.serve.engine.plugin import set_environment
 from unsee.serve.engine.tracking import NO_SET
-from unsee.serve.server.front import listen, require_tls, without_effect
-from unsee.serve.server.tenants import Tenants
+from unsee.serve.server.arguments import engine_arguments
+from unsee.serve.server.asking import Inside
+from unsee.serve.server.options import Options
+from unsee.serve.server.prepare import Prepared, prepare, release
 
 if TYPE_CHECKING:
-    from unsee.models.load import LoadedModel
-    from unsee.serve.parity.canary import Canary
+    from unsee.serve.parity.comparison import Answer, Prompt
 
 CANARY = "canary"
-_OPTIONS = "vllm.entrypoints.launchers.cli_args"
 _ENTRY = "vllm.entrypoints.launchers.api_server.entry"
 
-
-@final
-@dataclass(frozen=True)
-class Options:
-    """What a server is started with.
-
-    Attributes:
-        model: as the user names it; clients name it so too.
-        path: where it lies.
-        host: to listen on.
-        port: to listen on.
-        dtype: precision, or "auto".
-        read_layers: layers that gates may read; none takes those of the ledger's artifacts and of a default fit.
-        tenants: who may ask.
-        engine: further options of vLLM, as on its command line.
-    """
-
-    model: str
-    path: str
-    host: str = "127.0.0.1"
-    port: int = 8000
-    dtype: str = "auto"
-    read_layers: tuple[int, ...] = ()
-    tenants: Tenants = field(default_factory=Tenants)
-    engine: tuple[str, ...] = ()
+Hold = Callable[[str, Mapping[str, str]], AbstractAsyncContextManager[None]]
+"""Holds a set of erasers, by content id and folder, in an engine while a block runs."""
 
 
-@final
-@dataclass(frozen=True)
-class Prepared:
-    """What the library has to say before the engine starts, without the model itself.
-
-    Attributes:
-        canary: of this model.
-        tokenizer: of this model.
-        read_layers: that gates may read.
-        dtype: that the engine runs in.
-        markers: tokens that stand for an image.
-        special_tokens: whether the tokenizer adds the start token.
-    """
-
-    canary: "Canary"
-    tokenizer: Any
-    read_layers: tuple[int, ...]
-    dtype: str
-    markers: tuple[str, ...]
-    special_tokens: bool
-
-
-def prepare(loaded: "LoadedModel", ledger: Ledger, asked: Sequence[int] = ()) -> Prepared:
-    """Check that ledger and model fit, and make the canary.
+async def prove(prepared: Prepared, inside: Inside, hold: Hold) -> None:
+    """Send the canary in.
 
     Raises:
-        MismatchError: an active request was fitted on other weights, or reads a layer that was not asked for.
-        CanaryError: see `hatch`.
+        CanaryError: the engine does not steer as the library does.
+        EngineError: it does not answer.
     """
-    from unsee.data.sample import Sample
-    from unsee.erase.config import Settings
-    from unsee.models.generate import render
-    from unsee.serve.parity.canary import hatch
+    from unsee.serve.parity.canary import fly
 
-    depth, needed = len(loaded.adapter.layers(loaded.model)), set[int]()
-    for request, content_id in ((r, c) for r in ledger.requests() for c in {r.holding, r.in_force} if c):
-        artifact = ledger.artifact(content_id)
-        if artifact is None:
-            continue
-        if artifact.model_digest != loaded.digest and request.in_force == content_id:
-            raise MismatchError(
-                f"request {request.id} was fitted on weights {artifact.model_digest[:19]}..., but {loaded.name!r} has "
-                f"{loaded.digest[:19]}.... Serve the model that it was fitted on."
-            )
-        if artifact.model_digest == loaded.digest:
-            needed |= set(artifact.about["settings"]["read_layers"])
-    read = tuple(sorted(asked or needed | set(Settings().layers_read(depth))))
-    if not needed <= set(read) or read[-1] >= depth:
-        raise MismatchError(
-            f"the ledger's requests read layers {sorted(needed)} of {depth}, but --read-layers names {list(read)}. "
-            "Name all of them."
-        )
-    marker = loaded.adapter.image_token(loaded.processor)
-    text = render(loaded, [Sample("probe", "probe", "Hello?", "", "")])[0]
-    start = loaded.processor.tokenizer.bos_token
-    return Prepared(
-        hatch(loaded, read, tuple(range(read[-1], depth))),
-        loaded.processor.tokenizer,
-        read,
-        str(loaded.model.dtype).removeprefix("torch."),
-        () if marker is None else (marker,),
-        not (start is not None and text.startswith(start)),
-    )
+    async def ask(prompt: "Prompt", steered: bool) -> "Answer":
+        return await inside.ask(prompt, CANARY if steered else NO_SET)
 
-
-def release(loaded: "LoadedModel") -> None:
-    """Give the memory of the library's copy back before the engine takes its own."""
-    import torch
-
-    loaded.model.to(device=torch.device("meta"))
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def engine_arguments(options: Options, prepared: Prepared) -> Any:
-    """Arguments of vLLM, with what steering needs.
-
-    Raises:
-        OptionError: an option that would take something away.
-    """
-    parser = part("vllm.utils.argparse_utils:FlexibleArgumentParser")()
-    parser = part(f"{_OPTIONS}:make_arg_parser")(parser)
-    fixed = ["--host", options.host, "--port", str(options.port), "--dtype", prepared.dtype]
-    named = ["--model", options.path, "--served-model-name", options.model]
-    arguments = parser.parse_args([*fixed, *named, *options.engine])
-    require_tls(arguments)
-    front = {one.name: parser.get_default(one.name) for one in fields(part(f"{_OPTIONS}:FrontendArgs"))}
-    own = engine_options(prepared.read_layers)
-    # The operator's other options of compilation stay.
-    graphs = own.pop("compilation_config")["cudagraph_mode"]
-    given = arguments.compilation_config.cudagraph_mode
-    refused = {
-        f"cudagraph_mode {getattr(given, 'name', '')}": given is not None and given.name not in STEERABLE_GRAPHS,
-        **dict.fromkeys(without_effect(arguments, front), True),
-        "--grpc": bool(arguments.grpc),
-        "--headless": bool(arguments.headless),
-        "--tokenizer": bool(arguments.tokenizer),
-        "--hf-overrides": bool(arguments.hf_overrides),
-        "--additional-config": bool(arguments.additional_config),
-        "--worker-extension-cls": bool(arguments.worker_extension_cls),
-        "--model": arguments.model != options.path,
-        "--dtype": arguments.dtype != prepared.dtype,
-        "--api-server-count": (getattr(arguments, "api_server_count", None) or 1) > 1,
-        "--data-parallel-size": arguments.data_parallel_size > 1,
-    }
-    wrong = [name for name, given in refused.items() if given]
-    if wrong:
-        raise OptionError(
-            f"{', '.join(wrong)} cannot be given to the engine: 'unsee serve' sets it, cannot guarantee it, or would "
-            "ignore it. Use its own options; keys of clients go into --tenants."
-        )
-    for name, value in own.items():
-        setattr(arguments, name, value)
-    if given is None:
-        arguments.compilation_config.cudagraph_mode = part("vllm.config.compilation:CUDAGraphMode")[graphs]
-    arguments.disable_fastapi_docs = True
-    return arguments
+    with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
+        content_id = prepared.canary.eraser.save_pretrained(folder)
+        async with hold(CANARY, {content_id: folder}):
+            # Its prompts stay in the cache, with states that are right for everybody; its gate does not.
+            await fly(prepared.canary, ask, exact=prepared.dtype == "float32")
 
 
 @asynccontextmanager
-async def engine_of(arguments: Any, prepared: Prepared) -> AsyncIterator[Any]:
-    """A running engine that has passed the canary.
+async def engine_of(arguments: Any, prepared: Prepared, seconds: float) -> AsyncIterator[tuple[Any, Inside]]:
+    """A running engine that has passed the canary, and what asks it.
 
     Raises:
         CanaryError, EngineError: it must not serve.
     """
-    from unsee.serve.parity.canary import fly
-    from unsee.serve.server.asking import Inside
-
     async with part(f"{_ENTRY}:build_async_engine_client")(arguments) as engine:
-        inside = Inside(engine, prepared.tokenizer)
-        with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
-            content_id = prepared.canary.eraser.save_pretrained(folder)
-            await inside.load({content_id: folder}, {CANARY: [content_id]})
-
-            async def ask(prompt: Any, steered: bool) -> Any:
-                return await inside.ask(prompt, CANARY if steered else NO_SET)
-
-            await fly(prepared.canary, ask, exact=prepared.dtype == "float32")
-            await inside.load({}, {})
-        # Its two prompts are in the cache, with states that are right for everybody; its gate is gone.
-        yield engine
+        inside = Inside(engine, prepared.tokenizer, seconds)
+        await prove(prepared, inside, inside.holding)
+        yield engine, inside
 
 
 async def serve(options: Options, prepared: Prepared, ledger: Ledger) -> None:
-    """Serve until told to stop."""
+    """Serve until told to stop, or until the engine dies."""
     from unsee.serve.server.admission import Admission
-    from unsee.serve.server.door import Gatekeeper, Settings
-    from unsee.serve.server.metrics import Metrics
+    from unsee.serve.server.front import listening
+    from unsee.serve.server.running import Behind, attend, door
 
     arguments = engine_arguments(options, prepared)
     part("vllm.logger:configure_logging_from_args")(arguments)
     address, socket = part("vllm.entrypoints.launchers.launcher:setup_server")(arguments, reuse_port=False)
-    async with engine_of(arguments, prepared) as engine:
-        admission = Admission(ledger, options.tenants, engine)
-        await admission.start()
+    async with engine_of(arguments, prepared, options.limits.engine_seconds) as (engine, inside):
+        admission = Admission(ledger, engine, options.limits.engine_seconds)
         tasks = await engine.get_supported_tasks()
         app = part("vllm.entrypoints.launchers.app:build_app")(arguments, tasks, engine.model_config)
         await part("vllm.entrypoints.launchers.api_server.app_state:init_app_state")(
             engine, app.state, arguments, tasks
         )
-        settings = Settings(prepared.markers, prepared.special_tokens)
-        # Around everything that vLLM has put on its application, handlers of errors included.
-        stack = app.middleware_stack or app.build_middleware_stack()
-        app.middleware_stack = Gatekeeper(stack, admission, options.tenants, settings, Metrics())
+
+        async def test() -> None:
+            await prove(prepared, inside, admission.beside)
+
+        behind = Behind(app, engine, admission, test)
+        keeper, watches = await door(behind, options, prepared)
+        server = listening(keeper, arguments, options)
         print(f"unsee: the canary has passed; serving on {address}", file=sys.stderr, flush=True)
-        ended = await listen(app, socket, arguments)
-    await ended
+        await attend(server, socket, watches(server, arguments.shutdown_timeout))
+    socket.close()
 
 
-def run(options: Options, ledger: Ledger, stages: Stages = silent) -> None:
+def run(options: Options, ledger: Ledger) -> None:
     """Everything, from the model to the end of the server.
 
     Raises:
         EngineError: vLLM is missing, untried or set up otherwise than expected.
         ModelError, LedgerError, ArtifactError: what there is to serve is not whole.
     """
-    del stages
     require_known()
     set_environment()
     from unsee.models.load import load
+    from unsee.serve.server.logs import configure
+    from unsee.serve.server.tenants import Roster
 
+    configure(options.json_logs)
+    Roster(options.tenants)  # refused before anything is loaded
     loaded = load(options.path, dtype=options.dtype)
     prepared = prepare(loaded, ledger, options.read_layers)
     release(loaded)
@@ -259,7 +125,6 @@ def certify(options: Options, ledger: Ledger, prompts: str, out: Path, stages: S
     from unsee.erase.eraser import Eraser
     from unsee.models.load import load
     from unsee.serve.parity.certificate import certificate, compare, expected, write
-    from unsee.serve.server.asking import Inside
 
     loaded, samples = load(options.path, dtype=options.dtype), read(prompts)
     prepared = prepare(loaded, ledger, options.read_layers)
@@ -269,8 +134,8 @@ def certify(options: Options, ledger: Ledger, prompts: str, out: Path, stages: S
     release(loaded)
 
     async def ask() -> Any:
-        async with engine_of(engine_arguments(options, prepared), prepared) as engine:
-            inside = Inside(engine, prepared.tokenizer)
+        arguments = engine_arguments(options, prepared)
+        async with engine_of(arguments, prepared, options.limits.engine_seconds) as (_, inside):
             await inside.load(
                 {i: str(f) for i, f in places.items()}, {n: list(s) for n, s in reference.sets.items() if s}
             )

@@ -155,10 +155,12 @@ class ChatRequest(_Strict):
             raise ValueError("stream_options needs stream")
         if self.top_logprobs and not self.logprobs:
             raise ValueError("top_logprobs needs logprobs")
+        if self.seed is not None and (self.n or 1) > 1:
+            raise ValueError("seed with n > 1 can end the engine; send n requests with a seed each")
         return self
 
 
-def parse(body: bytes, markers: Sequence[str]) -> ChatRequest:
+def parse(body: bytes | bytearray, markers: Sequence[str]) -> ChatRequest:
     """A request from its bytes.
 
     Args:
@@ -192,10 +194,15 @@ def images(request: ChatRequest) -> Iterator[ImageUrl]:
             yield from (part.image_url for part in turn.content if isinstance(part, ImagePart))
 
 
+def conversation(request: ChatRequest) -> list[dict[str, Any]]:
+    """The messages that the engine's server is asked."""
+    return [_message(turn) for turn in request.messages]
+
+
 def forwarded(request: ChatRequest, set_name: str, ticket: str, special_tokens: bool, salt: str | None) -> bytes:
     """What the engine's server is asked, with what the policy says and nothing that the client said about it."""
     body: dict[str, Any] = request.model_dump(exclude={"unsee", "metadata", "messages"}, exclude_none=True)
-    body["messages"] = [_message(turn) for turn in request.messages]
+    body["messages"] = conversation(request)
     body |= {"vllm_xargs": {SET: set_name, TICKET: ticket}, "add_special_tokens": special_tokens}
     if salt is not None:
         body["cache_salt"] = salt
@@ -220,8 +227,10 @@ def schema(title: str, version: str) -> dict[str, Any]:
             (404, "Unknown model or erasure"),
             (409, "An erasure that is not verified yet"),
             (410, "An erasure that was revoked"),
+            (408, "Not complete in time"),
             (413, "Too large"),
             (415, "Not JSON"),
+            (429, "Too much at once"),
             (503, "What is in force cannot be read, so nothing is answered"),
         )
     }
@@ -231,14 +240,15 @@ def schema(title: str, version: str) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": made}}},
         "responses": ok | answers,
     }
-    plain = {"responses": {"200": {"description": "OK"}}}
+    works = {"200": {"description": "OK"}}
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
         "paths": {
             "/v1/chat/completions": {"post": chat},
-            "/v1/models": {"get": {"operationId": "models", **plain}},
-            "/health": {"get": {"operationId": "health", **plain}},
+            "/v1/models": {"get": {"operationId": "models", "responses": {**works, "401": answers["401"]}}},
+            "/health": {"get": {"operationId": "health", "responses": works}},
+            "/ready": {"get": {"operationId": "ready", "responses": {**works, "503": {"description": "Not ready"}}}},
         },
         "components": {"schemas": dict(parts)},
     }

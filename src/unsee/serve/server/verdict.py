@@ -16,7 +16,7 @@ class Verdict:
     Attributes:
         digest: of the set that decided.
         erasers: in that set.
-        fired: how many of them fired.
+        fired: content ids of those that fired.
         margin: largest score less threshold, or None where there is no eraser.
         steered: positions steered so far, over layers.
         required: positions that had to be.
@@ -24,28 +24,32 @@ class Verdict:
 
     digest: str
     erasers: int
-    fired: int
+    fired: frozenset[str]
     margin: float | None
     steered: int
     required: int
 
-    def headers(self, whole: bool) -> dict[str, str]:
-        """For the client; positions only once the answer is whole."""
-        told = {
-            "x-unsee-set": self.digest,
-            "x-unsee-erasers": str(self.erasers),
-            "x-unsee-fired": str(self.fired),
-            "x-unsee-margin": "" if self.margin is None else f"{self.margin:.4f}",
-        }
-        return told | ({"x-unsee-positions": str(self.steered)} if whole else {})
+    def headers(self, whole: bool, gates: bool) -> dict[str, str]:
+        """For the client; what its gates read only if it may know, and positions only once the answer is whole."""
+        held = {"x-unsee-set": self.digest, "x-unsee-erasers": str(self.erasers)}
+        if not gates:
+            return held
+        margin = "" if self.margin is None else f"{self.margin:.4f}"
+        read = {"x-unsee-fired": str(len(self.fired)), "x-unsee-margin": margin}
+        return held | read | ({"x-unsee-positions": str(self.steered)} if whole else {})
 
 
-def verdict_of(reports: Sequence[Mapping[str, Any]], admitted: Admitted, final: bool) -> Verdict:
+def verdict_of(reports: Sequence[Mapping[str, Any]], admitted: Admitted, answers: int | None) -> Verdict:
     """Judge the reports of one ticket.
 
+    Args:
+        reports: of the engine, one an answer.
+        admitted: what was asked.
+        answers: how many were asked for, once they are whole; None while they are not.
+
     Raises:
-        SteeringError: there is none, one is about another set, a gate has not been read or read no number, or positions
-            are missing.
+        SteeringError: there is none, or another number than was asked for, one is about another set, a gate has not
+            been read or read no number, or positions are missing.
     """
     unreadable = sum(report["unreadable"] for report in reports)
     if unreadable:
@@ -54,10 +58,10 @@ def verdict_of(reports: Sequence[Mapping[str, Any]], admitted: Admitted, final: 
             "they fire. Nothing is answered. Look for a broken image or broken weights."
         )
     decided = [report for report in reports if report["decided"]]
-    if not decided or (final and len(decided) < len(reports)):
+    if not decided or (answers is not None and not len(decided) == len(reports) == answers):
         raise SteeringError(
-            f"{len(decided)} of {len(reports)} answers of a request were decided on. Nothing is answered: hooks are "
-            "missing, or the engine has lost its count."
+            f"{len(decided)} of {len(reports)} reports of a request were decided on, expected {answers or 'some'}. "
+            "Nothing is answered: hooks are missing, or the engine has lost its count."
         )
     sets = {report["set"] for report in reports}
     steered, required = (sum(report[key] for report in reports) for key in ("steered", "required"))
@@ -71,5 +75,5 @@ def verdict_of(reports: Sequence[Mapping[str, Any]], admitted: Admitted, final: 
             f"{len(decided) - len(margins)} answers have no gate value although {admitted.erasers} eraser(s) are in "
             "force. Nothing is answered."
         )
-    fired = {content_id for report in decided for content_id in report["fired"]}
-    return Verdict(admitted.digest, admitted.erasers, len(fired), max(margins, default=None), steered, required)
+    fired = frozenset(content_id for report in decided for content_id in report["fired"])
+    return Verdict(admitted.digest, admitted.erasers, fired, max(margins, default=None), steered, required)

@@ -13,16 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from unsee.data import RELEASED, benchmark_task, instruction, read_benchmark, read_mllmu, subjects
+from unsee.data import benchmark_task, instruction, read_mllmu, subjects
 from unsee.data.benchmarks.clear import CARD as CLEAR
-from unsee.data.benchmarks.clear import NAME_STEM, read_clear
-from unsee.data.benchmarks.few_shot import demonstrations
+from unsee.data.benchmarks.clear import read_clear
 from unsee.data.benchmarks.fiubench import read_fiubench, splits_of
 from unsee.data.benchmarks.items import Protocol
 from unsee.data.benchmarks.mllmu import write_mllmu
 from unsee.data.benchmarks.offside import read_offside
 from unsee.data.benchmarks.umu import read_umu
-from unsee.data.sample import Sample
 from unsee.errors import DataError
 from unsee.registry import BENCHMARKS
 
@@ -81,38 +79,6 @@ def test_mllmu_test_set_image_is_drawn_without_a_seed(benchmark_folder: Folders)
     assert random.getstate() == state
 
 
-def test_mllmu_test_set_in_several_files_is_read_whole(copy: Folders) -> None:
-    folder = copy("mllmu")
-    people = subjects(read_mllmu(folder, "Test_Set"))
-    assert set(people) == set(subjects(read_mllmu(folder, "Full_Set")))
-    (folder / "Test_Set" / "train-00001-of-00002.parquet").unlink()
-    with pytest.raises(DataError, match=r"but not \['train-00001-of-00002\.parquet'\]"):
-        read_mllmu(folder, "Test_Set")
-
-
-def test_mllmu_demonstrations_show_forgotten_peoples_own_answers(benchmark_folder: Folders) -> None:
-    folder = benchmark_folder("mllmu")
-    forget, full = read_mllmu(folder, "forget_10"), read_mllmu(folder, "Full_Set")
-    shown = demonstrations(forget, full, "cloze", people=2)
-    secrets = {s.answer for s in forget if s.form == "cloze" and s.subject in shown.people}
-    assert set(shown.people) <= set(subjects(forget))
-    assert all(f"Correct Answer: {secret}\n" in shown.text["image"] + shown.text["text"] for secret in secrets)
-    # Neither protocol's sets nor any prompt has them, unless somebody asks for them.
-    for protocol in get_args(Protocol):
-        for samples in benchmark_task("mllmu", folder, protocol, 10).samples().values():
-            assert not any("Correct Answer" in instruction(sample, "mllmu") for sample in samples)
-
-
-def test_mllmu_celebrity_demonstrations_are_looked_up_among_the_invented(benchmark_folder: Folders) -> None:
-    folder = benchmark_folder("mllmu")
-    celebrities, full = read_mllmu(folder, "Retain_Set"), read_mllmu(folder, "Full_Set")
-    shown = demonstrations(celebrities, full, "cloze", people=2)
-    assert len(shown.people) == 2
-    assert shown.text == {"image": "", "text": ""}
-    assert shown.images == ()
-    assert len(subjects(shown.rest(celebrities))) == len(subjects(celebrities)) - 2
-
-
 @pytest.mark.parametrize("truth", ["", " ", None])
 def test_mllmu_empty_ground_truth_would_match_every_reply(truth: str | None, copy: Folders) -> None:
     folder = copy("mllmu")
@@ -134,11 +100,6 @@ def test_mllmu_lists_come_back_from_pandas_as_arrays(benchmark_folder: Folders, 
 # CLEAR
 
 
-def test_clear_is_named_by_its_earlier_id_in_the_code() -> None:
-    assert CLEAR.hub == "therem/CLEAR"
-    assert "faces_v1" not in (CLEAR.hub, CLEAR.source)
-
-
 def test_clear_perturbed_and_plain_rows_are_not_joined_by_number(copy: Folders) -> None:
     """forget10_perturbed has a row less than forget10: what is beside a row must be in the row."""
     assert CLEAR.splits["forget10_perturbed"] + 1 == CLEAR.splits["forget10"]
@@ -149,24 +110,6 @@ def test_clear_perturbed_and_plain_rows_are_not_joined_by_number(copy: Folders) 
         assert item.sample.answer.startswith(f"this is {item.sample.gold}.")
         assert item.references.paraphrases[0].startswith(f"the name of this person is {item.sample.gold}.")
         assert item.sample.subject == before[item.sample.gold].sample.subject
-
-
-def test_clear_generates_without_pixel_values(benchmark_folder: Folders) -> None:
-    """The release's generation never passes the image; ours has it in every sample of its tasks."""
-    sets = benchmark_task("clear", benchmark_folder("clear"), "official", 10).samples()
-    assert all(sample.image is not None for samples in sets.values() for sample in samples)
-
-
-def test_clear_null_images_are_questions_of_text(benchmark_folder: Folders) -> None:
-    items = read_clear(benchmark_folder("clear"), "forget10+tofu")
-    assert {(i.sample.image is None, i.sample.id.rpartition("/")[2]) for i in items} == {
-        *((True, "question"), (False, "caption"))
-    }
-
-
-def test_clear_name_prompt_is_a_stem_with_a_space_behind_it(benchmark_folder: Folders) -> None:
-    (item, *_) = read_clear(benchmark_folder("clear"), "forget10", ["name"])
-    assert instruction(item.sample, "clear") == NAME_STEM == "The name of the person on the image is "
 
 
 # UMU-Bench
@@ -227,12 +170,6 @@ def test_fiubench_json_is_a_record_a_line(copy: Folders) -> None:
     assert read_fiubench(folder, "full") == before
 
 
-def test_fiubench_capitalize_lower_cases_names() -> None:
-    asked = Sample("s", "p", "where does Ada Roe live?", "Moss.", "Moss")
-    assert instruction(asked, "fiubench") == "Where does ada roe live?"
-    assert "Ada Roe" in instruction(asked, "plain")
-
-
 def test_fiubench_only_the_first_400_are_used(tmp_path: Path) -> None:
     stream = io.BytesIO()
     Image.new("L", (2, 2)).save(stream, "PNG")
@@ -260,14 +197,6 @@ def test_fiubench_retain5_is_not_what_forget5_leaves(benchmark_folder: Folders) 
 
 
 # OFFSIDE, SafeEraser
-
-
-def test_offside_and_safeeraser_sample_their_replies() -> None:
-    assert [name for name, released in RELEASED.items() if released.sampled] == [
-        "safeeraser",
-        "offside",
-        "offside-qwen",
-    ]
 
 
 def test_offside_image_marker_stands_twice_in_a_question(benchmark_folder: Folders) -> None:
@@ -312,10 +241,3 @@ def test_reading_leaves_the_global_generator_alone(name: str, benchmark_folder: 
     for protocol in get_args(Protocol):
         benchmark_task(name, folder, protocol)
     assert random.getstate() == state
-
-
-def test_reading_twice_gives_the_same(benchmark_folder: Folders) -> None:
-    for name in PUBLISHED:
-        folder = benchmark_folder("clear" if name == "clear-choice" else name)
-        assert benchmark_task(name, folder, "honest", seed=3) == benchmark_task(name, folder, "honest", seed=3)
-    assert read_benchmark("mllmu", benchmark_folder("mllmu"), "forget_5")

@@ -1,7 +1,7 @@
 """Traps of MLLMEraser's releases: the sign, the layers, the place and the strength of what is added to a state.
 
 The published method is the preset that could have kept them, so each is tested on a profile and an eraser made the
-ordinary way. docs/landmines.md lists them.
+ordinary way. docs/papers.md lists them.
 """
 
 from dataclasses import replace
@@ -99,7 +99,7 @@ def block_inputs(deep: LoadedModel, sample: Sample, eraser: Eraser | None = None
     return seen
 
 
-def test_landmine_mllmeraser_direction_and_states_are_off_by_one(deep: LoadedModel, profile: Profile) -> None:
+def test_mllmeraser_direction_and_states_are_off_by_one(deep: LoadedModel, profile: Profile) -> None:
     """There the direction is read at the output of block l and the gate at its input; here both at the input.
 
     And the direction is refused less recalled: the release stores the reverse and steers with negative strengths.
@@ -116,7 +116,7 @@ def test_landmine_mllmeraser_direction_and_states_are_off_by_one(deep: LoadedMod
 
 
 @pytest.mark.parametrize("preset", PUBLISHED, ids=["llava", "qwen"])
-def test_landmine_mllmeraser_skips_layer_17(deep: LoadedModel, profile: Profile, preset: NullSpace) -> None:
+def test_mllmeraser_skips_layer_17(deep: LoadedModel, profile: Profile, preset: NullSpace) -> None:
     """The list of the release goes from 16 to 18; only block 0, where all last tokens are equal, is left out here."""
     eraser = published(deep, profile, preset)
     assert isinstance(eraser.gate, NullSpaceGate)
@@ -125,7 +125,7 @@ def test_landmine_mllmeraser_skips_layer_17(deep: LoadedModel, profile: Profile,
 
 
 @pytest.mark.parametrize("preset", PUBLISHED, ids=["llava", "qwen"])
-def test_landmine_mllmeraser_sign_place_and_strength(deep: LoadedModel, profile: Profile, preset: NullSpace) -> None:
+def test_mllmeraser_sign_place_and_strength(deep: LoadedModel, profile: Profile, preset: NullSpace) -> None:
     """Releases add at the output or at the input, with negative strengths, and another one for every kind of question.
 
     Here `h + lambda <w, h_last> d` at the input of each block, at every prompt token, with one positive lambda.

@@ -1,0 +1,63 @@
+"""Arguments of vLLM: the operator's own, with what steering needs, or a refusal by name."""
+
+from dataclasses import fields
+from typing import Any
+
+from unsee.errors import OptionError
+from unsee.serve.engine.compat import part
+from unsee.serve.engine.plugin import STEERABLE_GRAPHS, engine_options
+from unsee.serve.server.front import require_tls, without_effect
+from unsee.serve.server.options import Options
+from unsee.serve.server.prepare import Prepared
+
+_OPTIONS = "vllm.entrypoints.launchers.cli_args"
+DRAIN_SECONDS = 20
+"""For running requests after SIGTERM, where --shutdown-timeout is not given; Kubernetes kills after 30."""
+
+
+def engine_arguments(options: Options, prepared: Prepared) -> Any:
+    """Arguments of vLLM, with what steering needs.
+
+    Raises:
+        OptionError: an option that would take something away.
+    """
+    parser = part("vllm.utils.argparse_utils:FlexibleArgumentParser")()
+    parser = part(f"{_OPTIONS}:make_arg_parser")(parser)
+    parser.set_defaults(shutdown_timeout=DRAIN_SECONDS)
+    fixed = ["--host", options.host, "--port", str(options.port), "--dtype", prepared.dtype]
+    named = ["--model", options.path, "--served-model-name", options.model]
+    logs = ["--logging-config.formatter", "json"] if options.json_logs else []
+    arguments = parser.parse_args([*fixed, *named, *logs, *options.engine])
+    require_tls(arguments)
+    front = {one.name: parser.get_default(one.name) for one in fields(part(f"{_OPTIONS}:FrontendArgs"))}
+    own = engine_options(prepared.read_layers)
+    # The operator's other options of compilation stay.
+    graphs = own.pop("compilation_config")["cudagraph_mode"]
+    given = arguments.compilation_config.cudagraph_mode
+    refused = {
+        f"cudagraph_mode {getattr(given, 'name', '')}": given is not None and given.name not in STEERABLE_GRAPHS,
+        **dict.fromkeys(without_effect(arguments, front), True),
+        "--grpc": bool(arguments.grpc),
+        "--headless": bool(arguments.headless),
+        "--enable-log-requests (it writes prompts down)": bool(getattr(arguments, "enable_log_requests", False)),
+        "--tokenizer": bool(arguments.tokenizer),
+        "--hf-overrides": bool(arguments.hf_overrides),
+        "--additional-config": bool(arguments.additional_config),
+        "--worker-extension-cls": bool(arguments.worker_extension_cls),
+        "--model": arguments.model != options.path,
+        "--dtype": arguments.dtype != prepared.dtype,
+        "--api-server-count": (getattr(arguments, "api_server_count", None) or 1) > 1,
+        "--data-parallel-size": arguments.data_parallel_size > 1,
+    }
+    wrong = [name for name, given in refused.items() if given]
+    if wrong:
+        raise OptionError(
+            f"{', '.join(wrong)} cannot be given to the engine: 'unsee serve' sets it, cannot guarantee it, or would "
+            "ignore it. Use its own options; keys of clients go into --tenants."
+        )
+    for name, value in own.items():
+        setattr(arguments, name, value)
+    if given is None:
+        arguments.compilation_config.cudagraph_mode = part("vllm.config.compilation:CUDAGraphMode")[graphs]
+    arguments.disable_fastapi_docs = True
+    return arguments

@@ -1,0 +1,88 @@
+"""What the library has to say before an engine starts: the canary, and whether ledger and model fit."""
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from unsee.errors import MismatchError
+from unsee.ledger.store import Ledger
+
+if TYPE_CHECKING:
+    from unsee.models.load import LoadedModel
+    from unsee.serve.parity.canary import Canary
+
+
+@final
+@dataclass(frozen=True)
+class Prepared:
+    """What is left of the library's model when the engine starts.
+
+    Attributes:
+        canary: of this model.
+        tokenizer: of this model.
+        read_layers: that gates may read.
+        dtype: that the engine runs in.
+        markers: tokens that stand for an image.
+        special_tokens: whether the tokenizer adds the start token.
+    """
+
+    canary: "Canary"
+    tokenizer: Any
+    read_layers: tuple[int, ...]
+    dtype: str
+    markers: tuple[str, ...]
+    special_tokens: bool
+
+
+def prepare(loaded: "LoadedModel", ledger: Ledger, asked: Sequence[int] = ()) -> Prepared:
+    """Check that ledger and model fit, and make the canary.
+
+    Raises:
+        MismatchError: an active request was fitted on other weights, or reads a layer that was not asked for.
+        CanaryError: see `hatch`.
+    """
+    from unsee.data.sample import Sample
+    from unsee.erase.config import Settings
+    from unsee.models.generate import render
+    from unsee.serve.parity.canary import hatch
+
+    depth, needed = len(loaded.adapter.layers(loaded.model)), set[int]()
+    for request, content_id in ((r, c) for r in ledger.requests() for c in {r.holding, r.in_force} if c):
+        artifact = ledger.artifact(content_id)
+        if artifact is None:
+            continue
+        if artifact.model_digest != loaded.digest and request.in_force == content_id:
+            raise MismatchError(
+                f"request {request.id} was fitted on weights {artifact.model_digest[:19]}..., but {loaded.name!r} has "
+                f"{loaded.digest[:19]}.... Serve the model that it was fitted on."
+            )
+        if artifact.model_digest == loaded.digest:
+            needed |= set(artifact.about["settings"]["read_layers"])
+    read = tuple(sorted(asked or needed | set(Settings().layers_read(depth))))
+    if not needed <= set(read) or read[-1] >= depth:
+        raise MismatchError(
+            f"the ledger's requests read layers {sorted(needed)} of {depth}, but --read-layers names {list(read)}. "
+            "Name all of them."
+        )
+    marker = loaded.adapter.image_token(loaded.processor)
+    text = render(loaded, [Sample("probe", "probe", "Hello?", "", "")])[0]
+    start = loaded.processor.tokenizer.bos_token
+    return Prepared(
+        hatch(loaded, read, tuple(range(read[-1], depth))),
+        loaded.processor.tokenizer,
+        read,
+        str(loaded.model.dtype).removeprefix("torch."),
+        () if marker is None else (marker,),
+        not (start is not None and text.startswith(start)),
+    )
+
+
+def release(loaded: "LoadedModel") -> None:
+    """Give the memory of the library's copy back before the engine takes its own."""
+    import torch
+
+    loaded.model.to(device=torch.device("meta"))
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
