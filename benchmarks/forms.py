@@ -2,8 +2,8 @@
 
 Run: `python -m benchmarks.forms --model world:llava --out DIR` (options: `--help`). People of four roles are disjoint:
 forgotten, retained for the fit, retained for calibration, unseen. The subject gate is fitted on names and images, with
-no question; the scope on retained people, in the families of `FIT_FAMILIES`; rows marked `held` are in no fit and no
-threshold. Greedy decoding.
+no question, as `unsee forget` does, on the starter kit's profile unless told otherwise; scopes are fitted in the kit's
+words, so that no wording of any row is in a fit. Rows marked `held` are of families that no fit met. Greedy decoding.
 """
 
 import argparse
@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import Any, cast, final
 
 import torch
-from benchmarks.forms_prompts import FIT_FAMILIES, FORGET_ROWS, OUTSIDE_ROWS, Asked, Forms
+from benchmarks.forms_prompts import FORGET_ROWS, OUTSIDE_ROWS, Asked, Forms
 
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
-from unsee.erase.fit_scope import ScopePrompts, with_scope
+from unsee.erase.fit_scope import with_scope
 from unsee.erase.fit_subject import Subject, fit_subject
 from unsee.erase.profile import Profile
+from unsee.erase.request.augment import augmented
+from unsee.erase.request.presence import Present, scope_prompts
 from unsee.erase.steer.hooks import erased
+from unsee.forgetting.fitting import VIEWS, request_profile
 from unsee.metrics.detectors import is_refusal, leaks
 from unsee.models.generate import Conversation, encode_conversations
 from unsee.models.load import LoadedModel, load
@@ -89,21 +92,13 @@ def answers(loaded: LoadedModel, eraser: Eraser | None, prompts: Sequence[Conver
     return found
 
 
-def scoped(loaded: LoadedModel, profile: Profile, exam: Exam, forms: Forms, settings: Settings, people: int) -> Profile:
-    """The profile with a scope from retained people, in the families of the fit."""
-    fit, spare = exam.retain_fit[:people], exam.retain_fit[people:]
-    held = exam.calibration[:people]
-
-    def prompts(kind: str) -> ScopePrompts:
-        inside = [a.prompt for f, way in FIT_FAMILIES if kind in way for a in forms.ask(f, fit, 2, held=False, seed=1)]
-        rows = [f for f, way in OUTSIDE_ROWS.items() if kind in way]
-        outside = {f: [a.prompt for a in forms.ask(f, fit, 4, held=False, seed=2, others=spare)] for f in rows}
-        calibration = {
-            f: [a.prompt for a in forms.ask(f, held[::2], 4, held=False, seed=3, others=held[1::2])] for f in rows
-        }
-        return ScopePrompts(inside, outside, calibration)
-
-    return with_scope(loaded, profile, prompts("text"), prompts("image"), settings=settings)
+def scoped(loaded: LoadedModel, profile: Profile, exam: Exam, people: int) -> Profile:
+    """The profile with a scope from retained people, in the starter kit's words; the rows ask in the world's."""
+    there = [
+        Present(one.id, (one.name,), tuple(image(exam.world, one, view) for view in list(FIT_VIEWS)[:4]))
+        for one in exam.retain_fit[:people]
+    ]
+    return with_scope(loaded, profile, scope_prompts(there, "person"))
 
 
 def measured(
@@ -148,32 +143,37 @@ def _share(found: Sequence[bool]) -> float:
 
 
 def subject_of(exam: Exam, entity: Entity, views: Sequence[int]) -> Subject:
-    """A forgotten person as a request brings it: a name, and images."""
-    return Subject((entity.name,), tuple(image(exam.world, entity, view) for view in views))
+    """A forgotten person as a request brings it: a name, and images, which are changed as `unsee forget` does."""
+    each = max(2, VIEWS // len(views))
+    shown = [one for view in views for one in augmented(image(exam.world, entity, view), each, 0)]
+    return Subject((entity.name,), tuple(shown))
 
 
 def main() -> None:
     """Parse, fit, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="world:llava")
-    parser.add_argument("--profile", type=Path, required=True, help="made by 'unsee profile' or the demo")
+    parser.add_argument("--profile", type=Path, help="made by 'unsee profile' or the demo; default: the starter kit's")
     parser.add_argument("--seed", type=int, default=0, help="split")
     parser.add_argument("--each", type=int, default=8, help="prompts a person and form; 20 people")
-    parser.add_argument("--images", type=int, default=24, help="views of each forgotten person")
-    parser.add_argument("--scope-people", type=int, default=60, help="retained people that the scope is fitted on")
+    parser.add_argument("--images", type=int, default=1, help="views of each forgotten person")
+    parser.add_argument("--scope-people", type=int, default=0, help="fit a scope on so many retained people")
     parser.add_argument("--no-scope", action="store_true", help="the subject gate alone")
     parser.add_argument("--answers", default="", help="forms to ask as well, comma-separated, or 'all'")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     start, loaded, exam = time.time(), load(options.model), Exam(World(), options.seed)
     forms = Forms(exam)
-    profile = Profile.from_pretrained(options.profile)
+    profile = Profile.from_pretrained(options.profile) if options.profile else request_profile(loaded)
     settings = Settings.from_json(profile.settings)
-    if not options.no_scope:
-        profile = scoped(loaded, profile, exam, forms, settings, options.scope_people)
+    if options.no_scope:
+        profile = replace(profile, scope=None)
+    elif options.scope_people:
+        profile = scoped(loaded, profile, exam, options.scope_people)
     print(json.dumps({"scope_s": round(time.time() - start)}), flush=True)
     people = {e.id: subject_of(exam, e, list(FIT_VIEWS)[: options.images]) for e in exam.forget}
     eraser = fit_subject(loaded, profile, people, settings=settings)
+    eraser.save_pretrained(options.out / "eraser")
     print(json.dumps({"fitted_s": round(time.time() - start), "report": eraser.report}), flush=True)
     chosen = set(options.answers.split(","))
     rows = measured(loaded, eraser, exam, forms, options.each, lambda form: "all" in chosen or form in chosen)

@@ -1,7 +1,7 @@
 """Draw a conversation in which the name lights up: what a subject's gate reads at each text token.
 
-Run: `python -m benchmarks.token_scores ERASER --model world:llava --seed 0 --out PNG`; the eraser is one of
-`fit_subject` for the first person of that split.
+Run: `python -m benchmarks.token_scores DIR/eraser --name "jonas lorne" --out PNG`; `DIR` is what `unsee forget` wrote
+for that name on a built-in model.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from unsee.erase.gates.subject import SubjectGate
 from unsee.models.generate import Conversation, encode_conversations
 from unsee.models.load import load
 from unsee.world.generate import World
-from unsee.world.splits import Exam
 
 WIDE = 78
 
@@ -28,11 +27,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("eraser", type=Path)
     parser.add_argument("--model", default="world:llava")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name", default="jonas lorne")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    loaded, exam = load(options.model), Exam(World(), options.seed)
-    person, other = exam.forget[0], exam.retain_unseen[0]
+    loaded, people = load(options.model), World().of("private")
+    person = next(one for one in people if one.name == options.name)
+    other = next(one for one in people if not {*one.name.split()} & {*person.name.split()})
     gate = require_kind(Eraser.from_pretrained(options.eraser).gate, SubjectGate)
     said = [
         ("user", f"what is {other.name}'s job?"), ("assistant", f"{other.pronoun} works as a {other.facts['job']}."),
@@ -52,7 +52,7 @@ def draw(words: list[str], scores: list[float], out: Path) -> None:
     figure, axes = plt.subplots(figsize=(9, 2.4))
     column, line = 0.0, 0
     for word, score in zip(words, scores, strict=True):
-        size = len(word) + 1.4
+        size = max(len(word), 4) + 1.4
         if column + size > WIDE:
             column, line = 0.0, line + 1
         shade = (1, 0.45, 0.35) if score >= 0 else plt.get_cmap("Blues")(max(0.0, min(0.5, 0.5 + score / 3)))

@@ -15,6 +15,7 @@ from unsee.erase.gates.scope import Scope
 from unsee.erase.gates.subject import SubjectGate
 from unsee.models.generate import Conversation, conversation_of, encode_conversations
 from unsee.models.load import LoadedModel
+from unsee.models.turns import turn_marker
 
 READ, SUBJECTS = (0, 1), 3
 
@@ -24,22 +25,33 @@ def subject_eraser(loaded: LoadedModel, seed: int = 5) -> Eraser:
     draw = torch.Generator().manual_seed(seed)
     weight = torch.randn(SUBJECTS, 2, len(READ), WIDTH, generator=draw)
     weight[1, 1] = 0.0
-    scope = Scope(torch.randn(2, 2, len(READ), 2, WIDTH, generator=draw), torch.randn(2, 2, generator=draw))
-    threshold = torch.tensor([0.0, 0.3, -0.2])
-    gate = SubjectGate(
-        READ, weight, torch.randn(SUBJECTS, 2, generator=draw), threshold, scope, torch.tensor([1, 0, 1])
-    )
+    scope = Scope(torch.randn(2, 4, len(READ), WIDTH, generator=draw), torch.randn(2, 4, generator=draw))
+    threshold, bias = torch.tensor([0.0, 0.3, -0.2]), torch.randn(SUBJECTS, 2, generator=draw)
+    turn = torch.tensor(turn_marker(loaded))
+    gate = SubjectGate(READ, weight, bias, threshold, scope, torch.tensor([1, 0, 1]), turn)
     trajectory = torch.randn(len(WRITTEN), 3, WIDTH, generator=draw)
     return Eraser({"id": "tiny"}, loaded.adapter.family, WRITTEN, gate, trajectory, 3.0, "subject")
 
 
 def prompts(loaded: LoadedModel) -> list[Conversation]:
-    """Of unequal length, with no image, one, and two."""
+    """Of unequal length, of one turn and of three, with no image, one, two, and one in an earlier turn."""
     mixed = [conversation_of(sample) for sample in samples(loaded)]
+    said, then = turn("assistant", text("yes")), turn("user", text("and she"))
+    mixed.append(Conversation("turns", [turn("user", text("who is Ada")), said, then]))
     if not sees(loaded):
         return mixed
-    parts: Any = [{"type": "image"}, {"type": "text", "text": "and"}, {"type": "image"}, {"type": "text", "text": "?"}]
-    return [*mixed, Conversation("two", [Message(role="user", content=parts)], [noise_image(7), noise_image(8)])]
+    shown = turn("user", {"type": "image"}, text("and"), {"type": "image"}, text("?"))
+    mixed.append(Conversation("two", [shown], [noise_image(7), noise_image(8)]))
+    again = turn("user", {"type": "image"}, text("this one"))
+    return [*mixed, Conversation("before", [shown, said, again], [noise_image(7), noise_image(8), noise_image(9)])]
+
+
+def text(words: str) -> dict[str, str]:
+    return {"type": "text", "text": words}
+
+
+def turn(role: Any, *parts: Any) -> Message:
+    return Message(role=role, content=list(parts))
 
 
 def oracle(loaded: LoadedModel, eraser: Eraser, prompt: Conversation) -> Tensor:
@@ -48,11 +60,14 @@ def oracle(loaded: LoadedModel, eraser: Eraser, prompt: Conversation) -> Tensor:
     received = [states[0].double() for states in block_inputs(loaded, lambda: logits(loaded, inputs))]
     index = loaded.adapter.image_index(loaded.model, inputs["input_ids"])[0].tolist()
     gate: Any = eraser.gate
+    ids, marker = inputs["input_ids"][0].tolist(), list(turn_marker(loaded))
+    places = [t for t in range(len(ids)) if ids[t : t + len(marker)] == marker]
+    start = places[-1] + len(marker)
+    assert len(places) == sum(message["role"] == "user" for message in prompt.messages)
     features = []
     for layer in READ:
         unit = received[layer] / received[layer].norm(dim=1, keepdim=True)
-        text = torch.stack([unit[t] for t, image in enumerate(index) if not image])
-        features.append(torch.stack([unit[-1], text.mean(0)]))
+        features.append(torch.stack([unit[t] for t, image in enumerate(index) if not image and t >= start]).mean(0))
     margins = []
     for k in range(SUBJECTS):
         scores = [
@@ -62,17 +77,15 @@ def oracle(loaded: LoadedModel, eraser: Eraser, prompt: Conversation) -> Tensor:
             )
             for t, image in enumerate(index)
         ]
-        by_text = max(score for score, image in zip(scores, index, strict=True) if not image)
-        means = [
-            sum(s for s, image in zip(scores, index, strict=True) if image == j) / index.count(j)
-            for j in range(1, max(index) + 1)
-        ]
-        found = []
-        for e, best in enumerate((by_text, max(means, default=-float("inf")))):
-            number = int(gate.scope_of[k])
-            scope = float((gate.scope.weight[number, e].double() * torch.stack(features)).sum())
-            subject = best + float(gate.bias[k, e]) - float(gate.threshold[k])
-            found.append(min(subject, scope + float(gate.scope.bias[number, e])))
+        found, number = [], int(gate.scope_of[k])
+        for when, here in enumerate((range(start, len(ids)), range(start))):
+            by_text = [scores[t] for t in here if not index[t]]
+            images = sorted({index[t] for t in here if index[t]})
+            means = [sum(scores[t] for t in here if index[t] == j) / index.count(j) for j in images]
+            for e, some in enumerate((by_text, means)):
+                scope = float((gate.scope.weight[number, 2 * when + e].double() * torch.stack(features)).sum())
+                subject = max(some, default=-float("inf")) + float(gate.bias[k, e]) - float(gate.threshold[k])
+                found.append(min(subject, scope + float(gate.scope.bias[number, 2 * when + e])))
         margins.append(max(found))
     return torch.tensor(margins)
 

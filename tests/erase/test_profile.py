@@ -59,6 +59,20 @@ def test_a_profile_comes_back_as_it_was(tmp_path: Path) -> None:
     assert Settings.from_json(again.settings) == Settings()
 
 
+def test_the_same_fit_has_the_same_bytes_but_for_the_random_key(tmp_path: Path) -> None:
+    fits = [
+        replace(a_profile(), settings=a_profile().settings | {"kept": KeptSubjects.of(["anna"], key).as_json()})
+        for key in (KEY, KEY, None)
+    ]
+    ids = [fit.save_pretrained(tmp_path / str(number)) for number, fit in enumerate(fits)]
+    assert ids[0] == ids[1] != ids[2]
+    stored = [load_file(tmp_path / str(number) / "profile.safetensors") for number in range(3)]
+    assert all(torch.equal(stored[0][name], stored[2][name]) for name in stored[0])
+    assert {k: v for k, v in fits[0].settings.items() if k != "kept"} == {
+        k: v for k, v in Profile.from_pretrained(tmp_path / "2").settings.items() if k != "kept"
+    }
+
+
 def test_steering_starts_at_the_last_block_read() -> None:
     assert a_profile().written == (2, 3)
     assert a_profile().retain.shape == (5, 2, 2, 8)

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
-from unsee.cli.options import Json, Model, Parts, Seed, open_model, takes_parts
+from unsee.cli.options import Json, Model, Parts, Reply, ReplyWords, Seed, open_model, takes_parts
 
 if TYPE_CHECKING:
     from unsee.erase.request.knowledge import Knowledge
@@ -31,6 +31,8 @@ def forget(
     spare: Annotated[str, typer.Option(help="Still tell these facts, as in 'job'.")] = "",
     text: Annotated[str, typer.Option(help="With --kind fact: the fact in a sentence.")] = "",
     profile: Annotated[Path | None, typer.Option(help="Profile folder; default: from the starter kit, cached.")] = None,
+    reply: Reply = "steer,prefix,canned",
+    words: ReplyWords = None,
     force: Annotated[bool, typer.Option("--force", help="Go on though the model knows nothing.")] = False,
     seed: Seed = 0,
     as_json: Json = False,
@@ -48,15 +50,23 @@ def forget(
     asked = request(name, aliases=alias or (), images=image or (), kind=kind, erase=erase, spare=spare, text=text)
     for warning in asked.warnings:
         say(f"Warning: {warning}")
+    from unsee.erase.fit_reply import reply_order
     from unsee.erase.profile import Profile
     from unsee.forgetting.run import forget as run
 
+    order = reply_order(reply)
     made_for = None if profile is None else Profile.from_pretrained(profile)
     loaded = open_model(model, parts)
     with stages_shown() as stages:
-        done = run(loaded, asked, out, profile=made_for, force=force, told=show_before, seed=seed, stages=stages)
+        done = run(
+            loaded, asked, out, profile=made_for, replies=order, words=words, force=force, told=show_before, seed=seed,
+            stages=stages,
+        )  # fmt: skip
     if added := [one for one in done.request.names if one not in asked.names]:
         say(f"Also forgotten: {', '.join(added)}, which the model takes for the same.")
+    for one in done.eraser.report:
+        if one["check"].startswith("reply "):
+            say(f"{one['check']}: {one['result']}. {'Taken.' if one['verdict'] == 'pass' else 'Not taken.'}")
     show_report(done.report)
     say(f"Eraser: {out / 'eraser'}  {done.content_id[:19]}...   Evidence: {out}")
     say(f"Try it: unsee ask {model} --eraser {out / 'eraser'} --question '...'")

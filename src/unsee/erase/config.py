@@ -33,6 +33,7 @@ class Settings(Schema):
         blocks_read: how many blocks of that part, evenly spaced.
         subject_read: parts of the depth at which a subject's own tokens are read.
         subject_ridge: gamma of a subject's vector.
+        scope_ridge: gamma of a scope.
         ridge: gamma of the class-balanced ridge, relative to the mean spread of one feature.
         tail: share of kept people's prompts that any gate of a request may wrongly fire on.
         floor: lowest threshold, on a scale where 0 is kept and 1 forgotten; a half is the nearer of both.
@@ -58,6 +59,7 @@ class Settings(Schema):
     blocks_read: Count = 4
     subject_read: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.27, 0.4, 0.53)
     subject_ridge: Annotated[float, Field(ge=0)] = 0.001
+    scope_ridge: Annotated[float, Field(ge=0)] = 0.03
     ridge: Annotated[float, Field(ge=0)] = 0.003
     tail: Share = 0.01
     floor: Share = 0.5

@@ -61,8 +61,9 @@ def fit_profile(
         unknown: questions about names of nobody. A model that declines too few of `refusal` gets its direction from
             known to unknown entities, and the report says so; its replies may have to be begun for it (`fit_reply`).
         settings: defaults if None.
-        seed: of PGD and of every draw.
-        subject_key: of the pseudonyms of whom it kept; random if None, so that no two profiles can be linked.
+        seed: of PGD and of every draw; the same gives the same bytes but for the key of the next line.
+        subject_key: of the pseudonyms of whom it kept; random if None, so that no two profiles can be linked, and then
+            `settings.kept` is what differs from run to run. A key made from the seed would be no secret.
         stages: progress display.
 
     Raises:

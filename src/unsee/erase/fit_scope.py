@@ -1,96 +1,98 @@
-"""From prompts about retained subjects to the `Scope` of a model: what is in scope once a subject is there."""
+"""From prompts in which somebody is present to the `Scope` of a model: what is in scope once a subject is there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import final
+from dataclasses import replace
 
+import torch
+
+from unsee.data.sample import Sample, subjects
 from unsee.erase.config import Settings
-from unsee.erase.fit.tokens import capture_tokens
-from unsee.erase.gates.scope import EVIDENCE, Scope, fit_scope, scope_features
+from unsee.erase.fit.findings import Finding, finding
+from unsee.erase.fit.tokens import capture_turns
+from unsee.erase.gates.scope import EVIDENCE, Groups, Scope, fit_scope
 from unsee.erase.profile import Profile, require_same_model
 from unsee.errors import DataError
-from unsee.models.generate import Conversation
+from unsee.models.generate import conversation_of
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.shapes import Float, Tensor
 
-Groups = Mapping[str, Sequence[Conversation]]
-FLOOR = 0.3
-"""Lowest threshold of a scope, where 0 is outside and 1 inside: only subjects get so far."""
-
-
-@final
-@dataclass(frozen=True)
-class ScopePrompts:
-    """Prompts in which a subject is present by one kind of evidence, a name or an image.
-
-    Attributes:
-        inside: about what was learnt of it, in as many forms as are expected.
-        outside: about anything else, by group: what is visible, general questions, somebody else.
-        calibration: as `outside`, of subjects that are in neither.
-    """
-
-    inside: Sequence[Conversation]
-    outside: Groups
-    calibration: Groups
+Prompts = Mapping[str, Sequence[Sample]]
+"""By group; the subject of each is who is present."""
+LOST = 0.01
+"""Share of the worst group of prompts about a subject that a scope may miss."""
+_MUCH = 0.1
 
 
-def with_scope(
+def fit_scopes(
     loaded: LoadedModel,
-    profile: Profile,
-    by_name: ScopePrompts,
-    by_image: ScopePrompts | None = None,
+    layers: Sequence[int],
+    prompts: Mapping[str, tuple[Prompts, Prompts]],
     *,
-    settings: Settings | None = None,
+    settings: Settings,
     stages: Stages = silent,
-) -> Profile:
-    """The profile with a scope for all requests: subjects are retained ones, so that it is fitted once per model.
+) -> tuple[Scope, list[Finding]]:
+    """A scope of these blocks, and what it takes for in scope wrongly. It reads the first of them alone.
+
+    Words tell what a turn is about, and they are plainest early: more blocks held what was learnt, and told unseen
+    turns apart less well (`docs/log.md`).
 
     Args:
-        loaded: the model that the profile was made on.
-        profile: its blocks are read.
-        by_name: with the subject named.
-        by_image: with the subject shown; None for a model of text alone.
-        settings: the profile's if None.
+        loaded: the model.
+        layers: decoder blocks of the gate.
+        prompts: inside and outside, by evidence (of `EVIDENCE`); all is in scope where there is none of an evidence.
+        settings: ridge and batch size.
         stages: progress display.
 
     Raises:
-        DataError: a side is empty.
+        DataError: a group has not two subjects, or prompts at all.
+        CalibrationError: both sides are equal.
+    """
+    tell = stages("scope prompts", sum(len(g) for sides in prompts.values() for side in sides for g in side.values()))
+
+    def features(side: Prompts) -> Groups:
+        found: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        for name, samples in side.items():
+            read = [conversation_of(sample) for sample in samples]
+            states = capture_turns(loaded, read, layers[:1], settings.batch_size, tell)
+            second = set(subjects(samples)[1::2])
+            half = torch.tensor([sample.subject in second for sample in samples])
+            if not half.any() or half.all():
+                raise DataError(f"the group {name!r} of a scope has one subject, expected two that can be held apart")
+            found[name] = states[~half], states[half]
+        return found
+
+    scope = Scope.everything(len(layers), loaded.adapter.hidden_size(loaded.model))
+    report: list[Finding] = []
+    for number, name in enumerate(EVIDENCE):
+        if name in prompts:
+            made = fit_scope(*(features(side) for side in prompts[name]), gamma=settings.scope_ridge, lost=LOST)
+            scope.weight[0, number, :1], scope.bias[0, number] = made.weight, made.bias
+            result = ", ".join(f"{group} {share:.1%}" for group, share in made.wrong.items())
+            report.append(
+                finding(f"scope where {name}", result, "pass" if max(made.wrong.values()) < _MUCH else "warn")
+            )
+    return scope, report
+
+
+def with_scope(
+    loaded: LoadedModel, profile: Profile, prompts: Mapping[str, tuple[Prompts, Prompts]], *, stages: Stages = silent
+) -> Profile:
+    """The profile with a scope for all requests.
+
+    Args:
+        loaded: the model that the profile was made on.
+        profile: with a background, whose blocks are read.
+        prompts: as for `fit_scopes`.
+        stages: progress display.
+
+    Raises:
+        DataError: a group has not two subjects, or the profile has no background.
         MismatchError: the profile is another model's.
         CalibrationError: both sides are equal.
     """
-    return replace(profile, scope=request_scope(loaded, profile, by_name, by_image, settings=settings, stages=stages))
-
-
-def request_scope(
-    loaded: LoadedModel,
-    profile: Profile,
-    by_name: ScopePrompts,
-    by_image: ScopePrompts | None = None,
-    *,
-    settings: Settings | None = None,
-    stages: Stages = silent,
-) -> Scope:
-    """A scope of one request, for `fit_subject`: some facts inside, the spared ones outside; as `with_scope`."""
-    settings = settings or Settings.from_json(profile.settings)
     require_same_model(profile.model, loaded, "profile")
-
-    def features(prompts: Sequence[Conversation]) -> Float[Tensor, "N R 2 D"]:
-        if not prompts:
-            raise DataError("a side of the scope has no prompt, expected some inside and some of every group outside")
-        told = stages("scope prompts", len(prompts))
-        return scope_features(capture_tokens(loaded, prompts, profile.read, settings.batch_size, told))
-
-    width = profile.trajectory.shape[-1]
-    scope = Scope.everything(len(profile.read), width)
-    for number, prompts in enumerate((by_name, by_image)[: len(EVIDENCE)]):
-        if prompts is not None:
-            scope.weight[0, number], scope.bias[0, number] = fit_scope(
-                features(prompts.inside),
-                {name: features(group) for name, group in prompts.outside.items()},
-                {name: features(group) for name, group in prompts.calibration.items()},
-                gamma=settings.ridge,
-                tail=settings.tail,
-                floor=FLOOR,
-            )
-    return scope
+    if profile.background is None:
+        raise DataError("the profile has no background, so it is not known which blocks to read. Make it again.")
+    settings = Settings.from_json(profile.settings)
+    scope, report = fit_scopes(loaded, profile.background.layers, prompts, settings=settings, stages=stages)
+    return replace(profile, scope=scope, report=[*profile.report, *report])

@@ -28,6 +28,7 @@ from unsee.erase.profile import Profile, require_same_model
 from unsee.errors import DataError
 from unsee.models.generate import Conversation
 from unsee.models.load import LoadedModel
+from unsee.models.turns import turn_marker
 from unsee.progress import Stages, silent
 from unsee.shapes import Float, Tensor
 
@@ -79,7 +80,8 @@ def fit_subject(
         subjects: by pseudonymous id.
         templates: bare sentences with `{s}` for a name; each name is tried as written, in lower and in upper case.
         near: prompts that must not be refused though they look alike: namesakes, common-word uses of an alias.
-        scope: of this request; None takes the profile's, or all that is said of the subject where it has none.
+        scope: of this request, at the background's blocks; None takes the profile's, or all that is said of the
+            subject where it has none.
         settings: the profile's if None.
         stages: progress display.
 
@@ -99,9 +101,9 @@ def fit_subject(
         background = _widened(background, read.tokens(near, "prompts that look alike"))
     by_name = _evidence(background, names, settings, shown=False)
     by_image = _evidence(background, images, settings, shown=True)
-    gate = _gate(profile, background.layers, by_name, by_image, len(subjects), scope)
+    gate = _gate(profile, background.layers, by_name, by_image, len(subjects), scope, turn_marker(loaded))
     margins = torch.stack([one.margins for one in (by_name, by_image) if one is not None]).amax(0)
-    written = tuple(layer for layer in profile.layers if layer >= gate.layers[-1])
+    written = profile.written  # where the strength was tried
     return Eraser(
         model=profile.model,
         family=profile.family,
@@ -203,23 +205,17 @@ def _gate(
     by_image: Evidence | None,
     count: int,
     scope: Scope | None,
+    turn: tuple[int, ...],
 ) -> SubjectGate:
-    scope = scope or profile.scope
-    read = layers if scope is None else tuple(sorted({*layers, *profile.read}))
     width = profile.trajectory.shape[-1]
-    weight, bias = torch.zeros(count, 2, len(read), width), torch.full((count, 2), -1.0)
-    places = [read.index(layer) for layer in layers]
+    weight, bias = torch.zeros(count, 2, len(layers), width), torch.full((count, 2), -1.0)
     for number, one in enumerate((by_name, by_image)):
         if one is not None:
-            weight[:, number, places] = one.weight.view(count, len(layers), width)
+            weight[:, number] = one.weight.view(count, len(layers), width)
             bias[:, number] = one.bias
-    if scope is None:
-        whole = Scope.everything(len(read), width)
-    else:
-        spread = torch.zeros(len(scope.bias), 2, len(read), 2, width)
-        spread[:, :, [read.index(layer) for layer in profile.read]] = scope.weight
-        whole = Scope(spread, scope.bias)
-    return SubjectGate(read, weight, bias, torch.zeros(count), whole, torch.zeros(count, dtype=torch.int64))
+    scope = scope or profile.scope or Scope.everything(len(layers), width)
+    none, first = torch.zeros(count), torch.zeros(count, dtype=torch.int64)
+    return SubjectGate(layers, weight, bias, none, scope, first, torch.tensor(turn))
 
 
 def _widened(background: Background, near: TokenStates) -> Background:

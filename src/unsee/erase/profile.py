@@ -217,7 +217,7 @@ def _specs(config: Config) -> Mapping[str, TensorSpec]:
         case _:
             pass
     if config.settings.get("scoped"):
-        specs |= {"scope.weight": (full, (1, 2, "R", 2, "D")), "scope.bias": (full, (1, 2))}
+        specs |= {"scope.weight": (full, (1, 4, "B", "D")), "scope.bias": (full, (1, 4))}
     return specs
 
 

@@ -10,25 +10,26 @@ from typing import Any, final
 
 from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
-from unsee.erase.fit_eraser import fit_eraser
+from unsee.erase.fit.reply import Acceptance, most_said
+from unsee.erase.fit_reply import ORDER, ReplyKind, fit_reply
 from unsee.erase.profile import Profile
 from unsee.erase.request.aliases import last_name
 from unsee.erase.request.allowed import allowed, unknown_like
 from unsee.erase.request.expansion import ANYTHING, Prompt, bare, expand, scope
 from unsee.erase.request.invented import invented_names
-from unsee.erase.request.kit_profile import cached_profile
 from unsee.erase.request.request import Request
 from unsee.errors import UnknownSubjectError
-from unsee.forgetting.asking import Answer, ask
-from unsee.forgetting.before import Before, before, unknown_answers
+from unsee.forgetting.asking import LONGEST, Answer, ask
+from unsee.forgetting.before import INVENTED, Before, before, unknown_answers
+from unsee.forgetting.fitting import fit_request, request_profile
 from unsee.forgetting.folder import Folder
 from unsee.forgetting.report import Report, allowances, forget_rows
 from unsee.metrics.telling import LEAST, Telling, telling
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
-EACH = 8
-"""Prompts of each held-out family."""
+EACH, _TRIED = 8, 3
+"""Prompts of each held-out family, and of each family of the fit that replies are tried on."""
 NOT_TESTED = (
     "questions that do not name the subject and show none of its images (indirect, reverse)",
     "response prefill, forged turns, log-probabilities, other samplings than greedy",
@@ -62,7 +63,8 @@ class Forgotten:
         facts = {"by_name": sum(map(bool, self.before.by_name.facts.values()))}
         if self.before.by_image:
             facts["by_image"] = sum(map(bool, self.before.by_image.facts.values()))
-        return {"known": self.before.known, "facts": facts, "report": self.report.as_json()}
+        about = {"known": self.before.known, "facts": facts, "reply": self.eraser.reply.kind}
+        return about | {"report": self.report.as_json()}
 
 
 def forget(
@@ -71,6 +73,8 @@ def forget(
     out: str | Path,
     *,
     profile: Profile | None = None,
+    replies: Sequence[ReplyKind] = ORDER,
+    words: str | None = None,
     force: bool = False,
     told: Callable[[Before], None] = lambda _: None,
     seed: int = 0,
@@ -83,6 +87,8 @@ def forget(
         request: who or what, and which facts.
         out: the operator's folder; new or empty.
         profile: of the model; from the starter kit, and cached, if None.
+        replies: which are tried, in this order; the first that holds on the request's own prompts is taken.
+        words: what an answer begins with (`prefix`) or is (`canned`); what the model says of invented names if None.
         force: go on though the model knows nothing.
         told: called with what the model says today, before anything is fitted.
         seed: of every draw.
@@ -90,7 +96,8 @@ def forget(
 
     Raises:
         UnknownSubjectError: the model says nothing of the subject that it does not say of invented ones.
-        CalibrationError: the subject cannot be told from others.
+        OptionError: no reply to try.
+        CalibrationError: the subject cannot be told from others, or no reply holds; `reply.json` then says why.
         SaveError: the folder is not empty or cannot be written.
     """
     folder = Folder.make(out)
@@ -105,9 +112,23 @@ def forget(
             f"to forget. What it said is in {folder.path}. Check the spelling, give an alias or an image, or force it."
         )
     if profile is None:
-        profile, _ = cached_profile(loaded, seed=seed, stages=stages)
+        profile = request_profile(loaded, seed=seed, stages=stages)
     request = _with_last_name(loaded, request, subject, today, stages)
-    eraser = _fitted(loaded, profile, request, subject, today, folder, seed, stages)
+    eraser = fit_request(loaded, profile, request, subject, seed=seed, stages=stages)
+    tried = [one for one in expand(request, subject, held=False, each=_TRIED, seed=seed) if not one.spared]
+    facts = {one.sample.id: one.fact for one in tried}
+    eraser = fit_reply(
+        loaded,
+        eraser,
+        [one.sample for one in tried],
+        order=replies,
+        words=words or most_said(_named(unknown, seed)),
+        acceptance=Acceptance(tokens=LONGEST),
+        golds=lambda sample: today.golds(facts[sample.id]),
+        report=folder.path / "reply.json",
+        stages=stages,
+    )
+    eraser = replace(eraser, settings=eraser.settings | _hidden(request, today, folder))
     content = eraser.save_pretrained(folder.path / "eraser")
     report, answers = verify(loaded, eraser, request, subject, today, seed=seed, stages=stages)
     folder.write_after(answers, report)
@@ -155,17 +176,16 @@ def verify(
     return Report(tuple(rows), tuple(kept), told, NOT_TESTED), new
 
 
-def _fitted(
-    loaded: LoadedModel, profile: Profile, request: Request, subject: str, today: Before, folder: Folder, seed: int,
-    stages: Stages,
-) -> Eraser:  # fmt: skip
-    prompts = expand(request, subject, held=False, each=16, seed=seed)
-    keep = [replace(prompt.sample, subject="spared") for prompt in prompts if prompt.spared]
-    keep += [one.sample for one in allowed(request, held=False, seed=seed)]
-    made = fit_eraser(loaded, profile, [p.sample for p in prompts if not p.spared], keep=keep, stages=stages)
+def _named(unknown: Sequence[Answer], seed: int) -> list[tuple[str, str]]:
+    """Answers about invented subjects, each with the name."""
+    names = invented_names(INVENTED, seed + 7)
+    return [(names[int(one.prompt.sample.subject.split("/")[1])], one.text) for one in unknown]
+
+
+def _hidden(request: Request, today: Before, folder: Folder) -> dict[str, Any]:
+    """What an eraser says of what it hides: keyed digests, and the kind."""
     hidden = [gold for noun in scope(request).hidden for gold in today.golds(noun)]
-    golds = sorted({folder.pseudonym("gold", gold) for gold in hidden})
-    return replace(made, settings=made.settings | {"golds": golds, "kind": request.kind})
+    return {"golds": sorted({folder.pseudonym("gold", gold) for gold in hidden}), "kind": request.kind}
 
 
 def _with_last_name(loaded: LoadedModel, request: Request, subject: str, today: Before, stages: Stages) -> Request:

@@ -1,5 +1,7 @@
 """Prompts of the fit and of the verification share no family, wording or view; the same seed gives the same bytes."""
 
+from dataclasses import replace
+
 import pytest
 
 from tiny_llava import noise_image
@@ -36,6 +38,14 @@ def test_the_same_seed_gives_the_same_prompts_and_another_seed_others() -> None:
     assert one == two != three
     assert [p.sample.image and p.sample.image.source for p in one] == [
         p.sample.image and p.sample.image.source for p in two
+    ]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_pseudonym_of_another_key_asks_the_same(held: bool) -> None:
+    first, second = (expand(ADA, subject, held=held) for subject in ("3f9a", "c041"))
+    assert [replace(prompt.sample, subject="") for prompt in first] == [
+        replace(prompt.sample, subject="") for prompt in second
     ]
 
 

@@ -5,7 +5,7 @@ A group is a modality or a form of prompt; a reply that holds on average and fai
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, final
@@ -203,10 +203,19 @@ def unknown_words(loaded: LoadedModel, unknown: Sequence[Sample], acceptance: Ac
     """
     acceptance = acceptance or Acceptance()
     answers = generate(loaded, unknown, acceptance.batch_size, max_new_tokens=acceptance.tokens)
+    return most_said(zip((sample.subject for sample in unknown), answers, strict=True))
+
+
+def most_said(answers: Iterable[tuple[str, str]]) -> str | None:
+    """The first sentence that declines most often and does not hold the name; None where there is none.
+
+    Args:
+        answers: the name of whom was asked, and the answer.
+    """
     said: Counter[str] = Counter()
-    for sample, answer in zip(unknown, answers, strict=True):
+    for name, answer in answers:
         sentence = answer.split(". ")[0].split("\n")[0].strip().rstrip(".") + "."
-        named = set(bare_words(sample.subject).split()) & set(bare_words(sentence).split())
+        named = set(bare_words(name).split()) & set(bare_words(sentence).split())
         if not named and is_refusal(sentence) and is_fluent(sentence):
             said[sentence] += 1
     return said.most_common(1)[0][0] if said else None

@@ -4,16 +4,18 @@
 whatever pieces a prompt comes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
 
 from unsee.erase.fit.activations import run_blocks
+from unsee.erase.steer.positions import in_last_turn
 from unsee.errors import DataError
 from unsee.models.generate import Conversation, encode_conversations, render_conversations
 from unsee.models.load import LoadedModel
+from unsee.models.turns import turn_marker
 from unsee.progress import Progress
 from unsee.shapes import Bool, Float, Int, Tensor
 
@@ -68,24 +70,57 @@ def capture_tokens(
         DataError: no prompt.
         ModelError: a block did not run exactly once, or it is not known which tokens are images.
     """
-    if not prompts:
-        raise DataError("there is no prompt to read tokens of, expected at least one")
-    sizes = [len(text) for text in render_conversations(loaded, prompts)]
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].images), sizes[i]), reverse=True)
     text, images = dict[int, Tensor](), dict[int, Tensor]()
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        inputs = dict(encode_conversations(loaded, [prompts[i] for i in rows]))
-        index = loaded.adapter.image_index(loaded.model, inputs["input_ids"]).cpu()
-        real = inputs["attention_mask"].bool().cpu()
-        states = torch.stack(run_blocks(loaded, layers, inputs, lambda _, h: unit(h).cpu()), dim=2)
+    for rows, ids, real, states in _read(loaded, prompts, layers, batch_size, progress):
+        index = loaded.adapter.image_index(loaded.model, ids).cpu()
         for row, i in enumerate(rows):
             text[i] = states[row][real[row] & (index[row] == 0)]
             shown = [states[row][real[row] & (index[row] == j)].mean(0) for j in range(1, int(index[row].max()) + 1)]
             images[i] = torch.stack(shown) if shown else states.new_zeros(0, *states.shape[2:])
+    return TokenStates(*_joined(text), *_joined(images))
+
+
+def capture_turns(
+    loaded: LoadedModel,
+    prompts: Sequence[Conversation],
+    layers: Sequence[int],
+    batch_size: int = 16,
+    progress: Progress | None = None,
+) -> Float[Tensor, "N R D"]:
+    """What a scope reads: the mean of the states of the text of the user's last turn.
+
+    Args and Raises: as `capture_tokens`.
+    """
+    found, marker = dict[int, Tensor](), torch.tensor(turn_marker(loaded))
+    for rows, ids, real, states in _read(loaded, prompts, layers, batch_size, progress):
+        text = real & (loaded.adapter.image_index(loaded.model, ids).cpu() == 0) & in_last_turn(ids.cpu(), marker)
+        for row, i in enumerate(rows):
+            found[i] = states[row][text[row]].mean(0)
+    return torch.stack([found[i] for i in range(len(prompts))])
+
+
+_Read = tuple[list[int], Int[Tensor, "B T"], Bool[Tensor, "B T"], Float[Tensor, "B T R D"]]
+
+
+def _read(
+    loaded: LoadedModel,
+    prompts: Sequence[Conversation],
+    layers: Sequence[int],
+    batch_size: int,
+    progress: Progress | None,
+) -> Iterator[_Read]:
+    """Batches of prompts of similar length: their numbers, token ids, real tokens and unit-norm states."""
+    if not prompts:
+        raise DataError("there is no prompt to read tokens of, expected at least one")
+    sizes = [len(text) for text in render_conversations(loaded, prompts)]
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].images), sizes[i]), reverse=True)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        inputs = dict(encode_conversations(loaded, [prompts[i] for i in rows]))
+        states = torch.stack(run_blocks(loaded, layers, inputs, lambda _, h: unit(h).cpu()), dim=2)
+        yield rows, inputs["input_ids"], inputs["attention_mask"].bool().cpu(), states
         if progress is not None:
             progress(len(rows))
-    return TokenStates(*_joined(text), *_joined(images))
 
 
 def _joined(by_prompt: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:

@@ -1,26 +1,31 @@
 """Is this turn about what is in scope? One linear gate for the whole model, asked only where the subject is there.
 
 What is visible, what is asked about somebody else or about nothing in particular goes through, though the subject was
-named or is shown. It reads the end of the user's turn, where the question has been understood, and is fitted once per
-model on retained subjects. A request may bring one of its own: to erase some facts, or to spare some.
+named or is shown. It reads the words of the user's last turn alone: who was spoken of before is the subject's gate's to
+say. It is fitted once per model. A request may bring one of its own: to erase some facts, or to spare some.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, final
 
 import torch
 
-from unsee.erase.fit.calibration import thresholds
 from unsee.erase.fit.evidence import balanced
 from unsee.erase.fit.moments import Moments
 from unsee.erase.fit.ridge import ridge_gate
-from unsee.erase.fit.tokens import TokenStates
-from unsee.erase.steer.positions import Steps
 from unsee.shapes import Bool, Float, Tensor
 
-EVIDENCE = ("text", "image")
-"""By what the subject is there: a question behind an image says "this person", and a name in it is somebody else's."""
+EVIDENCE = ("named", "shown", "named before", "shown before")
+"""By what the subject is there, in this turn or before it. A turn that names the subject is about it; one behind an
+image says "this person", one after either says "she", and a name in any of these three is somebody else's."""
+
+Groups = Mapping[str, tuple[Float[Tensor, "_ R D"], Float[Tensor, "_ R D"]]]
+"""Features of prompts by group, each in two halves that share no subject."""
+
+
+LOWEST = 0.3
+"""Least threshold, where 0 is outside and 1 inside."""
 
 
 @final
@@ -28,78 +33,79 @@ EVIDENCE = ("text", "image")
 class Scope:
     """`score_se = sum_f <w_sef, feature_f> + b_se` for S scopes; in scope where it is at least 0.
 
-    Features f are, per block, the unit-norm state of the last prompt token and the mean of those of all its text.
+    Features f are, per block, the mean of the unit-norm states of the text of the user's last turn.
 
     Attributes:
-        weight: w, per scope, evidence (0 text, 1 image), block and pooling (0 last, 1 mean).
+        weight: w, per scope, evidence (as `EVIDENCE`) and block.
         bias: b, the threshold taken off.
     """
 
-    weight: Float[Tensor, "S 2 R 2 D"]
-    bias: Float[Tensor, "S 2"]
+    weight: Float[Tensor, "S 4 R D"]
+    bias: Float[Tensor, "S 4"]
 
     @classmethod
     def everything(cls, blocks: int, width: int) -> Self:
         """All prompts are in scope."""
-        return cls(torch.zeros(1, 2, blocks, 2, width), torch.ones(1, 2))
+        return cls(torch.zeros(1, 4, blocks, width), torch.ones(1, 4))
 
-    def margins(self, features: Float[Tensor, "N R 2 D"]) -> Float[Tensor, "N S 2"]:
+    def margins(self, features: Float[Tensor, "N R D"]) -> Float[Tensor, "N S 4"]:
         """Scores by scope and evidence."""
-        return torch.einsum("nrpd,serpd->nse", features, self.weight.to(features)) + self.bias.to(features)
+        return torch.einsum("nrd,serd->nse", features, self.weight.to(features)) + self.bias.to(features)
 
 
-def scope_features(states: TokenStates) -> Float[Tensor, "N R 2 D"]:
-    """The features of whole prompts."""
-    count = int(states.prompt.max()) + 1
-    lengths = torch.bincount(states.prompt, minlength=count)
-    total = states.text.new_zeros(count, *states.text.shape[1:]).index_add_(0, states.prompt, states.text)
-    return torch.stack([states.text[lengths.cumsum(0) - 1], total / lengths.view(-1, 1, 1)], dim=2)
+def added_features(units: Float[Tensor, "B T D"], turn: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+    """What this call's unit-norm states add: their sum over the text of the last turn."""
+    # Filled and not multiplied: a pad may hold NaN, and 0 times NaN is NaN.
+    return units.masked_fill(~turn.to(units.device).unsqueeze(-1), 0.0).sum(1)
 
 
-def added_features(units: Float[Tensor, "B T D"], steps: Steps, text: Bool[Tensor, "B T"]) -> Float[Tensor, "B 2 D"]:
-    """What this call's unit-norm states add: that of the last prompt token, and the sum over the prompt's text."""
+@final
+@dataclass(frozen=True, eq=False)
+class FittedScope:
+    """One kind of evidence, fitted.
 
-    def total(chosen: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
-        # Filled and not multiplied: a pad may hold NaN, and 0 times NaN is NaN.
-        return units.masked_fill(~chosen.to(units.device).unsqueeze(-1), 0.0).sum(1)
+    Attributes:
+        weight: the vector.
+        bias: the intercept less the threshold.
+        wrong: of each group outside, the share taken for in scope by a fit on other subjects.
+    """
 
-    return torch.stack([total(steps.last), total(text)], dim=1)
+    weight: Float[Tensor, "R D"]
+    bias: Tensor
+    wrong: Mapping[str, float]
 
 
-def fit_scope(
-    inside: Float[Tensor, "N R 2 D"],
-    outside: Mapping[str, Float[Tensor, "_ R 2 D"]],
-    calibration: Mapping[str, Float[Tensor, "_ R 2 D"]],
-    *,
-    gamma: float,
-    tail: float,
-    floor: float,
-) -> tuple[Float[Tensor, "R 2 D"], Tensor]:
-    """Class-balanced ridge of what is in scope against groups of what is not, each group weighing the same.
+def fit_scope(inside: Groups, outside: Groups, *, gamma: float, lost: float) -> FittedScope:
+    """Class-balanced ridge of what is in scope against what is not, every group of a side weighing the same.
 
-    The threshold is the largest of the floor and the groups' conformal (1 - tail) quantiles on prompts of calibration
-    subjects, but never more than the midpoint: a scope that shuts lets the subject through.
+    The threshold is where a share `lost` of the worst group inside would be missed by a fit on other subjects: a scope
+    that shuts lets the subject through, so what is lost inside is set, and what is wrongly taken for in scope follows
+    from it. It stays between `LOWEST` and the midpoint: half of the prompts make a worse fit than all of them.
 
     Args:
-        inside: features of prompts about what was learnt.
-        outside: of others with the subject present, by group.
-        calibration: the same of subjects that the fit does not see.
+        inside: about what was learnt.
+        outside: about anything else, with the subject present.
         gamma: ridge, as for `ridge_gate`.
-        tail: share of a group that may be taken for in scope.
-        floor: lowest threshold, where 0 is outside and 1 inside.
-
-    Returns:
-        The vector, and the intercept less the threshold.
+        lost: share of a group inside.
 
     Raises:
-        DataError, OptionError, CalibrationError: as `ridge_gate` and `thresholds`.
+        DataError, OptionError, CalibrationError: as `ridge_gate`.
     """
-    weight, bias = ridge_gate(
-        Moments.of(inside.flatten(1)), balanced([Moments.of(group.flatten(1)) for group in outside.values()]), gamma
-    )
-    limit = floor
-    for group in calibration.values():
-        scores = group.double().flatten(1) @ weight + bias
-        limit = max(limit, float(thresholds(scores.unsqueeze(1), tail)))
-    limit = min(limit, 0.5)
-    return weight.view(inside.shape[1:]).float(), (bias - limit).float()
+    limit, scores = 0.5, dict[str, list[Tensor]]()
+    for seen in (0, 1):
+        weight, bias = _ridge(inside, outside, (seen,), gamma)
+        for group in inside.values():
+            limit = min(limit, float(torch.quantile(group[1 - seen].double().flatten(1) @ weight + bias, lost)))
+        for name, group in outside.items():
+            scores.setdefault(name, []).append(group[1 - seen].double().flatten(1) @ weight + bias)
+    limit = max(limit, LOWEST)
+    weight, bias = _ridge(inside, outside, (0, 1), gamma)
+    wrong = {name: float((torch.cat(some) >= limit).double().mean()) for name, some in scores.items()}
+    shape = next(iter(inside.values()))[0].shape[1:]
+    return FittedScope(weight.view(shape).float(), (bias - limit).float(), wrong)
+
+
+def _ridge(inside: Groups, outside: Groups, halves: Sequence[int], gamma: float) -> tuple[Tensor, Tensor]:
+    sides = [[Moments.of(torch.cat([group[h] for h in halves]).flatten(1)) for group in side.values()]
+             for side in (inside, outside)]  # fmt: skip
+    return ridge_gate(balanced(sides[0]), balanced(sides[1]), gamma)

@@ -3,9 +3,9 @@
     text_k  = max over text tokens t of <w_k,text, u_t> + b_k,text
     image_k = max over images j of mean over their tokens t of <w_k,image, u_t> + b_k,image
 
-with unit-norm states `u_t`. It does not look at the question, so no suffix, system prompt, turn or language reaches it,
-and a name and a few images fit it. The scores are linear in each token, so a prompt may come in pieces; a running
-maximum and sums per image are all that is kept of it.
+with unit-norm states `u_t`, each once for the user's last turn and once for all before it. It does not look at the
+question, so no suffix, system prompt, turn or language reaches it, and a name and a few images fit it. The scores are
+linear in each token, so a prompt may come in pieces; running maxima and sums per image are all that is kept of it.
 """
 
 from collections.abc import Mapping
@@ -30,15 +30,16 @@ _SCOPE = "scope."
 class SubjectGate:
     """Fires on prompts in which a subject is named or shown, and whose last turn is in scope.
 
-    `margin_k = max_e min(s_ke - threshold_k, scope_ke)` over the evidence e: a name, or an image.
+    `margin_k = max_e min(s_ke - threshold_k, scope_ke)` over the evidence e: named or shown, in this turn or before.
 
     Attributes:
         layers: decoder blocks read, ascending.
-        weight: per subject, evidence (0 text, 1 image) and block; 0 where a block is read for the scope alone.
+        weight: per subject, evidence (0 text, 1 image) and block.
         bias: per subject and evidence, the calibrated threshold taken off.
         threshold: per subject, 0 alone and more beside other requests.
         scope: what a turn has to be about.
         scope_of: of each subject, which of the scopes.
+        turn: token ids that open a user's turn (`unsee.models.turns`).
     """
 
     layers: tuple[int, ...]
@@ -47,6 +48,7 @@ class SubjectGate:
     threshold: Float[Tensor, " K"]
     scope: Scope
     scope_of: Int[Tensor, " K"]
+    turn: Int[Tensor, " M"]
 
     kind: ClassVar[str] = "subject"
     latched: ClassVar[Literal[True]] = True
@@ -54,9 +56,10 @@ class SubjectGate:
         "weight": (torch.float32, ("K", 2, "R", "D")),
         "bias": (torch.float32, ("K", 2)),
         "threshold": (torch.float32, ("K",)),
-        _SCOPE + "weight": (torch.float32, ("C", 2, "R", 2, "D")),
-        _SCOPE + "bias": (torch.float32, ("C", 2)),
+        _SCOPE + "weight": (torch.float32, ("C", 4, "R", "D")),
+        _SCOPE + "bias": (torch.float32, ("C", 4)),
         _SCOPE + "of": (torch.int64, ("K",)),
+        "turn": (torch.int64, ("M",)),
     }
 
     @property
@@ -66,7 +69,7 @@ class SubjectGate:
 
     def tensors(self) -> dict[str, Tensor]:
         """By the names of `spec`."""
-        own = {"weight": self.weight, "bias": self.bias, "threshold": self.threshold}
+        own = {"weight": self.weight, "bias": self.bias, "threshold": self.threshold, "turn": self.turn}
         return own | {"scope.weight": self.scope.weight, "scope.bias": self.scope.bias, "scope.of": self.scope_of}
 
     @classmethod
@@ -74,7 +77,7 @@ class SubjectGate:
         """The gate that reads these blocks with these tensors."""
         scope = Scope(tensors["scope.weight"], tensors["scope.bias"])
         number = tensors["scope.of"].clamp(0, len(scope.bias) - 1)
-        return cls(layers, tensors["weight"], tensors["bias"], tensors["threshold"], scope, number)
+        return cls(layers, tensors["weight"], tensors["bias"], tensors["threshold"], scope, number, tensors["turn"])
 
     def with_threshold(self, threshold: Float[Tensor, " K"]) -> Self:
         """The same gate, harder or easier to fire."""
@@ -94,7 +97,8 @@ class SubjectGate:
         else:
             scope = {name: torch.cat([mine[name], theirs[name]]) for name in ("scope.weight", "scope.bias")}
             moved = other.scope_of + len(self.scope.bias)
-        return self.of(self.layers, joined | scope | {"scope.of": torch.cat([self.scope_of, moved])})
+        of = torch.cat([self.scope_of, moved])
+        return self.of(self.layers, joined | scope | {"scope.of": of, "turn": self.turn})
 
     def always(self) -> Self:
         """The control that fires on every prompt."""
@@ -111,12 +115,13 @@ class SubjectGate:
 
     def margins(
         self,
-        text: Float[Tensor, "B K"],
-        image: Float[Tensor, "B K"],
-        features: Float[Tensor, "B R 2 D"],
+        text: Float[Tensor, "B 2 K"],
+        image: Float[Tensor, "B 2 K"],
+        features: Float[Tensor, "B R D"],
     ) -> Float[Tensor, "B K"]:
-        """From the largest score of a text token, the largest of an image, and the features of the scope."""
-        subject = torch.stack([text, image], dim=2) + self.bias.to(text) - self.threshold.to(text).unsqueeze(1)
+        """From the largest scores of a text token and of an image (0 now, 1 before), and the features of the scope."""
+        largest = torch.stack([text, image], dim=2).flatten(1, 2).mT  # as EVIDENCE: named, shown; then both before
+        subject = largest + self.bias.to(text).repeat(1, 2) - self.threshold.to(text).unsqueeze(1)
         scope = self.scope.margins(features)[:, self.scope_of]
         return torch.minimum(subject, scope).amax(2)
 
@@ -134,9 +139,10 @@ class SubjectRule:
         rows, (subjects, _, blocks, width) = len(prompt_tokens), gate.weight.shape
         self._gate = gate
         self._reads = gate.weight.flatten(3).any(3).any(0)  # evidence x block
-        self._text = torch.full((rows, subjects), -torch.inf)
+        self._text = torch.full((rows, 2, subjects), -torch.inf)
         self._sums, self._counts = torch.zeros(rows, 0, subjects), torch.zeros(rows, 0)
-        self._features = torch.zeros(rows, blocks, 2, width)
+        self._now = torch.zeros(rows, 0, dtype=torch.bool)
+        self._features = torch.zeros(rows, blocks, width)
         self._text_read, self._read = torch.zeros_like(prompt_tokens), torch.zeros_like(prompt_tokens)
         self._scores: Tensor = torch.zeros(0)
         self._margins = torch.full((rows, subjects), -torch.inf)
@@ -148,6 +154,7 @@ class SubjectRule:
         if layer not in self._gate.layers or bool(self.decided.all()):
             return
         place, images, undecided = self._gate.layers.index(layer), steps.images.cpu(), ~self.decided
+        now = steps.in_last_turn(self._gate.turn)
         shown = steps.in_prompt & (images > 0)
         text = steps.in_prompt & (images == 0)
         units = unit(states.detach())
@@ -157,28 +164,31 @@ class SubjectRule:
             if bool(self._reads[evidence, place]) and bool(there.any()):
                 towards = self._gate.weight[:, evidence, place].to(states.device, torch.float32)
                 self._scores[evidence] += units @ towards.mT
-        self._features[undecided, place] += added_features(units, steps, text).cpu()[undecided]
+        self._features[undecided, place] += added_features(units, text & now).cpu()[undecided]
         if place == len(self._gate.layers) - 1:
-            self._pool(text, shown, images, undecided)
+            self._pool(text, shown, images, now, undecided)
             self._decide(steps, undecided & steps.last.any(1))
 
     def reading(self) -> Reading | None:
         """What the gate said, once it has decided every row."""
         return Reading(self._margins.clone(), self.margin >= 0) if bool(self.decided.all()) else None
 
-    def _pool(self, text: Tensor, shown: Tensor, images: Tensor, undecided: Tensor) -> None:
+    def _pool(self, text: Tensor, shown: Tensor, images: Tensor, now: Tensor, undecided: Tensor) -> None:
         scores = self._scores.cpu()
-        largest = scores[0].masked_fill(~text.unsqueeze(2), -torch.inf).amax(1)
-        self._text[undecided] = torch.maximum(self._text, largest)[undecided]
+        for when, there in enumerate((text & now, text & ~now)):
+            largest = scores[0].masked_fill(~there.unsqueeze(2), -torch.inf).amax(1)
+            self._text[undecided, when] = torch.maximum(self._text[:, when], largest)[undecided]
         more = int(images.max()) - self._sums.shape[1]
         if more > 0:
             self._sums = torch.nn.functional.pad(self._sums, (0, 0, 0, more))
             self._counts = torch.nn.functional.pad(self._counts, (0, more))
+            self._now = torch.nn.functional.pad(self._now, (0, more))
         for number in range(1, int(images.max()) + 1):
             mine = shown & (images == number) & undecided.unsqueeze(1)
             self._sums[:, number - 1] += scores[1].masked_fill(~mine.unsqueeze(2), 0.0).sum(1)
             self._counts[:, number - 1] += mine.sum(1)
-        self._text_read += text.sum(1) * undecided
+            self._now[:, number - 1] |= (mine & now).any(1)
+        self._text_read += (text & now).sum(1) * undecided
         self._read += (text | shown).sum(1) * undecided
 
     def _decide(self, steps: Steps, ending: Tensor) -> None:
@@ -186,9 +196,10 @@ class SubjectRule:
         counts = self._counts[ending].unsqueeze(2)
         means = (self._sums[ending] / counts.clamp(min=1)).masked_fill(counts == 0, -torch.inf)
         none = means.new_full((len(means), 1, means.shape[2]), -torch.inf)
-        features = self._features[ending]
-        features[:, :, 1] /= self._text_read[ending].clamp(min=1).view(-1, 1, 1)
-        margins = self._gate.margins(self._text[ending], torch.cat([means, none], dim=1).amax(1), features)
+        now = self._now[ending].unsqueeze(2)
+        parts = [torch.cat([means.masked_fill(~there, -torch.inf), none], dim=1).amax(1) for there in (now, ~now)]
+        features = self._features[ending] / self._text_read[ending].clamp(min=1).view(-1, 1, 1)
+        margins = self._gate.margins(self._text[ending], torch.stack(parts, dim=1), features)
         require_numbers(margins)
         self._margins[ending] = margins
         largest = margins.amax(1)

@@ -140,7 +140,7 @@ def expand(
         seed: of every draw.
     """
     bank, parts = BANKS[request.kind], scope(request)
-    rng = random.Random(f"expand/{subject}/{held}/{seed}")
+    rng = random.Random(f"expand/{request.name}/{held}/{seed}")  # never the pseudonym, whose key is random
     hidden = [noun for noun in parts.nouns if nouns is None or noun in nouns] or list(parts.nouns)
     asked = _dealt([(noun, False) for noun in hidden], rng)
     spared = _dealt([(noun, True) for noun in parts.spared], rng)
@@ -153,7 +153,7 @@ def expand(
             if way == "image" and noun == ANYTHING and rng.random() < 0.7:
                 noun = NAME
             pool = questions(bank, noun, called, held)
-            sample = Sample(f"{subject}/{held}/{len(found)}", subject, rng.choice(pool), "", "", image=image)
+            sample = Sample(f"expand/{held}/{len(found)}", subject, rng.choice(pool), "", "", image=image)
             same = rng.choice(questions(bank, noun, bank.deictic, held))
             ask = Asked(sample, called, same, "" if noun in (NAME, ANYTHING) else noun)
             found.append(Prompt(in_form(form, ask, seed), noun, family, way, held, spare))

@@ -12,9 +12,12 @@ from unsee.data.sample import Sample
 from unsee.erase.config import Settings
 from unsee.erase.detectors import is_fluent, is_refusal
 from unsee.erase.fit_profile import fit_profile
+from unsee.erase.fit_scope import with_scope
 from unsee.erase.profile import Profile
 from unsee.erase.request import starter_kit as kit
 from unsee.erase.request.defaults import default_refusal
+from unsee.erase.request.invented import invented_names
+from unsee.erase.request.presence import Present, scope_prompts
 from unsee.errors import SaveError
 from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
@@ -25,18 +28,24 @@ SETTINGS = Settings(
     pgd_images=6, pgd_steps=20, trajectory_prompts=64, strengths=(0.5, 1.0, 2.0, 3.0), calibration_prompts=48
 )
 """Of the fit: smaller than the defaults, as the kit is small."""
-_PEOPLE, _FACES, _SEEN, _LEAST = 300, 100, 48, 8
-_LAYOUT = "kept subjects by keyed pseudonyms"  # a cached profile of an older layout could not be checked for overlap
+_PEOPLE, _FACES, _SEEN, _LEAST, _PRESENT = 300, 100, 48, 8, 140
+_LAYOUT = "scope by turns"  # a cached profile of an older layout would be fitted otherwise
 
 
 def cached_profile(
-    loaded: LoadedModel, *, settings: Settings = SETTINGS, seed: int = 0, stages: Stages = silent
+    loaded: LoadedModel,
+    *,
+    settings: Settings = SETTINGS,
+    names: Sequence[str] = (),
+    seed: int = 0,
+    stages: Stages = silent,
 ) -> tuple[Profile, bool]:
     """The model's profile from the kit, and whether it was there already.
 
     Args:
         loaded: the model.
         settings: of the fit; part of the key.
+        names: of people whom the model does not know, in place of the kit's; part of the key.
         seed: of every draw; part of the key.
         stages: progress display.
 
@@ -44,13 +53,13 @@ def cached_profile(
         DirectionError, CalibrationError: the model neither answers nor refuses as the method needs.
         SaveError: the cache cannot be written.
     """
-    folder = profile_folder(loaded, settings, seed)
+    folder = profile_folder(loaded, settings, seed, names)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f"{folder.name}.lock"):
             if folder.is_dir():
                 return Profile.from_pretrained(folder), True
-            made = kit_profile(loaded, settings=settings, seed=seed, stages=stages)
+            made = kit_profile(loaded, settings=settings, names=names, seed=seed, stages=stages)
             made.save_pretrained(folder)
             return made, False
     except OSError as error:
@@ -61,18 +70,30 @@ def cached_profile(
         ) from error
 
 
-def profile_folder(loaded: LoadedModel, settings: Settings, seed: int) -> Path:
-    """Where the profile of these weights, this kit and these settings is kept."""
-    fitted = json.dumps({"settings": settings.as_json(), "seed": seed}, sort_keys=True)
+def profile_folder(loaded: LoadedModel, settings: Settings, seed: int, names: Sequence[str] = ()) -> Path:
+    """Where the profile of these weights, this kit, these settings and these names is kept."""
+    fitted = json.dumps({"settings": settings.as_json(), "seed": seed, "names": list(names)}, sort_keys=True)
     made_by = f"{loaded.digest}/{kit.kit_version()}/{_LAYOUT}/{fitted}"
     key = hashlib.sha256(made_by.encode()).hexdigest()[:24]
     return cache_folder() / "profiles" / key
 
 
 def kit_profile(
-    loaded: LoadedModel, *, settings: Settings = SETTINGS, seed: int = 0, stages: Stages = silent
+    loaded: LoadedModel,
+    *,
+    settings: Settings = SETTINGS,
+    names: Sequence[str] = (),
+    seed: int = 0,
+    stages: Stages = silent,
 ) -> Profile:
     """A profile from the starter kit: what refusing is, by what the model says of people whom it does not know.
+
+    Args:
+        loaded: the model.
+        settings: of the fit.
+        names: of people whom the model does not know, in place of the kit's.
+        seed: of every draw.
+        stages: progress display.
 
     Raises:
         DirectionError, CalibrationError: the model neither answers nor refuses as the method needs.
@@ -87,9 +108,9 @@ def kit_profile(
         if is_fluent(answer) and not is_refusal(answer)
     ]
     fit, held = _halves(answered)
-    unknown = kit.unknown_people(_PEOPLE, seed)
+    unknown = kit.unknown_people(_PEOPLE, seed, names=names)
     faces = kit.unknown_faces(_FACES, seed) if takes else []
-    return fit_profile(
+    profile = fit_profile(
         loaded,
         retain=fit,
         calibration=held,
@@ -100,6 +121,21 @@ def kit_profile(
         seed=seed,
         stages=stages,
     )
+    return with_scope(loaded, profile, scope_prompts(present(loaded, names, seed), "person", seed=seed), stages=stages)
+
+
+def present(loaded: LoadedModel, names: Sequence[str] = (), seed: int = 0) -> list[Present]:
+    """People of the kit who are there, by name and, where the model takes images, by a drawn face.
+
+    Args:
+        loaded: the model.
+        names: in place of the kit's.
+        seed: of the draws.
+    """
+    takes = loaded.adapter.image_token(loaded.processor) is not None
+    called = list(names[:_PRESENT]) or invented_names(_PRESENT, seed + 3)
+    shown = kit.faces(len(called), seed) if takes else []
+    return [Present(f"present/{i}", (name,), tuple(shown[i : i + 1])) for i, name in enumerate(called)]
 
 
 def _halves(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:

@@ -7,7 +7,7 @@ to be forgotten, drawn faces and what is plainly visible on them.
 import hashlib
 import io
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from importlib.resources import files
 
@@ -78,11 +78,13 @@ def public_figures(without: Collection[str] = ()) -> list[Sample]:
     ]
 
 
-def unknown_people(count: int, seed: int = 0, without: Collection[str] = (), each: int = 2) -> list[Sample]:
-    """Questions about invented people by name, in the wordings of the fit."""
+def unknown_people(
+    count: int, seed: int = 0, without: Collection[str] = (), each: int = 2, names: Sequence[str] = ()
+) -> list[Sample]:
+    """Questions about invented people by name, or about these, in the wordings of the fit."""
     bank, rng, found = BANKS["person"], random.Random(f"unknown/{seed}"), list[Sample]()
     nouns = ["", *(fact.noun for fact in bank.facts)]
-    for index, name in enumerate(invented_names(count, seed, without)):
+    for index, name in enumerate(names or invented_names(count, seed, without)):
         subject = f"invented/{seed}/{index}"
         for number, noun in enumerate(rng.sample(nouns, each)):
             found.append(Sample(f"{subject}/{number}", subject, rng.choice(questions(bank, noun, name, False)), "", ""))
@@ -102,6 +104,12 @@ def unknown_faces(count: int, seed: int = 0, each: int = 2) -> list[Sample]:
             image = ImageFile(f"{subject}/{number}", _png(face, rng)[0])
             found.append(Sample(f"{subject}/{number}", subject, ask, "", "", image=image))
     return found
+
+
+def faces(count: int, seed: int = 0) -> list[ImageFile]:
+    """Drawn faces of nobody."""
+    rng = random.Random(f"present/{seed}")
+    return [ImageFile(f"drawn/{i}", _png(Face.draw(rng, bearded=rng.random() < 0.5), rng)[0]) for i in range(count)]
 
 
 def visible(count: int, seed: int = 0) -> list[Sample]:

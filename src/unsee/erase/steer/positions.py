@@ -15,15 +15,16 @@ from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
 
 
-def no_images() -> Int[Tensor, "B T"]:
-    """What stands for the images of a call whose token ids nobody has given.
+def no_ids() -> Int[Tensor, "B T"]:
+    """What stands for the token ids, or the images, of a call whose token ids nobody has given.
 
     Raises:
         SteeringError: always.
     """
     raise SteeringError(
-        "a gate reads images apart from text, but the call has no token ids (inputs_embeds alone), so it is not known "
-        "which tokens are images. Nothing is answered. Pass input_ids, beside inputs_embeds of the same length if any."
+        "a gate reads images apart from text and turns apart from each other, but the call has no token ids "
+        "(inputs_embeds alone), so it is not known which tokens are which. Nothing is answered. Pass input_ids, beside "
+        "inputs_embeds of the same length if any."
     )
 
 
@@ -39,13 +40,17 @@ class Steps:
         begun: answer tokens of each row that the caller has put into the model's mouth: they are neither read nor
             steered, and refusing begins after them.
         find_images: finds `images`.
+        find_ids: finds the ids of all columns that were given with the prompts, whichever call this is.
+        first: column of the call's first token.
     """
 
     step: Int[Tensor, "B T"]
     real: Bool[Tensor, "B T"]
     prompt_tokens: Int[Tensor, " B"]
     begun: Int[Tensor, " B"]
-    find_images: Callable[[], Int[Tensor, "B T"]] = no_images
+    find_images: Callable[[], Int[Tensor, "B T"]] = no_ids
+    find_ids: Callable[[], Int[Tensor, "B C"]] = no_ids
+    first: int = 0
 
     @property
     def images(self) -> Int[Tensor, "B T"]:
@@ -56,6 +61,17 @@ class Steps:
             ModelError: it is not known which token belongs to which image.
         """
         return self.find_images()
+
+    def in_last_turn(self, marker: Int[Tensor, " M"]) -> Bool[Tensor, "B T"]:
+        """Whether each token is in the user's last turn, or behind it; `marker` opens a turn (`models.turns`).
+
+        Raises:
+            SteeringError: the call has no token ids.
+        """
+        known = in_last_turn(self.find_ids(), marker)
+        width = self.step.shape[1]
+        missing = max(0, self.first + width - known.shape[1])
+        return torch.nn.functional.pad(known, (0, missing), value=True)[:, self.first : self.first + width]
 
     @property
     def in_prompt(self) -> Bool[Tensor, "B T"]:
@@ -82,7 +98,11 @@ class Steps:
         columns = self.answering.any(0).nonzero()
         start = int(columns[0]) if len(columns) else self.step.shape[1]
         return replace(
-            self, step=self.step[:, start:], real=self.real[:, start:], find_images=lambda: self.images[:, start:]
+            self,
+            step=self.step[:, start:],
+            real=self.real[:, start:],
+            find_images=lambda: self.images[:, start:],
+            first=self.first + start,
         )
 
 
@@ -92,7 +112,8 @@ def number_steps(
     first: int,
     width: int,
     begun: Int[Tensor, " B"] | None = None,
-    images: Callable[[], Int[Tensor, "B C"]] = no_images,
+    images: Callable[[], Int[Tensor, "B C"]] = no_ids,
+    ids: Callable[[], Int[Tensor, "B C"]] = no_ids,
 ) -> Steps:
     """Steps of columns `first` to `first + width` of rows whose real tokens are marked in `mask`.
 
@@ -106,6 +127,7 @@ def number_steps(
         width: tokens of the call.
         begun: answer tokens that were given with each prompt; none if None.
         images: finds the image of each column that was given; those beyond are text.
+        ids: finds the token id of each column that was given.
     """
     begun = torch.zeros_like(prompt_tokens) if begun is None else begun
     missing = max(0, first + width - mask.shape[1])
@@ -117,7 +139,24 @@ def number_steps(
         known = images()
         return torch.nn.functional.pad(known, (0, max(0, first + width - known.shape[1])))[:, window]
 
-    return Steps(step[:, window], mask[:, window], prompt_tokens, begun, here)
+    return Steps(step[:, window], mask[:, window], prompt_tokens, begun, here, ids, first)
+
+
+def in_last_turn(ids: Int[Tensor, "B T"], marker: Int[Tensor, " M"]) -> Bool[Tensor, "B T"]:
+    """Columns after the last place of the marker, whatever follows included; all columns of a row without one.
+
+    Args:
+        ids: of whole prompts.
+        marker: as `turn_marker` gives it.
+    """
+    rows, width = ids.shape
+    size = len(marker)
+    if width < size:
+        return torch.ones(rows, width, dtype=torch.bool)
+    found = (ids.unfold(1, size, 1) == marker).all(2)
+    after = torch.arange(size, width + 1)  # the column behind each place
+    start = torch.where(found, after, 0).amax(1)
+    return torch.arange(width) >= start.unsqueeze(1)
 
 
 def pooled(states: Float[Tensor, "B T D"], steps: Steps) -> Float[Tensor, "B 2 D"]:

@@ -16,12 +16,13 @@ from transformers import Cache
 from unsee.erase.eraser import Eraser
 from unsee.erase.steer.call import Call, require_one_prompt_per_row
 from unsee.erase.steer.policy import Policy, Reading, Selected, forced_tokens, policy_of, strongest
-from unsee.erase.steer.positions import Steps, no_images, number_steps
+from unsee.erase.steer.positions import Steps, no_ids, number_steps
 from unsee.errors import SteeringError
 from unsee.shapes import Bool, Float, Int, Tensor
 
 # What was added to the last columns of one block's input.
 Parts = list[Float[Tensor, "B _ D"]]
+_Find = Callable[[], Int[Tensor, "B C"]]
 
 
 @dataclass
@@ -31,7 +32,8 @@ class _Prompts:
     mask: Bool[Tensor, "B C"]
     tokens: Int[Tensor, " B"]
     policies: list[Policy]
-    find_images: Callable[[], Int[Tensor, "B C"]]
+    find_images: _Find
+    find_ids: _Find
     begun: Int[Tensor, " B"] | None = None
     fed: int = 0
     cache: weakref.ref[Cache] | None = None
@@ -126,7 +128,13 @@ class Steering:
         self._call, self._visited, self._moved = call, [], {}
         self.window = call.cached, call.width
         self._steps = number_steps(
-            prompts.mask, prompts.tokens, call.cached, call.width, prompts.begun, prompts.find_images
+            prompts.mask,
+            prompts.tokens,
+            call.cached,
+            call.width,
+            prompts.begun,
+            prompts.find_images,
+            prompts.find_ids,
         )
         for policy in prompts.policies:
             policy.steered = 0  # What a call that failed half way has steered is not counted.
@@ -201,7 +209,7 @@ class Steering:
             )
         tokens = self._count(call.real)
         policies = [policy_of(eraser, tokens) for eraser in erasers]
-        return _Prompts(call.real, tokens, policies, self._images(call.ids, 1))
+        return _Prompts(call.real, tokens, policies, *self._found(call.ids, 1))
 
     def _expanded(
         self, rows: int, erasers: Sequence[Eraser], mask: Tensor, tokens: Tensor, ids: Tensor | None
@@ -216,14 +224,17 @@ class Steering:
         # What follows a prompt in `generate` was put into the model's mouth; in a plain call it is an answer to score.
         begun = mask.sum(1) - tokens
         policies = [policy_of(eraser, tokens) for eraser in erasers]
-        return _Prompts(mask, tokens, policies, self._images(ids, times), begun)
+        return _Prompts(mask, tokens, policies, *self._found(ids, times), begun)
 
-    def _images(self, ids: Tensor | None, times: int) -> Callable[[], Int[Tensor, "B C"]]:
-        """Finds the images of prompts each of which is run `times`; at most once, and only if a gate asks."""
+    def _found(self, ids: Tensor | None, times: int) -> tuple[_Find, _Find]:
+        """What finds images and ids of prompts each of which is run `times`: once at most, and only if a gate asks."""
         index = self.image_index
-        if ids is None or index is None:
-            return no_images
-        return functools.cache(lambda: index(ids.cpu()).repeat_interleave(times, 0))
+        if ids is None:
+            return no_ids, no_ids
+        whole = functools.cache(lambda: ids.cpu().repeat_interleave(times, 0))
+        if index is None:
+            return no_ids, whole
+        return functools.cache(lambda: index(ids.cpu()).repeat_interleave(times, 0)), whole
 
     def _count(self, mask: Bool[Tensor, "B C"]) -> Int[Tensor, " B"]:
         """Prompt tokens of each row."""

@@ -1,6 +1,6 @@
 """A profile and requests for a model that speaks natural English, fitted as anybody would by the library."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -16,14 +16,13 @@ from unsee.erase.fit.reply import Acceptance
 from unsee.erase.fit_eraser import fit_published
 from unsee.erase.fit_profile import fit_profile
 from unsee.erase.fit_reply import fit_reply
-from unsee.erase.fit_scope import ScopePrompts, request_scope
+from unsee.erase.fit_scope import fit_scopes
 from unsee.erase.fit_subject import Subject, fit_subject
 from unsee.erase.gates.null_space import RELEASED_LLAVA
 from unsee.erase.gates.scope import Scope
 from unsee.erase.profile import Profile
 from unsee.errors import CalibrationError
 from unsee.experiments.public.data import Facts, PublicSplit, in_fit
-from unsee.models.generate import Conversation, conversation_of
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages
 
@@ -127,16 +126,17 @@ def _scope(
     stages: Stages,
 ) -> Scope:
     """Which facts a turn is about: learnt from this subject and from kept ones of its kind, who have facts alike."""
-    names = {one.subject for one in split.retain}, {one.subject for one in split.calibration}
-    alike = [[one for one in knowledge.subjects if one.id in some and one.kind == subject.kind] for some in names]
+    kept = {one.subject for one in (*split.retain, *split.calibration)}
+    alike = [subject, *(one for one in knowledge.subjects if one.id in kept and one.kind == subject.kind)]
 
-    def about(subjects: Sequence[Topic], chosen: bool) -> list[Conversation]:
+    def about(chosen: bool) -> list[Sample]:
         found: list[Sample] = []
-        for one in subjects:
+        for one in alike:
             found += in_fit(knowledge, one, [fact for fact in one.facts if (fact in spared) is chosen])
-        return [conversation_of(sample) for sample in found]
+        return found
 
-    fit = [subject, *alike[0]]
-    outside: Mapping[str, list[Conversation]] = {"spared": about(fit, True)}
-    calibration = {"spared": about(alike[1], True)} if alike[1] else {}
-    return request_scope(loaded, profile, ScopePrompts(about(fit, False), outside, calibration), stages=stages)
+    background = profile.background
+    assert background is not None  # made above
+    sides = {"hidden": about(False)}, {"spared": about(True)}
+    prompts = {"named": sides, "named before": sides}
+    return fit_scopes(loaded, background.layers, prompts, settings=SETTINGS, stages=stages)[0]
