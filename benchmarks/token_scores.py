@@ -52,7 +52,7 @@ def draw(words: list[str], scores: list[float], out: Path) -> None:
     figure, axes = plt.subplots(figsize=(9, 2.4))
     column, line = 0.0, 0
     for word, score in zip(words, scores, strict=True):
-        size = len(word) + 1.4
+        size = max(len(word), 4) + 1.4
         if column + size > WIDE:
             column, line = 0.0, line + 1
         shade = (1, 0.45, 0.35) if score >= 0 else plt.get_cmap("Blues")(max(0.0, min(0.5, 0.5 + score / 3)))

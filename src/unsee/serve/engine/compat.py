@@ -16,7 +16,7 @@ TRIED = ("0.32.0",)
 """Versions that the tests of this package have run on, oldest first."""
 
 READ = ("0.30.0", "0.31.0", "0.33.0")
-"""Versions in whose source every name below was found, but on which nothing was run."""
+"""Versions in whose source the names that are called or replaced were found, but on which nothing was run."""
 
 UNTRIED = "UNSEE_UNTRIED_VLLM"
 """Environment variable that takes any version, if it passes the canary; every process of the engine reads it."""
