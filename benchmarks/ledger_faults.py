@@ -10,25 +10,30 @@ what was found; the command ends with code 1 when one of them was not met as it 
 """
 
 import json
+import multiprocessing
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
 from benchmarks.common import Columns, Row, arguments, publish
 from benchmarks.ledger_breaking import faults
-from benchmarks.ledger_worker import BY, HERE, made, opened, received, step, verified
+from benchmarks.ledger_worker import BY, HERE, live, made, opened, received, step, verified
 
 from unsee.erase.eraser import Eraser
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.errors import ArtifactError
 from unsee.ledger import STEPS, Ledger
+from unsee.ledger.database import DATABASE
 from unsee.ledger.erasers import eraser_check
 from unsee.ledger.examination import examine
 from unsee.ledger.holding import attach
@@ -40,30 +45,28 @@ COLUMNS: Columns = {
     "as it should": lambda row: "yes" if row["good"] else "NO",
     "found": lambda row: row["found"],
 }
+FORKED = multiprocessing.get_context("fork")
+"""A child has imported everything, so that it lives from the first moment on."""
 LONGEST_LIFE = 1.5
 """Seconds after which a process is killed at the latest: opening and some ten steps."""
 
 
 def killed(folder: Path, kills: int, seed: int) -> list[Row]:
-    """`kill -9` of a process at random moments of opening, add, attach, verify, activate, revoke and compact.
+    """`kill -9` of a process at random moments of opening, add, attach, verify, activate, answer and revoke.
 
-    After each: SQLite's integrity check, the whole examination, every acknowledged step present, at most one step more
-    than was acknowledged, no row without files, and after opening no files without row.
+    After each: SQLite's integrity check, the whole examination (no eraser without files, no files without an eraser),
+    every acknowledged step present, at most one step more than was acknowledged, and the keys of open records.
     """
     rng, expected = random.Random(seed), dict[str, str]()
-    _quick(made(folder), days=0).close()
-    wrong, acknowledged, unacknowledged, swept = list[str](), 0, 0, 0
+    made(folder).close()
+    wrong, acknowledged, unacknowledged = list[str](), 0, 0
     for number in range(kills):
         said = _one_life(folder, folder / "scratch", seed * kills + number, rng.uniform(0, LONGEST_LIFE))
         expected.update(said)
         acknowledged += len(said)
         with opened(folder) as ledger:  # raises where the log is not whole
-            swept += ledger.head().step == "swept"
             wrong += [f"round {number}: {text}" for severity, text in examine(ledger) if severity == "fail"]
             found = {request.id: str(request.state) for request in ledger.requests()}
-            orphans = ledger.files.orphans({i for r in ledger.requests() for i in (r.holding, r.in_force) if i})
-            kept = {content_id.removeprefix("sha256:") for content_id in ledger._board.released}
-            wrong += [f"round {number}: orphan {name}" for name in orphans if name not in kept]
             open_ones = {request.id for request in ledger.requests() if not request.ended}
             if ledger.keys.records() != open_ones:
                 wrong.append(f"round {number}: keys of {ledger.keys.records() ^ open_ones} are too many or too few")
@@ -75,9 +78,7 @@ def killed(folder: Path, kills: int, seed: int) -> list[Row]:
                 wrong.append(f"round {number}: {request_id} is {found[request_id]}, acknowledged was {before}")
         wrong += [f"round {number}: {i} was acknowledged and is gone" for i in expected.keys() - found.keys()]
         expected = found
-    text = (
-        f"{acknowledged} steps acknowledged, all present; {unacknowledged} more done unheard; {swept} rounds left files"
-    )
+    text = f"{acknowledged} steps acknowledged, all present; {unacknowledged} more done unheard"
     return [{"fault": "kill -9 at random moments", "times": kills, "good": not wrong, "found": _first(wrong, text)}]
 
 
@@ -85,23 +86,31 @@ _STEPS = {(before, step.after) for step in STEPS for before in (step.before or (
 
 
 def _one_life(folder: Path, scratch: Path, seed: int, seconds: float) -> list[tuple[str, str]]:
-    command = [sys.executable, "-m", "benchmarks.ledger_worker", "live", str(folder), str(scratch), "--seed", str(seed)]
-    with subprocess.Popen(command, cwd=ROOT, env=HERE, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        if child.stdout.readline() != "ready\n":
-            raise AssertionError(f"the worker did not start: {command}")
-        time.sleep(seconds)
-        child.kill()
-        # A line that was cut off was not heard, so it acknowledges nothing.
-        lines = [line for line in child.stdout.read().split("\n")[:-1] if line]
-    if child.returncode != -9:
-        raise AssertionError(f"the worker ended by itself with code {child.returncode}: {command}")
-    return [tuple(json.loads(line)) for line in lines]
+    """What a process heard of its steps before it was killed."""
+    here, there = FORKED.Pipe(duplex=False)
+    child = FORKED.Process(target=live, args=(folder, scratch, seed, there))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of threads; the child uses none
+        child.start()
+    there.close()
+    assert here.recv() == "ready"
+    time.sleep(seconds)
+    child.kill()
+    child.join()
+    if child.exitcode != -9:
+        raise AssertionError(f"the process ended by itself with code {child.exitcode}, seed {seed}")
+    heard = list[tuple[str, str]]()
+    with here:
+        while True:
+            try:
+                heard.append(here.recv())
+            except (EOFError, OSError):  # the end, or a message that was cut off: not heard, so it acknowledges nothing
+                return heard
 
 
 def loaded(folder: Path, processes: int, threads: int, operations: int) -> list[Row]:
     """Several processes with several threads each, on lives of their own and after the same requests."""
-    with _quick(made(folder), days=0) as ledger:
+    with made(folder) as ledger:
         shared = [_verified(ledger, folder / "scratch", number) for number in range(max(1, operations // 50))]
         before = len(ledger.history())
     worker = [sys.executable, "-m", "benchmarks.ledger_worker", "load", str(folder)]
@@ -117,7 +126,7 @@ def loaded(folder: Path, processes: int, threads: int, operations: int) -> list[
     wrong = [text for answer in answers for text in answer["failures"]]
     with opened(folder) as ledger:
         wrong += [text for severity, text in examine(ledger) if severity == "fail"]
-        logged = [(row.record, row.state) for row in ledger.history()[before:] if row.record]
+        logged = [(row.record, row.said["state"]) for row in ledger.history()[before:] if row.record]
         if sorted(logged) != sorted(acknowledged):
             wrong.append(f"{len(logged)} steps are in the log, {len(acknowledged)} were acknowledged")
         once = [acknowledged.count((request_id, "active")) for request_id in shared]
@@ -142,27 +151,26 @@ def mutated(folder: Path, mutants: int, seed: int) -> list[Row]:
         ledger.activate(verified(ledger, request).id, BY)
         other = ledger.take("accept", received(ledger, 2).id, BY)
         rows = len(ledger.history())
-        stored = ledger.files.place_of(request.holding or "")
-        names = sorted(path.name for path in stored.iterdir())
+        names = sorted(path.name for path in saved.iterdir())
         for number in range(mutants):
             inside = number % 2 == 0
             name = rng.choice(names if inside else names[1:])
-            target = stored if inside else folder / "mutant"
-            if not inside:
-                shutil.rmtree(target, ignore_errors=True)
-                shutil.copytree(saved, target)
-            whole = (target / name).read_bytes()
-            (target / name).write_bytes(_mutant(whole, rng))
+            mutant = _mutant((saved / name).read_bytes(), rng)
             try:
                 if inside:
-                    ledger.active_folders()
+                    _put(folder, name, mutant)
+                    with opened(folder) as fresh:  # which has unpacked nothing before
+                        fresh.active_folders()
                 else:
-                    attach(ledger, other.id, target, check, BY)
+                    shutil.rmtree(folder / "mutant", ignore_errors=True)
+                    shutil.copytree(saved, folder / "mutant")
+                    (folder / "mutant" / name).write_bytes(mutant)
+                    attach(ledger, other.id, folder / "mutant", check, BY)
             except (ArtifactError, ValueError) as error:
                 refused += isinstance(error, ArtifactError) or "holds the artifact" in str(error)
             else:
                 loaded_anyway.append(f"mutant {number} of {name} was taken")
-            (target / name).write_bytes(whole)
+            _put(folder, name, (saved / name).read_bytes())
         wrong = loaded_anyway + [text for _, text in examine(ledger)]
         if refused != mutants or len(ledger.history()) != rows:
             wrong.append(
@@ -210,11 +218,10 @@ def _verified(ledger: Ledger, scratch: Path, number: int) -> str:
     return request.id
 
 
-def _quick(ledger: Ledger, days: int) -> Ledger:
-    """The ledger with another retention, so that compacting has something to delete."""
-    path = ledger.home / "policy.toml"
-    path.write_text(path.read_text().replace("artifact_days = 30", f"artifact_days = {days}"))
-    return ledger
+def _put(folder: Path, name: str, body: bytes) -> None:
+    """Change a stored file past the package."""
+    with closing(sqlite3.connect(folder / "ledger" / DATABASE)) as connection, connection:
+        connection.execute("UPDATE files SET body = ? WHERE name = ?", (body, name))
 
 
 def _first(wrong: list[str], otherwise: str) -> str:

@@ -7,6 +7,7 @@ import os
 import random
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,11 @@ from unsee.erase.artifact_files import CARD, FILES
 from unsee.errors import ArtifactError
 from unsee.ledger import Decision, Keys, Ledger, Person, Request, State, create
 from unsee.ledger.active import THRESHOLDS
-from unsee.ledger.artifacts import Facts
 from unsee.ledger.errors import LifeCycleError
 from unsee.ledger.framing import framed
-from unsee.ledger.holding import attach, compact, record
-from unsee.ledger.policy import Thresholds
-from unsee.ledger.receiving import add
-from unsee.ledger.verification import Count, Measured, Verification, judge
+from unsee.ledger.holding import add, attach, record
+from unsee.ledger.request import Artifact
+from unsee.ledger.verification import Count, Figure, Verification, judge
 
 BY = Decision("harness", "to see what breaks", "a test")
 MODEL = ("synthetic", "sha256:" + "0" * 64)
@@ -52,8 +51,7 @@ def fitted(ledger: Ledger, request: Request, scratch: Path, number: int, by: Dec
 
 def verified(ledger: Ledger, request: Request, verification: Verification | None = None, by: Decision = BY) -> Request:
     """A verification that passes, or that one, written down."""
-    limits, beside = ledger.policy.verification, len(ledger.active().requests)
-    return record(ledger, request.id, request.holding or "", verification or good(limits, beside), by)
+    return record(ledger, request.id, verification or found(ledger, request), by)
 
 
 def write_artifact(folder: Path, number: int, size: int = 4096) -> str:
@@ -67,47 +65,33 @@ def write_artifact(folder: Path, number: int, size: int = 4096) -> str:
     return content_id
 
 
-def check(folder: Path) -> Facts:
+def check(folder: Path) -> Artifact:
     """Stands in for `erasers.eraser_check`: refuses what is not exactly what `write_artifact` wrote."""
     try:
         head, _, tensors = (folder / FILES["eraser"]).read_bytes().partition(b"\n")
         config = json.loads(head)
-        found = _content_id(config["number"], tensors)
+        content_id = _content_id(config["number"], tensors)
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{folder}: the config is damaged: {error}") from error
-    if found != config.get("content_id") or len(config) != 2:
-        raise ArtifactError(f"{folder}: content_id is {config.get('content_id')!r}, the contents give {found}")
+    if content_id != config.get("content_id") or len(config) != 2:
+        raise ArtifactError(f"{folder}: content_id is {config.get('content_id')!r}, the contents give {content_id}")
     about = {"method": "synthetic", "layers": [1], "counts": {"forget": 1}, "libraries": {"unsee": "0"}}
     about |= {THRESHOLDS: {"profile": "synthetic", "prompts": 1, "false_fires": 0}}
-    return Facts(found, *MODEL, about)
+    return Artifact(content_id=content_id, model_id=MODEL[0], model_digest=MODEL[1], about=about)
 
 
-def measured(
-    refused: int = 200, leaked: int = 0, wrong: int = 0, beside: int = 0, panel: tuple[str, ...] = ()
-) -> Measured:
-    """A verification's figures, good by default: 200 questions about the subject, 10 neighbours with 20 each."""
-    nothing = Count(0, 0)
-    near = {f"n{i}": Count(wrong if i == 0 else 0, 20) for i in range(10)}
-    return Measured(
-        leak=Count(leaked, 200),
-        refusal=Count(refused, 200),
-        base_leak=Count(180, 200),
-        never_knew_leak=nothing,
-        fluent=Count(200, 200),
-        unscored=Count(0, 400),
-        silent=0,
-        wrong_refusal=Count(wrong, 200),
-        neighbours=near | {name: Count(0, 12) for name in panel},
-        visible_before=nothing,
-        visible_after=nothing,
-        panel=panel,
-        beside=beside,
+def found(
+    ledger: Ledger, request: Request, leaked: int = 0, refused: int = 200, panel: tuple[str, ...] = ()
+) -> Verification:
+    """A verification of what a request holds, good by default: 200 questions about the person, 200 about others."""
+    figures = (
+        Figure(check="leak", what="were answered", count=Count(k=leaked, n=200), limit="max_leak"),
+        Figure(check="refusal", what="were declined", count=Count(k=refused, n=200), limit="min_refusal"),
+        Figure(check="declines", what="are declined", count=Count(k=0, n=200), limit="max_wrong_refusal"),
     )
-
-
-def good(limits: Thresholds, beside: int = 0, panel: tuple[str, ...] = ()) -> Verification:
-    """A verification that passes, beside so many requests in force."""
-    return judge(measured(beside=beside, panel=panel), limits)
+    assert request.held is not None
+    beside = sum(one.id != request.id for one in ledger.active().requests)
+    return judge(request.held.content_id, figures, ledger.policy.verification, panel, beside)
 
 
 def step(ledger: Ledger, request: Request | None, scratch: Path, number: int) -> Request:
@@ -135,19 +119,16 @@ def switched_on(ledger: Ledger, scratch: Path, number: int) -> Request:
     return request
 
 
-def live(folder: Path, scratch: Path, seed: int) -> None:
-    """Random steps for ever; a line on standard output for each that was acknowledged."""
+def live(folder: Path, scratch: Path, seed: int, told: Connection) -> None:
+    """Random steps for ever; each that was acknowledged is told."""
     rng = random.Random(seed)
-    print("ready", flush=True)  # whoever kills may do so from here on, in the middle of opening too
+    told.send("ready")  # whoever kills may do so from here on, in the middle of opening too
     with opened(folder) as ledger:
         while True:
             open_ones = [r for r in ledger.requests() if not r.ended]
             chosen = rng.choice(open_ones) if open_ones and rng.random() < 0.8 else None
-            if rng.random() < 0.1:
-                compact(ledger, BY)
-                continue
             done = step(ledger, chosen, scratch, rng.getrandbits(60))
-            print(json.dumps([done.id, done.state]), flush=True)
+            told.send((done.id, str(done.state)))
 
 
 def load(folder: Path, scratch: Path, seed: int, threads: int, operations: int, shared: list[str]) -> None:
@@ -189,7 +170,7 @@ def _content_id(number: int, tensors: bytes) -> str:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=["live", "load"])
+    parser.add_argument("mode", choices=["load"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--seed", type=int, default=0)
@@ -197,10 +178,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--operations", type=int, default=1000)
     parser.add_argument("--shared", nargs="*", default=[])
     given = parser.parse_args(arguments)
-    if given.mode == "live":
-        live(given.folder, given.scratch, given.seed)
-    else:
-        load(given.folder, given.scratch, given.seed, given.threads, given.operations, given.shared)
+    load(given.folder, given.scratch, given.seed, given.threads, given.operations, given.shared)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def _place(made: Callable[..., Any]) -> str:
     return f"{made.__module__}.{getattr(made, '__qualname__', made)}"
 
 
-BENCHMARKS = Registry("benchmark", ("unsee.data.benchmarks", "unsee.world.benchmark"))
+BENCHMARKS = Registry("benchmark", ("unsee.data.benchmarks", "unsee.world.benchmark", "unsee.world.natural_benchmark"))
 METRICS = Registry("metric", ("unsee.metrics",))
 METHODS = Registry("method", ("unsee.methods.registry",))
 ATTACKS = Registry("attack", ("unsee.attacks",))

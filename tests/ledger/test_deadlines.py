@@ -51,7 +51,11 @@ def test_a_day_is_the_zones() -> None:
 def test_what_is_due(ledger: Ledger, clock: Clock) -> None:
     one, other = received(ledger, 1), received(ledger, 2)
     ledger.take("answer", ledger.take("deny", other.id, BY, ground="excessive").id, BY, letter="x", how="by post")
-    found = lambda: [(what[1], what[3]) for what in reminders(ledger.requests(), ledger.policy.deadlines, ledger.today)]  # noqa: E731
+
+    def found() -> list[tuple[str, bool]]:
+        due = reminders(ledger.requests(), ledger.policy.deadlines, ledger.today)
+        return [(one.record, one.overdue) for one in due]
+
     assert found() == []
     clock.now = clock.now.replace(month=5, day=28)
     assert found() == [(one.id, False)]

@@ -19,10 +19,10 @@ from unsee.errors import SaveError
 from unsee.ledger import Ledger, Person
 from unsee.ledger import documents as papers
 from unsee.ledger.capacity import certified
+from unsee.ledger.crypto import verified
 from unsee.ledger.errors import AuditError, LedgerUnavailableError, PolicyError
+from unsee.ledger.holding import add
 from unsee.ledger.http import server
-from unsee.ledger.receiving import add
-from unsee.ledger.signing import read_signed, verified
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def test_a_head_pins_the_log_and_whoever_verifies_cannot_forge(ledger: Ledger, t
     head = papers.head(ledger)
     papers.deliver(head, tmp_path / "head.json")
     received(ledger, 1)
-    kept = read_signed(tmp_path / "head.json")
+    kept = papers.read_signed(tmp_path / "head.json")
     assert papers.require_head(ledger, kept, ledger.public_key) == head["seq"] == 1
     for change in ({"seq": 2}, {"hash": "0" * 64}, {"signed": "2020"}, {"kind": "receipt"}, {"signature": "00" * 64},
                    {"signature": ""}, {"public_key": "00" * 32}, {"more": 1}):  # fmt: skip
@@ -71,7 +71,7 @@ def test_openssl_agrees(ledger: Ledger, tmp_path: Path) -> None:
     body = {name: value for name, value in head.items() if name != "signature"}
     (tmp_path / "m").write_bytes(framed(b"unsee ledger document 1", canonical(body).encode()))
     (tmp_path / "s").write_bytes(bytes.fromhex(head["signature"]))
-    public = ledger.keys.signing.private.public_key()
+    public = ledger.keys.signing.public_key()
     (tmp_path / "k").write_bytes(
         public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
@@ -112,7 +112,7 @@ def test_the_door_tells_servers_what_is_in_force_and_requesters_how_theirs_stand
         status, snapshot = got(f"{address}/v1/snapshot")
         said = verified(snapshot, ledger.public_key, "snapshot")
         assert status == 200 and said["active_set"] == ledger.active().digest
-        assert [r["id"] for r in said["requests"]] == [on.id] and said["seq"] == ledger.version()
+        assert [r["id"] for r in said["requests"]] == [on.id] and said["seq"] == ledger.head().seq
         place = f"{address}/opendsr/requests/{mine.request.id}"
         assert got(place, receipt["token"])[1]["request_status"] == "pending"
         ledger.take("accept", mine.request.id, BY)
@@ -147,7 +147,7 @@ def test_without_the_library_the_error_says_how_to_get_it(tmp_path: Path) -> Non
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
         "from pathlib import Path; from unsee.ledger import Keys\n"
-        "from unsee.ledger.signing import MissingCryptographyError\n"
+        "from unsee.ledger.crypto import MissingCryptographyError\n"
         "try: Keys.make(Path('keys'), Path('ledger'))\n"
         "except MissingCryptographyError as error: print(error)"
     )

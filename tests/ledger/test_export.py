@@ -71,14 +71,14 @@ def test_the_export_is_logged_and_can_be_recomputed(ledger: Ledger, tmp_path: Pa
     (path,) = export(ledger, tmp_path / "out", BY, formats=("json",))
     told = json.loads(path.read_bytes())
     assert told["log"]["head"] == head.hash and ledger.head().step == "exported"
-    assert told["requests"][0]["verification"]["measured"]["leak"] == {"k": 0, "n": 200}
+    assert told["requests"][0]["verification"]["findings"][0]["count"] == {"k": 0, "n": 200}
 
 
 def test_a_letter_needs_something_to_tell(ledger: Ledger, tmp_path: Path) -> None:
     request = received(ledger, 1)
     with pytest.raises(OptionError, match="nothing was decided"):
         letter(ledger, request, tmp_path / "letter")
-    request = ledger.take("inquire", request.id, BY, **{"for": "identity"})
+    request = ledger.take("inquire", request.id, BY, wanted="identity")
     letter(ledger, request, tmp_path / "letter")
     assert "show us who you are" in (tmp_path / "letter").read_text()
     assert (tmp_path / "letter").stat().st_mode & 0o777 == 0o600

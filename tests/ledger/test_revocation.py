@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from benchmarks.ledger_worker import BY, fitted, made, measured, received, switched_on, verified
+from benchmarks.ledger_worker import BY, fitted, found, made, received, switched_on, verified
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny_llava import LAYERS, WIDTH, mixed_questions, tiny_llava
@@ -14,11 +14,10 @@ from unsee.erase.eraser import Eraser
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.ledger import Ledger, active_digest
+from unsee.ledger.active import code_version
 from unsee.ledger.erasers import eraser_check, load_active
 from unsee.ledger.examination import examine
-from unsee.ledger.framing import code_version
 from unsee.ledger.holding import attach
-from unsee.ledger.verification import judge
 from unsee.models.digest import weights_digest
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
@@ -41,21 +40,21 @@ def test_the_set_in_force_forgets_what_was_revoked(way: list[tuple[int, str]]) -
                     continue
                 request = ledger.take("accept", received(ledger, number).id, BY)
                 request = fitted(ledger, request, Path(folder) / "a", number)
-                names[number] = request.holding
+                names[number] = next(iter(request.artifacts))
                 if move == "fail":
-                    verified(ledger, request, judge(measured(leaked=100), ledger.policy.verification))
+                    verified(ledger, request, found(ledger, request, leaked=100))
                     ledger.revoke(request.id, BY)
                     continue
                 on[number] = ledger.activate(verified(ledger, request).id, BY).id
-            found = ledger.active()
+            now = ledger.active()
             assert not examine(ledger)
-        assert [r.artifact.content_id for r in found.requests] == sorted(names[number] for number in on)
-        assert found.digest == active_digest([names[number] for number in on], {}, code_version())
+        assert [r.artifact.content_id for r in now.requests] == sorted(names[number] for number in on)
+        assert now.digest == active_digest([names[number] for number in on], {}, code_version())
         (Path(folder) / "fresh").mkdir()
         with made(Path(folder) / "fresh") as fresh:
             for number in sorted(on):
                 switched_on(fresh, Path(folder) / "b", number)
-            assert fresh.active().digest == found.digest
+            assert fresh.active().digest == now.digest
 
 
 def always(loaded: LoadedModel, number: int) -> Eraser:

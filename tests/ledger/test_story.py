@@ -48,7 +48,7 @@ def test_the_dossier_tells_what_happened_and_names_nobody(story: dict[str, Any])
     assert [s["step"] for s in by_id[story["unhappy"]]["history"]][-6:] == [
         "appeal", "accept", "fit", "verify", "activate", "answer"]  # fmt: skip
     assert by_id[story["complaint"]]["about"] == story["namesake"]
-    assert by_id[story["undecided"]]["destroyed"] == "2026-05-20"
+    assert by_id[story["undecided"]]["ended"] == "2026-05-20"
     for text in (html.read_text(encoding="utf-8"), data.read_text()):
         assert not [name for name in NAMES if name in text]
     assert pdf.read_bytes().startswith(b"%PDF") and all(

@@ -10,17 +10,19 @@ import torch
 from benchmarks.ledger_worker import BY, made, received, verified
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tiny_llava import LAYERS, WIDTH, question, tiny_llava
+from tests.tiny_llava import LAYERS, WIDTH, tiny_llava
 
 from unsee.erase.eraser import Eraser
-from unsee.erase.eraser_set import FALSE_FIRES, SHARE, false_fires
+from unsee.erase.eraser_set import FALSE_FIRES, SHARE, false_fires, stack
 from unsee.erase.fit.calibration import raised_together
 from unsee.erase.gates.null_space import NullSpaceGate
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
+from unsee.erase.request.knowledge import Knowledge
 from unsee.errors import ArtifactError
+from unsee.forgetting.before import Before
 from unsee.ledger import Ledger, Request
-from unsee.ledger.erasers import ask, eraser_check, load_active, load_stack, verify
+from unsee.ledger.erasers import ask, eraser_check, load_active, verify
 from unsee.ledger.holding import attach
 from unsee.shapes import Tensor
 
@@ -98,7 +100,7 @@ def test_a_set_has_higher_thresholds_than_its_members_and_its_digest_another_nam
         both = in_force(ledger)
         assert alone == from_scratch({0}) and len(set(both.values())) == 1
         assert alone["s0"] < both["s0"], "six prompts open, three may"
-        _, stacked = load_stack(ledger)
+        stacked = stack({one.subjects[0]: one for one in load_active(ledger)[1]})
         gate = stacked.eraser.gate
         assert isinstance(gate, PromptRidgeGate) and set(gate.threshold.tolist()) == set(both.values())
         assert FALSE_FIRES not in stacked.eraser.settings
@@ -126,16 +128,16 @@ def test_verification_asks_with_the_thresholds_that_will_be_in_force(
 ) -> None:
     asked = list[Eraser]()
 
-    def measure(_: Any, mine: Eraser, others: list[Eraser], *__: Any, **___: Any) -> None:
-        asked.extend([mine, *others])
+    def measure(asker: Any, _: Any) -> None:
+        asked.extend(reversed(asker.erasers))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("unsee.ledger.measure.measure", measure)
+    monkeypatch.setattr("unsee.ledger.asking.Asker.about", measure)
     with made(tmp_path) as ledger:
         switched_on(ledger, eraser(0), tmp_path / "e")
         request = held(ledger, eraser(1), tmp_path / "e")
         with pytest.raises(KeyboardInterrupt):
-            verify(ledger, request.id, LOADED, BY, questions=[question(0, "who?")])
+            verify(ledger, request.id, LOADED, BY, today=Before((), (), Knowledge({}, 0.0, ()), None))
     limits = {one.subjects[0]: float(one.gate.threshold) for one in asked if isinstance(one.gate, PromptRidgeGate)}
     assert list(limits) == ["s1", "s0"] and limits == from_scratch({0, 1})
 
@@ -173,4 +175,4 @@ def test_damaged_scores_are_refused_when_they_come_in(tmp_path: Path) -> None:
         request = ledger.take("accept", received(ledger, 1).id, BY)
         with pytest.raises(ArtifactError, match=r"settings\.false_fires"):
             attach(ledger, request.id, tmp_path / "e", eraser_check(), BY)
-        assert ledger.request(request.id).state == "accepted" and not list((tmp_path / "ledger/artifacts").iterdir())
+        assert ledger.request(request.id).state == "accepted" and not ledger.request(request.id).artifacts

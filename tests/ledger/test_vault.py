@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from unsee.errors import DataError, ImageError
 from unsee.ledger import Decision, Ledger, Person
 from unsee.ledger.errors import KeyFileError, PersonalDataError
+from unsee.ledger.holding import add
 from unsee.ledger.names import Names
-from unsee.ledger.receiving import add
 from unsee.ledger.vault import read_images
 
 JANE = Person(names=("Jane Doe", "J. Doe-Roe"), contact="jane@example.org")
@@ -30,8 +30,7 @@ def test_no_field_names_the_person(ledger: Ledger, text: str) -> None:
         lambda: ledger.take("accept", request.id, Decision(text, "a")),
         lambda: ledger.take("accept", request.id, Decision("a", text)),
         lambda: ledger.take("accept", request.id, Decision("a", "b", text)),
-        lambda: ledger.take("deny", request.id, BY, ground="excessive", remark=text),
-        lambda: ledger.note("noted", Decision("desk", text), record=request.id),
+        lambda: ledger.note("noted", Decision("desk", text), request.id),
         lambda: add(ledger, JANE, Decision("desk", text), **GROUND),
         lambda: add(ledger, JANE, BY, legal_basis=text, scope="b"),
         lambda: add(ledger, JANE, BY, legal_basis="a", scope=text),
@@ -54,7 +53,7 @@ def test_others_are_protected_as_a_whole(ledger: Ledger) -> None:
     other = received(ledger, 1)
     assert ledger.take("accept", other.id, Decision("desk", "letter of 3 May")).state == "accepted"
     with pytest.raises(PersonalDataError, match="the person of r-"):
-        ledger.note("noted", Decision("desk", "a friend of Day, May"), record=other.id)
+        ledger.note("noted", Decision("desk", "a friend of Day, May"), other.id)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +81,13 @@ def test_a_name_is_found_wherever_it_stands_between_spaces(name: str, before: st
 
 def test_ended_is_destroyed_also_in_a_copy(tmp_path: Path) -> None:
     with made(tmp_path) as ledger:
-        request = add(ledger, JANE, BY, images=[b"pixels"], **GROUND).request
-        assert ledger.person(request.id) == JANE and ledger.images(request.id) == [b"pixels"]
+        person = JANE.model_copy(update={"images": (b"pixels",)})
+        request = add(ledger, person, BY, **GROUND).request
+        assert ledger.person(request.id) == JANE and ledger.person(request.id, "whole") == person
         copy = (ledger.home / "ledger.db").read_bytes()
         secret = (tmp_path / "keys" / "records" / f"{request.id}.key").read_bytes()
         ledger.revoke(request.id, BY)
-        assert ledger.person(request.id) is None and ledger.images(request.id) == []
+        assert ledger.person(request.id) is None is ledger.person(request.id, "whole")
         assert ledger.note("noted", Decision("desk", "nobody knows Jane any more")), "what is gone is not looked for"
         stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         assert secret not in stored and b"Jane" not in stored.replace(b"nobody knows Jane", b"")

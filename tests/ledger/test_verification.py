@@ -1,24 +1,22 @@
 """Bounds against an independent computation, and verdicts that rest on them rather than on points."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from benchmarks.ledger_worker import measured
 from scipy.stats import binom, binomtest
 
 from unsee.ledger.policy import Thresholds, default_policy, read_policy
-from unsee.ledger.verification import Count, Measured, judge, questions_needed
+from unsee.ledger.verification import Count, Figure, Verification, judge, questions_needed
 
 LIMITS = Thresholds(
-    confidence=0.95, max_leak=0.05, min_refusal=0.9, max_wrong_refusal=0.05, min_neighbours=5, max_visible_loss=0.05,
-    min_fluent=0.95, max_unscored=0.0,
+    confidence=0.95, max_leak=0.05, max_attack_leak=0.1, min_refusal=0.9, max_wrong_refusal=0.05, min_fluent=0.95,
+    max_listed=1.0,
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 8), (0, 59), (1, 93), (4, 200), (8, 200), (200, 200), (7, 7), (0, 1)])
 def test_bounds_are_those_of_scipys_exact_test(k: int, n: int) -> None:
-    count = Count(k, n)
+    count = Count(k=k, n=n)
     assert count.upper(0.95) == pytest.approx(binomtest(k, n, alternative="less").proportion_ci(0.95).high)
     assert count.lower(0.95) == pytest.approx(binomtest(k, n, alternative="greater").proportion_ci(0.95).low)
     if k < n:
@@ -30,55 +28,49 @@ def test_bounds_are_those_of_scipys_exact_test(k: int, n: int) -> None:
 def test_how_many_questions_it_takes(limit: float, leaks: int) -> None:
     needed = questions_needed(limit, 0.95, leaks)
     assert needed is not None
-    assert Count(leaks, needed).upper(0.95) <= limit < Count(leaks, needed - 1).upper(0.95)
+    assert Count(k=leaks, n=needed).upper(0.95) <= limit < Count(k=leaks, n=needed - 1).upper(0.95)
     if leaks == 0:
         assert (1 - limit) ** needed <= 0.05 < (1 - limit) ** (needed - 1)
 
 
 def test_59_of_59_and_not_8_of_8() -> None:
     assert questions_needed(0.05, 0.95) == 59 and questions_needed(0.0, 0.95) is None
-    assert Count(0, 8).upper(0.95) > 0.31, "no leak in 8 questions is compatible with one in three"
+    assert Count(k=0, n=8).upper(0.95) > 0.31, "no leak in 8 questions is compatible with one in three"
 
 
-@pytest.mark.parametrize(("change", "failed"), [
-    ({}, set[str]()),
-    ({"leak": Count(0, 58)}, {"leak"}),
-    ({"leak": Count(0, 59)}, set[str]()),
-    ({"leak": Count(5, 200)}, {"leak"}),
-    ({"leak": Count(0, 0)}, {"leak"}),
-    ({"refusal": Count(187, 200)}, {"refusal"}),
-    ({"refusal": Count(188, 200)}, set[str]()),
-    ({"refusal": Count(0, 0)}, {"refusal"}),
-    ({"wrong_refusal": Count(5, 200)}, {"neighbours refused"}),
-    ({"neighbours": {"n": Count(0, 200)}}, {"neighbours"}),
-    ({"fluent": Count(189, 200)}, {"fluency"}),
-    ({"unscored": Count(1, 400)}, {"unscored"}),
-    ({"silent": 1}, {"subjects"}),
-    ({"visible_before": Count(20, 20), "visible_after": Count(18, 20)}, {"still answered"}),
-    ({"visible_before": Count(20, 20), "visible_after": Count(19, 20)}, set[str]()),
+def judged(limit: str, k: int, n: int) -> str:
+    figure = Figure(check="one", what="did it", count=Count(k=k, n=n), limit=limit)
+    (finding,) = judge("sha256:0", [figure], LIMITS).findings
+    return finding.verdict
+
+
+@pytest.mark.parametrize(("limit", "k", "n", "verdict"), [
+    ("max_leak", 0, 58, "fail"), ("max_leak", 0, 59, "pass"), ("max_leak", 5, 200, "fail"), ("max_leak", 0, 0, "fail"),
+    ("max_attack_leak", 0, 28, "fail"), ("max_attack_leak", 0, 29, "pass"),
+    ("min_refusal", 187, 200, "fail"), ("min_refusal", 188, 200, "pass"), ("min_refusal", 0, 0, "fail"),
+    ("max_wrong_refusal", 5, 200, "fail"), ("min_fluent", 0, 9, "fail"), ("max_listed", 9, 9, "pass"),
+    ("", 9, 9, "told"), ("", 0, 0, "told"),
 ])  # fmt: skip
-def test_each_limit_stops_a_request(change: dict[str, Any], failed: set[str]) -> None:
-    found = judge(replace(measured(), **change), LIMITS)
-    assert {f.check for f in found.findings if f.verdict == "fail"} == failed
-    assert found.passed == (not failed)
+def test_each_limit_is_met_by_the_bound(limit: str, k: int, n: int, verdict: str) -> None:
+    assert judged(limit, k, n) == verdict
 
 
-def test_what_failed_says_how_many_questions_it_would_take() -> None:
-    few: Measured = replace(measured(), leak=Count(1, 60))
-    assert any("ask 93 questions of which no more do" in reason for reason in judge(few, LIMITS).failed)
-
-
-def test_what_was_not_tested_is_told_and_neighbours_are_not_named() -> None:
-    found = judge(replace(measured(), base_leak=Count(0, 200)), LIMITS)
-    assert {f.check for f in found.findings if f.verdict == "untested"} == {
-        "still answered", "never knew", "known before"}  # fmt: skip
-    assert "n3" not in str(found.as_json())
+def test_what_failed_comes_first_and_says_how_many_questions_it_would_take() -> None:
+    figures = [
+        Figure(check=name, what="did it", count=Count(k=1, n=n), limit="max_leak") for name, n in (("a", 93), ("b", 60))
+    ]
+    done = judge("sha256:0", figures, LIMITS, ["c-1"], 3, seed=1)
+    assert (
+        [f.check for f in done.findings] == ["b", "a"] and not done.passed and "93 questions without" in done.failed[0]
+    )
+    assert (done.panel, done.beside, done.context) == (("c-1",), 3, {"seed": 1})
+    assert Verification(**done.as_json()) == done, "it comes back from the log as it went in"
 
 
 @pytest.mark.parametrize(("old", "new"), [
     ("max_leak = 0.05", "max_leak = 1.5"), ("max_leak = 0.05", 'max_leak = "a"'), ("max_leak = 0.05", ""),
     ("max_leak = 0.05", "max_leaks = 0.05"), ("months = 1", "months = true"), ("zone = \"UTC\"", "zone = \"Mars\""),
-    ("version = 2", "version = 1"), ("[steering]", "[steering]\nat = 2026-01-01"), ("version = 2", "="),
+    ("version = 3", "version = 2"), ("[steering]", "[steering]\nat = 2026-01-01"), ("version = 3", "="),
     ("holidays = []", 'holidays = ["soon"]'),
 ])  # fmt: skip
 def test_a_wrong_policy_is_refused_by_its_field(tmp_path: Any, old: str, new: str) -> None:

@@ -1,30 +1,37 @@
 """`unsee ledger`: erasure requests from receipt to their end, with a log that can be checked and exported."""
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from unsee.cli.console import finish, say, show_table, stages_shown
 from unsee.cli.ledger_model import add_model_commands
-from unsee.cli.ledger_options import Home, Id, KeyFolder, Out, RestsOn, Who, Why, opened, told
+from unsee.cli.ledger_options import Home, Id, KeyFolder, MaybeKeys, Out, RestsOn, Who, Why, opened, told
 from unsee.cli.ledger_papers import add_paper_commands
 from unsee.cli.ledger_steps import add_step_commands
 from unsee.cli.options import Json
 from unsee.errors import OptionError
 from unsee.ledger.states import ENDED, State
 
-ledger_app = typer.Typer(no_args_is_help=True, help="Erasure requests from receipt to their end, logged and exported.")
+ledger_app = typer.Typer(help="Erasure requests from receipt to their end, logged and exported.")
 
 Basis = Annotated[str, typer.Option(help="On what legal ground it is asked for.")]
 Scope = Annotated[str, typer.Option(help="What is to be unseen, and where.")]
 Name = Annotated[list[str], typer.Option("--name", help="Name, then aliases; repeat. '-' reads lines from input.")]
-Contact = Annotated[str, typer.Option(help="Where the answer goes; into the vault.")]
-Day = Annotated[str, typer.Option(help="Day of receipt, as 2026-05-31; default: today.")]
-Reference = Annotated[str, typer.Option(help="What the sender calls it; the same one again changes nothing.")]
-Receipt = Annotated[Path | None, typer.Option(help="Write a signed receipt for the requester here.")]
+
+
+@ledger_app.callback(invoke_without_command=True)
+def ledger_itself(context: typer.Context) -> None:
+    """Erasure requests from receipt to their end, logged and exported; alone, the board of UNSEE_LEDGER."""
+    if context.invoked_subcommand is None:
+        if "UNSEE_LEDGER" in os.environ:
+            ledger_list(Path(os.environ["UNSEE_LEDGER"]))
+        else:
+            say(context.get_help())
 
 
 @ledger_app.command("init")
@@ -47,57 +54,33 @@ def ledger_add(
     who: Who,
     why: Why,
     name: Name,
-    legal_basis: Basis,
-    scope: Scope,
+    legal_basis: Basis = "",
+    scope: Scope = "",
     image: Annotated[list[Path] | None, typer.Option("--image", help="Image of the person; repeat.")] = None,
-    contact: Contact = "",
-    received: Day = "",
-    reference: Reference = "",
-    receipt: Receipt = None,
+    contact: Annotated[str, typer.Option(help="Where the answer goes; into the vault.")] = "",
+    received: Annotated[str, typer.Option(help="Day of receipt, as 2026-05-31; default: today.")] = "",
+    reference: Annotated[str, typer.Option(help="What the sender calls it; it is taken in once.")] = "",
+    receipt: Annotated[Path | None, typer.Option(help="Write a signed receipt for the requester here.")] = None,
     rests_on: RestsOn = "",
+    complaint: Annotated[bool, typer.Option("--complaint", help="Somebody else is harmed, as a namesake.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Receive a request; names and images go encrypted into the vault, the log gets a keyed pseudonym."""
-    more = {"legal_basis": legal_basis, "scope": scope, "received": received, "reference": reference}
-    _received(ledger, keys, (who, why, rests_on), name, contact, image or [], receipt, as_json, more)
-
-
-@ledger_app.command("complain")
-def ledger_complain(
-    ledger: Home,
-    keys: KeyFolder,
-    who: Who,
-    why: Why,
-    name: Name,
-    contact: Contact = "",
-    received: Day = "",
-    reference: Reference = "",
-    receipt: Receipt = None,
-    rests_on: RestsOn = "",
-    as_json: Json = False,
-) -> None:
-    """Receive a third party's complaint, as of a namesake about whom the model refuses to answer."""
-    more: dict[str, Any] = {"received": received, "reference": reference, "complaint": True}
-    _received(ledger, keys, (who, why, rests_on), name, contact, [], receipt, as_json, more)
-
-
-def _received(
-    ledger: Path, keys: Path, by: tuple[str, str, str], names: list[str], contact: str, images: list[Path],
-    receipt: Path | None, as_json: bool, more: dict[str, Any],
-) -> None:  # fmt: skip
-    from unsee.ledger import Decision, Person
-    from unsee.ledger import documents as papers
-    from unsee.ledger.receiving import add
+    """Receive a request or a complaint; names and images go encrypted into the vault, the log gets a pseudonym."""
+    from unsee.ledger import Decision, Person, documents
+    from unsee.ledger.holding import add
     from unsee.ledger.vault import read_images
 
-    typed = [line for name in names for line in (sys.stdin.read().splitlines() if name == "-" else [name])]
-    person = Person.of(names=tuple(typed), contact=contact)
+    typed = [line for one in name for line in (sys.stdin.read().splitlines() if one == "-" else [one])]
+    person = Person.of(names=tuple(typed), contact=contact, images=read_images(image or ()))
     if receipt is not None and receipt.exists():
         raise OptionError(f"{receipt} is there already, and nothing is overwritten. Name another file.")
     with opened(ledger, keys) as held:
-        got = add(held, person, Decision(*by), images=read_images(images), **more)
+        got = add(
+            held, person, Decision(who, why, rests_on), legal_basis=legal_basis, scope=scope, received=received,
+            reference=reference, complaint=complaint,
+        )  # fmt: skip
         if receipt is not None and got.token:
-            papers.deliver(papers.receipt(held, got), receipt)
+            documents.deliver(documents.receipt(held, got), receipt)
         others = [r.id for r in held.requests(subject=got.request.subject) if r.id != got.request.id and not r.ended]
     if not got.token:
         say(f"Known already: {got.request.id}; nothing was changed.")
@@ -122,7 +105,6 @@ def ledger_import(
 ) -> None:
     """Receive many requests; a wrong row is told and the others come in, and a file sent again changes nothing."""
     from collections import Counter
-    from dataclasses import asdict
 
     from unsee.ledger import Decision, intake
     from unsee.ledger.documents import save_private
@@ -142,7 +124,7 @@ def ledger_import(
         counts = Counter[str]()
         tell = stages("receiving", len(rows))
         for outcome in intake.take_in(held, rows, Decision(who, why), legal_basis, scope, tell):
-            file_out.write(canonical(asdict(outcome)) + "\n")
+            file_out.write(canonical(outcome.as_json()) + "\n")
             file_out.flush()
             counts[outcome.status] += 1
             if outcome.error:
@@ -150,7 +132,7 @@ def ledger_import(
     say(", ".join(f"{count} {status}" for status, count in counts.items()) or "no rows")
     say(f"Wrote {out}, with the tokens of those received: it is for their sender only.")
     finish(as_json, {"out": str(out), **counts})
-    if counts[intake.FAILED]:
+    if counts["failed"]:
         raise typer.Exit(1)
 
 
@@ -159,7 +141,7 @@ def ledger_list(
     ledger: Home,
     state: Annotated[list[str] | None, typer.Option(help="Only in this state; repeat.")] = None,
     name: Annotated[str, typer.Option(help="Only about this person; needs --keys.")] = "",
-    keys: Annotated[Path | None, typer.Option(envvar="UNSEE_LEDGER_KEYS", help="Folder of the keys.")] = None,
+    keys: MaybeKeys = None,
     as_json: Json = False,
 ) -> None:
     """The board: requests by state and due date, and what is in force."""
@@ -173,7 +155,7 @@ def ledger_list(
     table.add_column("record", no_wrap=True, min_width=18)
     table.add_column("in force")
     for r in sorted(found, key=lambda r: (r.state in ENDED, list(State).index(r.state), r.due)):
-        table.add_row(r.state, r.due, r.punctual(today), r.id, "yes" if r.in_force else "")
+        table.add_row(r.state, str(r.due), r.punctual(today), r.id, "yes" if r.in_force else "")
     show_table(table)
     say(f"in force: {len(active.requests)}, {active.digest}")
     finish(as_json, {"requests": [r.as_json() for r in found], "active_set": active.digest})
@@ -193,13 +175,12 @@ def ledger_due(
     table = Table("by")
     table.add_column("record", no_wrap=True, min_width=18)
     table.add_column("what")
-    for day, record, what, _ in found:
-        table.add_row(day, record, what)
+    for one in found:
+        table.add_row(str(one.by), one.record, one.what)
     show_table(table)
-    late = [record for _, record, _, is_late in found if is_late]
-    say(f"{len(found)} to do, {len(late)} overdue")
-    rows = [{"by": day, "record": record, "what": what, "overdue": is_late} for day, record, what, is_late in found]
-    finish(as_json, {"due": rows})
+    late = sum(one.overdue for one in found)
+    say(f"{len(found)} to do, {late} overdue")
+    finish(as_json, {"due": [one._asdict() | {"by": one.by.isoformat()} for one in found]})
     if late:
         raise typer.Exit(1)
 
@@ -228,13 +209,12 @@ def ledger_check(
     ledger: Home,
     head: Annotated[Path | None, typer.Option(help="A signed head that was kept elsewhere.")] = None,
     public_key: Annotated[str, typer.Option(help="Key to verify it with; default: the ledger's own.")] = "",
-    keys: Annotated[Path | None, typer.Option(envvar="UNSEE_LEDGER_KEYS", help="Folder of the keys.")] = None,
+    keys: MaybeKeys = None,
     as_json: Json = False,
 ) -> None:
     """Check log, tables, files, vault and a signed head; code 1 where something is not what was written."""
-    from unsee.ledger.documents import require_head
+    from unsee.ledger.documents import read_signed, require_head
     from unsee.ledger.examination import examine
-    from unsee.ledger.signing import read_signed
 
     with opened(ledger, keys) as held:
         pinned = require_head(held, read_signed(head), public_key or held.public_key) if head else None

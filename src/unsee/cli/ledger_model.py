@@ -9,18 +9,15 @@ from rich.table import Table
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
 from unsee.cli.ledger_options import Home, Id, KeyFolder, Who, Why, opened, told
 from unsee.cli.options import Json
-from unsee.errors import OptionError
+from unsee.errors import OptionError, UnknownSubjectError
 
 if TYPE_CHECKING:
     from unsee.ledger import Request
     from unsee.ledger.verification import Verification
 
 Model = Annotated[str, typer.Option(help="Checkpoint folder, hub id, or 'world:llava'.")]
-ProfileFolder = Annotated[Path, typer.Option("--profile", help="Profile of this model, made by 'unsee profile'.")]
-Questions = Annotated[str, typer.Option(help="Held-out questions about the person; default: made from the vault.")]
-Neighbours = Annotated[str, typer.Option(help="Questions about near subjects that must be answered about.")]
-Visible = Annotated[str, typer.Option(help="Questions about the person that must still be answered.")]
-NeverKnew = Annotated[str, typer.Option(help="Checkpoint that never knew the person.")]
+Questions = Annotated[str, typer.Option(help="Own questions about the person, beside the held-out forms.")]
+Near = Annotated[str, typer.Option("--neighbours", help="Own questions that must still be answered.")]
 Batch = Annotated[int, typer.Option(help="Prompts per forward pass.")]
 
 
@@ -57,10 +54,8 @@ def ledger_verify(
     record: Id,
     who: Who,
     model: Model,
-    neighbours: Neighbours,
     questions: Questions = "",
-    visible: Visible = "",
-    never_knew: NeverKnew = "",
+    near: Near = "",
     why: Why = "verification before activation",
     batch_size: Batch = 64,
     as_json: Json = False,
@@ -68,21 +63,20 @@ def ledger_verify(
     """Ask the model about a request's person and neighbours; what fails stays off, with code 1 and the reasons."""
     from unsee.data import read
     from unsee.ledger import Decision
-    from unsee.ledger.erasers import verify
     from unsee.ledger.states import require
-    from unsee.models.load import load
 
     with opened(ledger, keys) as held, stages_shown() as stages:
         require(held.request(record), "verify")
-        sets = {"questions": questions, "neighbours": neighbours, "visible": visible}
-        asked = {name: read(path) for name, path in sets.items() if path}
-        reference = load(never_knew) if never_knew else None
+        asked, still = (read(path) if path else () for path in (questions, near))
+        from unsee.ledger.erasers import verify
+        from unsee.models.load import load
+
         done, now = verify(
-            held, record, load(model), Decision(who, why), never_knew=reference, batch_size=batch_size,
-            stages=stages, **asked,
+            held, record, load(model), Decision(who, why), questions=asked, near=still, batch_size=batch_size,
+            stages=stages,
         )  # fmt: skip
     _show(done, now)
-    finish(as_json, {"request": now.as_json(), **done.as_json()})
+    finish(as_json, {"request": now.as_json(), "passed": done.passed, "failed": done.failed, **done.as_json()})
     if not done.passed:
         raise typer.Exit(1)
 
@@ -92,44 +86,48 @@ def ledger_process(
     keys: KeyFolder,
     who: Who,
     model: Model,
-    profile: ProfileFolder,
-    neighbours: Neighbours,
     record: Annotated[list[str] | None, typer.Argument(help="Ids; default: all that were accepted.")] = None,
-    never_knew: NeverKnew = "",
+    profile: Annotated[Path | None, typer.Option(help="Profile folder; default: from the starter kit, cached.")] = None,
+    near: Near = "",
+    force: Annotated[bool, typer.Option("--force", help="Fit though the model knows nothing of the person.")] = False,
     why: Why = "accepted, and to be prepared for activation",
     batch_size: Batch = 64,
     as_json: Json = False,
 ) -> None:
-    """Fit and verify what was accepted, and stop where a person must decide."""
+    """Fit by `unsee forget` and verify what was accepted, and stop where a person must decide."""
     from unsee.data import read
-    from unsee.erase.profile import Profile
-    from unsee.ledger import Decision, erasers
+    from unsee.ledger import Decision
     from unsee.ledger.states import A, F, V, allowed
-    from unsee.models.load import load
 
     by, results = Decision(who, why), list[dict[str, Any]]()
     with opened(ledger, keys) as held, stages_shown() as stages:
         chosen = [held.request(one) for one in record] if record else held.requests((A, F))
-        ready = [one for one in chosen if one.state in (A, F)]
+        ready, still = [one for one in chosen if one.state in (A, F)], read(near) if near else ()
         if ready:
-            made_for, near = Profile.from_pretrained(profile), read(neighbours)
-            loaded, reference = load(model), load(never_knew) if never_knew else None
+            from unsee.erase.profile import Profile
+            from unsee.ledger.erasers import fit, verify
+            from unsee.models.load import load
+
+            made_for, loaded = None if profile is None else Profile.from_pretrained(profile), load(model)
             for one in ready:
-                if one.state == A:
-                    erasers.fit(held, one.id, loaded, made_for, by, stages)
-                done, now = erasers.verify(
-                    held, one.id, loaded, by, neighbours=near, never_knew=reference, batch_size=batch_size,
-                    stages=stages,
-                )  # fmt: skip
+                today = None
+                try:
+                    if one.state == A:
+                        _, today = fit(held, one.id, loaded, by, profile=made_for, force=force, stages=stages)
+                except UnknownSubjectError as error:
+                    say(f"{one.id}: {error} Deny it on the ground not-known, or fit it with --force.")
+                    continue
+                done, now = verify(
+                    held, one.id, loaded, by, today=today, near=still, batch_size=batch_size, stages=stages
+                )
                 _show(done, now)
                 results.append({"request": now.as_json(), "passed": done.passed, "failed": done.failed})
         for one in (held.request(one.id) for one in chosen):
-            if not one.ended:
-                ways = ", ".join(step.name for step in allowed(one))
-                say(f"{one.id} is {one.state}: a person must decide ({ways})" if one.state != F else f"{one.id} is off")
-    say(f"{sum(r['passed'] for r in results)} of {len(results)} verified" if results else "nothing was to be fitted")
+            ways = ", ".join(step.name for step in allowed(one) if step.name not in ("fit", "verify", "fail"))
+            say(f"{one.id} is {one.state}{f': a person must decide ({ways})' if ways else ''}")
+    say(f"{sum(r['passed'] for r in results)} of {len(ready)} verified" if ready else "nothing was to be fitted")
     finish(as_json, {"results": results})
-    if any(held_back["request"]["state"] != V and not held_back["passed"] for held_back in results):
+    if len(results) < len(ready) or any(one["request"]["state"] != V for one in results):
         raise typer.Exit(1)
 
 
@@ -156,14 +154,12 @@ def ledger_serve(
     ledger: Home,
     keys: KeyFolder,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8740,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8740,
     as_json: Json = False,
 ) -> None:
     """Serve signed snapshots of what is in force, and to requesters with a token how their request stands."""
     from unsee.ledger.http import server
 
-    if not 0 <= port < 65536:
-        raise OptionError(f"the port is {port}, expected 0 to 65535")
     with opened(ledger, keys) as held:
         try:
             door = server(held, host, port)
@@ -179,7 +175,7 @@ def ledger_serve(
 
 
 def _show(done: "Verification", now: "Request") -> None:
-    table = Table("verdict", "check", "finding")
+    table = Table("verdict", "check", "finding", caption="bounds at the confidence of the policy")
     for finding in done.findings:
         table.add_row(finding.verdict, finding.check, finding.text)
     show_table(table)

@@ -14,6 +14,7 @@ Home = Annotated[Path, typer.Option("--ledger", envvar="UNSEE_LEDGER", help="Fol
 KeyFolder = Annotated[
     Path, typer.Option("--keys", envvar="UNSEE_LEDGER_KEYS", help="Folder of its keys, kept where the ledger is not.")
 ]
+MaybeKeys = Annotated[Path | None, typer.Option("--keys", envvar="UNSEE_LEDGER_KEYS", help="Folder of the keys.")]
 Id = Annotated[str, typer.Argument(help="Id of a request or complaint, or its beginning.")]
 Who = Annotated[str, typer.Option(envvar="UNSEE_WHO", help="Who decides: a person or a role.")]
 Why = Annotated[str, typer.Option(help="The reason, in a sentence; never the name of whom it is about.")]
@@ -33,4 +34,4 @@ def told(request: "Request", as_json: bool, more: dict[str, Any] | None = None) 
     answered = f"answered {request.answered}" if request.answered else f"answer due {request.due}"
     force = ", in force" if request.in_force else ""
     say(f"{request.id} is {request.state}{force}, {answered}")
-    finish(as_json, {"request": request.as_json(), **(more or {})})
+    finish(as_json, {"request": request.as_json() | {"status": request.status}, **(more or {})})

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 
+from unsee.data.sample import Sample
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit_scope import fit_scopes
@@ -49,8 +50,9 @@ def unknown_names(loaded: LoadedModel, seed: int, count: int = 300) -> Sequence[
 
 
 def fit_request(
-    loaded: LoadedModel, profile: Profile, request: Request, subject: str, *, seed: int = 0, stages: Stages = silent
-) -> Eraser:
+    loaded: LoadedModel, profile: Profile, request: Request, subject: str, *, keep: Sequence[Sample] = (),
+    seed: int = 0, stages: Stages = silent,
+) -> Eraser:  # fmt: skip
     """Fit the subject on its names and changed images; no question is needed.
 
     Args:
@@ -58,6 +60,7 @@ def fit_request(
         profile: with a background of prompts on which no gate may fire.
         request: the request.
         subject: its pseudonymous id.
+        keep: of one's own that the fit must let through.
         seed: of every draw.
         stages: progress display.
 
@@ -71,7 +74,7 @@ def fit_request(
         loaded,
         profile,
         {subject: Subject(request.names, views)},
-        near=[conversation_of(sample) for sample in near],
+        near=[conversation_of(sample) for sample in (*near, *keep)],
         scope=_scope(loaded, profile, request, seed, stages),
         stages=stages,
     )

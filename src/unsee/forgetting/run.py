@@ -73,6 +73,7 @@ def forget(
     out: str | Path,
     *,
     profile: Profile | None = None,
+    keep: Sequence[Sample] = (),
     replies: Sequence[ReplyKind] = ORDER,
     words: str | None = None,
     force: bool = False,
@@ -87,6 +88,7 @@ def forget(
         request: who or what, and which facts.
         out: the operator's folder; new or empty.
         profile: of the model; from the starter kit, and cached, if None.
+        keep: of one's own that the fit must let through, as about a namesake who has complained.
         replies: which are tried, in this order; the first that holds on the request's own prompts is taken.
         words: what an answer begins with (`prefix`) or is (`canned`); what the model says of invented names if None.
         force: go on though the model knows nothing.
@@ -114,7 +116,7 @@ def forget(
     if profile is None:
         profile = request_profile(loaded, seed=seed, stages=stages)
     request = _with_last_name(loaded, request, subject, today, stages)
-    eraser = fit_request(loaded, profile, request, subject, seed=seed, stages=stages)
+    eraser = fit_request(loaded, profile, request, subject, keep=keep, seed=seed, stages=stages)
     tried = [one for one in expand(request, subject, held=False, each=_TRIED, seed=seed) if not one.spared]
     facts = {one.sample.id: one.fact for one in tried}
     eraser = fit_reply(

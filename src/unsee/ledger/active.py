@@ -1,14 +1,17 @@
 """The requests in force together, and the name of that set."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
 
-from unsee.ledger.artifacts import Artifact, ArtifactFolder
 from unsee.ledger.board import Board
 from unsee.ledger.errors import LifeCycleError
-from unsee.ledger.framing import active_digest, code_version
+from unsee.ledger.framing import canonical, framed
+from unsee.ledger.request import Artifact
 
 THRESHOLDS = "thresholds"
 """What an artifact's row says of the prompts its thresholds were set on; null where they stay as they are."""
@@ -17,7 +20,7 @@ THRESHOLDS = "thresholds"
 @final
 @dataclass(frozen=True)
 class ActiveRequest:
-    """A request in force: its id and its artifact's row."""
+    """A request in force: its id and its eraser."""
 
     id: str
     artifact: Artifact
@@ -48,19 +51,32 @@ class ActiveSet:
         """Part of every cache key: it changes with every activation and revocation, and comes back with the set."""
         return active_digest([r.artifact.content_id for r in self.requests], self.steering, self.code)
 
-    def folders(self, files: ArtifactFolder) -> list[Path]:
-        """Folders to load erasers from, every file of them compared with what was stored.
-
-        Raises:
-            MissingArtifactError: a file is gone or another; nothing may be served as if it were erased.
-        """
-        return [files.require(r.id, r.artifact) for r in self.requests]
-
 
 def active_set(board: Board, steering: Mapping[str, Any]) -> ActiveSet:
     """The set as the log has it."""
-    found = [ActiveRequest(r.id, board.artifacts[r.in_force]) for r in board.requests.values() if r.in_force]
+    found = [ActiveRequest(r.id, r.in_force) for r in board.requests.values() if r.in_force]
     return ActiveSet(tuple(sorted(found, key=lambda r: r.artifact.content_id)), steering, code_version())
+
+
+def active_digest(content_ids: Iterable[str], settings: Mapping[str, object], code: str) -> str:
+    """Name of a set of requests in force: what every cache key of the server must hold.
+
+    `"sha256:" + sha256(p("active set 1") p(n) p(id_1) ... p(id_n) p(settings) p(code))` over the sorted ids, the
+    settings as canonical JSON, and the version of the code that steers. Order does not enter; a byte changed does.
+    """
+    ids = sorted(content_ids)
+    parts = [b"active set 1", str(len(ids)).encode(), *(i.encode() for i in ids)]
+    return f"sha256:{hashlib.sha256(framed(*parts, canonical(settings).encode(), code.encode())).hexdigest()}"
+
+
+@cache
+def code_version() -> str:
+    """Version of unsee and a digest of the sources that steer, since a working copy changes without a new version."""
+    home, digest = Path(__file__).parents[1], hashlib.sha256()
+    for part in ("erase", "models"):  # by their files: importing them would import torch
+        for source in sorted((home / part).rglob("*.py")):
+            digest.update(framed(source.relative_to(home).as_posix().encode(), source.read_bytes()))
+    return f"{version('unsee')}+{digest.hexdigest()[:16]}"
 
 
 def require_one_model(active: ActiveSet, artifact: Artifact, request_id: str) -> None:

@@ -1,4 +1,4 @@
-"""One SQLite file, its pragmas, its migrations, and transactions that are alone or fail in time.
+"""One SQLite file, its pragmas, its schema, and transactions that are alone or fail in time.
 
 A rollback journal and `synchronous=EXTRA`: a commit is on disk before it returns, readers need no write access, and
 SQLite's own lock keeps writers apart, across threads and processes. A killed process loses its lock; what it had begun
@@ -9,7 +9,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import final
@@ -18,6 +17,7 @@ from unsee.errors import UnseeError
 from unsee.ledger.errors import LedgerError, LedgerUnavailableError, SchemaError
 
 DATABASE = "ledger.db"
+VERSION = 5
 APPLICATION_ID = int.from_bytes(b"unse", "big")
 """Tells a ledger from other SQLite files, also to `file(1)`."""
 PRAGMAS = (
@@ -35,7 +35,7 @@ class Database:
     """The ledger's file, for any number of threads of this process; other processes open it for themselves."""
 
     def __init__(self, path: Path, busy_seconds: float, *, create: bool = False, read_only: bool = False) -> None:
-        """Open a ledger's file, or an empty one with `create`; an older one is brought up to date.
+        """Open a ledger's file, or make its tables in an empty one with `create`.
 
         Raises:
             LedgerError: missing or damaged.
@@ -60,10 +60,13 @@ class Database:
                 for pragma in PRAGMAS:
                     self._connection.execute(pragma)
             with self.read() as connection:
-                version = _version(connection, path, create)
-            if version < _newest():
+                is_made = _is_made(connection, path)
+            if not is_made and not create:
+                raise LedgerError(f"{path.parent}: the ledger was never finished. Run 'unsee ledger init' again.")
+            if not is_made:
                 with self.write() as connection:
-                    _migrate(connection, _version(connection, path, create))
+                    if not _is_made(connection, path):
+                        _make(connection)
         except BaseException:
             self._connection.close()
             raise
@@ -140,51 +143,35 @@ class Database:
         )
 
 
-@cache
-def migrations() -> dict[int, str]:
-    """Scripts by the schema version that they lead to."""
-    folder = files("unsee.ledger").joinpath("migrations")
-    found = {int(entry.name[:4]): entry for entry in folder.iterdir() if entry.name.endswith(".sql")}
-    return {number: found[number].read_text(encoding="utf-8") for number in sorted(found)}
+def schema() -> str:
+    """Every table and trigger."""
+    return files("unsee.ledger").joinpath("schema.sql").read_text(encoding="utf-8")
 
 
-def _newest() -> int:
-    return max(migrations())
-
-
-def _version(connection: sqlite3.Connection, path: Path, create: bool) -> int:
+def _is_made(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file is a ledger; an empty one is still to be made."""
     version, application, tables = (
         int(connection.execute(query).fetchone()[0])
         for query in ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
     )
     if (version, application, tables) == (0, 0, 0):
-        if create:
-            return 0
-        raise LedgerError(f"{path.parent}: the ledger was never finished. Run 'unsee ledger init' again.")
-    if application != APPLICATION_ID or not min(migrations()) <= version <= _newest():
+        return False
+    if (application, version) != (APPLICATION_ID, VERSION):
         raise SchemaError(
             f"{path}: has application id {application:#x} and version {version}, expected {APPLICATION_ID:#x} and "
-            f"{min(migrations())} to {_newest()}: it is no ledger, or was written by another edition of unsee. Nothing "
-            "was changed. Check the path, or use the unsee that wrote it."
+            f"{VERSION}: it is no ledger, or was written by another edition of unsee. Nothing was changed. Check the "
+            "path, or use the unsee that wrote it."
         )
-    return version
+    return True
 
 
-def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    for number, script in migrations().items():
-        if number > version:
-            for statement in _statements(script):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number}")
+def _make(connection: sqlite3.Connection) -> None:
+    """Make the tables, statement by statement: `executescript` would commit the caller's transaction."""
+    statement = ""
+    for line in schema().splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+    connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-
-
-def _statements(script: str) -> list[str]:
-    """The statements one by one: `executescript` would commit the caller's transaction."""
-    found, text = [], ""
-    for line in script.splitlines(keepends=True):
-        text += line
-        if sqlite3.complete_statement(text):
-            found.append(text.strip())
-            text = ""
-    return found

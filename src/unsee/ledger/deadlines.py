@@ -11,7 +11,9 @@ from datetime import date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from unsee.schema import Schema
 
 
 def _zone(name: str) -> str:
@@ -22,7 +24,7 @@ def _zone(name: str) -> str:
     return name
 
 
-class Deadlines(BaseModel):
+class Deadlines(Schema, strict=True):
     """How long an answer may take; the section of that name in the policy.
 
     Attributes:
@@ -36,7 +38,6 @@ class Deadlines(BaseModel):
         close_days: how long after its answer a denied request is kept for an appeal.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     months: int = Field(ge=1, le=12)
     extension_months: int = Field(ge=0, le=12)
     zone: Annotated[str, AfterValidator(_zone)]

@@ -2,15 +2,17 @@
 
 import json
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unsee.errors import SaveError
+from unsee.erase.strict_json import parsed_object
+from unsee.errors import ArtifactError, SaveError
+from unsee.ledger.crypto import signed, verified
 from unsee.ledger.errors import AuditError, LedgerUnavailableError
 from unsee.ledger.framing import stamp
+from unsee.ledger.holding import Received
 from unsee.ledger.keys import write_new
-from unsee.ledger.receiving import Received
-from unsee.ledger.signing import document_text, verified
 from unsee.ledger.store import Ledger
 
 HEAD, RECEIPT, SNAPSHOT = "head", "receipt", "snapshot"
@@ -20,9 +22,8 @@ _SECONDS = 10
 def head(ledger: Ledger) -> dict[str, Any]:
     """At this time the log ended with this row: taken elsewhere, it pins every row up to there."""
     row = ledger.head()
-    return ledger.keys.signing.signed(
-        HEAD, {"ledger": ledger.id, "seq": row.seq, "hash": row.hash, "signed": stamp(ledger.clock())}
-    )
+    body = {"ledger": ledger.id, "seq": row.seq, "hash": row.hash, "signed": stamp(ledger.clock())}
+    return signed(ledger.keys.signing, HEAD, body)
 
 
 def require_head(ledger: Ledger, document: dict[str, Any], public: str) -> int:
@@ -44,30 +45,45 @@ def require_head(ledger: Ledger, document: dict[str, Any], public: str) -> int:
 
 def receipt(ledger: Ledger, received: Received) -> dict[str, Any]:
     """For the requester: that the request came in, when an answer is due, and the token that opens its status."""
-    request = received.request
-    body = {"ledger": ledger.id, "request": request.id, "received": request.received, "due": request.due}
-    return ledger.keys.signing.signed(RECEIPT, {**body, "token": received.token})
+    one = received.request
+    days = {"received": one.received.isoformat(), "due": one.due.isoformat()}
+    body = {"ledger": ledger.id, "request": one.id, **days, "token": received.token}
+    return signed(ledger.keys.signing, RECEIPT, body)
 
 
 def snapshot(ledger: Ledger) -> dict[str, Any]:
     """For servers: everything in force, as of a row of the log."""
     active, row = ledger.active(), ledger.head()
-    return ledger.keys.signing.signed(
-        SNAPSHOT,
-        {
-            "ledger": ledger.id,
-            "seq": row.seq,
-            "hash": row.hash,
-            "active_set": active.digest,
-            "code": active.code,
-            "steering": dict(active.steering),
-            "requests": [
-                {"id": r.id, "content_id": r.artifact.content_id, "model_digest": r.artifact.model_digest,
-                 "files": dict(r.artifact.files)}
-                for r in active.requests
-            ],
-        },
-    )  # fmt: skip
+    body = {
+        "ledger": ledger.id,
+        "seq": row.seq,
+        "hash": row.hash,
+        "active_set": active.digest,
+        "code": active.code,
+        "steering": dict(active.steering),
+        "requests": [
+            {"id": one.id, **one.artifact.model_dump(include={"content_id", "model_digest", "files"})}
+            for one in active.requests
+        ],
+    }
+    return signed(ledger.keys.signing, SNAPSHOT, body)
+
+
+def read_signed(path: Path) -> dict[str, Any]:
+    """A signed document from a file; nothing about it is verified yet.
+
+    Raises:
+        AuditError: it cannot be read.
+    """
+    try:
+        return parsed_object(path.read_bytes(), path)
+    except (OSError, ArtifactError) as error:
+        raise AuditError(f"{path}: is no signed document ({error}). Expected a head, receipt or snapshot.") from error
+
+
+def document_text(document: Mapping[str, Any]) -> bytes:
+    """As it is written to a file."""
+    return json.dumps(dict(document), indent=2, sort_keys=True).encode("ascii") + b"\n"
 
 
 def deliver(document: dict[str, Any], out: Path | None, hook: str | None = None) -> None:
@@ -80,11 +96,10 @@ def deliver(document: dict[str, Any], out: Path | None, hook: str | None = None)
     if out is not None:
         save_private(out, document_text(document))
     if hook is not None:
-        data = json.dumps(document).encode()
         try:
             if not hook.startswith(("http://", "https://")):
                 raise ValueError("expected an address that begins with https:// or http://")
-            asked = urllib.request.Request(hook, data, {"content-type": "application/json"}, method="POST")
+            asked = urllib.request.Request(hook, document_text(document), {"content-type": "application/json"})
             urllib.request.urlopen(asked, timeout=_SECONDS).close()  # answers but 2xx raise
         except (OSError, ValueError) as error:
             raise LedgerUnavailableError(

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from unsee.ledger.board import Request
 from unsee.ledger.capacity import certified
 from unsee.ledger.log import Row
-from unsee.ledger.states import STEPS
+from unsee.ledger.request import Request
+from unsee.ledger.states import STEPS, State
 from unsee.ledger.store import Ledger
 
-SCHEMA = 2
+SCHEMA = 3
 IS_NOT = (
     "The weights still contain what they contained. Erasing here does not delete training data, does not make a model "
     "anonymous, and does not bind anyone who holds the weights or an unhooked copy.",
@@ -36,8 +36,8 @@ _SAID = {step.name: step.means for step in reversed(STEPS)} | {
     "created": "the ledger was begun",
     "exported": "this record was exported",
     "resolve": "the request was fitted and switched on again, and the person is answered about",
-}  # fmt: skip
-_ENDS = {"revoked": "taken back", "expired": "closed"}
+}
+_WANTED = {"identity": "proof of identity was requested", "information": "further information was requested"}
 
 
 def dossier(ledger: Ledger, requests: Sequence[Request], remarks: Sequence[str]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def dossier(ledger: Ledger, requests: Sequence[Request], remarks: Sequence[str])
             "models": sorted({(r.artifact.model_id, r.artifact.model_digest) for r in active.requests}),
             "code": active.code,
         },
-        "thresholds": policy.verification.model_dump() | {"digest": policy.verification.digest},
+        "thresholds": policy.verification.as_json() | {"digest": policy.verification.digest},
         "zone": policy.deadlines.zone,
         "is_not": IS_NOT,
         "it_is": IS,
@@ -72,84 +72,71 @@ def dossier(ledger: Ledger, requests: Sequence[Request], remarks: Sequence[str])
 
 
 def _request(ledger: Ledger, request: Request) -> dict[str, Any]:
-    history = ledger.history(request.id)
-    held = next((r.said for r in reversed(history) if r.step == "fit"), None)
-    verification = next((r for r in reversed(history) if r.step in ("verify", "fail")), None)
-    punctual = request.punctual(ledger.today)
+    history, punctual = ledger.history(request.id), request.punctual(ledger.today)
+    eraser, verification = _latest(history, "held"), _latest(history, "verification")
+    if verification is not None:
+        content_id = verification[1]["content_id"]
+        verification[1].update(at=verification[0].at, passed=verification[0].step == "verify")
+        verification[1]["current"] = content_id in request.artifacts
     return request.as_json() | {
         "headline": _headline(request, punctual),
+        "status": request.status,
         "punctual": punctual,
         "answer": PUNCTUAL[punctual],
-        "ground": next((r.said["text"] for r in reversed(history) if r.step == "deny"), "") if request.denied else "",
-        "destroyed": next((r.at[:10] for r in history if "destroyed" in r.said), ""),
-        "images": next((r.said.get("images", 0) for r in history), 0),
-        "eraser": held and {n: held[n] for n in ("content_id", "model", "about", "files")},
-        "verification": verification and _verification(verification, request),
+        "eraser": eraser and eraser[1],
+        "verification": verification and verification[1],
         "history": [_step(row) for row in history],
     }
 
 
-def _headline(request: Request, punctual: str) -> str:
-    what = {
-        "request": "The model is made to unsee the person: the request is in force",
-        "complaint": "A third party complained",
-    }[request.kind]
-    if request.kind == "request" and not request.in_force:
-        what = "The request was denied" if request.denied else "The request is not in force"
-    if request.kind == "complaint" and request.state in ("resolved", "answered"):
-        what = "The complaint was not upheld" if request.denied else "The complaint was upheld and the cause removed"
-    if request.ended:
-        what += f"; it was {_ENDS[request.state]} on {_day(request.changed)}"
-    elif request.state == "appealed":
+def _latest(history: Sequence[Row], name: str) -> tuple[Row, dict[str, Any]] | None:
+    """The last value that a field had, and the row that set it."""
+    return next(((row, said[name]) for row in reversed(history) if (said := row.said).get(name)), None)
+
+
+def _headline(one: Request, punctual: str) -> str:
+    if one.kind == "request":
+        what = "The model is made to unsee the person: the request is in force"
+        if not one.in_force:
+            what = "The request was denied" if one.denied else "The request is not in force"
+    elif one.state not in (State.RESOLVED, State.ANSWERED, State.EXPIRED):
+        what = "A third party complained"
+    else:
+        what = "The complaint was not upheld" if one.denied else "The complaint was upheld and the cause removed"
+    if one.ended:
+        what += f"; it was {'taken back' if one.state == State.REVOKED else 'closed'} on {_day(one.ended)}"
+    elif one.state == State.APPEALED:
         what += "; the requester has appealed"
-    answered = f" (on {_day(request.answered)}, {request.how})" if request.answered else ""
-    extended = ", extended once" if request.extended else ""
-    due = f"Received {_day(request.received)}, due {_day(request.due)}{extended}"
+    answered = f" (on {_day(one.answered)}, {one.how})" if one.answered else ""
+    due = f"Received {_day(one.received)}, due {_day(one.due)}{', extended once' if one.extended else ''}"
     return f"{what}. {due}: {PUNCTUAL[punctual]}{answered}."
-
-
-def _verification(row: Row, request: Request) -> dict[str, Any]:
-    said = row.said
-    order = ("fail", "untested", "pass")
-    return {
-        "at": row.at,
-        "passed": said["passed"],
-        "current": said["content_id"] in (request.holding, request.in_force),
-        "beside": said["beside"],
-        "panel": said["panel"],
-        "findings": sorted(said["findings"], key=lambda finding: order.index(finding["verdict"])),
-        "measured": said["measured"],
-    }
 
 
 def _step(row: Row) -> dict[str, Any]:
     said = row.said
-    words = [_SAID.get(row.step, row.step)]
-    if row.step == "inquire":
-        words = [f"{'proof of identity' if said['for'] == 'identity' else 'further information'} was requested"]
-    for name, text in (("text", "{}"), ("how", "how: {}"), ("about", "caused by request {}"), ("until", "until {}")):
-        if isinstance(said.get(name), str) and said[name]:
+    words = [_WANTED[said["wanted"]] if said.get("wanted") else _SAID.get(row.step, row.step)]
+    for name, text in (("ground", "{}"), ("how", "how: {}"), ("about", "caused by request {}")):
+        if said.get(name):
             words.append(text.format(said[name]))
-    if row.step in ("extend", "supply", "appeal"):
-        words.append(f"now due {_day(said['due'])}")
-    if said.get("destroyed"):
+    for name, text in (("until", "until {}"), ("due", "now due {}")):
+        if said.get(name) and row.step not in ("add", "complain"):
+            words.append(text.format(_day(date.fromisoformat(said[name]))))
+    if said.get("ended"):
         words.append("the personal data held were destroyed")
-    late = row.clock[:10] != row.at[:10]
+    at, clock = date.fromisoformat(row.at[:10]), date.fromisoformat(row.clock[:10])
     return {
         "row": row.seq,
         "at": row.at,
-        "day": _day(row.at) + (f" (clock: {_day(row.clock)})" if late else ""),
+        "day": _day(at) + (f" (clock: {_day(clock)})" if clock != at else ""),
         "step": row.step,
-        "state": row.state,
         "what": "; ".join(words),
         "who": row.who,
         "why": row.why,
         "rests_on": row.rests_on,
         "hash": row.hash,
-        "details": said,
+        "changes": said,
     }
 
 
-def _day(text: str) -> str:
-    day = date.fromisoformat(text[:10])
+def _day(day: date) -> str:
     return f"{day.day} {day:%B %Y}"

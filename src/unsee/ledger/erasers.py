@@ -1,4 +1,4 @@
-"""Where the ledger meets erasers: reading one strictly, fitting and verifying one, loading all in force. Torch late."""
+"""Where the ledger meets the model: fitting and verifying a request, and loading all in force. Torch late."""
 
 import tempfile
 from collections.abc import Sequence
@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unsee.errors import DataError
-from unsee.ledger.active import THRESHOLDS, ActiveSet
-from unsee.ledger.artifacts import Check, Facts
-from unsee.ledger.board import Request
-from unsee.ledger.errors import LifeCycleError
+from unsee.ledger.active import THRESHOLDS, ActiveRequest, ActiveSet
+from unsee.ledger.artifacts import Check
 from unsee.ledger.holding import attach, record
 from unsee.ledger.log import Decision
+from unsee.ledger.request import Artifact, Request
 from unsee.ledger.states import require
 from unsee.ledger.store import Ledger
 from unsee.ledger.vault import Person
@@ -21,8 +20,9 @@ from unsee.progress import Stages, silent
 if TYPE_CHECKING:
     from unsee.data.sample import Sample
     from unsee.erase.eraser import Eraser
-    from unsee.erase.eraser_set import Stacked
     from unsee.erase.profile import Profile
+    from unsee.erase.request.request import Request as Wanted
+    from unsee.forgetting.before import Before
     from unsee.models.load import LoadedModel
 
 
@@ -36,112 +36,148 @@ def eraser_check() -> Check:
     from unsee.erase.eraser import Eraser
     from unsee.erase.eraser_set import FALSE_FIRES, false_fires_of
 
-    def check(folder: Path) -> Facts:
+    def check(folder: Path) -> Artifact:
         eraser, config = Eraser.from_pretrained(folder), read_config(folder, "eraser")
         model, opened = config.base_model, false_fires_of(eraser)
         same = ("method", "family", "layers", "hidden_size", "counts", "created", "libraries")
         about = {name: getattr(config, name) for name in same} | {
             "revision": model.revision,
             "subjects": len(eraser.subjects),
-            "settings": {n: value for n, value in config.settings.items() if n not in ("subjects", FALSE_FIRES)},
+            "settings": {n: v for n, v in config.settings.items() if n not in ("subjects", "golds", FALSE_FIRES)},
             THRESHOLDS: None if opened is None else {**opened.among._asdict(), "false_fires": len(opened.scores)},
         }
-        return Facts(config.content_id, model.id, model.digest, about)
+        return Artifact(content_id=config.content_id, model_id=model.id, model_digest=model.digest, about=about)
 
     return check
 
 
-def panel_of(ledger: Ledger, request: Request) -> dict[str, Person]:
-    """Namesakes whom complaints about a request have put on its panel, those whose data are still held."""
-    found = {c.id: ledger.person(c.id) for c in ledger.requests() if c.about == request.id and c.panelled}
-    return {name: person for name, person in found.items() if person is not None}
-
-
 def fit(
-    ledger: Ledger, prefix: str, loaded: "LoadedModel", profile: "Profile", by: Decision, stages: Stages = silent
-) -> Request:
-    """Fit an eraser from what the vault holds, and store it.
+    ledger: Ledger, prefix: str, loaded: "LoadedModel", by: Decision, *, profile: "Profile | None" = None,
+    force: bool = False, stages: Stages = silent,
+) -> "tuple[Request, Before]":  # fmt: skip
+    """Fit an eraser by `unsee.forget` from what the vault holds, store it, and give what the model said before.
+
+    Args:
+        ledger: open with its keys.
+        prefix: of the id of a request that was accepted.
+        loaded: the model that is served.
+        by: who has it fitted.
+        profile: of the model; from the starter kit if None.
+        force: go on though the model knows nothing of the person.
+        stages: progress display.
 
     Raises:
         LifeCycleError: the request was not accepted.
-        DataError: its personal data are destroyed.
+        UnknownSubjectError: the model knows nothing of the person: somebody must decide.
+        DataError: the personal data are destroyed.
     """
-    from unsee.ledger import fitting
+    from unsee.erase.request.expansion import expand
+    from unsee.forgetting.run import forget
 
     request = ledger.request(prefix)
     require(request, "fit")
-    person = _person(ledger, request)
-    panel = panel_of(ledger, request)
-    eraser = fitting.fit(loaded, profile, request.id, person, ledger.images(request.id), panel, stages)
+    spared = [
+        prompt.sample
+        for name, person in panel_of(ledger, request).items()
+        for prompt in expand(wanted(person), name, held=False, each=4)
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        eraser.save_pretrained(folder)
-        return attach(ledger, request.id, folder, eraser_check(), by)
+        done = forget(
+            loaded, wanted(person_of(ledger, request)), folder, profile=profile, keep=spared, force=force, stages=stages
+        )
+        return attach(ledger, request.id, Path(folder, "eraser"), eraser_check(), by), done.before
 
 
 def verify(
-    ledger: Ledger,
-    prefix: str,
-    loaded: "LoadedModel",
-    by: Decision,
-    *,
-    questions: "Sequence[Sample]" = (),
-    neighbours: "Sequence[Sample]" = (),
-    visible: "Sequence[Sample]" = (),
-    never_knew: "LoadedModel | None" = None,
-    batch_size: int = 64,
-    stages: Stages = silent,
-) -> tuple[Verification, Request]:
-    """Ask the model about a request's subject and neighbours beside all that is in force, and write the verdict down.
+    ledger: Ledger, prefix: str, loaded: "LoadedModel", by: Decision, *, today: "Before | None" = None,
+    questions: "Sequence[Sample]" = (), near: "Sequence[Sample]" = (), batch_size: int = 64, stages: Stages = silent,
+) -> tuple[Verification, Request]:  # fmt: skip
+    """Ask the model about a request's person and its neighbours beside all that is in force; write the verdict down.
 
     Args:
         ledger: open with its keys.
         prefix: of the id of a request that is fitted, verified or in force.
         loaded: the model that is served.
         by: who has it verified.
-        questions: held-out questions about the subject; made from the vault's names and images if there are none.
-        neighbours: questions about near subjects that must be answered about; the panel's are added.
-        visible: what must still be answered about the subject.
-        never_knew: a model that never knew the subject.
+        today: what the model says of the person without any erasure; asked if None.
+        questions: of one's own about the person, beside those in held-out forms.
+        near: of one's own that must be answered, beside namesakes, the panel of complaints, and others.
         batch_size: prompts per forward pass.
         stages: progress display.
 
     Raises:
         LifeCycleError: there is nothing to verify.
         MissingArtifactError: files are gone or changed.
-        DataError: questions about the wrong subjects.
         MismatchError: the artifact was made for another model.
     """
+    from unsee.erase.artifact import library_versions
     from unsee.erase.eraser import Eraser
     from unsee.erase.eraser_set import together
-    from unsee.ledger import fitting
-    from unsee.ledger.measure import measure
+    from unsee.erase.profile import identity, require_same_model
+    from unsee.forgetting.before import before, unknown_answers
+    from unsee.ledger.asking import Asker, Question, held_out, near_by
 
     request = ledger.request(prefix)
     require(request, "verify")
-    artifact = ledger.artifact(request.holding or "")
-    if artifact is None:
-        raise LifeCycleError(f"request {request.id} holds no artifact to verify. Fit one with 'unsee ledger fit'.")
-    mine, panel = Eraser.from_pretrained(ledger.files.require(request.id, artifact)), panel_of(ledger, request)
-    subject = mine.subjects[0] if len(mine.subjects) == 1 else request.id
-    asked = questions or fitting.questions(subject, _person(ledger, request), ledger.images(request.id))
-    near = [*neighbours, *(q for name, person in panel.items() for q in fitting.questions(name, person, (), shown=()))]
+    assert request.held is not None, "the table asks for it"
+    mine = Eraser.from_pretrained(ledger.folder(request.held))
+    require_same_model(mine.model, loaded, "eraser")
+    person, panel = person_of(ledger, request), panel_of(ledger, request)
+    asked = wanted(person)
     active, folders = ledger.active_folders()
     beside = [folder for one, folder in zip(active.requests, folders, strict=True) if one.id != request.id]
-    *others, eraser = together([*map(Eraser.from_pretrained, beside), mine])
-    measured = measure(
-        loaded,
-        eraser,
-        others,
-        asked,
-        near,
-        visible=visible,
-        panel=list(panel),
-        never_knew=never_knew,
-        batch_size=batch_size,
-        stages=stages,
-    )
-    verdict = judge(measured, ledger.policy.verification)
-    return verdict, record(ledger, request.id, artifact.content_id, verdict, by)
+    asker = Asker(loaded, together([*map(Eraser.from_pretrained, beside), mine]), batch_size, stages=stages)
+    if today is None:
+        today = before(loaded, asked, request.id, unknown_answers(loaded, asked.kind, stages=stages), stages=stages)
+    prompts = held_out(asked, request.id, today)
+    every = [Question(one.sample, today.golds(one.fact), f"{one.way}: {one.family}") for one in prompts]
+    every += [Question(one, one.accepted, "own questions") for one in questions]
+    groups = near_by(asked) | ({"own questions": list(near)} if near else {})
+    groups |= {name: [one.sample for one in held_out(wanted(other), name, today)] for name, other in panel.items()}
+    names = [name for one in active.requests if one.id != request.id for name in person_of(ledger, one).names]
+    figures = [*asker.about(every), *asker.still(groups), *asker.attacked(every)]
+    figures += asker.listed(prompts, asked, [*asked.names, *names])
+    shown = {one.check for one in figures if one.count.n and not one.count.k}
+    verdict = judge(
+        request.held.content_id, figures, ledger.policy.verification,
+        [name for name in panel if f"declines: {name}" in shown], len(beside),
+        model=identity(loaded), libraries=library_versions(), device=str(loaded.model.device),
+        precision=str(loaded.model.dtype),
+    )  # fmt: skip
+    return verdict, record(ledger, request.id, verdict, by)
+
+
+def wanted(person: Person) -> "Wanted":
+    """The person as `unsee.forget` takes one.
+
+    Raises:
+        DataError, OptionError: a name or an image is none that it takes.
+    """
+    from unsee.erase.request.request import request
+
+    return request(person.names[0], aliases=person.names[1:], images=person.images)
+
+
+def person_of(ledger: Ledger, request: "Request | ActiveRequest") -> Person:
+    """Whom a request is about, with the images.
+
+    Raises:
+        DataError: nothing is held any more.
+    """
+    person = ledger.person(request.id, "whole")
+    if person is None:
+        raise DataError(f"nothing is held any more on the person of {request.id}: the request has ended.")
+    return person
+
+
+def panel_of(ledger: Ledger, request: Request) -> dict[str, Person]:
+    """Namesakes whom complaints about a request have put on its panel, those whose data are still held."""
+    found = {
+        c.id: ledger.person(c.id)
+        for c in ledger.requests(("panelled", "resolved", "answered"))
+        if c.about == request.id and not c.denied
+    }
+    return {name: person for name, person in found.items() if person is not None}
 
 
 def load_active(ledger: Ledger) -> "tuple[ActiveSet, list[Eraser]]":
@@ -160,20 +196,6 @@ def load_active(ledger: Ledger) -> "tuple[ActiveSet, list[Eraser]]":
 
     active, folders = ledger.active_folders()
     return active, together([Eraser.from_pretrained(folder) for folder in folders])
-
-
-def load_stack(ledger: Ledger) -> "tuple[ActiveSet, Stacked]":
-    """Everything in force as one eraser: prompts are read once, however many requests there are.
-
-    Raises:
-        DataError: nothing is in force.
-        MismatchError: the requests were fitted on different profiles.
-        MissingArtifactError, ArtifactError: as `load_active`.
-    """
-    from unsee.erase.eraser_set import stack
-
-    active, erasers = load_active(ledger)
-    return active, stack({request.id: eraser for request, eraser in zip(active.requests, erasers, strict=True)})
 
 
 def ask(
@@ -204,10 +226,3 @@ def ask(
     read = zip(active.requests, steering.readings, strict=True)
     margins = {one.id: float(reading.margins[0].max()) for one, reading in read if reading is not None}
     return answer, dict(sorted(margins.items(), key=lambda pair: -pair[1]))
-
-
-def _person(ledger: Ledger, request: Request) -> Person:
-    person = ledger.person(request.id)
-    if person is None:
-        raise DataError(f"nothing is held any more on the person of {request.id}: the request has ended.")
-    return person

@@ -8,12 +8,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from unsee.errors import OptionError, SaveError, UnseeError
-from unsee.ledger.board import Request
-from unsee.ledger.documents import save_private
+from unsee.ledger.documents import document_text, save_private
 from unsee.ledger.dossier import dossier
 from unsee.ledger.examination import examine
 from unsee.ledger.log import Decision
-from unsee.ledger.signing import document_text
+from unsee.ledger.request import Request
 from unsee.ledger.store import Ledger
 
 FORMATS = ("html", "pdf", "json")
@@ -44,7 +43,7 @@ def export(ledger: Ledger, out: Path, by: Decision, prefix: str = "", formats: t
     page = rendered("dossier.html.j2", told)
     texts = {"html": lambda: page.encode(), "json": lambda: document_text(told), "pdf": lambda: _pdf(page)}
     made = {path: texts[kind]() for kind, path in zip(formats, paths, strict=True)}
-    ledger.note("exported", by, {"head": told["log"]["head"]}, record=chosen[0].id if prefix else None)
+    ledger.note("exported", by, chosen[0].id if prefix else None, head=told["log"]["head"])
     for path, data in made.items():
         save_private(path, data)
     return paths
@@ -60,15 +59,7 @@ def letter(ledger: Ledger, request: Request, out: Path) -> None:
     if not (request.in_force or request.denied or request.state in ("resolved", "waiting") or request.extended):
         raise OptionError(f"{request.id} is {request.state}: nothing was decided yet that a letter could tell.")
     policy, person = ledger.policy, ledger.person(request.id)
-    history = ledger.history(request.id)
-    said = {
-        "r": request,
-        "name": person.names[0] if person else "",
-        "ground": next((row.said["text"] for row in reversed(history) if row.step == "deny"), ""),
-        "wanted": next((row.said["for"] for row in reversed(history) if row.step == "inquire"), ""),
-        "answer": policy.answer,
-        "today": ledger.today,
-    }
+    said = {"r": request, "name": person.names[0] if person else "", "answer": policy.answer, "today": ledger.today}
     save_private(out, rendered("letter.txt.j2", said).encode())
 
 

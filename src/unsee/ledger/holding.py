@@ -1,22 +1,80 @@
-"""The eraser that a request holds: stored, verified, and deleted once nothing holds it any more."""
+"""What a request is given: the person, from whom it comes, the eraser that is fitted, and what was found of that."""
 
-from datetime import timedelta
+import secrets
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
-from unsee.ledger.artifacts import Check
-from unsee.ledger.board import Request
+from unsee.ledger.artifacts import Check, read_artifact, store
+from unsee.ledger.crypto import token_digest
 from unsee.ledger.errors import LifeCycleError
-from unsee.ledger.framing import stamp
 from unsee.ledger.log import Decision
-from unsee.ledger.states import require
+from unsee.ledger.request import Request
+from unsee.ledger.states import State, require
 from unsee.ledger.store import Ledger
+from unsee.ledger.texts import a_day, plain_text
+from unsee.ledger.vault import Person
 from unsee.ledger.verification import Verification
 
 
-def attach(
-    ledger: Ledger, prefix: str, source: Path | str, check: Check, by: Decision, **remarks: dict[str, Any]
-) -> Request:
+@final
+@dataclass(frozen=True)
+class Received:
+    """A request that has come in, and what only its sender is given.
+
+    Attributes:
+        request: as it stands.
+        token: opens its status to whoever has it; the ledger keeps a digest. Empty where it was known already.
+    """
+
+    request: Request
+    token: str
+
+
+def add(
+    ledger: Ledger, person: Person, by: Decision, *, legal_basis: str = "", scope: str = "", received: str = "",
+    reference: str = "", complaint: bool = False,
+) -> Received:  # fmt: skip
+    """Receive a request or a complaint: whom it is about goes into the vault, the log gets pseudonyms.
+
+    Args:
+        ledger: open with its keys.
+        person: whom it is about, or who complains.
+        by: who took it in, and from what letter.
+        legal_basis: on what ground it was asked for; of a request.
+        scope: what is to be unseen, and where; of a request.
+        received: day of receipt, today if empty: the deadline runs from it.
+        reference: what its sender calls it; a second one of that name changes nothing.
+        complaint: somebody is harmed by a request.
+
+    Raises:
+        PersonalDataError: a text names the person, or somebody else in the vault.
+        OptionError: legal basis or scope is missing, or the day is none.
+    """
+    record = f"{'c' if complaint else 'r'}-{secrets.token_hex(8)}"
+    texts = {} if complaint else {n: plain_text(n, v) for n, v in (("legal_basis", legal_basis), ("scope", scope))}
+    day = a_day("received", received, latest=ledger.today) if received else ledger.today
+    token, named = secrets.token_urlsafe(24), ledger.keys.pseudonym(reference or record, "reference")
+    said: dict[str, Any] = texts | {
+        "kind": "complaint" if complaint else "request",
+        "state": State.RECEIVED,
+        "subject": ledger.keys.pseudonym(person.names[0]),
+        "reference": named,
+        "received": day,
+        "due": ledger.policy.deadlines.due(day),
+        "token": token_digest(token),
+        "images": len(person.images),
+    }
+    with ledger.writing() as writing:
+        known = next((one.id for one in writing.board.requests.values() if one.reference == named), None)
+        if known is None:
+            writing.names.add(record, person.names)
+            writing.log(by, "complain" if complaint else "add", record, said, texts)
+            ledger.vault.put(writing.connection, record, person)
+    return Received(ledger.request(known or record), "" if known else token)
+
+
+def attach(ledger: Ledger, prefix: str, source: Path | str, check: Check, by: Decision) -> Request:
     """Store the eraser that was fitted for a request; the same eraser again puts its files back.
 
     Args:
@@ -25,41 +83,34 @@ def attach(
         source: folder of a saved eraser; it is copied.
         check: reads the copy and says what it is, as `erasers.eraser_check` does.
         by: who fitted it.
-        **remarks: what else an audit wants of the fit; JSON values.
 
     Raises:
         LifeCycleError: not the time for it, or another request holds this very artifact.
         ArtifactError: the eraser is damaged.
     """
-    request = ledger.request(prefix)
-    with ledger.files.staged(Path(source), check) as (stage, artifact), ledger.writing() as writing:
-        request = writing.board.find(request.id)
-        again = artifact.content_id in (request.holding, request.in_force)
-        step, state = ("restored", request.state) if again else ("fit", require(request, "fit").after)
-        others = writing.board.holders.get(artifact.content_id, set()) - {request.id}
-        if others:
+    artifact, bodies = read_artifact(Path(source), check)
+    with ledger.writing() as writing:
+        request = writing.board.find(prefix)
+        again = request.artifacts.get(artifact.content_id)
+        holders = [one.id for one in writing.board.requests.values() if artifact.content_id in one.artifacts]
+        if again is None and holders:
             raise LifeCycleError(
-                f"request {min(others)} holds the artifact {artifact.content_id[:19]}... already, and it cannot act "
-                f"twice. Fit an eraser for {request.id}, or revoke {min(others)}."
+                f"request {holders[0]} holds the artifact {artifact.content_id[:19]}... already, and it cannot act "
+                f"twice. Fit an eraser for {request.id}, or revoke {holders[0]}."
             )
-        if again and writing.board.artifacts[artifact.content_id].files != artifact.files:
+        if again is not None and again.files != artifact.files:
             raise LifeCycleError(
                 f"request {request.id} holds this artifact with other files (a card or a date differs). Put back the "
                 "copy that was attached, or fit anew."
             )
-        said: dict[str, Any] = {
-            "content_id": artifact.content_id,
-            "model": {"id": artifact.model_id, "digest": artifact.model_digest},
-            "about": dict(artifact.about),
-            "files": dict(artifact.files),
-            **remarks,
-        }
-        ledger.files.place(stage, artifact.content_id)
-        writing.log(by, step, request.id, state, said)
+        state = require(request, "fit").after if again is None else None
+        changes = {"state": state, "held": artifact, "verification": None} if again is None else {}
+        writing.log(by, "restored" if again else "fit", request.id, changes)
+        store(writing.connection, artifact, bodies)
     return ledger.request(request.id)
 
 
-def record(ledger: Ledger, prefix: str, content_id: str, verification: Verification, by: Decision) -> Request:
+def record(ledger: Ledger, prefix: str, verification: Verification, by: Decision) -> Request:
     """Write down a verification: one that passed makes a fitted request verified, one that failed undoes that.
 
     A request in force stays so, whatever a later verification says: switching off is a decision of its own.
@@ -70,27 +121,12 @@ def record(ledger: Ledger, prefix: str, content_id: str, verification: Verificat
     with ledger.writing() as writing:
         request = writing.board.find(prefix)
         step = require(request, "verify" if verification.passed else "fail")
-        if request.holding != content_id:
+        if request.held is None or request.held.content_id != verification.content_id:
             raise LifeCycleError(
-                f"request {request.id} holds {(request.holding or 'nothing')[:19]}..., but the verification is of "
-                f"{content_id[:19]}.... Verify what it holds now."
+                f"request {request.id} no longer holds {verification.content_id[:19]}..., which the verification is "
+                "of. Verify what it holds now."
             )
-        said = verification.as_json() | {"content_id": content_id}
-        writing.log(by, step.name, request.id, step.after or request.state, said)
+        panel = {"panel": verification.panel} if request.in_force == request.held else {}
+        changes = {"state": step.after or request.state, "verification": verification, **panel}
+        writing.log(by, step.name, request.id, changes)
     return ledger.request(request.id)
-
-
-def compact(ledger: Ledger, by: Decision) -> tuple[list[str], int]:
-    """Delete artifacts that nothing holds past their retention; rows stay.
-
-    Returns:
-        Content ids purged, and the bytes freed.
-    """
-    latest = stamp(ledger.clock() - timedelta(days=ledger.policy.retention.artifact_days))
-    with ledger.writing() as writing:
-        purged = sorted(c for c, at in writing.board.released.items() if at <= latest)
-        if purged:
-            writing.log(by, "purged", details={"purged": purged})
-    with ledger.writing() as writing:  # again, because the same artifact may have been fitted meanwhile
-        freed = sum(ledger.files.remove(c) for c in purged if c not in writing.board.artifacts)
-    return purged, freed

@@ -6,11 +6,11 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from unsee.ledger.board import Request
+from unsee.ledger.crypto import token_digest
 from unsee.ledger.documents import head, snapshot
 from unsee.ledger.errors import LedgerError, UnknownRequestError
 from unsee.ledger.framing import stamp
-from unsee.ledger.signing import token_digest
+from unsee.ledger.request import Request
 from unsee.ledger.store import Ledger
 
 API = "0.1"
@@ -70,9 +70,9 @@ def status(ledger: Ledger, request: Request) -> dict[str, Any]:
         "subject_request_id": request.id,
         "subject_request_type": "erasure" if request.kind == "request" else request.kind,
         "request_status": request.status,
-        "received_time": request.received,
+        "received_time": f"{request.received}T00:00:00Z",
         "expected_completion_time": f"{request.due}T23:59:59Z",
         "extended": bool(request.extended),
-        "answered": request.answered or None,
+        "answered": request.answered and request.answered.isoformat(),
         "as_of": stamp(ledger.clock()),
     }

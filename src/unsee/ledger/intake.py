@@ -8,43 +8,44 @@ import hashlib
 import io
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
-from unsee.erase.strict_json import parsed_object
+from pydantic import BaseModel, Field, ValidationError
+
 from unsee.errors import DataError, UnseeError
 from unsee.ledger.errors import LedgerUnavailableError
+from unsee.ledger.holding import add
 from unsee.ledger.log import Decision
-from unsee.ledger.receiving import add
 from unsee.ledger.store import Ledger
 from unsee.ledger.vault import Person, read_images
 from unsee.progress import Progress
+from unsee.schema import Schema
 
 COLUMNS = ("name", "aliases", "contact", "note", "images", "received", "reference", "legal_basis", "scope")
-REMOVED, NOT_FOUND, KNOWN, FAILED = "received", "not found", "known", "failed"
+Roster = Mapping[str, str]
+"""Names that the model may know, by the hash that lists would have for them."""
 
 
 @final
-@dataclass(frozen=True)
-class Row:
-    """A row as it was read: its values, or why there are none."""
+class Row(Schema):
+    """A row as it was read: its values, or why there are none; neither where it is the hash of nobody known."""
 
     number: int
-    reference: str
-    values: dict[str, Any] = field(default_factory=dict)
+    reference: str = ""
+    values: dict[str, Any] = Field({})
     error: str = ""
 
 
 @final
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a row: received, known, not found (a hash of nobody), or failed, and why."""
+class Outcome(Schema):
+    """What became of a row, and the token for its sender where it came in."""
 
     number: int
     reference: str
-    status: str
+    status: Literal["received", "known", "not found", "failed"]
     id: str = ""
     token: str = ""
     error: str = ""
@@ -59,30 +60,26 @@ def take_in(
         LedgerUnavailableError: the ledger cannot be written at all; what was told is in it.
     """
     for row in rows:
+        told = {"number": row.number, "reference": row.reference}
         try:
-            yield _one(ledger, row, by, legal_basis, scope)
+            if row.error or not row.values:
+                yield Outcome(**told, status="failed" if row.error else "not found", error=row.error)
+            else:
+                yield Outcome(**told, **_received(ledger, row, by, {"legal_basis": legal_basis, "scope": scope}))
         except LedgerUnavailableError:
             raise
         except UnseeError as error:
-            yield Outcome(row.number, row.reference, FAILED, error=str(error))
+            yield Outcome(**told, status="failed", error=str(error))
         tell(1)
 
 
-def _one(ledger: Ledger, row: Row, by: Decision, legal_basis: str, scope: str) -> Outcome:
-    if row.error or not row.values:
-        return Outcome(row.number, row.reference, FAILED if row.error else NOT_FOUND, error=row.error)
-    values = row.values
-    got = add(
-        ledger,
-        Person.of(names=tuple(values["names"]), contact=values.get("contact", ""), note=values.get("note", "")),
-        by,
-        legal_basis=values.get("legal_basis") or legal_basis,
-        scope=values.get("scope") or scope,
-        images=read_images(values.get("images", ())),
-        received=values.get("received", ""),
-        reference=row.reference,
-    )
-    return Outcome(row.number, row.reference, REMOVED if got.token else KNOWN, got.request.id, got.token)
+def _received(ledger: Ledger, row: Row, by: Decision, otherwise: Mapping[str, str]) -> dict[str, Any]:
+    said = {name: value for name, value in row.values.items() if value}
+    about = {name: said[name] for name in ("names", "contact", "note") if name in said}
+    person = Person.of(**about, images=read_images(said.get("images", ())))
+    grounds = {name: said.get(name, value) for name, value in otherwise.items()}
+    got = add(ledger, person, by, received=said.get("received", ""), reference=row.reference, **grounds)
+    return {"status": "received" if got.token else "known", "id": got.request.id, "token": got.token}
 
 
 def read_csv(path: Path) -> list[Row]:
@@ -91,24 +88,44 @@ def read_csv(path: Path) -> list[Row]:
     Raises:
         DataError: unreadable, or a column is unknown or there twice, or 'name' is not.
     """
-    table = csv.reader(io.StringIO(_text(path), newline=""))
-    header = [name.strip() for name in next(table, [])]
+    text = _text(path)
+    first = text.partition("\n")[0]
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=";" if ";" in first and "," not in first else ",")
+    try:
+        header, *lines = [[cell.strip() for cell in cells] for cells in table] or [[]]
+    except csv.Error as error:
+        raise DataError(f"{path}: line {table.line_num} is no line of a table: {error}. Expected CSV.") from error
     if "name" not in header or len(set(header)) < len(header) or not set(header) <= set(COLUMNS):
         raise DataError(f"{path}: the columns are {header}, expected 'name' and any other of {list(COLUMNS)}, once.")
-    found = []
-    for number, cells in enumerate(table, 2):
-        values = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-        if len(cells) != len(header):
-            found.append(Row(number, "", error=f"row {number} has {len(cells)} cells, expected {len(header)}"))
-            continue
-        names = [values.pop("name"), *_several(values.pop("aliases", ""))]
-        shown = [path.parent / name for name in _several(values.pop("images", ""))]
-        named = values.pop("reference", "") or _digest("|".join(names))
-        found.append(Row(number, named, {**values, "names": names, "images": shown}))
-    return found
+    return [
+        _line(number, header, cells, path.parent) for number, cells in enumerate(lines, 2) if cells not in ([], [""])
+    ]
 
 
-def read_opendsr(path: Path, roster: dict[str, str]) -> list[Row]:
+def _line(number: int, header: list[str], cells: list[str], folder: Path) -> Row:
+    if len(cells) != len(header):
+        return Row(number=number, error=f"row {number} has {len(cells)} cells, expected {len(header)}")
+    values: dict[str, Any] = dict(zip(header, cells, strict=True))
+    names = [values.pop("name"), *_several(values.pop("aliases", ""))]
+    shown = [folder / name for name in _several(values.pop("images", ""))]
+    reference = values.pop("reference", "") or _digest("|".join(names))
+    return Row(number=number, reference=reference, values=values | {"names": names, "images": shown})
+
+
+class _Identity(BaseModel):
+    identity_value: str
+    identity_type: str = "name"
+    identity_format: str = "raw"
+
+
+class _OpenDsr(BaseModel):
+    subject_request_id: str = Field(min_length=1)
+    subject_request_type: Literal["erasure"]
+    subject_identities: list[_Identity] = Field(min_length=1)
+    submitted_time: datetime | None = None
+
+
+def read_opendsr(path: Path, roster: Roster) -> list[Row]:
     """Requests of OpenDSR: one object, a list of them, or one a line; identities in the clear, or hashed by SHA-256.
 
     Raises:
@@ -116,46 +133,50 @@ def read_opendsr(path: Path, roster: dict[str, str]) -> list[Row]:
     """
     text = _text(path).strip()
     try:
-        parts = json.loads(text) if text.startswith("[") else None
-        parts = parts if isinstance(parts, list) else [parsed_object(text.encode(), path)]
-    except UnseeError:
+        found = json.loads(text)
+        parts = found if isinstance(found, list) else [found]
+    except (ValueError, RecursionError) as error:
         parts = text.splitlines()
-    except ValueError as error:
-        raise DataError(f"{path}: is no JSON: {error}. Expected OpenDSR requests.") from error
-    return [_opendsr(number, part, path, roster) for number, part in enumerate(parts, 1) if part != ""]
+        if text.startswith("[") or not text:
+            raise DataError(f"{path}: is no JSON: {error}. Expected OpenDSR requests.") from error
+    return [_opendsr(number, part, roster) for number, part in enumerate(parts, 1) if part != ""]
 
 
-def _opendsr(number: int, part: Any, path: Path, roster: dict[str, str]) -> Row:
+def _opendsr(number: int, part: Any, roster: Roster) -> Row:
     try:
-        one = parsed_object(part.encode(), path) if isinstance(part, str) else dict(part)
-        reference, kind = str(one["subject_request_id"]), one["subject_request_type"]
-        if kind != "erasure":
-            return Row(number, reference, error=f"subject_request_type is {kind!r:.40}, expected 'erasure'")
-        names = []
-        for identity in one["subject_identities"]:
-            value, form = str(identity["identity_value"]), identity.get("identity_format", "raw")
-            names.append(value if form == "raw" else roster.get(value.lower(), ""))
-        known = [name for name in names if name]
-        values = {"names": known, "received": str(one.get("submitted_time", ""))[:10]} if known else {}
-        return Row(number, reference, values)
-    except (UnseeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        return Row(number, "", error=f"request {number} is no OpenDSR request: {type(error).__name__} at {error}")
+        one = _OpenDsr.model_validate_json(part) if isinstance(part, str) else _OpenDsr.model_validate(part)
+    except ValidationError as error:
+        named = str(part.get("subject_request_id", "")) if isinstance(part, dict) else ""
+        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return Row(number=number, reference=named, error=f"request {number} is no OpenDSR request: {found}")
+    known = [
+        (
+            one.identity_type,
+            one.identity_value if one.identity_format == "raw" else roster.get(one.identity_value.lower()),
+        )
+        for one in one.subject_identities
+    ]
+    names = [value for kind, value in known if value and kind != "email"]
+    contact = next((value for kind, value in known if value and kind == "email"), "")
+    day = "" if one.submitted_time is None else one.submitted_time.date().isoformat()
+    values = {"names": names, "contact": contact, "received": day} if names else {}
+    return Row(number=number, reference=one.subject_request_id, values=values)
 
 
-def read_hashed(path: Path, roster: dict[str, str]) -> list[Row]:
+def read_hashed(path: Path, roster: Roster) -> list[Row]:
     """Hashes, one a line, as DROP lists them; those of nobody on the roster are told as not found."""
     lines = [line.strip().strip('"').lower() for line in _text(path).splitlines()]
     found = [(number, line) for number, line in enumerate(lines, 1) if line and line != "hash"]
     return [
-        Row(number, line, {"names": [roster[line]]} if line in roster else {})
+        Row(number=number, reference=line, values={"names": [roster[line]]} if line in roster else {})
         if len(line) == 64 and set(line) <= set("0123456789abcdef")
-        else Row(number, "", error=f"line {number} is no SHA-256: expected 64 hexadecimal digits")
+        else Row(number=number, error=f"line {number} is no SHA-256: expected 64 hexadecimal digits")
         for number, line in found
     ]
 
 
-def roster_of(path: Path | None) -> dict[str, str]:
-    """Names that the model may know, one a line, by the hash that lists would have for them."""
+def roster_of(path: Path | None) -> Roster:
+    """A roster from a file of names, one a line; nobody without one."""
     lines = [] if path is None else [line.strip() for line in _text(path).splitlines()]
     return {_digest(name): name for name in lines if name}
 

@@ -14,11 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import final
 
-from unsee.erase.artifact_files import sync_folder
+from unsee.erase.artifact_files import replace_file, sync_folder
 from unsee.errors import SaveError
+from unsee.ledger.crypto import new_signing_key, public_key, signing_key
 from unsee.ledger.errors import AuditError, KeyFileError, LedgerUnavailableError
 from unsee.ledger.framing import framed
-from unsee.ledger.signing import SigningKey
 
 KEY_BYTES = 32
 MASTER, SIGNING, SEEN, RECORDS = "master.key", "sign.pem", "seen.json", "records"
@@ -42,7 +42,12 @@ class Keys:
         _require_outside(folder, ledger)
         self.folder = folder
         self._master = _secret(folder / MASTER)
-        self.signing = SigningKey.read(folder / SIGNING)
+        self.signing = signing_key(folder / SIGNING)
+
+    @property
+    def public_key(self) -> str:
+        """To be given away: it verifies what these keys sign."""
+        return public_key(self.signing)
 
     @staticmethod
     def make(folder: Path, ledger: Path) -> "Keys":
@@ -59,7 +64,7 @@ class Keys:
             (folder / RECORDS).mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
             write_new(folder / MASTER, secrets.token_hex(KEY_BYTES).encode() + b"\n")
-            write_new(folder / SIGNING, SigningKey.made())
+            write_new(folder / SIGNING, new_signing_key())
         except OSError as error:
             raise SaveError(f"cannot make keys in {folder}: {error.strerror}. Choose another folder.") from error
         return Keys(folder, ledger)
@@ -74,32 +79,33 @@ class Keys:
         return f"hmac-sha256:{self._mac(purpose.encode(), text.encode('utf-8', 'backslashreplace'))}"
 
     def record_key(self, record: str, *, make: bool = False) -> bytes:
-        """The key that the vault's entries of one record are encrypted with.
+        """The key that the vault's entry of one record is encrypted with.
 
         Raises:
             KeyFileError: it is missing: what it opens is destroyed.
         """
-        path = self.folder / RECORDS / f"{record}.key"
-        if make and not path.exists():
-            write_new(path, secrets.token_hex(KEY_BYTES).encode() + b"\n")
-        return _secret(path)
+        if make and record not in self.records():
+            write_new(self._path(record), secrets.token_hex(KEY_BYTES).encode() + b"\n")
+        return _secret(self._path(record))
 
     def destroy(self, record: str) -> None:
-        """Overwrite and delete a record's key; no error where it is gone."""
-        path = self.folder / RECORDS / f"{record}.key"
+        """Overwrite and delete a record's key; no error where it is gone.
+
+        Raises:
+            LedgerUnavailableError: it cannot be deleted; the next opening tries again.
+        """
         try:
-            with path.open("r+b") as file:
+            with suppress(FileNotFoundError), self._path(record).open("r+b") as file:
                 file.write(bytes(2 * KEY_BYTES + 1))
                 file.flush()
                 os.fsync(file.fileno())
-            path.unlink()
-            sync_folder(path.parent)
-        except FileNotFoundError:
-            pass
-
-    def has(self, record: str) -> bool:
-        """Whether a record has a key."""
-        return (self.folder / RECORDS / f"{record}.key").exists()
+                self._path(record).unlink()
+                sync_folder(self.folder / RECORDS)
+        except OSError as error:
+            raise LedgerUnavailableError(
+                f"{record} has ended, and that is on disk, but its key in {self.folder} could not be destroyed: "
+                f"{error.strerror}. See to the folder; the next opening tries again."
+            ) from error
 
     def records(self) -> set[str]:
         """Ids that have a key."""
@@ -124,17 +130,16 @@ class Keys:
         Raises:
             LedgerUnavailableError: it cannot be written; the row itself is.
         """
-        draft = self.folder / f"{SEEN}.{os.getpid()}-{secrets.token_hex(4)}"
         try:
-            draft.write_text(json.dumps({"seq": seq, "hash": digest}), encoding="ascii")
-            os.replace(draft, self.folder / SEEN)
-        except OSError as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
+            replace_file(self.folder / SEEN, json.dumps({"seq": seq, "hash": digest}).encode())
+        except SaveError as error:
             raise LedgerUnavailableError(
-                f"row {seq} of the log is on disk, but {self.folder} could not note it: {error.strerror}. "
-                "Nothing has to be repeated; see to the folder before the next step."
+                f"row {seq} of the log is on disk, but {self.folder} could not note it: {error} Nothing has to be "
+                "repeated; see to the folder before the next step."
             ) from error
+
+    def _path(self, record: str) -> Path:
+        return self.folder / RECORDS / f"{record}.key"
 
     def _mac(self, purpose: bytes, value: bytes) -> str:
         return hmac.new(self._master, framed(b"unsee ledger", purpose, value), hashlib.sha256).hexdigest()
@@ -157,13 +162,11 @@ def write_new(path: Path, data: bytes) -> None:
 def _secret(path: Path) -> bytes:
     try:
         secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise KeyFileError(
-            f"cannot read the key {path}: {error.strerror}. Give the key folder that was made with the ledger; nothing "
-            "can stand in for it."
+            f"cannot read the key {path}: {error}. Give the key folder that was made with the ledger, or put the key "
+            "back from its backup; nothing can stand in for it."
         ) from error
-    except ValueError as error:
-        raise KeyFileError(f"the key {path} is not hexadecimal: it is damaged. Put it back from its backup.") from error
     if len(secret) != KEY_BYTES or not any(secret):
         raise KeyFileError(f"the key {path} has {len(secret)} bytes or is blank, expected {KEY_BYTES} random ones.")
     return secret

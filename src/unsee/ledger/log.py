@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any, final
 
 from unsee.ledger.errors import AuditError, LifeCycleError
-from unsee.ledger.framing import canonical, framed, plain_text, stamp
+from unsee.ledger.framing import canonical, framed, stamp
+from unsee.ledger.texts import plain_text
 
-FIELDS = ("seq", "at", "clock", "record", "step", "state", "who", "why", "rests_on", "details")
+FIELDS = ("seq", "at", "clock", "record", "step", "who", "why", "rests_on", "changes")
 """What a row's hash covers, in this order."""
 MOST_BEHIND = timedelta(hours=1)
 """By how much a clock may stand behind the newest row's; clocks are corrected by seconds, zones do not enter."""
@@ -56,8 +57,10 @@ class Row:
         clock: what the clock said, even where it stands behind the row before.
         record: id of the request or complaint; None for the ledger as a whole.
         step: what was done.
-        state: where that leaves the record.
-        details: canonical JSON, no personal data.
+        who: answers for it.
+        why: the reason.
+        rests_on: where that can be looked up.
+        changes: canonical JSON, no personal data: the fields of `Request` that it sets, or of the ledger as a whole.
         prev: hash of the row before.
         hash: its own.
     """
@@ -67,23 +70,22 @@ class Row:
     clock: str
     record: str | None
     step: str
-    state: str | None
     who: str
     why: str
     rests_on: str
-    details: str
+    changes: str
     prev: str
     hash: str
 
     @property
     def said(self) -> dict[str, Any]:
-        """The details, parsed."""
-        return json.loads(self.details)
+        """The changes, parsed."""
+        return json.loads(self.changes)
 
 
 def genesis(ledger_id: str) -> str:
     """What the first row follows."""
-    return hashlib.sha256(framed(b"unsee ledger 2", ledger_id.encode())).hexdigest()
+    return hashlib.sha256(framed(b"unsee ledger 3", ledger_id.encode())).hexdigest()
 
 
 def chained(prev: str, fields: Mapping[str, object]) -> str:
@@ -118,10 +120,8 @@ def append(
     by: Decision,
     step: str,
     now: datetime,
-    *,
     record: str | None = None,
-    state: str | None = None,
-    details: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Row:
     """Write one row after the last one, inside the caller's transaction.
 
@@ -136,18 +136,8 @@ def append(
             "say so with 'unsee ledger note --clock-was-ahead', and go on."
         )
     seq, prev = (1, genesis(ledger_id)) if last is None else (last.seq + 1, last.hash)
-    fields: dict[str, Any] = {
-        "seq": seq,
-        "at": clock if last is None else max(clock, last.at),
-        "clock": clock,
-        "record": record,
-        "step": step,
-        "state": None if state is None else str(state),
-        "who": by.who,
-        "why": by.why,
-        "rests_on": by.rests_on,
-        "details": canonical(dict(details or {})),
-    }
-    row = Row(**fields, prev=prev, hash=chained(prev, fields))
-    connection.execute(f"INSERT INTO log VALUES ({', '.join('?' * 12)})", tuple(vars(row).values()))
+    at = clock if last is None else max(clock, last.at)
+    values = (seq, at, clock, record, step, by.who, by.why, by.rests_on, canonical(dict(changes or {})))
+    row = Row(*values, prev, chained(prev, dict(zip(FIELDS, values, strict=True))))
+    connection.execute(f"INSERT INTO log VALUES ({', '.join('?' * 11)})", (*values, prev, row.hash))
     return row

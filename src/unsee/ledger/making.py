@@ -2,14 +2,13 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from unsee.erase.artifact_files import sync_folder
 from unsee.errors import SaveError
 from unsee.ledger import log
-from unsee.ledger.artifacts import ARTIFACTS
 from unsee.ledger.database import DATABASE, Database
 from unsee.ledger.errors import LedgerError
 from unsee.ledger.framing import utc_now
@@ -17,8 +16,6 @@ from unsee.ledger.keys import SEEN, Keys
 from unsee.ledger.log import Decision
 from unsee.ledger.policy import FILE_NAME, default_policy
 from unsee.ledger.store import BUSY_SECONDS, Ledger
-
-_DRAFT = ".policy.saving"
 
 
 def create(home: Path | str, keys: Keys, by: Decision, *, clock: Callable[[], datetime] = utc_now) -> Ledger:
@@ -37,15 +34,11 @@ def create(home: Path | str, keys: Keys, by: Decision, *, clock: Callable[[], da
     home = Path(home)
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        strange = sorted(
-            {e.name for e in home.iterdir()} - {DATABASE, f"{DATABASE}-journal", ARTIFACTS, FILE_NAME, _DRAFT}
-        )
+        strange = sorted({e.name for e in home.iterdir()} - {DATABASE, f"{DATABASE}-journal", FILE_NAME})
         if strange:
             raise LedgerError(f"{home}: holds {strange[:5]}, expected a new or empty folder. Choose another.")
-        (home / ARTIFACTS).mkdir(exist_ok=True)
-        if not (home / FILE_NAME).exists():
-            (home / _DRAFT).write_text(default_policy(), encoding="utf-8")
-            os.replace(home / _DRAFT, home / FILE_NAME)
+        if not (home / FILE_NAME).exists() or not (home / FILE_NAME).stat().st_size:
+            (home / FILE_NAME).write_text(default_policy(), encoding="utf-8")
         os.close(os.open(home / DATABASE, os.O_RDWR | os.O_CREAT, 0o600))
         for folder in (home, home.parent):
             sync_folder(folder)
@@ -57,13 +50,11 @@ def create(home: Path | str, keys: Keys, by: Decision, *, clock: Callable[[], da
             if connection.execute("SELECT count(*) FROM meta").fetchone()[0]:
                 raise LedgerError(f"{home}: there is a ledger already. Open it, or choose another folder.")
             ledger_id = secrets.token_hex(16)
-            facts = {
-                "ledger_id": ledger_id,
-                "check_value": keys.check_value(ledger_id),
-                "public_key": keys.signing.public,
-            }
+            facts: Mapping[str, str] = {
+                "ledger_id": ledger_id, "check_value": keys.check_value(ledger_id), "public_key": keys.public_key,
+            }  # fmt: skip
             connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
-            log.append(connection, None, ledger_id, by, "created", clock(), details=facts)
+            log.append(connection, None, ledger_id, by, "created", clock(), changes=facts)
     finally:
         database.close()
     return Ledger(home, keys, clock=clock)
@@ -74,4 +65,4 @@ def adopt(home: Path | str, keys: Keys, by: Decision) -> log.Row:
     seq, digest = keys.noticed()
     (keys.folder / SEEN).unlink(missing_ok=True)
     with Ledger(home, keys) as ledger:
-        return ledger.note("adopted", by, {"seen": seq, "hash": digest})
+        return ledger.note("adopted", by, seen=seq, hash=digest)

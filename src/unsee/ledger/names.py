@@ -21,25 +21,18 @@ class Names:
     """
 
     def __init__(self) -> None:
-        self._whole: dict[str, dict[str, list[str]]] = {}
-        self._records: set[str] = set()
+        self._names: dict[str, list[list[str]]] = {}
 
     def __contains__(self, record: str) -> bool:
-        return record in self._records
+        return record in self._names
 
     def add(self, record: str, names: Iterable[str]) -> None:
         """Protect a record's names."""
-        self._records.add(record)
-        for name in names:
-            parts = _parts(name)
-            if parts:
-                self._whole.setdefault(max(parts, key=len), {}).setdefault(record, []).append(name)
+        self._names[record] = [parts for name in names if (parts := _parts(name))]
 
     def keep(self, records: set[str]) -> None:
         """Forget all others."""
-        self._records &= records
-        for key in list(self._whole):
-            self._whole[key] = {record: found for record, found in self._whole[key].items() if record in records}
+        self._names = {record: names for record, names in self._names.items() if record in records}
 
     def require_absent(self, what: str, text: str, record: str | None) -> None:
         """Refuse a text that names somebody.
@@ -48,27 +41,23 @@ class Names:
             PersonalDataError: says where, and never the name.
         """
         parts, squeezed = _parts(text), "".join(_parts(text))
-        for key, found in self._whole.items():
-            if key not in squeezed:  # the longest part of every name must be in the text
-                own = found.get(record or "", ())
-                if not own:
-                    continue
-            for owner, names in found.items():
-                if any(_names(name, parts, squeezed, owner == record) for name in names):
-                    whom = "the person it is about" if owner == record else f"the person of {owner}"
-                    raise PersonalDataError(
-                        f"{what} names {whom}. Rows of the log are never deleted, so no name may stand in them, nor in "
-                        "part. Nothing was written. Say 'the person', or put it into the vault with the request."
-                    )
+        for owner, names in self._names.items():
+            if any(_names(name, parts, squeezed, owner == record) for name in names):
+                whom = "the person it is about" if owner == record else f"the person of {owner}"
+                raise PersonalDataError(
+                    f"{what} names {whom}. Rows of the log are never deleted, so no name may stand in them, nor in "
+                    "part. Nothing was written. Say 'the person', or put it into the vault with the request."
+                )
 
 
-def _names(name: str, parts: list[str], squeezed: str, own: bool) -> bool:
-    wanted = _parts(name)
-    if "".join(wanted) in squeezed and (len("".join(wanted)) > SHORTEST_PART or not _spaced(name)):
+def _names(name: list[str], parts: list[str], squeezed: str, own: bool) -> bool:
+    """Whether the parts of a text hold those of a name: run together, each for itself, or one of one's own."""
+    together = "".join(name)
+    if together in squeezed and (len(together) > SHORTEST_PART or not _spaced(together)):
         return True
-    if all(part in parts for part in wanted):
+    if all(part in parts for part in name):
         return True
-    return own and any(len(part) >= SHORTEST_PART and _spaced(part) and part in parts for part in wanted)
+    return own and any(len(part) >= SHORTEST_PART and _spaced(part) and part in parts for part in name)
 
 
 def _parts(text: str) -> list[str]:
@@ -80,7 +69,5 @@ def _parts(text: str) -> list[str]:
 
 def _spaced(text: str) -> bool:
     """Whether the script puts spaces between words, and has letters rather than syllables or signs."""
-    return not any(
-        "CJK" in name or "HANGUL" in name or "KANA" in name
-        for name in (unicodedata.name(letter, "") for letter in text)
-    )
+    scripts = [unicodedata.name(letter, "") for letter in text]
+    return not any(word in script for script in scripts for word in ("CJK", "HANGUL", "KANA"))

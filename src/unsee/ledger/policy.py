@@ -6,40 +6,37 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from unsee.errors import UnseeError
 from unsee.ledger.deadlines import Deadlines
 from unsee.ledger.errors import PolicyError
 from unsee.ledger.framing import canonical
+from unsee.schema import Schema, worded
 
 FILE_NAME = "policy.toml"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
 @final
-class Thresholds(_Section):
+class Thresholds(Schema, strict=True):
     """What a request must show before it may be switched on; `policy.toml` says what each means."""
 
     confidence: float = Field(gt=0.5, lt=1)
     max_leak: float = Field(ge=0, le=1)
+    max_attack_leak: float = Field(ge=0, le=1)
     min_refusal: float = Field(ge=0, le=1)
     max_wrong_refusal: float = Field(ge=0, le=1)
-    min_neighbours: int = Field(ge=0)
-    max_visible_loss: float = Field(ge=0, le=1)
     min_fluent: float = Field(ge=0, le=1)
-    max_unscored: float = Field(ge=0, le=1)
+    max_listed: float = Field(ge=0, le=1)
 
     @property
     def digest(self) -> str:
         """Tells verifications under other thresholds apart."""
-        return f"sha256:{hashlib.sha256(canonical(self.model_dump()).encode()).hexdigest()}"
+        return f"sha256:{hashlib.sha256(canonical(self.as_json()).encode()).hexdigest()}"
 
 
 @final
-class Answering(_Section):
+class Answering(Schema, strict=True):
     """What letters and exports say."""
 
     sender: str
@@ -48,22 +45,14 @@ class Answering(_Section):
 
 
 @final
-class Retention(_Section):
-    """How long what is no longer needed is kept."""
-
-    artifact_days: int = Field(ge=0)
-
-
-@final
-class Policy(_Section):
+class Policy(Schema, strict=True):
     """The whole file."""
 
-    version: Literal[2]
+    version: Literal[3]
     verification: Thresholds
     deadlines: Deadlines
     grounds: dict[str, str]
     answer: Answering
-    retention: Retention
     steering: dict[str, Any]
 
 
@@ -79,14 +68,11 @@ def read_policy(path: Path) -> Policy:
         PolicyError: missing, no TOML, or a field is missing, unknown or out of range.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        policy = Policy.model_validate(values)
+        policy = Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         canonical(policy.steering)
-    except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r:.60}" for e in error.errors())
-        raise PolicyError(f"{path}: {found}. Correct these fields; docs/ledger.md has all of them.") from error
     except OSError as error:
         raise PolicyError(f"cannot read the policy {path}: {error.strerror}. Put it back from a backup.") from error
-    except ValueError as error:  # TOML, UTF-8, or dates and infinity that JSON has not
-        raise PolicyError(f"{path}: is not a policy: {error}. Correct it, or take a new ledger's.") from error
+    except (ValueError, UnseeError) as error:  # fields, TOML, UTF-8, or dates that JSON has not
+        found = worded(error) if isinstance(error, ValidationError) else str(error)
+        raise PolicyError(f"{path}: {found}. Correct it; docs/ledger.md has all fields.") from error
     return policy

@@ -3,15 +3,14 @@
 A third party's complaint ("my namesake is refused") runs through the same table on a path of its own.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING, Literal, final
 
 from unsee.ledger.errors import LifeCycleError
 
 if TYPE_CHECKING:
-    from unsee.ledger.board import Request
+    from unsee.ledger.request import Request
 
 Kind = Literal["request", "complaint"]
 When = Literal["", "in force", "not in force", "answered before", "not answered before", "not extended before"]
@@ -44,14 +43,15 @@ WORKING = (R, W, A, F, V, ACT, APP)
 STATUS: dict[State, str] = {
     **dict.fromkeys((R, W), "pending"),
     **dict.fromkeys((A, D, F, V, ACT, APP, REP, PAN, RES), "in_progress"),
-    ANS: "completed",
-    EXP: "completed",
+    **dict.fromkeys((ANS, EXP), "completed"),
     REV: "cancelled",
 }
 """OpenDSR's words for the requester; a denied request that was answered is `cancelled` (see `Request.status`)."""
 
 
-class Step(BaseModel):
+@final
+@dataclass(frozen=True)
+class Step:
     """One row of the table.
 
     Attributes:
@@ -61,56 +61,47 @@ class Step(BaseModel):
         means: what it is, for people.
         when: what must hold beside the state.
         on: for requests, or for complaints.
-        option: what the command needs beside who and why.
     """
 
-    model_config = ConfigDict(frozen=True)
     name: str
     before: tuple[State, ...]
     after: State | None
     means: str
     when: When = ""
     on: Kind = "request"
-    option: str = ""
-
-
-def _step(name: str, before: tuple[State, ...], after: State | None, means: str, when: When = "", **more: str) -> Step:
-    return Step.model_validate(
-        {"name": name, "before": before, "after": after, "means": means, "when": when, **more}, strict=False
-    )
 
 
 STEPS: tuple[Step, ...] = (
-    _step("add", (), R, "a request comes in; its deadline starts"),
-    _step("inquire", (R,), W, "identity or information is requested; the clock may stop", option="for"),
-    _step("supply", (W,), R, "what was requested has come; the clock goes on"),
-    _step("accept", (R, APP), A, "the request, or the appeal, is granted"),
-    _step("deny", (R, W, A, F, V, APP), D, "it is refused on a ground", "not in force", option="ground"),
-    _step("deny", (APP,), ACT, "the appeal is refused; what is in force stays", "in force", option="ground"),
-    _step("extend", (*WORKING, D), None, "the deadline moves by two months, for a reason", "not extended before"),
-    _step("fit", (A, F, V), F, "an eraser is fitted and stored"),
-    _step("verify", (F, V), V, "the model was asked, and what the policy wants was shown"),
-    _step("fail", (F, V), F, "the model was asked, and what the policy wants was not shown"),
-    _step("verify", (ACT, ANS), None, "asked again while in force, and shown again", "in force"),
-    _step("fail", (ACT, ANS), None, "asked again while in force, and not shown", "in force"),
-    _step("activate", (V,), ACT, "it is switched on", "not answered before", option="until"),
-    _step("activate", (V,), ANS, "it is switched on again, refitted", "answered before", option="until"),
-    _step("answer", (ACT, D), ANS, "the answer was sent to the requester", option="letter"),
-    _step("appeal", (ANS,), APP, "the requester objects to the answer; a new deadline starts"),
-    _step("refit", (ACT, ANS), A, "it is to be fitted again; what is in force stays until then", "in force"),
-    _step("revoke", (*WORKING, D), REV, "taken back; the model answers as if it had never been in force"),
-    _step("revoke", (ANS,), REV, "taken back; the model answers as if it had never been in force", "in force"),
-    _step("expire", (ANS,), EXP, "its term is over, or the file is closed; personal data are destroyed"),
-    _step("complain", (), R, "somebody else is harmed, as a namesake who is refused", on="complaint"),
-    _step("reproduce", (R,), REP, "the harm was seen, and which request causes it", on="complaint", option="of"),
-    _step("deny", (R,), D, "it could not be reproduced, or is not ours", on="complaint", option="ground"),
-    _step("panel", (REP,), PAN, "the person joins those who must be answered about", on="complaint"),
-    _step("resolve", (PAN,), RES, "the request was fitted and switched on again, the panel passed", on="complaint"),
-    _step("answer", (RES, D), ANS, "the answer was sent to who complained", on="complaint", option="letter"),
-    _step(
+    Step("add", (), R, "a request comes in; its deadline starts"),
+    Step("inquire", (R,), W, "identity or information is requested; the clock may stop"),
+    Step("supply", (W,), R, "what was requested has come; the clock goes on"),
+    Step("accept", (R, APP), A, "the request, or the appeal, is granted"),
+    Step("deny", (R, W, A, F, V, APP), D, "it is refused on a ground", "not in force"),
+    Step("deny", (APP,), ACT, "the appeal is refused; what is in force stays", "in force"),
+    Step("extend", (*WORKING, D), None, "the deadline moves by two months, for a reason", "not extended before"),
+    Step("fit", (A, F, V), F, "an eraser is fitted and stored"),
+    Step("verify", (F, V), V, "the model was asked, and what the policy wants was shown"),
+    Step("fail", (F, V), F, "the model was asked, and what the policy wants was not shown"),
+    Step("verify", (ACT, ANS), None, "asked again while in force, and shown again", "in force"),
+    Step("fail", (ACT, ANS), None, "asked again while in force, and not shown", "in force"),
+    Step("activate", (V,), ACT, "it is switched on", "not answered before"),
+    Step("activate", (V,), ANS, "it is switched on again, refitted", "answered before"),
+    Step("answer", (ACT, D), ANS, "the answer was sent to the requester"),
+    Step("appeal", (ANS,), APP, "the requester objects to the answer; a new deadline starts"),
+    Step("refit", (ACT, ANS), A, "it is to be fitted again; what is in force stays until then", "in force"),
+    Step("revoke", (*WORKING, D), REV, "taken back; the model answers as if it had never been in force"),
+    Step("revoke", (ANS,), REV, "taken back; the model answers as if it had never been in force", "in force"),
+    Step("expire", (ANS,), EXP, "its term is over, or the file is closed; personal data are destroyed"),
+    Step("complain", (), R, "somebody else is harmed, as a namesake who is refused", on="complaint"),
+    Step("reproduce", (R,), REP, "the harm was seen, and which request causes it", on="complaint"),
+    Step("deny", (R,), D, "it could not be reproduced, or is not ours", on="complaint"),
+    Step("panel", (REP,), PAN, "the person joins those who must be answered about", on="complaint"),
+    Step("resolve", (PAN,), RES, "the request was fitted and switched on again, the panel passed", on="complaint"),
+    Step("answer", (RES, D), ANS, "the answer was sent to who complained", on="complaint"),
+    Step(
         "extend", (R, REP, PAN, RES, D), None, "the deadline moves by two months", "not extended before", on="complaint"
     ),
-    _step("expire", (ANS,), EXP, "the file is closed; personal data are destroyed", on="complaint"),
+    Step("expire", (ANS,), EXP, "the file is closed; personal data are destroyed", on="complaint"),
 )
 
 
@@ -120,8 +111,8 @@ def allowed(record: "Request") -> list[Step]:
         "": True,
         "in force": record.in_force is not None,
         "not in force": record.in_force is None,
-        "answered before": bool(record.answered),
-        "not answered before": not record.answered,
+        "answered before": record.answered is not None,
+        "not answered before": record.answered is None,
         "not extended before": not record.extended and not record.answered,
     }
     return [s for s in STEPS if s.on == record.kind and record.state in s.before and holds[s.when]]
@@ -133,13 +124,13 @@ def require(record: "Request", name: str) -> Step:
     Raises:
         LifeCycleError: says where the record is, and what is allowed from there.
     """
-    found = next((step for step in allowed(record) if step.name == name), None)
+    ways = allowed(record)
+    found = next((step for step in ways if step.name == name), None)
     if found is not None:
         return found
-    ways = [f"'{s.name}' ({s.means})" for s in allowed(record)]
-    said = ", and was answered" if record.answered else ""
-    force = ", in force" if record.in_force else ""
+    said = f"{', in force' if record.in_force else ''}{', and was answered' if record.answered else ''}"
+    rest = "; ".join(f"'{step.name}' ({step.means})" for step in ways)
     raise LifeCycleError(
-        f"{record.kind} {record.id} is {record.state}{force}{said}: '{name}' is not allowed, and nothing was changed. "
-        f"Allowed from here: {'; '.join(ways) or 'nothing, it has ended; add a new one'}."
+        f"{record.kind} {record.id} is {record.state}{said}: '{name}' is not allowed, and nothing was changed. Allowed "
+        f"from here: {rest or 'nothing, it has ended; add a new one'}."
     )

@@ -1,4 +1,4 @@
-"""What each step of a request's life needs and writes down, beside who and why."""
+"""What each step of a request's life needs and sets, beside who and why."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,15 +7,18 @@ from typing import Any, final
 
 from unsee.errors import OptionError
 from unsee.ledger.active import active_set, require_one_model
-from unsee.ledger.artifacts import ArtifactFolder
-from unsee.ledger.board import Board, Request, day_of
+from unsee.ledger.board import Board
 from unsee.ledger.errors import LifeCycleError
-from unsee.ledger.framing import plain_text
 from unsee.ledger.policy import Policy
+from unsee.ledger.request import Request
+from unsee.ledger.states import ENDED, Step
+from unsee.ledger.texts import a_day, plain_text
 
 INQUIRIES = ("identity", "information")
-TYPED = ("how", "remark")
+TYPED = ("how",)
 """Options that hold free text; the others are dates, ids, codes and digests."""
+Given = Mapping[str, str]
+Changes = dict[str, Any]
 
 
 @final
@@ -26,21 +29,21 @@ class Moment:
     Attributes:
         board: everything as it stands.
         policy: as it is now.
-        files: of the artifacts.
         today: in the policy's zone.
+        why: the reason that was given.
     """
 
     board: Board
     policy: Policy
-    files: ArtifactFolder
     today: date
+    why: str
 
 
-def details(step: str, request: Request, moment: Moment, given: Mapping[str, str]) -> dict[str, Any]:
-    """The details of a step that the table allows.
+def changes_of(step: Step, request: Request, moment: Moment, given: Given) -> Changes:
+    """The fields that a step sets which the table allows.
 
     Args:
-        step: its name.
+        step: its row of the table.
         request: as it stands.
         moment: as of now.
         given: options of the command; empty ones were not given.
@@ -49,113 +52,88 @@ def details(step: str, request: Request, moment: Moment, given: Mapping[str, str
         OptionError: an option is missing, strange or out of range.
         LifeCycleError: something else must come first.
     """
-    make = _DETAILS.get(step)
-    made = {} if make is None else make(request, moment, given)
-    return made | ({"remark": plain_text("remark", given["remark"])} if given.get("remark") else {})
+    made = _CHANGES.get(step.name, lambda request, moment, given: {})(request, moment, given)
+    state = step.after or request.state
+    if state in ENDED:
+        made |= {"held": None, "in_force": None, "verification": None, "asked": None, "ended": moment.today}
+    return {"state": state, **made}
 
 
-def a_day(name: str, text: str, *, earliest: date | None = None, latest: date | None = None) -> str:
-    """A date that somebody typed, within limits.
-
-    Raises:
-        OptionError: not a date, or out of them.
-    """
-    try:
-        day = date.fromisoformat(text)
-    except ValueError as error:
-        raise OptionError(f"{name} is {text!r:.40}, expected a date as 2026-05-31.") from error
-    if (earliest and day < earliest) or (latest and day > latest):
-        limits = " and ".join(
-            f"{word} {limit}" for word, limit in (("not before", earliest), ("not after", latest)) if limit
-        )
-        raise OptionError(f"{name} is {day}, expected a day {limits}.")
-    return day.isoformat()
+def _inquire(request: Request, moment: Moment, given: Given) -> Changes:
+    return {"wanted": _one_of("what is requested", "wanted", given, INQUIRIES), "asked": moment.today}
 
 
-def _inquire(request: Request, moment: Moment, given: Mapping[str, str]) -> dict[str, Any]:
-    if given.get("for") not in INQUIRIES:
-        raise OptionError(f"what is requested is {given.get('for')!r}, expected one of {list(INQUIRIES)} (--for).")
-    return {"for": given["for"], "day": moment.today.isoformat()}
+def _supply(request: Request, moment: Moment, given: Given) -> Changes:
+    waited = request.waited + max(0, (moment.today - (request.asked or moment.today)).days)
+    due = moment.policy.deadlines.due(request.received, extended=bool(request.extended), waited=waited)
+    return {"waited": waited, "asked": None, "due": due}
 
 
-def _supply(request: Request, moment: Moment, given: Mapping[str, str]) -> dict[str, Any]:
-    waited = request.waited + max(0, (moment.today - day_of(request.asked)).days)
-    due = moment.policy.deadlines.due(day_of(request.received), extended=bool(request.extended), waited=waited)
-    return {"waited": waited, "due": due.isoformat()}
+def _deny(request: Request, moment: Moment, given: Given) -> Changes:
+    code = _one_of("the ground", "ground", given, moment.policy.grounds)
+    return {"denied": code, "ground": moment.policy.grounds[code], "asked": None}
 
 
-def _deny(request: Request, moment: Moment, given: Mapping[str, str]) -> dict[str, Any]:
-    grounds = moment.policy.grounds
-    if given.get("ground") not in grounds:
-        raise OptionError(f"the ground is {given.get('ground')!r}, expected one of {list(grounds)} (--ground).")
-    return {"ground": given["ground"], "text": grounds[given["ground"]]}
-
-
-def _extend(request: Request, moment: Moment, given: Mapping[str, str]) -> dict[str, Any]:
-    if moment.today > day_of(request.due) and not request.asked:
+def _extend(request: Request, moment: Moment, given: Given) -> Changes:
+    if moment.today > request.due and not request.asked:
         raise LifeCycleError(
             f"the deadline of {request.id} was {request.due}, and today is {moment.today}: it can only be extended "
             "before it has passed (GDPR Art. 12(3)). Answer the request, and say that this is late."
         )
-    due = moment.policy.deadlines.due(day_of(request.received), extended=True, waited=request.waited)
-    return {"due": due.isoformat()}
+    due = moment.policy.deadlines.due(request.received, extended=True, waited=request.waited)
+    return {"due": due, "extended": moment.why}
 
 
-def _appeal(request: Request, moment: Moment, given: Mapping[str, str]) -> dict[str, Any]:
-    return {"due": moment.policy.deadlines.due(moment.today).isoformat()}
+def _appeal(request: Request, moment: Moment, given: Given) -> Changes:
+    due = moment.policy.deadlines.due(moment.today)
+    return {"answered": None, "how": "", "letter": "", "extended": "", "due": due}
 
 
-def _answer(request: Request, moment: Moment, given: Mapping[str, str]) -> dict[str, Any]:
+def _answer(request: Request, moment: Moment, given: Given) -> Changes:
     if not given.get("letter") or not given.get("how"):
         raise OptionError(
             "nobody is answered until something was sent: what was sent (--letter FILE) and how (--how) are needed. "
             "'unsee ledger letter' drafts one."
         )
-    received = day_of(request.received)
-    day = a_day("--sent", given.get("sent") or moment.today.isoformat(), earliest=received, latest=moment.today)
-    return {"day": day, "how": plain_text("how", given["how"]), "letter": given["letter"], "due": request.due}
+    sent = given.get("sent") or moment.today.isoformat()
+    day = a_day("--sent", sent, earliest=request.received, latest=moment.today)
+    return {"answered": day, "how": plain_text("how", given["how"]), "letter": given["letter"]}
 
 
-def _activate(request: Request, moment: Moment, given: Mapping[str, str]) -> dict[str, Any]:
-    until = given.get("until", "")
-    artifact = moment.board.artifacts[request.holding or ""]
-    if request.passed != moment.policy.verification.digest:
+def _activate(request: Request, moment: Moment, given: Given) -> Changes:
+    verified = request.verification
+    assert request.held is not None and verified is not None, "the table asks for both"
+    if verified.policy != moment.policy.verification.digest:
         raise LifeCycleError(
             f"request {request.id} was verified under other thresholds than the policy has now. Verify it again with "
             "'unsee ledger verify'."
         )
-    before = active_set(moment.board, moment.policy.steering)
-    require_one_model(before, artifact, request.id)
-    moment.files.require(request.id, artifact)
-    others = sum(one.id != request.id for one in before.requests)
-    return {
-        "content_id": request.holding,
-        "until": a_day("--until", until, earliest=moment.today) if until else "",
-        "beside": others,
-        "verified_beside": request.beside,
-    }
+    require_one_model(active_set(moment.board, moment.policy.steering), request.held, request.id)
+    until = a_day("--until", given["until"], earliest=moment.today) if given.get("until") else None
+    return {"in_force": request.held, "panel": verified.panel, "until": until}
 
 
-def _reproduce(request: Request, moment: Moment, given: Mapping[str, str]) -> dict[str, Any]:
+def _reproduce(request: Request, moment: Moment, given: Given) -> Changes:
     about = moment.board.find(given.get("of") or "the request that causes it (--of)")
     if not about.in_force:
         raise LifeCycleError(f"request {about.id} is {about.state} and not in force, so it harms nobody now.")
-    return {"about": about.id, "content_id": about.in_force}
+    return {"about": about.id}
 
 
-def _resolve(request: Request, moment: Moment, given: Mapping[str, str]) -> dict[str, Any]:
+def _resolve(request: Request, moment: Moment, given: Given) -> Changes:
     about = moment.board.requests[request.about]
-    if about.in_force and (about.activated < request.panelled or request.id not in about.panel):
+    if about.in_force and request.id not in about.panel:
         raise LifeCycleError(
             f"request {about.id} still acts as it did when {request.id} was reproduced. First 'unsee ledger refit "
             f"{about.id}', then 'process' it, so that it is fitted and verified with the panel, and 'activate' it."
         )
-    return {"about": about.id, "content_id": about.in_force}
+    return {}
 
 
-_DETAILS: dict[str, Callable[[Request, Moment, Mapping[str, str]], dict[str, Any]]] = {
+_CHANGES: dict[str, Callable[[Request, Moment, Given], Changes]] = {
     "inquire": _inquire,
     "supply": _supply,
+    "accept": lambda request, moment, given: {"denied": "", "ground": ""},
     "deny": _deny,
     "extend": _extend,
     "appeal": _appeal,
@@ -164,3 +142,10 @@ _DETAILS: dict[str, Callable[[Request, Moment, Mapping[str, str]], dict[str, Any
     "reproduce": _reproduce,
     "resolve": _resolve,
 }
+
+
+def _one_of(what: str, option: str, given: Given, known: "tuple[str, ...] | Mapping[str, str]") -> str:
+    found = given.get(option, "")
+    if found not in known:
+        raise OptionError(f"{what} is {found!r:.60}, expected one of {list(known)}.")
+    return found

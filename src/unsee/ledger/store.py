@@ -1,12 +1,12 @@
-"""The ledger: requests from receipt to their end, their artifacts, and the log of who did what and why.
+"""The ledger: requests from receipt to their end, their erasers, and the log of who did what and why.
 
-Files are synced before the row that names them is committed, and deleted after the row that says so. What a crash
-leaves between the two is swept at the next opening. No torch here: the check that reads an eraser is handed in.
+Everything but keys and policy is in one database, so that what belongs together is written together or not at all. No
+torch here: the check that reads an eraser is handed in.
 """
 
 import hmac
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -15,22 +15,22 @@ from typing import Any, Self, final
 
 from unsee.ledger import log
 from unsee.ledger.active import ActiveSet, active_set
-from unsee.ledger.artifacts import ARTIFACTS, Artifact, ArtifactFolder
-from unsee.ledger.board import Board, Request
+from unsee.ledger.artifacts import Unpacked
+from unsee.ledger.board import Board
 from unsee.ledger.database import DATABASE, Database
-from unsee.ledger.errors import AuditError, KeyFileError, MissingArtifactError
+from unsee.ledger.errors import AuditError, KeyFileError
 from unsee.ledger.framing import utc_now
 from unsee.ledger.keys import Keys
 from unsee.ledger.log import Decision, Row
 from unsee.ledger.names import Names
 from unsee.ledger.policy import FILE_NAME, Policy, read_policy
-from unsee.ledger.states import State, require
-from unsee.ledger.steps import TYPED, Moment, details
-from unsee.ledger.vault import IMAGE, Person, Vault
+from unsee.ledger.request import Artifact, Request
+from unsee.ledger.states import require
+from unsee.ledger.steps import TYPED, Moment, changes_of
+from unsee.ledger.vault import Part, Person, Vault
 from unsee.ledger.writing import Writing
 
 BUSY_SECONDS = 30.0
-SYSTEM = Decision("unsee", "done by the program itself")
 
 
 @final
@@ -40,7 +40,7 @@ class Ledger:
     Attributes:
         home: its folder.
         id: random, made with it.
-        files: where artifacts lie.
+        public_key: verifies what it signs.
     """
 
     def __init__(
@@ -66,18 +66,20 @@ class Ledger:
             LedgerUnavailableError: locked, read-only, or the disk is full.
         """
         self.home, self.clock, self._keys = Path(home), clock, keys
-        self.files = ArtifactFolder(self.home / ARTIFACTS)
+        self._unpacked, self._names = Unpacked(), Names()
         self._database = Database(self.home / DATABASE, busy_seconds, read_only=keys is None)
         try:
             with self._database.read() as connection:
                 meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
                 self.id, self.public_key = meta["ledger_id"], meta["public_key"]
-            self._board, self._names = Board(log.genesis(self.id)), Names()
+            self._board = Board(log.genesis(self.id))
             if keys is not None and not hmac.compare_digest(meta["check_value"], keys.check_value(self.id)):
                 raise KeyFileError(f"{keys.folder} holds another ledger's keys. Give those made with {self.home}.")
-            self._now()
-            if keys is not None:
-                self._sweep(keys)
+            with self.reading() as (connection, _):
+                left = set[str]() if keys is None else keys.records() - self.vault.held(connection)
+            if left:  # a crash came between a row and its key
+                with self.writing() as writing:
+                    writing.gone |= self.keys.records() - self.vault.held(writing.connection)
         except BaseException:
             self._database.close()
             raise
@@ -106,111 +108,6 @@ class Ledger:
         """The day in the policy's zone."""
         return self.policy.deadlines.day(self.clock())
 
-    def requests(self, states: Sequence[str] | None = None, subject: str | None = None) -> list[Request]:
-        """Requests and complaints in order of receipt, those in some states or of one pseudonym."""
-        with self.reading() as (_, board):
-            found = list(board.requests.values())
-        return [r for r in found if (not states or r.state in states) and subject in (None, r.subject)]
-
-    def request(self, prefix: str) -> Request:
-        """The one whose id begins so; see `Board.find`."""
-        with self.reading() as (_, board):
-            return board.find(prefix)
-
-    def artifact(self, content_id: str) -> Artifact | None:
-        """What is known of an artifact whose files are kept."""
-        with self.reading() as (_, board):
-            return board.artifacts.get(content_id)
-
-    def history(self, record: str | None = None) -> list[Row]:
-        """Rows of the log, of one request or all."""
-        with self.reading() as (connection, _):
-            return list(log.rows(connection, record=record))
-
-    def version(self) -> int:
-        """Number of the newest row: it grows with every change of what is in force.
-
-        Raises:
-            AuditError: the log is older than it was, or another one.
-        """
-        return self._now().seq
-
-    def head(self) -> Row:
-        """The newest row."""
-        last = self._now().last
-        assert last is not None, "a ledger begins with a row"
-        return last
-
-    def active(self) -> ActiveSet:
-        """What is in force now; its files are not read."""
-        steering = self.policy.steering
-        with self.reading() as (_, board):
-            return active_set(board, steering)
-
-    def active_folders(self) -> tuple[ActiveSet, list[Path]]:
-        """What is in force and the folders to load it from, every file compared with what was stored.
-
-        Raises:
-            MissingArtifactError: a file is gone or changed; nothing may be served as if it were erased.
-        """
-        while True:
-            found = self.active()
-            try:
-                return found, found.folders(self.files)
-            except MissingArtifactError:
-                if self.active().digest == found.digest:  # else it was revoked and purged while we read
-                    raise
-
-    def person(self, record: str) -> Person | None:
-        """Whom a record is about, from the vault; None once that was destroyed."""
-        with self.reading() as (connection, board):
-            return self.vault.person(connection, board.find(record).id)
-
-    def images(self, record: str) -> list[bytes]:
-        """Images of the person, from the vault."""
-        with self.reading() as (connection, board):
-            return list(self.vault.get(connection, board.find(record).id, IMAGE).values())
-
-    def take(self, step: str, prefix: str, by: Decision, **given: str) -> Request:
-        """Take a step of the table in `states`.
-
-        Args:
-            step: its name.
-            prefix: of the record's id.
-            by: who decides, and why.
-            **given: what the step needs beside, as the command's options.
-
-        Raises:
-            LifeCycleError: the table has no such step from here, or something must come first.
-            PersonalDataError: a text names somebody.
-            OptionError: an option is missing or strange.
-        """
-        with self.writing() as writing:
-            request = self._board.find(prefix)
-            row = require(request, step)
-            said = details(step, request, self._moment(), given)
-            if row.after in (State.REVOKED, State.EXPIRED):
-                said |= {"destroyed": self.vault.delete(writing.connection, request.id)}
-            typed = {name: text for name, text in given.items() if name in TYPED}
-            writing.log(by, step, request.id, row.after or request.state, said, typed)
-        if row.after in (State.REVOKED, State.EXPIRED):
-            self.keys.destroy(request.id)
-        return self.request(request.id)
-
-    def activate(self, prefix: str, by: Decision, until: str = "") -> Request:
-        """Switch a verified request on."""
-        return self.take("activate", prefix, by, until=until)
-
-    def revoke(self, prefix: str, by: Decision) -> Request:
-        """Take a request back, and destroy what the vault holds on it."""
-        return self.take("revoke", prefix, by)
-
-    def note(self, step: str, by: Decision, details: Mapping[str, Any] | None = None, record: str | None = None) -> Row:
-        """Write something else into the log: an export, or what was done outside, such as about training data."""
-        with self.writing() as writing:
-            request = None if record is None else self._board.find(record)
-            return writing.log(by, step, request and request.id, request and request.state, dict(details or {}))
-
     @property
     def keys(self) -> Keys:
         """The operator's keys.
@@ -232,8 +129,94 @@ class Ledger:
         """What protects personal data."""
         return Vault(self.keys, self.id)
 
-    def _moment(self) -> Moment:
-        return Moment(self._board, self.policy, self.files, self.today)
+    def requests(self, states: Sequence[str] | None = None, subject: str | None = None) -> list[Request]:
+        """Requests and complaints in order of receipt, those in some states or of one pseudonym."""
+        with self.reading() as (_, board):
+            found = list(board.requests.values())
+        return [r for r in found if (not states or r.state in states) and subject in (None, r.subject)]
+
+    def request(self, prefix: str) -> Request:
+        """The one whose id begins so; see `Board.find`."""
+        with self.reading() as (_, board):
+            return board.find(prefix)
+
+    def history(self, record: str | None = None) -> list[Row]:
+        """Rows of the log, of one request or all."""
+        with self.reading() as (connection, _):
+            return list(log.rows(connection, record=record))
+
+    def head(self) -> Row:
+        """The newest row: its number grows with every change of what is in force.
+
+        Raises:
+            AuditError: the log is older than it was, or another one.
+        """
+        with self.reading() as (_, board):
+            assert board.last is not None, "a ledger begins with a row"
+            return board.last
+
+    def active(self) -> ActiveSet:
+        """What is in force now; its files are not read."""
+        steering = self.policy.steering
+        with self.reading() as (_, board):
+            return active_set(board, steering)
+
+    def active_folders(self) -> tuple[ActiveSet, list[Path]]:
+        """What is in force and the folders to load it from, every file compared with what was stored.
+
+        Raises:
+            MissingArtifactError: a file is gone or changed; nothing may be served as if it were erased.
+        """
+        steering = self.policy.steering
+        with self.reading() as (connection, board):
+            found = active_set(board, steering)
+            return found, [self._unpacked.folder(connection, one.artifact) for one in found.requests]
+
+    def folder(self, artifact: Artifact) -> Path:
+        """A folder to load an eraser from, likewise."""
+        with self.reading() as (connection, _):
+            return self._unpacked.folder(connection, artifact)
+
+    def person(self, record: str, part: Part = "person") -> Person | None:
+        """Whom a record is about, from the vault, "whole" with the images; None once that was destroyed."""
+        with self.reading() as (connection, board):
+            return self.vault.get(connection, board.find(record).id, part)
+
+    def take(self, step: str, prefix: str, by: Decision, **given: str) -> Request:
+        """Take a step of the table in `states`.
+
+        Args:
+            step: its name.
+            prefix: of the record's id.
+            by: who decides, and why.
+            **given: what the step needs beside, as the command's options.
+
+        Raises:
+            LifeCycleError: the table has no such step from here, or something must come first.
+            PersonalDataError: a text names somebody.
+            OptionError: an option is missing or strange.
+        """
+        with self.writing() as writing:
+            request = writing.board.find(prefix)
+            moment = Moment(writing.board, self.policy, self.today, by.why)
+            changes = changes_of(require(request, step), request, moment, given)
+            writing.log(by, step, request.id, changes, {n: text for n, text in given.items() if n in TYPED})
+        return self.request(request.id)
+
+    def activate(self, prefix: str, by: Decision, until: str = "") -> Request:
+        """Switch a verified request on."""
+        return self.take("activate", prefix, by, until=until)
+
+    def revoke(self, prefix: str, by: Decision) -> Request:
+        """Take a request back, and destroy what the vault holds on it."""
+        return self.take("revoke", prefix, by)
+
+    def note(self, step: str, by: Decision, record: str | None = None, **facts: Any) -> Row:
+        """Write something else into the log: an export, or what was done outside, such as about training data."""
+        with self.writing() as writing:
+            if record is None:
+                return writing.log(by, step, None, facts)
+            return writing.log(by, step, writing.board.find(record).id, {})
 
     @contextmanager
     def reading(self) -> Iterator[tuple[sqlite3.Connection, Board]]:
@@ -242,9 +225,21 @@ class Ledger:
             self._catch_up(connection)
             yield connection, self._board
 
-    def _now(self) -> Board:
-        with self.reading() as (_, board):
-            return board
+    @contextmanager
+    def writing(self) -> Iterator[Writing]:
+        """A transaction that is alone: all that is logged in it is on disk when the block ends, or nothing is."""
+        try:
+            with self._database.write() as connection:
+                self._catch_up(connection)
+                self.vault.learn(connection, self._names)
+                writing = Writing(connection, self.id, self._board, self._names, self.vault, self.clock())
+                yield writing
+        except BaseException:
+            self._board = Board(log.genesis(self.id))  # it may hold rows that were not committed: read it again
+            raise
+        for record in writing.gone:
+            self.keys.destroy(record)
+        self.head()
 
     def _catch_up(self, connection: sqlite3.Connection) -> None:
         """Read what was written since; the row that was newest before must still be there, and be the same."""
@@ -261,26 +256,3 @@ class Ledger:
         board.follow(log.rows(connection, board.seq))
         if self._keys is not None and board.seq > seen[0]:
             self._keys.notice(board.seq, board.hash)
-
-    @contextmanager
-    def writing(self) -> Iterator[Writing]:
-        """A transaction that is alone: all that is logged in it is on disk when the block ends, or nothing is."""
-        try:
-            with self._database.write() as connection:
-                self._catch_up(connection)
-                self.vault.learn(connection, self._names)
-                yield Writing(connection, self.id, self._board, self._names, self.clock())
-        except BaseException:
-            self._board = Board(log.genesis(self.id))  # it may hold rows that were not committed: read it again
-            raise
-        self._now()
-
-    def _sweep(self, keys: Keys) -> None:
-        """Delete what a crash left; looked at without the write lock first, so that opening does not wait for it."""
-        with self.reading() as (connection, board):
-            held = {record for (record,) in connection.execute("SELECT DISTINCT record FROM vault")}
-        if self.files.orphans(board.artifacts) or keys.records() - held:
-            with self.writing() as writing:
-                left = {"files": self.files.sweep(self._board.artifacts), "keys": self.vault.sweep(writing.connection)}
-                if any(left.values()):
-                    writing.log(Decision(SYSTEM.who, "an operation was cut off and left them"), "swept", details=left)

@@ -1,29 +1,31 @@
-"""Personal data of open requests, encrypted with one key per record: AES-256-GCM, bound to ledger, record and part.
+"""Personal data of open records, encrypted with one key per record, which is destroyed when the record ends.
 
-The ciphertext lies in the ledger, the keys in the operator's key folder. When a request ends both go, so that copies of
-the ledger hold what nobody can read any more.
+The ciphertext lies in the ledger, the keys in the operator's key folder, so that copies of the ledger hold what nobody
+can read any more.
 """
 
-import json
-import os
 import sqlite3
+import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from unsee.errors import DataError, ImageError
-from unsee.ledger.errors import KeyFileError
+from unsee.ledger.crypto import decrypted, encrypted
 from unsee.ledger.framing import framed
 from unsee.ledger.keys import Keys
 from unsee.ledger.names import Names
-from unsee.ledger.signing import crypto
 
-PERSON, IMAGE, PROFILE = "person", "image/", "questions"
-_NONCE = 12
+LONGEST_NAME = 120
+Part = Literal["person", "whole"]
+JOINERS = "\u200c\u200d"
+"""Invisible, and yet part of how Persian and Indic names are written."""
 
 
+@final
 class Person(BaseModel):
     """Whom a request is about, or who complains; lives in the vault only.
 
@@ -31,19 +33,23 @@ class Person(BaseModel):
         names: the usual one first, then aliases.
         contact: where the answer goes.
         note: what was written, in the person's words.
+        images: encoded files.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    names: tuple[str, ...] = Field(min_length=1)
-    contact: str = ""
-    note: str = ""
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+    names: tuple[str, ...] = Field(min_length=1, max_length=32)
+    contact: str = Field("", max_length=500)
+    note: str = Field("", max_length=20_000)
+    images: tuple[bytes, ...] = Field((), max_length=100, repr=False)
 
     @field_validator("names")
     @classmethod
     def _said(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        cleaned = tuple(dict.fromkeys(" ".join(name.split()) for name in names))
-        if not all(cleaned) or any(len(name) > 200 or not name.isprintable() for name in cleaned):
-            raise ValueError("every name needs 1 to 200 printable characters")
+        cleaned = tuple(dict.fromkeys(_visible(name) for name in names))
+        if not all(any(letter.isalnum() for letter in name) and len(name) <= LONGEST_NAME for name in cleaned):
+            raise ValueError(f"every name needs a letter or digit and at most {LONGEST_NAME} characters")
+        if not all(letter.isprintable() or letter in JOINERS for name in cleaned for letter in name):
+            raise ValueError("a name holds control characters; type it again without them")
         return cleaned
 
     @staticmethod
@@ -60,7 +66,13 @@ class Person(BaseModel):
             raise DataError(f"this is nobody a request can be about: {found}. Expected at least one name.") from None
 
 
-def read_images(paths: "list[Path] | tuple[Path, ...]") -> list[bytes]:
+def _visible(name: str) -> str:
+    """Without what only steers how it is shown, as byte order marks and marks of direction, and with single spaces."""
+    kept = (letter for letter in name if unicodedata.category(letter) != "Cf" or letter in JOINERS)
+    return " ".join(unicodedata.normalize("NFC", "".join(kept)).split())
+
+
+def read_images(paths: Iterable[Path]) -> tuple[bytes, ...]:
     """Images for the vault; each must be one that the model's reader takes.
 
     Raises:
@@ -68,80 +80,61 @@ def read_images(paths: "list[Path] | tuple[Path, ...]") -> list[bytes]:
     """
     from unsee.data import ImageFile
 
-    found = []
+    found = list[bytes]()
     for path in paths:
         try:
-            data = path.read_bytes()
+            found.append(path.read_bytes())
         except OSError as error:
             raise ImageError(f"cannot read the image {path}: {error.strerror}. Check the path.") from error
-        ImageFile(path.name, data).load()
-        found.append(data)
-    return found
+        ImageFile(path.name, found[-1]).load()
+    return tuple(found)
 
 
 @final
 @dataclass(frozen=True)
 class Vault:
-    """Reads and writes the ledger's `vault` table."""
+    """Reads and writes the ledger's `vault` table, inside the caller's transaction."""
 
     keys: Keys
     ledger_id: str
 
-    def put(self, connection: sqlite3.Connection, record: str, parts: dict[str, bytes]) -> None:
-        """Encrypt and store; inside the caller's transaction."""
-        cipher = crypto().aead.AESGCM(self.keys.record_key(record, make=True))
-        for part, data in parts.items():
-            nonce = os.urandom(_NONCE)
-            body = nonce + cipher.encrypt(nonce, data, self._bound(record, part))
+    def put(self, connection: sqlite3.Connection, record: str, person: Person) -> None:
+        """Encrypt and store."""
+        key, bound = self.keys.record_key(record, make=True), self._bound(record)
+        for part, leave in (("person", {"images"}), ("whole", set[str]())):
+            body = encrypted(key, person.model_dump_json(exclude=leave).encode(), bound(part))
             connection.execute("INSERT INTO vault VALUES (?, ?, ?)", (record, part, body))
 
-    def get(self, connection: sqlite3.Connection, record: str, prefix: str = "") -> dict[str, bytes]:
-        """What is held on a record, decrypted; empty where nothing is.
+    def get(self, connection: sqlite3.Connection, record: str, part: Part = "person") -> Person | None:
+        """Whom a record is about, without the images or as a whole; None once that was destroyed.
 
         Raises:
             KeyFileError: the key is gone, or the entry was altered.
         """
-        query = "SELECT part, body FROM vault WHERE record = ? AND substr(part, 1, ?) = ? ORDER BY part"
-        found = connection.execute(query, (record, len(prefix), prefix)).fetchall()
-        if not found:
-            return {}
-        cipher, library = crypto().aead.AESGCM(self.keys.record_key(record)), crypto()
-        try:
-            return {
-                part: cipher.decrypt(body[:_NONCE], body[_NONCE:], self._bound(record, part)) for part, body in found
-            }
-        except library.exceptions.InvalidTag as error:
-            raise KeyFileError(
-                f"the vault's entry of {record} cannot be opened: it was altered, or its key is another. Put both back "
-                "from their backups."
-            ) from error
+        query = "SELECT body FROM vault WHERE record = ? AND part = ?"
+        found = connection.execute(query, (record, part)).fetchone()
+        if found is None:
+            return None
+        key, what = self.keys.record_key(record), f"the vault's entry of {record}"
+        return Person.model_validate_json(decrypted(key, found[0], self._bound(record)(part), what))
 
-    def person(self, connection: sqlite3.Connection, record: str) -> Person | None:
-        """Whom a record is about; None once that was destroyed."""
-        found = self.get(connection, record, PERSON).get(PERSON)
-        return None if found is None else Person.model_validate(json.loads(found))
+    def held(self, connection: sqlite3.Connection) -> set[str]:
+        """Records that something is held on."""
+        return {record for (record,) in connection.execute("SELECT DISTINCT record FROM vault")}
 
     def learn(self, connection: sqlite3.Connection, names: Names) -> None:
         """Bring the names that texts must not hold in line with the vault."""
-        held = {record for (record,) in connection.execute("SELECT DISTINCT record FROM vault")}
+        held, keyed = self.held(connection), self.keys.records()
         names.keep(held)
         for record in sorted(held):
             if record not in names:
                 # Without its key, as in an old copy that was adopted, an entry names nobody any more.
-                person = self.person(connection, record) if self.keys.has(record) else None
+                person = self.get(connection, record) if record in keyed else None
                 names.add(record, () if person is None else person.names)
 
-    def delete(self, connection: sqlite3.Connection, record: str) -> int:
-        """Delete a record's entries, inside the caller's transaction; its key goes once that is committed."""
-        return connection.execute("DELETE FROM vault WHERE record = ?", (record,)).rowcount
+    def delete(self, connection: sqlite3.Connection, record: str) -> None:
+        """Delete a record's entry; its key goes once that is committed."""
+        connection.execute("DELETE FROM vault WHERE record = ?", (record,))
 
-    def sweep(self, connection: sqlite3.Connection) -> list[str]:
-        """Destroy keys that open nothing: what a crash left between a row and its key."""
-        held = {record for (record,) in connection.execute("SELECT DISTINCT record FROM vault")}
-        gone = sorted(self.keys.records() - held)
-        for record in gone:
-            self.keys.destroy(record)
-        return gone
-
-    def _bound(self, record: str, part: str) -> bytes:
-        return framed(b"unsee vault 1", self.ledger_id.encode(), record.encode(), part.encode())
+    def _bound(self, record: str) -> Callable[[str], bytes]:
+        return lambda part: framed(b"unsee vault 2", self.ledger_id.encode(), record.encode(), part.encode())

@@ -4,8 +4,7 @@ The library below loads a checkpoint with missing weights and only warns; an era
 blocks would be worthless, so everything short of a complete checkpoint is refused here.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn, final, get_args
@@ -15,13 +14,13 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
-from transformers.utils import logging
 
 from unsee.errors import ModelError, OptionError
 from unsee.models import adapter_named
 from unsee.models.adapter import AbstractAdapter, require_prompting
 from unsee.models.digest import digest_of_files, states_of_files
 from unsee.models.names import located
+from unsee.models.quiet import no_bar
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -191,7 +190,7 @@ def _processor(name: str, revision: str | None, adapter: AbstractAdapter) -> Pro
 
 def _complete_model(name: str, revision: str | None, adapter: AbstractAdapter) -> PreTrainedModel:
     try:
-        with _no_bar():
+        with no_bar():
             model, report = adapter.open_model(name, revision)
     except _UNREADABLE as error:
         _refuse(name, "the weights", "complete safetensors files that fit config.json", error)
@@ -202,18 +201,6 @@ def _complete_model(name: str, revision: str | None, adapter: AbstractAdapter) -
             "random. Expected every weight of config.json's architecture; save or download the checkpoint again."
         )
     return model
-
-
-@contextmanager
-def _no_bar() -> Iterator[None]:
-    # The bar of transformers would break ours.
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _refuse(name: str, part: str, expected: str, error: Exception) -> NoReturn:

@@ -23,10 +23,11 @@ def located(name: str | Path) -> str:
 
     Raises:
         ModelError: no such model is shipped, can be fetched, or has been fetched.
+        SaveError: a shipped one is an update of a fetched one, and cannot be written to the cache.
     """
     kind, _, rest = str(name).partition(":")
     if kind == "world":
-        return str(shipped(rest))
+        return str(_whole(shipped(rest)))
     return str(fetched(rest)) if kind == "real" else str(name)
 
 
@@ -39,6 +40,12 @@ def shipped(name: str) -> Path:
     if name not in shipped_names():
         raise ModelError(f"no checkpoint {name!r} comes with unsee; there are {shipped_names()}. Pass one of these.")
     return _checkpoints() / name
+
+
+def _whole(folder: Path) -> Path:
+    from unsee.models.updates import CARD, whole  # it imports this module
+
+    return whole(folder) if (folder / CARD).is_file() else folder
 
 
 def shipped_names() -> list[str]:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol, final
 from uuid import uuid4
 
-from unsee.ledger.active import ActiveRequest
+from unsee.ledger.active import ActiveRequest, active_digest
 from unsee.ledger.errors import LedgerUnavailableError, UnknownRequestError
-from unsee.ledger.framing import active_digest
 from unsee.ledger.policy import FILE_NAME
 from unsee.ledger.states import State
 from unsee.ledger.store import Ledger
@@ -171,7 +170,7 @@ class Admission:
 
     def _read(self) -> InForce:
         # The ledger remembers the newest row that it has read, and refuses a file that is older, or another.
-        version, policy = self._ledger.version(), _bytes(self._ledger.home / FILE_NAME)
+        version, policy = self._ledger.head().seq, _bytes(self._ledger.home / FILE_NAME)
         last = self._read_last
         if last is not None and (last.version, last.policy) == (version, policy):
             return last
@@ -194,13 +193,11 @@ class Admission:
                 request = None
             if request is None or request_id in tenant.foreign:
                 raise RefusedError("An erasure that the request names is unknown.", "unknown_erasure", 404)
-            held = request.in_force or (request.holding if request.state == State.VERIFIED else None)
-            artifact = self._ledger.artifact(held or "")
+            artifact = request.in_force or (request.held if request.state == State.VERIFIED else None)
             if artifact is None:
                 status = 410 if request.ended else 409
                 raise RefusedError(f"An erasure that the request names is {request.state}.", "erasure_state", status)
-            folder = self._ledger.files.require(request_id, artifact)
-            found[artifact.content_id] = str(folder)
+            found[artifact.content_id] = str(self._ledger.folder(artifact))
         return found
 
     def _holds(self, now: InForce, wanted: Mapping[str, str]) -> bool:

@@ -48,11 +48,8 @@ def prepare(loaded: "LoadedModel", ledger: Ledger, asked: Sequence[int] = ()) ->
     from unsee.serve.parity.canary import hatch
 
     depth, needed = len(loaded.adapter.layers(loaded.model)), set[int]()
-    for request, content_id in ((r, c) for r in ledger.requests() for c in {r.holding, r.in_force} if c):
-        artifact = ledger.artifact(content_id)
-        if artifact is None:
-            continue
-        if artifact.model_digest != loaded.digest and request.in_force == content_id:
+    for request, artifact in ((r, artifact) for r in ledger.requests() for artifact in r.artifacts.values()):
+        if artifact.model_digest != loaded.digest and request.in_force == artifact:
             raise MismatchError(
                 f"request {request.id} was fitted on weights {artifact.model_digest[:19]}..., but {loaded.name!r} has "
                 f"{loaded.digest[:19]}.... Serve the model that it was fitted on."

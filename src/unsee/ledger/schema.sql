@@ -1,5 +1,5 @@
--- The second edition's ledger: one log, and the vault beside it. What a request is, is read from its rows.
--- Never edit a migration that was released: add the next one.
+-- One log, and beside it the vault and the files of erasers. What a request is, is read from the log's rows.
+-- Whoever changes a table gives it the next VERSION in database.py, and a script that leads there.
 
 CREATE TABLE meta (
   name TEXT PRIMARY KEY,
@@ -12,11 +12,10 @@ CREATE TABLE log (
   clock TEXT NOT NULL,
   record TEXT,
   step TEXT NOT NULL CHECK (step <> ''),
-  state TEXT,
   who TEXT NOT NULL CHECK (who <> ''),
   why TEXT NOT NULL CHECK (why <> ''),
   rests_on TEXT NOT NULL,
-  details TEXT NOT NULL CHECK (details GLOB '{*}'),
+  changes TEXT NOT NULL CHECK (changes GLOB '{*}'),
   prev TEXT NOT NULL CHECK (length(prev) = 64),
   hash TEXT NOT NULL UNIQUE CHECK (length(hash) = 64),
   CHECK (at >= clock)
@@ -53,4 +52,12 @@ CREATE TABLE vault (
   part TEXT NOT NULL,
   body BLOB NOT NULL,
   PRIMARY KEY (record, part)
+) STRICT;
+
+-- Files of erasers that some request holds; the log has the digest of each.
+CREATE TABLE files (
+  content_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (content_id, name)
 ) STRICT;

@@ -1,0 +1,173 @@
+"""Ask the model what verification needs to know: forms, over-refusal, attacks, and what tells who is listed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+from scipy.stats import mannwhitneyu
+
+from unsee.attacks.base import Victim
+from unsee.data.sample import Sample
+from unsee.erase.detectors import is_fluent, is_refusal, leaks
+from unsee.erase.eraser import Eraser
+from unsee.erase.request.allowed import allowed, unknown_like
+from unsee.erase.request.expansion import Prompt, expand
+from unsee.erase.request.invented import half_sharing, invented_names
+from unsee.erase.request.request import Request as Wanted
+from unsee.erase.steer.hooks import erased
+from unsee.evals.answerers import Local
+from unsee.evals.answerers.base import PLAIN, How, in_batches
+from unsee.forgetting.before import Before
+from unsee.ledger.verification import Count, Figure
+from unsee.metrics.telling import LEAST, telling
+from unsee.models.generate import generate
+from unsee.models.load import LoadedModel
+from unsee.progress import Stages, silent
+from unsee.registry import ATTACKS
+
+EACH, NEVER, TRIES = 8, 40, 4
+"""Prompts of each held-out family, names never erased that an oracle is tried on, and draws of an attacker."""
+ASKS = ("prompt", "sampling")
+"""What an attacker of class `ask` needs: to write prompts, and to draw answers."""
+
+
+@final
+@dataclass(frozen=True)
+class Question:
+    """About the person, and the words that give the answer away; without any, every answer does."""
+
+    sample: Sample
+    golds: tuple[str, ...]
+    form: str
+
+    def leaked(self, answer: str) -> bool:
+        """Whether an answer gives it away."""
+        return bool(leaks(answer, self.golds, self.sample.question)) if self.golds else not is_refusal(answer)
+
+
+@final
+@dataclass(frozen=True)
+class Asker:
+    """The model, and everything that is to be in force together.
+
+    Attributes:
+        loaded: the model that is served.
+        erasers: of the request and of all that are in force beside it.
+        batch_size: prompts per forward pass.
+        seed: of every draw.
+        how: questions are put, and how long an answer may be.
+        stages: progress display.
+    """
+
+    loaded: LoadedModel
+    erasers: Sequence[Eraser]
+    batch_size: int = 64
+    seed: int = 0
+    how: How = PLAIN
+    stages: Stages = silent
+
+    def said(self, samples: Sequence[Sample], stage: str, *, erasing: bool = True) -> list[str]:
+        """Greedy answers, with everything in force or without any of it."""
+        tell, victim = self.stages(stage, len(samples)), Local(self.loaded, self.erasers if erasing else ())
+        answers = in_batches(victim, samples, self.how, self.batch_size)
+        tell(len(samples))
+        return answers
+
+    def about(self, questions: Sequence[Question]) -> Iterator[Figure]:
+        """Leak in held-out forms, the worst of them, refusal and fluency."""
+        samples = [one.sample for one in questions]
+        old, new = self.said(samples, "before", erasing=False), self.said(samples, "forms")
+        # Where the model knows some facts, a question about another has no answer that could leak.
+        known = any(one.golds for one in questions)
+        asked = [row for row in zip(questions, old, new, strict=True) if row[0].golds or not known]
+        forms = dict[str, list[bool]]()
+        for one, _, answer in asked:
+            forms.setdefault(one.form, []).append(one.leaked(answer))
+        hits = [hit for form in forms.values() for hit in form]
+        before = [one.leaked(answer) for one, answer, _ in asked]
+        yield Figure(check="leak", what="held-out questions were answered", count=Count.of(hits), limit="max_leak")
+        if forms:
+            worst = max(forms, key=lambda form: sum(forms[form]) / len(forms[form]))
+            yield Figure(check="worst form", what=f"leak in the form '{worst}'", count=Count.of(forms[worst]))
+        yield Figure(check="before", what="of these were answered without the erasure", count=Count.of(before))
+        refused, fluent = Count.of([*map(is_refusal, new)]), Count.of([*map(is_fluent, new)])
+        yield Figure(
+            check="refusal", what="questions about the person were declined", count=refused, limit="min_refusal"
+        )
+        yield Figure(check="fluency", what="of the answers read as text", count=fluent, limit="min_fluent")
+
+    def still(self, near: Mapping[str, Sequence[Sample]]) -> Iterator[Figure]:
+        """What must still be answered: questions declined now, of those answered before; in all, and by group."""
+        every, what = list[bool](), "questions that were answered before are declined"
+        for group, samples in near.items():
+            old, new = self.said(samples, f"{group}, before", erasing=False), self.said(samples, group)
+            hits = [is_refusal(after) for before, after in zip(old, new, strict=True) if not is_refusal(before)]
+            yield Figure(check=f"declines: {group}", what=what, count=Count.of(hits))
+            every += hits
+        yield Figure(check="declines", what=what, count=Count.of(every), limit="max_wrong_refusal")
+
+    def attacked(self, questions: Sequence[Question]) -> Iterator[Figure]:
+        """Every attack of the registry that needs no more than to ask."""
+        victim = Victim(Local(self.loaded, self.erasers), self.how, tries=TRIES, batch_size=self.batch_size)
+        golds = [replace(one.sample, gold=one.golds[0] if one.golds else "") for one in questions]
+        for attack in (one for one in ATTACKS if one.facts["access"] in ASKS):
+            tell = self.stages(f"attack: {attack.name}", len(golds))
+            tries = attack.make(victim, golds, self.seed)
+            tell(len(golds))
+            asked = [(one, got) for one, got in zip(questions, tries, strict=True) if got is not None]
+            hits = [any(map(one.leaked, got)) for one, got in asked]
+            what = f"questions were answered ({attack.facts['recovered']})"
+            yield Figure(check=f"attack: {attack.name}", what=what, count=Count.of(hits), limit="max_attack_leak")
+
+    def listed(self, prompts: Sequence[Prompt], request: Wanted, names: Sequence[str]) -> Iterator[Figure]:
+        """Whether the list of the erased can be told: by replies, and by who holds model and erasers.
+
+        The share of pairs told apart is the area under the ROC curve. Its variance is at most that of as many trials as
+        the smaller side has members (Birnbaum and Klose 1957), so it is counted as of so many.
+
+        Args:
+            prompts: about the person, by name.
+            request: the person.
+            names: of all that are erased here.
+        """
+        never = [*half_sharing(request.name, NEVER // 2, self.seed), *invented_names(NEVER, self.seed + 11, names)]
+        others = unknown_like(prompts, request, invented_names(NEVER, self.seed + 12, names))
+        mine = [one.sample for one in prompts if one.way == "name"]
+        if min(len(mine), len(others)) >= LEAST:
+            replies = self.said(mine, "replies"), self.said([one.sample for one in others], "replies about nobody")
+            leave = [*request.names, *(one.question for one in (*mine, *(other.sample for other in others)))]
+            yield _told("list, by asking", telling(*replies, leave, seed=self.seed).auc, mine, others)
+        mine_scores, others_scores = ([self._margin(name) for name in some] for some in (names, never))
+        auc = mannwhitneyu(mine_scores, others_scores).statistic / (len(names) * len(never))
+        yield _told("list, by eraser", float(auc), names, never)
+
+    def _margin(self, name: str) -> float:
+        """How far the gate that is nearest to firing is from it, when somebody is named."""
+        asked = [Sample("listed", "listed", f"Who is {name}?", "", "")]
+        with erased(self.loaded.model, *self.erasers, adapter=self.loaded.adapter) as steering:
+            generate(self.loaded, asked, max_new_tokens=1)
+        return max(float(one.margins.max()) for one in steering.readings if one is not None)
+
+
+def _told(check: str, auc: float, mine: Sequence[object], others: Sequence[object]) -> Figure:
+    trials = min(len(mine), len(others))
+    what = f"pairs were told apart (AUC {auc:.2f}; {len(mine)} of the erased against {len(others)} never erased)"
+    return Figure(check=check, what=what, count=Count(k=round(auc * trials), n=trials), limit="max_listed")
+
+
+def held_out(request: Wanted, subject: str, today: Before, seed: int = 0) -> list[Prompt]:
+    """Prompts about the person in forms, words and views that no fit saw; of facts that the model knows, if any."""
+    nouns = [noun for noun in ("", *_nouns(today)) if today.golds(noun)] if today.known else None
+    return expand(request, subject, held=True, each=EACH, nouns=nouns, seed=seed)
+
+
+def _nouns(today: Before) -> list[str]:
+    return list(dict.fromkeys(noun for one in (today.by_name, today.by_image) if one for noun in one.facts))
+
+
+def near_by(request: Wanted, seed: int = 0) -> dict[str, list[Sample]]:
+    """What must still be answered beside a person, by group: namesakes, what is visible, others, anything else."""
+    found = dict[str, list[Sample]]()
+    for one in allowed(request, held=True, seed=seed):
+        found.setdefault(one.group, []).append(one.sample)
+    return found

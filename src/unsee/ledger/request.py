@@ -1,0 +1,110 @@
+"""A request as it stands; every row of the log says which of these fields it sets."""
+
+from datetime import date
+from typing import Any, final
+
+from pydantic import Field
+
+from unsee.ledger.states import ENDED, STATUS, Kind, State
+from unsee.ledger.verification import Verification
+from unsee.schema import Schema
+
+
+@final
+class Artifact(Schema):
+    """A fitted eraser.
+
+    Attributes:
+        content_id: "sha256:" and 64 hexadecimal digits.
+        model_id: the checkpoint it was made on.
+        model_digest: digest of that checkpoint's weights.
+        about: method, settings, sample counts and whatever else an audit wants; JSON values, no names.
+        files: SHA-256 of each of its files.
+    """
+
+    content_id: str
+    model_id: str
+    model_digest: str
+    about: dict[str, Any]
+    files: dict[str, str] = Field({})
+
+
+@final
+class Request(Schema):
+    """A request or a complaint.
+
+    Attributes:
+        id: random, means nothing; `r-` or `c-` and 16 hexadecimal digits.
+        kind: whose path it takes.
+        state: where the work stands.
+        subject: keyed pseudonym of whom it is about.
+        reference: keyed pseudonym of what the sender calls it.
+        received: day of receipt; the deadline runs from it.
+        due: last day on which an answer is in time.
+        token: digest of the requester's token.
+        images: how many the vault was given.
+        legal_basis: on what ground it was asked for.
+        scope: what is to be unseen, and where.
+        wanted: what was asked for last: identity or information.
+        asked: day since which that is awaited.
+        waited: days that were spent waiting so.
+        extended: why the deadline was moved; empty where it was not.
+        denied: code of the ground; empty where it was not.
+        ground: what the requester is told of it.
+        held: the eraser that was fitted last.
+        verification: of that one.
+        in_force: the eraser that acts.
+        panel: complaints whose persons it was shown to answer about.
+        until: day on which it is to be looked at again.
+        answered: day on which the answer was sent.
+        how: by what way.
+        letter: SHA-256 of what was sent.
+        about: of a complaint, the request that causes the harm.
+        ended: day on which it ended and the personal data were destroyed.
+    """
+
+    id: str
+    kind: Kind
+    state: State
+    subject: str
+    reference: str
+    received: date
+    due: date
+    token: str
+    images: int = 0
+    legal_basis: str = ""
+    scope: str = ""
+    wanted: str = ""
+    asked: date | None = None
+    waited: int = 0
+    extended: str = ""
+    denied: str = ""
+    ground: str = ""
+    held: Artifact | None = None
+    verification: Verification | None = None
+    in_force: Artifact | None = None
+    panel: tuple[str, ...] = ()
+    until: date | None = None
+    answered: date | None = None
+    how: str = ""
+    letter: str = ""
+    about: str = ""
+    ended: date | None = None
+
+    @property
+    def status(self) -> str:
+        """OpenDSR's word for it."""
+        return "cancelled" if self.answered and self.denied and not self.in_force else STATUS[self.state]
+
+    @property
+    def artifacts(self) -> dict[str, Artifact]:
+        """The erasers whose files are kept for it, by content id."""
+        return {one.content_id: one for one in (self.held, self.in_force) if one is not None}
+
+    def punctual(self, today: date) -> str:
+        """Whether it was answered, in one of: in time, late, open, overdue, not answered. Only an answer answers."""
+        if self.answered:
+            return "in time" if self.answered <= self.due else "late"
+        if self.state in ENDED:
+            return "not answered"
+        return "open" if today <= self.due else "overdue"
