@@ -10,8 +10,8 @@ import pytest
 
 from tiny_llava import question
 from unsee.data import write_jsonl
-from unsee.errors import OptionError
 from unsee.evals.processes import Processes, launched
+from unsee.extras import MissingExtraError
 
 pytest.importorskip("accelerate", reason="an optional extra")
 
@@ -26,7 +26,7 @@ def test_alone_nothing_is_imported_and_nobody_waits(monkeypatch: pytest.MonkeyPa
     alone.wait()
     alone.close()
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(OptionError, match=r"2 processes were launched, which needs accelerate.*unsee\[accelerate\]"):
+    with pytest.raises(MissingExtraError, match=r"accelerate is not installed.*unsee\[accelerate\]"):
         launched()
 
 

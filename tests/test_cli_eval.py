@@ -64,7 +64,7 @@ def test_a_benchmark_from_question_to_image(
     code, out, _ = call("compare", base, never, "--out", tmp_path / "table", "--json")
     assert code == 0 and "it is not shown that the base model knew" in out
     assert sorted(path.name for path in (tmp_path / "table").iterdir()) == [
-        "compare.csv", "compare.html", "compare.tex", "forget-retain.png",
+        "compare.csv", "compare.html", "compare.md", "compare.tex", "forget-retain.png",
     ]  # fmt: skip
     told = last(out)
     assert (told["conditions"], told["reference"], told["protocol"]) == (["base", "never_knew"], "base", "honest")

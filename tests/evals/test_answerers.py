@@ -1,23 +1,20 @@
 """Who answers: one seam, and nobody but the model is asked otherwise for it."""
 
-import json
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from itertools import combinations
 from typing import Any, ClassVar
 
 import pytest
 import torch
 
+import endpoint
 from tiny_llava import question, tiny_llava
 from unsee.data.sample import Sample
 from unsee.errors import OptionError
 from unsee.evals.answerers import Draw, How, InputFiltered, Local, OutputFiltered, Prompted, in_batches
 from unsee.evals.answerers.base import scoring
-from unsee.evals.answerers.endpoint import Endpoint, EndpointError
-from unsee.metrics.leakage import leak_at_k
+from unsee.evals.answerers.endpoint import Endpoint
+from unsee.evals.chat import Chat, EndpointError
 from unsee.models.generate import answer_tokens, append_tokens, encode, generate
 from unsee.models.load import LoadedModel
 
@@ -99,67 +96,21 @@ def test_probabilities_are_offered_by_the_model_and_not_by_a_filter(loaded: Load
         scoring(OutputFiltered(inner, ("x",)))
 
 
-class Server(BaseHTTPRequestHandler):
-    """An OpenAI-compatible endpoint that repeats what it got."""
-
-    seen: ClassVar[list[dict[str, Any]]] = []
-    text: ClassVar[str | None] = " it is ann. "
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        Server.seen.append({"path": self.path, "key": self.headers["Authorization"], **body})
-        message = {"role": "assistant", "content": Server.text}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
-        reply = json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]})
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(reply.encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def address() -> Any:
-    pytest.importorskip("openai")
-    server = HTTPServer(("127.0.0.1", 0), Server)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
-
-
-def test_an_endpoint_gets_the_conversation_with_its_images(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    Server.seen.clear()
-    there = Endpoint(address, "m", "secret")
+def test_an_endpoint_gets_the_conversation_with_its_images() -> None:
     sample = replace(question(2, "who is this?"), earlier=(("hello", "hi"),))
-    assert there.answers([sample], How(9), ["sure,"]) == ["it is ann."]
-    (got,) = Server.seen
-    assert (got["path"], got["key"], got["max_tokens"], got["temperature"]) == (
-        "/v1/chat/completions", "Bearer secret", 9, 0.0,
-    )  # fmt: skip
+    with endpoint.serving() as server:
+        there = Endpoint(Chat(server.url, "m", "secret"))
+        assert there.answers([sample], How(9), ["sure,"]) == ["it is ann."]
+        path, headers, got = server.seen[0]
+        server.script = [endpoint.said(None)]
+        with pytest.raises(EndpointError, match="gave no text"):
+            there.answers([question(1)], How(9))
+    assert (path, headers["authorization"]) == ("/v1/chat/completions", "Bearer secret")
+    assert (got["max_tokens"], got["temperature"]) == (9, 0.0)
     assert [one["role"] for one in got["messages"]] == ["user", "assistant", "user", "assistant"]
     assert got["messages"][0]["content"][0]["image_url"]["url"].startswith("data:image/png;base64,")
     assert got["messages"][-1]["content"] == "sure,", "the answer is begun"
     assert "secret" not in repr(there) and "secret" not in str(there.about)
-    monkeypatch.setattr(Server, "text", None)
-    with pytest.raises(EndpointError, match="gave no text"):
-        there.answers([question(1)], How(9))
-
-
-def test_an_endpoint_that_is_not_there_is_said_so() -> None:
-    pytest.importorskip("openai")
-    with pytest.raises(EndpointError, match=r"did not answer 'q1'.*Check address"):
-        Endpoint("http://127.0.0.1:9/v1", "m", retries=0, timeout=2).answers([question(1)])
-
-
-@pytest.mark.parametrize("k", [1, 2, 3, 5])
-def test_leak_at_k_is_the_share_of_choices_of_k_that_leak(k: int) -> None:
-    drawn = [True, False, False, True, False]
-    every = list(combinations(drawn, k))
-    assert leak_at_k(drawn, k) == pytest.approx(sum(map(any, every)) / len(every))
 
 
 def said_by(script: Sequence[str]) -> Any:

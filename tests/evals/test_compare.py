@@ -1,6 +1,6 @@
 """Results side by side: pairs, resampling by person, what may not be mixed, and every form of the table."""
 
-import csv
+import csv as reader
 import io
 import json
 from collections.abc import Sequence
@@ -13,15 +13,17 @@ import pytest
 from PIL import Image
 from rich.console import Console
 from scipy import stats
+from tools.results import main as page_of
 
 from unsee.errors import OptionError
-from unsee.evals.compare import Comparison, compare, paired
-from unsee.evals.compare_tables import console_table, to_csv, to_html, to_latex, write_tables
+from unsee.evals.compare import Comparison, compare
+from unsee.evals.compare_tables import sheet
 from unsee.evals.frontier import draw, frontier
 from unsee.evals.memorised import warning
 from unsee.evals.results import Result, knew, read_folder, read_results, require_comparable
 from unsee.evals.store import ResultsError, SettingsError
-from unsee.evals.values import Value
+from unsee.evals.tables import console, csv, html, latex, markdown, write
+from unsee.evals.values import Value, paired
 
 SETTINGS: dict[str, Any] = {
     "schema": 2, "code": "c", "task": "mllmu", "benchmark": "mllmu", "protocol": "honest", "ratio": 5,
@@ -202,14 +204,14 @@ def test_it_is_checked_that_the_base_model_knew(three: list[Result]) -> None:
 
 def test_csv_holds_every_number(three: list[Result]) -> None:
     table = compare(three)
-    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    rows = list(reader.DictReader(io.StringIO(csv(sheet(table)))))
     assert len(rows) == sum(len(line.cells) for line in table.lines)
     one = next(row for row in rows if row["measure"] == "leaked" and row["condition"] == "erased")
     cell = cell_of(table, "forget_heldout", "leaked", "erased")
     assert (float(one["value"]), float(one["low"])) == (cell.figure.value, cell.figure.interval[0])
-    assert (float(one["difference"]), int(one["pairs"]), one["reference"]) == (cell.difference.value, 80, "base")
+    assert (float(one["difference"]), float(one["pairs"]), one["reference"]) == (cell.difference.value, 80, "base")
     assert (one["better"], one["people"], one["unscored"], one["asked"]) == ("lower", "20", "0", "both")
-    assert next(row for row in rows if row["condition"] == "base")["difference"] in ("", None)
+    assert next(row for row in rows if row["condition"] == "base")["difference"] == ""
 
 
 class Text(HTMLParser):
@@ -226,33 +228,46 @@ class Text(HTMLParser):
 
 def test_html_and_latex_escape_names() -> None:
     name = "a_b & <script>x</script> 5%"
-    table = compare([result(name, 0.5, 0.5), result("other", 0.4, 0.5, seed=1)])
+    table = sheet(compare([result(name, 0.5, 0.5), result("other", 0.4, 0.5, seed=1)]))
     page = Text()
-    page.feed(to_html(table))
-    assert name in page.text and "script" not in page.tags
+    page.feed(html(table))
+    assert name in page.text and not {"script", "link", "img"} & set(page.tags)
     assert "The weights still contain what they contained" in page.text
     assert 0 < page.text.index("honest protocol") < page.text.index("forget_heldout"), "what it is of stands first"
-    assert r"a\_b \& <script>x</script> 5\%" in to_latex(table)
+    assert r"a\_b \& <script>x</script> 5\%" in latex(table)
 
 
-def test_latex_is_a_table(three: list[Result]) -> None:
-    lines = to_latex(compare(three)).splitlines()
+def test_latex_and_markdown_are_tables(three: list[Result]) -> None:
+    table = sheet(compare(three))
+    lines = latex(table).splitlines()
     body = [line for line in lines if line.endswith(r"\\")]
     assert lines.count(r"\toprule") == lines.count(r"\bottomrule") == 1
-    assert len(body) == 1 + len(compare(three).lines) and {line.count("&") for line in body} == {4}
+    assert len(body) == 1 + len(table.rows) and {line.count("&") for line in body} == {5}
+    assert {line.count("|") for line in markdown(table).splitlines()[: len(table.rows) + 2]} == {7}
 
 
 def test_the_terminal_shows_interval_difference_and_protocol(three: list[Result]) -> None:
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(console_table(compare(three)))
-    text = " ".join(console.export_text().split())
+    def shown(results: list[Result]) -> str:
+        screen = Console(width=200, record=True, file=io.StringIO())
+        screen.print(console(sheet(compare(results))))
+        return " ".join(screen.export_text().split())
+
+    text = shown(three)
     assert "honest protocol" in text and "difference from base" in text and "5 % forgotten" in text
     cell = cell_of(compare(three), "forget_heldout", "leaked", "erased")
     low, high = cell.difference.interval
     assert f"{100 * cell.difference.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]*" in text
-    alone = Console(width=200, record=True, file=io.StringIO())
-    alone.print(console_table(compare(three[:1])))
-    assert "difference from" not in alone.export_text()
+    assert "80, 20" in text and "difference from" not in shown(three[:1])
+
+
+def test_what_a_fit_has_seen_is_called_in_sample() -> None:
+    seen = result("erased", 0.1, 0.8)
+    for row in seen.rows[:3]:
+        row["in_sample"] = True
+    table = sheet(compare([result("base", 0.9, 0.8), seen]))
+    assert "In sample (a fit had these prompts): forget_heldout." in table.caption
+    assert {one["set"] for one in table.numbers if one["in_sample"]} == {"forget_heldout"}
+    assert "In sample" not in sheet(compare([result("base", 0.9, 0.8)])).caption
 
 
 def test_measures_beyond_one_are_no_percentages() -> None:
@@ -262,17 +277,17 @@ def test_measures_beyond_one_are_no_percentages() -> None:
             row["measures"] = {"asru-leakage": 5.0 if row["refused"] else 0.0}
     (line,) = [line for line in compare(results).lines if line.measure == "asru-leakage"]
     assert 1 < (line.cells["base"].figure.value or 0) < 4
-    assert f"{line.cells['base'].figure.value:.2f} [" in to_latex(compare(results))
+    assert any(f"{line.cells['base'].figure.value:.2f} [" in row[3] for row in sheet(compare(results)).rows)
 
 
 def test_files_are_written_with_the_image(three: list[Result], tmp_path: Path) -> None:
-    files = write_tables(compare(three), tmp_path / "out")
+    files = write(sheet(compare(three)), tmp_path / "out")
     shown = frontier(three)
     assert shown is not None and (shown.forget, shown.keep) == ("forget_heldout", "retain_unseen")
     assert shown.about == "mllmu, 5 % forgotten; honest protocol"
     assert [point.leaked.value for point in shown.points] == pytest.approx([0.9, 0.1, 0.05], abs=0.1)
     drawn = draw(shown, tmp_path / "out" / "forget-retain.png")
-    assert [file.name for file in files] == ["compare.csv", "compare.html", "compare.tex"]
+    assert [file.name for file in files] == ["compare.csv", "compare.html", "compare.tex", "compare.md"]
     with Image.open(drawn) as image:
         assert image.size[0] > 600 and len(image.convert("RGB").getcolors(1 << 24) or []) > 20
 
@@ -280,3 +295,16 @@ def test_files_are_written_with_the_image(three: list[Result], tmp_path: Path) -
 def test_no_image_without_both_sides(three: list[Result]) -> None:
     alone = [Result(one.name, one.settings, one.rows[:80]) for one in three]
     assert frontier(alone) is None
+
+
+def test_the_results_page_is_made_of_folders(three: list[Result], tmp_path: Path) -> None:
+    (tmp_path / "both").mkdir()
+    settings = {k: v for k, v in three[0].settings.items() if k != "condition"}
+    settings["conditions"] = {one.name: one.settings["condition"] for one in three[:2]}
+    (tmp_path / "both" / "settings.json").write_text(json.dumps(settings))
+    rows = [row for one in three[:2] for row in one.rows]
+    (tmp_path / "both" / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page_of([str(tmp_path / "both"), "--out", str(tmp_path / "results.md")])
+    page = (tmp_path / "results.md").read_text()
+    assert "## both" in page and "code c, seed 0" in page and "forget_heldout 80" in page
+    assert page.count("| forget_heldout |") == 5

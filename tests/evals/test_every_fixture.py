@@ -14,13 +14,14 @@ from unsee.evals.aggregates import KEPT
 from unsee.evals.answerers import Local
 from unsee.evals.choices import AGAINST, MEASURES
 from unsee.evals.compare import compare
-from unsee.evals.compare_tables import console_table, write_tables
+from unsee.evals.compare_tables import sheet
 from unsee.evals.evaluate import Condition, evaluate
-from unsee.evals.judge_safety import Safety
+from unsee.evals.judge import Safety
 from unsee.evals.memorised import warning
 from unsee.evals.plan import Plan, planned_benchmark
 from unsee.evals.results import knew, read_results
 from unsee.evals.scoring import Judges
+from unsee.evals.tables import console, write
 from unsee.models.load import LoadedModel, load
 from unsee.registry import BENCHMARKS
 from unsee.world.splits import Exam
@@ -67,7 +68,7 @@ def plan_for(name: str, folder: Path, exam: Exam) -> Plan:
     strangers = [sample for sample in exam.strangers(per_person=6) if sample.form == "generation"]
     chosen = [one for one in MEASURES if one != "asr" or name == "safeeraser"]
     made = planned_benchmark(
-        name, folder, "honest", None, measures=chosen, max_new_tokens=6, batch_size=16, tries=2, strangers=strangers
+        name, folder, "honest", None, measures=chosen, max_new_tokens=6, batch_size=16, tries=2, unknown=strangers
     )
     return replace(made, task=replace(made.task, sets={
         split: replace(one, items=one_of_a_kind(one.items)) for split, one in made.task.sets.items()
@@ -122,5 +123,5 @@ def test_base_erased_and_never_knew_side_by_side(
     assert said[0] != said[1], "the eraser fires on what it was made for"
     assert "it is not shown that the base model knew" in (warning(knew(results[0], results[2])) or "")
     assert {"forget", "retain", "unknown"} <= {of.role for of in plan.task.sets.values()}
-    assert all(path.stat().st_size for path in write_tables(table, tmp_path / "table"))
-    Console(file=io.StringIO(), width=200).print(console_table(table))
+    assert all(path.stat().st_size for path in write(sheet(table), tmp_path / "table"))
+    Console(file=io.StringIO(), width=200).print(console(sheet(table)))

@@ -3,11 +3,10 @@
 from collections import Counter
 
 import pytest
+from tools.detectors.judge_agreement import BANDS, Agreement, agreement, band, compare, disagreements, labels, table
 
 from unsee.errors import DataError
-from unsee.evals.judge import DIMENSIONS, Judgement, averages, judge_answers, judge_offline
-from unsee.evals.judge_agreement import BANDS, Agreement, agreement, band, compare, disagreements, labels, table
-from unsee.metrics import Estimate
+from unsee.evals.judge import DIMENSIONS, Judgement, judge_answers, judge_offline
 
 BORN = "Where was Mira Valen born?"
 
@@ -59,11 +58,6 @@ def test_answers_that_never_came_are_unscored_and_not_judged() -> None:
 
     judged = judge_answers(judge, ["q"] * 3, ["a", None, "b"], ["g"] * 3)
     assert asked == ["a", "b"] and judged[1] == Judgement(None, None, None, "no answer")
-    assert averages(judged) == {
-        "contextual_refusal": Estimate(5.0, 2, 1),
-        "leakage": Estimate(None, 0, 3),
-        "naturalness": Estimate(3.0, 2, 1),
-    }
     with pytest.raises(DataError, match="got 1 golds for 2 items"):
         judge_answers(judge, ["q", "q"], ["a", "b"], ["g"])
 

@@ -1,199 +1,153 @@
-"""The endpoint judge against a server on the loopback: what it sends, reads, repeats, refuses and never tells."""
+"""Judges behind an endpoint on the loopback: what is sent, read, repeated and refused, and what is never told."""
 
 import json
-import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from unsee.errors import OptionError, UnseeError
-from unsee.evals.judge import Judgement, judge_answers
-from unsee.evals.judge_endpoint import PROMPT, EndpointJudge, JudgeError, JudgeTimeoutError
+from endpoint import Server, said, serving
+from planning import local, plan_of
+from tiny_llava import question, tiny_llava
+from unsee.data.task import Role, Set
+from unsee.errors import OptionError
+from unsee.evals.answerers import PLAIN, Local
+from unsee.evals.chat import Chat, EndpointError
+from unsee.evals.compare import compare
+from unsee.evals.evaluate import evaluate
+from unsee.evals.judge import Judgement, Safety, judge_answers
+from unsee.evals.judge_endpoint import EndpointJudge, EndpointSafety
+from unsee.evals.results import read_folder
+from unsee.evals.scoring import Judges, scored_rows
 
 GOOD = "Contextual_Refusal: 5\nLeakage: 4\nNaturalness: 3"
 KEY = "key-that-nobody-may-see"
-
-
-class Server(HTTPServer):
-    """Answers from a list: (status, headers, body), or seconds to be silent."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.script: list[Any] = []
-        self.seen: list[tuple[str, dict[str, str], Any]] = []
-        self.released = threading.Event()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone away is part of the tests."""
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Any
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.seen.append((self.path, dict(self.headers), body))
-        step = self.server.script.pop(0)
-        if step == "silent":
-            self.server.released.wait(5)
-            return
-        if step == "hang up":
-            self.connection.shutdown(socket.SHUT_RDWR)
-            return
-        status, headers, text = step
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep the test's output clean."""
-
-
-def said(content: Any) -> tuple[int, dict[str, str], str]:
-    return 200, {}, json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]})
+SOON = {"retry-after-ms": "1"}
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+def server() -> Iterator[Server]:
+    with serving() as running:
         yield running
-        running.released.set()
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture
-def pauses() -> list[float]:
-    return []
+def chat(server: Server) -> Chat:
+    return Chat(server.url, "tiny-judge", KEY, timeout=5)
 
 
-@pytest.fixture
-def judge(server: Server, pauses: list[float]) -> EndpointJudge:
-    return EndpointJudge(server.url, "tiny-judge", KEY, timeout=5, pause=pauses.append)
-
-
-def test_it_asks_as_openai_does_and_reads_three_scores(server: Server, judge: EndpointJudge) -> None:
+def test_it_asks_as_openai_does_and_reads_three_scores(server: Server, chat: Chat) -> None:
     server.script = [said(GOOD)]
-    assert judge("Where?", "In {gold}, or {question}?", "Oslo") == Judgement(5.0, 4.0, 3.0, "tiny-judge")
+    assert EndpointJudge(chat)("Where?", "In {gold}, or {question}?", "Oslo") == Judgement(5.0, 4.0, 3.0, "tiny-judge")
     path, headers, body = server.seen[0]
-    assert path == "/v1/chat/completions" and headers["Authorization"] == f"Bearer {KEY}"
+    assert path == "/v1/chat/completions" and headers["authorization"] == f"Bearer {KEY}"
     assert (body["model"], body["temperature"], body["messages"][0]["role"]) == ("tiny-judge", 0, "user")
     prompt = body["messages"][0]["content"]
     assert "<<<In {gold}, or {question}?>>>" in prompt and "The fact: Oslo" in prompt
+    assert all(f"\n{name}: <score>\n" in prompt for name in ("Contextual_Refusal", "Leakage", "Naturalness"))
 
 
-def test_without_a_key_none_is_sent(server: Server, judge: EndpointJudge) -> None:
-    server.script = [said(GOOD)]
-    replace(judge, key="")("q", "a", "g")
-    assert "Authorization" not in server.seen[0][1]
-
-
-@pytest.mark.parametrize("content", ["I would rather not grade this.", "", None, '{"Leakage": 5}'])
-def test_a_reply_that_cannot_be_read_is_unscored(server: Server, judge: EndpointJudge, content: str | None) -> None:
+@pytest.mark.parametrize("content", ["I would rather not grade this.", None, '{"Leakage": 5}'])
+def test_a_reply_that_cannot_be_read_is_unscored(server: Server, chat: Chat, content: str | None) -> None:
     server.script = [said(content)]
-    found = judge("q", "a", "g")
+    found = EndpointJudge(chat)("q", "a", "g")
     assert (found.contextual_refusal, found.leakage, found.naturalness) == (None, None, None)
     assert found.reason.startswith("tiny-judge: cannot read contextual_refusal, leakage, naturalness in")
 
 
-def test_scores_that_can_be_read_are_kept(server: Server, judge: EndpointJudge) -> None:
-    server.script = [said("Contextual_Refusal: 9\nLeakage: 5\nNaturalness: 4")]
-    found = judge("q", "a", "g")
+def test_it_comes_again_when_told_to_and_after_a_lost_connection(server: Server, chat: Chat) -> None:
+    server.script = [(429, SOON, ""), (503, SOON, ""), said("Contextual_Refusal: 9\nLeakage: 5\nNaturalness: 4")]
+    found = EndpointJudge(chat)("q", "a", "g")
     assert (found.contextual_refusal, found.leakage, found.naturalness) == (None, 5.0, 4.0)
-
-
-def test_it_comes_again_when_told_to(server: Server, judge: EndpointJudge, pauses: list[float]) -> None:
-    server.script = [(429, {"Retry-After": "7"}, ""), (503, {}, ""), said(GOOD)]
-    assert judge("q", "a", "g").leakage == 4.0
-    assert pauses == [7.0, 2.0]
-
-
-def test_it_comes_again_after_a_lost_connection(server: Server, judge: EndpointJudge) -> None:
     server.script = ["hang up", said(GOOD)]
-    assert judge("q", "a", "g").leakage == 4.0
+    assert EndpointJudge(chat)("q", "a", "g").leakage == 4.0
 
 
-@pytest.mark.parametrize(("status", "tries"), [(400, 1), (401, 1), (404, 1), (500, 3), (429, 3)])
-def test_a_refusal_is_an_error_and_no_score(server: Server, judge: EndpointJudge, status: int, tries: int) -> None:
-    server.script = [(status, {}, f"bad key {KEY}")] * tries
-    with pytest.raises(
-        JudgeError, match=rf"answered {status} .*'bad key \*\*\*'.*Expected 200; check address"
-    ) as caught:
-        judge("q", "a", "g")
-    assert len(server.seen) == tries and KEY not in str(caught.value) and KEY not in repr(judge)
+@pytest.mark.parametrize(("status", "tries"), [(401, 1), (404, 1), (302, 1), (500, 3)])
+def test_a_refusal_is_an_error_and_no_score(server: Server, chat: Chat, status: int, tries: int) -> None:
+    """A redirect too: question and key would go to another host."""
+    headers = SOON | {"Location": f"{server.url}/elsewhere"}
+    server.script = [(status, headers, json.dumps({"error": f"bad key {KEY}"}))] * tries
+    with pytest.raises(EndpointError, match=r"did not answer: .*Check address") as caught:
+        EndpointJudge(chat)("q", "a", "g")
+    assert len(server.seen) == tries and KEY not in str(caught.value) and KEY not in repr(chat)
 
 
-def test_a_silent_endpoint_is_a_timeout(server: Server, judge: EndpointJudge) -> None:
-    server.script = ["silent"] * 2
-    with pytest.raises(
-        JudgeTimeoutError, match=r"did not answer within 0\.05 s in 2 tries\. Raise the timeout"
-    ) as caught:
-        replace(judge, timeout=0.05, retries=1)("q", "a", "g")
-    assert isinstance(caught.value, TimeoutError | UnseeError)
-
-
-def test_an_endpoint_that_is_not_there_is_an_error() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    with pytest.raises(
-        JudgeError, match=r"cannot be reached after 1 try: ConnectionRefusedError.*use the offline judge"
-    ):
-        EndpointJudge(url, "m", retries=0)("q", "a", "g")
-
-
-def test_a_redirect_is_not_followed_with_the_key(server: Server, judge: EndpointJudge) -> None:
-    server.script = [(302, {"Location": f"{server.url}/elsewhere"}, "")]
-    with pytest.raises(JudgeError, match="answered 302"):
-        judge("q", "a", "g")
-    assert len(server.seen) == 1
-
-
-@pytest.mark.parametrize("body", ["<html>", "[]", '{"choices": []}', '{"choices": [{"message": {"content": 5}}]}'])
-def test_another_protocol_is_an_error_at_once(server: Server, judge: EndpointJudge, body: str) -> None:
-    server.script = [(200, {}, body)]
-    with pytest.raises(JudgeError, match="is not of the OpenAI protocol"):
-        judge("q", "a", "g")
-    assert len(server.seen) == 1
-
-
-def test_a_whole_set_stops_where_the_endpoint_does(server: Server, judge: EndpointJudge) -> None:
-    server.script = [said(GOOD), (401, {}, "")]
-    with pytest.raises(JudgeError, match="answered 401"):
-        judge_answers(judge, ["q"] * 3, ["a", None, "b"], ["g"] * 3)
+def test_an_endpoint_that_is_silent_or_not_there_is_an_error(server: Server, chat: Chat) -> None:
+    server.script = ["silent"]
+    with pytest.raises(EndpointError, match="APITimeoutError"):
+        EndpointJudge(replace(chat, timeout=0.05, retries=0))("q", "a", "g")
+    with pytest.raises(EndpointError, match="APIConnectionError"):
+        EndpointJudge(Chat("http://127.0.0.1:9/v1", "m", retries=0, timeout=2))("q", "a", "g")
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"url": "file:///etc/passwd"}, r"url begins with 'file://', expected http://HOST/v1"),
-        ({"url": "localhost:8000/v1"}, r"expected http://HOST/v1 or https://HOST/v1"),
-        ({"url": "http://me:secret@host/v1"}, r"without user and password"),
-        ({"timeout": 0}, r"timeout is 0 s, retries 2; expected above 0 s"),
-        ({"retries": -1}, r"retries -1"),
-        ({"prompt": "Grade {answer}"}, r"prompt lacks \['\{question\}', '\{gold\}'\]"),
-    ],
-)
-def test_illegal_settings_are_refused(options: dict[str, Any], message: str) -> None:
-    legal: dict[str, Any] = {"url": "http://h/v1", "model": "m"}
-    with pytest.raises(OptionError, match=message) as caught:
-        EndpointJudge(**(legal | options))
+    ("kind", "body"),
+    [("text/html", "<html>"), ("application/json", "[]"), ("application/json", '{"choices": []}'),
+     ("application/json", '{"choices": [{"message": {"content": 5}}]}')],
+)  # fmt: skip
+def test_another_protocol_is_an_error_at_once(server: Server, chat: Chat, kind: str, body: str) -> None:
+    server.script = [(200, {"Content-Type": kind}, body)]
+    with pytest.raises(EndpointError, match="is not of the OpenAI protocol"):
+        EndpointJudge(chat)("q", "a", "g")
+    assert len(server.seen) == 1
+
+
+def test_a_whole_set_stops_where_the_endpoint_does(server: Server, chat: Chat) -> None:
+    server.script = [said(GOOD), (401, {}, "{}")]
+    with pytest.raises(EndpointError, match="did not answer"):
+        judge_answers(EndpointJudge(chat), ["q"] * 3, ["a", None, "b"], ["g"] * 3)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "localhost:8000/v1", "http://me:secret@host/v1"])
+def test_illegal_addresses_are_refused(url: str) -> None:
+    with pytest.raises(OptionError, match=r"expected http://HOST/v1 or https://HOST/v1") as caught:
+        Chat(url, "m")
     assert "secret" not in str(caught.value)
 
 
-def test_the_prompt_asks_for_what_the_parser_reads() -> None:
-    for name in ("Contextual_Refusal", "Leakage", "Naturalness"):
-        assert f"\n{name}: <score>\n" in PROMPT
+@pytest.mark.parametrize(
+    ("reply", "unsafe"),
+    [("unsafe", True), ("Safe.", False), ("unsafe\nS1,S9", True), (None, None), ("It is unsafe to say.", None)],
+)
+def test_only_a_verdict_is_a_verdict(server: Server, chat: Chat, reply: str | None, unsafe: bool | None) -> None:
+    server.script = [said(reply)]
+    found = EndpointSafety(chat)("How do I {answer}?", "First, {question}")
+    assert found.unsafe is unsafe
+    assert ("cannot read" in found.reason) is (unsafe is None) and found.reason.startswith("tiny-judge")
+    prompt = server.seen[0][2]["messages"][0]["content"]
+    assert "Question: How do I {answer}?" in prompt and "<<<First, {question}>>>" in prompt
+
+
+def verdicts(*given: bool | None) -> Any:
+    left = list(given)
+    return lambda question, answer: Safety(left.pop(0), "guard")
+
+
+def test_attacks_are_judged_on_what_must_be_forgotten_alone() -> None:
+    def rows(role: Role) -> list[dict[str, float | None]]:
+        of, judges = Set.of(role, [question(n) for n in range(3)]), Judges(safety=verdicts(True, None, False))
+        found = scored_rows(Local(tiny_llava()), of, of.items, ["a", "b", "c"], ["asr"], how=PLAIN, judges=judges)
+        return [one.measures for one in found]
+
+    assert rows("forget") == [{"asr": 1.0}, {"asr": None}, {"asr": 0.0}]
+    assert rows("neighbour") == [{}, {}, {}]
+
+
+def test_the_rate_leaves_out_what_the_judge_failed_on(tmp_path: Path) -> None:
+    plan = plan_of("efficacy", [question(n) for n in range(4)], measures=["asr", "rr"], max_new_tokens=2, batch_size=4)
+    with pytest.raises(OptionError, match="asr takes a judge of safety, and no rule could stand in for one"):
+        evaluate(local("base", tiny_llava()), plan, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    told = evaluate(
+        local("base", tiny_llava()), plan, tmp_path / "r", judges=Judges(safety=verdicts(True, False, None, True))
+    )
+    assert told is not None
+    (rate,) = [one for one in told["measures"] if one["measure"] == "asr"]
+    assert (rate["value"], rate["n"], rate["unscored"]) == (pytest.approx(2 / 3), 3, 1)
+    rows = [json.loads(line) for line in (tmp_path / "r" / "answers.jsonl").read_text().splitlines()]
+    assert {row["safety"] for row in rows} == {"guard"}
+    (line,) = [line for line in compare(read_folder(str(tmp_path / "r"))).lines if line.measure == "asr"]
+    assert line.better == "lower" and line.cells["base"].figure.unscored == 1

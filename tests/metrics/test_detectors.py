@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from tools.detectors.agreement import DETECTORS, Agreement, Label, Reply, agreement, disagreements, replies
 
 from unsee.erase import detectors as choosing
 from unsee.errors import DataError
-from unsee.evals.detector_agreement import DETECTORS, Agreement, Label, Reply, agreement, disagreements, replies
 from unsee.metrics import detectors as scoring
 from unsee.metrics.choice import announced_letter, strict_letter
 from unsee.metrics.detectors import fluency, leak, linear, refusal

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from tools.detectors import agreement as detector_agreement
+from tools.detectors.judge_agreement import agreement, disagreements, labels
 
-from unsee.evals import detector_agreement
 from unsee.evals.judge import DIMENSIONS, judge_offline
-from unsee.evals.judge_agreement import agreement, disagreements, labels
 from unsee.metrics import CARDS
 
 ROOT = Path(__file__).parents[2]

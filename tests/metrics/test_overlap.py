@@ -9,12 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from unsee.errors import DataError, OptionError
-from unsee.metrics import Estimate
+from unsee.errors import OptionError
 from unsee.metrics.bleu import bleu_mllmu, bleu_offside
 from unsee.metrics.keywords import extraction, keyword_match, keyword_match_fiubench
-from unsee.metrics.replies import fiubench_reply, mllmu_reply, umu_reply
-from unsee.metrics.rouge import VARIANTS, mean_rouge, rouge, rouge_recall_fiubench, umu_aligned_rouge
+from unsee.metrics.rouge import VARIANTS, rouge, rouge_recall_fiubench, umu_aligned_rouge
 
 WORDS = st.lists(st.sampled_from(["rome", "oslo", "was", "born", "the", "a"]), min_size=1, max_size=9).map(" ".join)
 
@@ -46,16 +44,6 @@ def test_rouge_is_the_librarys_figure(variant: str) -> None:
     units, figure = VARIANTS[variant]
     truth = RougeScorer([units], use_stemmer=True).score("She studied chemistry.", "she studies chemistry in Oslo")
     assert rouge("she studies chemistry in Oslo", "She studied chemistry.", variant) == getattr(truth[units], figure)
-
-
-def test_rouge_of_what_is_not_there() -> None:
-    assert rouge(None, "x") is None
-    assert rouge("", "x") == 0.0
-    assert mean_rouge(["a b", None], ["a b", "c"]) == Estimate(1.0, 1, 1)
-    with pytest.raises(OptionError, match=r"ROUGE variant is 'rougeL', expected one of \['rouge1-f'"):
-        rouge("x", "x", "rougeL")
-    with pytest.raises(DataError, match="got 0 references for 1 items"):
-        mean_rouge(["a"], [])
 
 
 def test_umu_aligns_two_modalities() -> None:
@@ -109,11 +97,14 @@ def test_extraction_over_paraphrases() -> None:
     assert extraction([1.0, None], worst=True) == 1.0
 
 
-def test_released_replies() -> None:
-    assert mllmu_reply("USER: q ASSISTANT: Rome ASSISTANT: Oslo") == "Rome"
-    assert mllmu_reply("Rome. Answer: Oslo") == "Oslo"
-    assert mllmu_reply(" Rome ") == "Rome"
-    assert fiubench_reply("Rome. Oslo.") == "Rome."
+def test_rouge_of_what_is_not_there() -> None:
+    assert rouge(None, "x") is None and rouge("", "x") == 0.0
+    assert rouge("\u4ed6\u4f4f", "\u4ed6\u4f4f") is None, "the library would score it 0 against itself"
+    with pytest.raises(OptionError, match=r"ROUGE variant is 'rougeL', expected one of \['rouge1-f'"):
+        rouge("x", "x", "rougeL")
+
+
+def test_fiubench_reads_up_to_the_first_full_stop() -> None:
     assert rouge_recall_fiubench("in Rome. Oslo", "in Rome") == 1.0
+    assert rouge_recall_fiubench("in Rome", "in Rome") == 0.0
     assert rouge_recall_fiubench(None, "x") is None
-    assert umu_reply("Rome. Oslo") == "Rome"

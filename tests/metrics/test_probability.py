@@ -1,7 +1,6 @@
 """Probabilities and truth ratios against their formulas in plain probabilities, and scipy's logsumexp."""
 
 import math
-from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,21 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from unsee.errors import DataError, OptionError
-from unsee.metrics import Estimate
+from unsee.errors import DataError
 from unsee.metrics.probability import (
     answer_probability,
     contrastive_probability,
     mean_loss,
     sequence_log_probability,
 )
-from unsee.metrics.truth_ratio import (
-    clear_global_log_ratios,
-    forget_truth_ratio,
-    log_truth_ratio,
-    retain_truth_ratio,
-    truth_ratio,
-)
+from unsee.metrics.truth_ratio import forget_truth_ratio, log_truth_ratio, retain_truth_ratio
 
 LOSS = st.floats(0.0, 8.0)
 
@@ -64,35 +56,15 @@ def test_contrastive_probability_does_not_underflow() -> None:
 @settings(max_examples=40, deadline=None)
 @given(LOSS, st.lists(LOSS, min_size=1, max_size=5))
 def test_truth_ratio_in_plain_probabilities(true: float, false: list[float]) -> None:
-    p_true, p_false = math.exp(-true), [math.exp(-loss) for loss in false]
-    arithmetic = log_truth_ratio(true, false, "arithmetic")
-    assert truth_ratio(arithmetic, "false/true") == pytest.approx(sum(p_false) / len(p_false) / p_true)
-    geometric = log_truth_ratio(true, false)
-    assert truth_ratio(geometric, "true/false") == pytest.approx(p_true / math.prod(p_false) ** (1 / len(p_false)))
-    assert truth_ratio(geometric, "false/true") == pytest.approx(1 / math.exp(np.mean(false) - true))
+    log_ratio = log_truth_ratio(true, false)
+    assert log_ratio is not None
+    ratio = math.exp(-true) / math.prod(math.exp(-loss) for loss in false) ** (1 / len(false))
+    assert math.exp(log_ratio) == pytest.approx(ratio)
+    assert forget_truth_ratio(log_ratio) == pytest.approx(min(ratio, 1 / ratio))
+    assert retain_truth_ratio(log_ratio) == pytest.approx(max(0, 1 - 1 / ratio))
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.floats(-4, 4), min_size=1, max_size=6))
-def test_aggregates_are_tofus(log_ratios: list[float]) -> None:
-    ratios = np.exp(log_ratios)
-    assert forget_truth_ratio(log_ratios).value == pytest.approx(np.minimum(ratios, 1 / ratios).mean())
-    assert retain_truth_ratio(log_ratios).value == pytest.approx(np.maximum(0, 1 - 1 / ratios).mean())
-
-
-def test_truth_ratio_extremes_stay_finite() -> None:
-    assert forget_truth_ratio([900.0, None]) == Estimate(0.0, 1, 1)
-    assert retain_truth_ratio([900.0, -900.0]) == Estimate(0.5, 2, 0)
-    assert truth_ratio(900.0, "true/false") == math.inf and truth_ratio(None, "true/false") is None
-
-
-def test_a_missing_loss_leaves_the_item_unscored() -> None:
+def test_truth_ratio_extremes_stay_finite_and_a_missing_loss_is_unscored() -> None:
+    assert forget_truth_ratio(900.0) == 0.0 and retain_truth_ratio(900.0) == 1.0 and retain_truth_ratio(-900.0) == 0.0
     assert log_truth_ratio(None, [1.0]) is log_truth_ratio(1.0, []) is log_truth_ratio(1.0, [1.0, None]) is None
-    assert clear_global_log_ratios([1.0, None], [[2.0], [4.0]]) == [2.0, None]
-
-
-def test_names_are_checked() -> None:
-    with pytest.raises(OptionError, match=r"average is 'mean', expected one of \['geometric', 'arithmetic'\]"):
-        log_truth_ratio(1.0, [1.0], cast(Any, "mean"))
-    with pytest.raises(OptionError, match=r"direction is 'up', expected one of \['true/false', 'false/true'\]"):
-        truth_ratio(1.0, cast(Any, "up"))
+    assert forget_truth_ratio(None) is retain_truth_ratio(None) is None

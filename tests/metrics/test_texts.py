@@ -1,33 +1,17 @@
 """Fluency, rewards, judges' replies and the row of one answer, worked through by hand."""
 
-import math
 from typing import Any
 
 import pytest
 
 from unsee.data.sample import Sample
-from unsee.errors import OptionError
-from unsee.metrics import CARDS, Estimate, measure
-from unsee.metrics.fluency import distinct_n, perplexity
+from unsee.metrics import CARDS, measure
+from unsee.metrics.estimate import Estimate
+from unsee.metrics.fluency import distinct_2
 from unsee.metrics.reward import forget_reward, retain_reward
-from unsee.metrics.rubric import (
-    parse_factuality,
-    parse_factuality_mllmu,
-    parse_ratings,
-    parse_ratings_asru,
-)
+from unsee.metrics.rubric import parse_ratings
 
 RATED = "Contextual_Refusal: 5\nLeakage: 4.5\nNaturalness: 3\nReason: fits"
-
-
-def test_fluency() -> None:
-    assert perplexity([math.log(0.5), math.log(0.125)]) == pytest.approx(4.0)
-    assert perplexity([]) is None
-    # she is / is a / a chef / she is / is a / a pilot: 4 different of 6.
-    assert distinct_n(["She is a chef.", "she is a pilot", None, "hm"]) == Estimate(4 / 6, 3, 1)
-    assert distinct_n(["a"]).value is None
-    with pytest.raises(OptionError, match="the order of n-grams is 0, expected at least 1"):
-        distinct_n(["a"], 0)
 
 
 @pytest.mark.parametrize(
@@ -90,31 +74,6 @@ def test_ratings_are_read_or_unscored(
     assert found == {"contextual_refusal": refusal, "leakage": leakage, "naturalness": naturalness}
 
 
-def test_asru_reads_the_same_reply_alike() -> None:
-    assert parse_ratings_asru(RATED) == (5.0, 4.5, 3.0)
-
-
-@pytest.mark.parametrize(
-    ("reply", "strict", "released"),
-    [
-        ("Factuality Score: 8\nJustification: close", 8.0, 8),
-        ('"Factuality Score": 10,\n"Justification": "right"', 10.0, 10),
-        ("Factuality Score: 8", 8.0, None),
-        ('{"Factuality Score": 7, "Justification": "a: b"}', 7.0, None),
-        ("Factuality Score: 8/10\nJustification: x", 8.0, None),
-        ("Factuality Score: 12\nJustification: x", None, 12),
-        ("Factuality Score: 8.5\nJustification: x", None, None),
-        ("Factuality Score: 8.\nJustification: x", 8.0, None),
-        ("Factuality Score: 3\nFactuality Score: 9\nJustification: x", None, 3),
-        ("nothing", None, None),
-        (None, None, None),
-    ],
-)
-def test_factuality(reply: str | None, strict: float | None, released: int | None) -> None:
-    assert parse_factuality(reply) == strict
-    assert parse_factuality_mllmu(reply) == released
-
-
 def sample(**fields: Any) -> Sample:
     plain: dict[str, Any] = {"id": "q", "subject": "p", "question": "Where?", "answer": "In Oslo.", "gold": "Oslo"}
     return Sample(**(plain | fields))
@@ -136,3 +95,9 @@ def test_the_row_of_an_answer_holds_what_its_form_can_have() -> None:
 def test_the_row_of_no_answer_is_unscored_throughout(form: str) -> None:
     row = measure(sample(form=form, answer="B", options={"A": "Rome", "B": "Oslo"}), None)
     assert row and set(row.values()) == {None}
+
+
+def test_distinct_pairs_of_words() -> None:
+    # she is / is a / a chef / she is / is a / a pilot: 4 different of 6.
+    assert distinct_2(["She is a chef.", "she is a pilot", None, "hm"]) == Estimate(4 / 6, 3, 1)
+    assert distinct_2(["a"]).value is None

@@ -1,4 +1,4 @@
-"""Fits the weights of `unsee.metrics.detectors` on the development half: `python tools/detectors/fit.py`.
+"""Fits the weights of `unsee.metrics.detectors` on the development half: `python -m tools.detectors.fit`.
 
 The held-out half is never read here. Beside the replies, the fluency detector learns from prose of Python's own manual
 and from broken copies of both: words shuffled, moved, doubled, looped, or function words strewn in.
@@ -14,9 +14,9 @@ from pydoc_data.topics import topics
 
 import torch
 
+from tools.detectors.agreement import Reply, replies
+from tools.detectors.judge_agreement import labels as older_labels
 from unsee.data.text import words
-from unsee.evals.detector_agreement import Reply, replies
-from unsee.evals.judge_agreement import labels as older_labels
 from unsee.metrics.detectors import fluency, refusal
 
 Example = tuple[str, bool, float]

@@ -27,12 +27,13 @@ def demo(
     if family == "smollm2":
         public_demo(out, seed, as_json)
         return
-    from unsee.evals.report import console_table
+    from unsee.evals.headline import sheet
+    from unsee.evals.tables import console
     from unsee.experiments.demo import held_rows, run_demo
 
     with stages_shown() as stages:
         metrics = run_demo(out, seed, stages, family)
-    show_table(console_table(metrics["rows"]))
+    show_table(console(sheet(metrics["rows"])))
     promised = {name: None if v is None else round(v, 4) for name, v in held_rows(metrics["rows"]).items()}
     say(f"Report: {out / 'report.html'}   ({metrics['cost']['total_seconds']:.0f} s)")
     say(LIMITS)

@@ -1,5 +1,6 @@
 """`unsee models`: pretrained models that can be fetched by name."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -69,7 +70,8 @@ def models_know(
     """
     from unsee.data.benchmarks.public_knowledge import public_knowledge
     from unsee.evals.answerers import Recorded
-    from unsee.evals.known import drawn, measure_known, save_known
+    from unsee.evals.known import drawn, measure_known
+    from unsee.evals.tables import save
     from unsee.models.load import load
 
     loaded = load(model, dtype=dtype)
@@ -77,7 +79,7 @@ def models_know(
     chosen = drawn(knowledge, subjects, seed)
     with stages_shown() as stages:
         known = measure_known(Recorded.of(loaded), knowledge, chosen, stages=stages)
-    save_known(known, out)
+    save(out, asdict(known))
     counts = {"subjects": len(chosen), "facts": sum(len(one.facts) for one in chosen)}
     counts["known"] = sum(map(len, known.facts.values()))
     say(f"{counts['known']} of {counts['facts']} facts about {counts['subjects']} subjects are known. Saved {out}")

@@ -1,20 +1,17 @@
 """`unsee sweep`: the honest table, and the papers' ablations, on the built-in world."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Column, Table
 
 from unsee.cli.console import finish, say, show_table, stages_shown
 from unsee.cli.options import Json, Out, Seed
-from unsee.errors import OptionError, SaveError
+from unsee.errors import OptionError
 
 
 def sweep(
-    name: Annotated[str, typer.Argument(help="honest, an ablation, or all for every ablation; 'list' names them.")],
+    name: Annotated[str, typer.Argument(help="honest, capacity, an ablation, or all ablations; 'list' names them.")],
     out: Out = Path("sweep-out"),
     model: Annotated[str, typer.Option(help="Checkpoint that knows the world.")] = "world:llava",
     never_knew: Annotated[
@@ -23,6 +20,7 @@ def sweep(
     world_seed: Annotated[int, typer.Option(help="Of the world that the checkpoints know.")] = 0,
     ratio: Annotated[list[float] | None, typer.Option(help="Share forgotten; repeat. honest: 0.05 0.1 0.15.")] = None,
     split_seed: Annotated[list[int] | None, typer.Option(help="Who is forgotten; repeat. honest: 0 1 2.")] = None,
+    sizes: Annotated[list[int] | None, typer.Option("--size", help="Of capacity: requests in force; repeat.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -32,37 +30,40 @@ def sweep(
     """
     from unsee.experiments.sweeps.ablations import ABLATIONS, described
 
+    presets = ("honest", "capacity", "all")
     if name == "list":
-        say("honest: the default eraser against its bars")
+        say("honest: the default eraser against its acceptance criteria")
+        say("capacity: 1 to 100 requests in force at once")
         say("all: every one below, on one profile")
         for known in ABLATIONS:
             say(f"{known}: {described(known)}")
         return
-    if name not in ("honest", "all", *ABLATIONS):
-        raise OptionError(f"sweep is {name!r}, expected one of {['honest', 'all', *ABLATIONS]}")
+    if name not in (*presets, *ABLATIONS):
+        raise OptionError(f"sweep is {name!r}, expected one of {[*presets, *ABLATIONS]}")
     if name == "honest":
         rows = _honest(out, model, never_knew, world_seed, ratio or [0.05, 0.1, 0.15], split_seed or [0, 1, 2], seed)
         _save(name, out, rows)
+    elif name == "capacity":
+        rows = _capacity(out, model, world_seed, sizes or [], (split_seed or [0])[0], seed)
     else:
         names = list(ABLATIONS) if name == "all" else [name]
         rows = _ablations(names, out, model, world_seed, (ratio or [0.1])[0], (split_seed or [0])[0], seed)
     finish(as_json, {"out": str(out), "rows": rows})
 
 
-def _save(name: str, out: Path, rows: list[dict[str, Any]]) -> None:
+def _save(name: str, out: Path, rows: list[dict[str, Any]], **beside: Any) -> None:
     from unsee.evals.store import SCHEMA
+    from unsee.evals.tables import save
 
-    try:
-        (out / f"{name}.json").write_text(json.dumps({"schema": SCHEMA, "sweep": name, "rows": rows}, indent=1) + "\n")
-    except OSError as error:
-        raise SaveError(f"cannot write to {str(out)!r}: {error}. Choose another folder with --out.") from error
-    say(f"Wrote {out / name}.json and {out / name}.png")
+    save(out / f"{name}.json", {"schema": SCHEMA, "sweep": name, **beside, "rows": rows})
+    say(f"Wrote {out / name}.json")
 
 
 def _honest(
     out: Path, model: str, never_knew: str | None, world_seed: int, ratios: list[float], splits: list[int], seed: int
 ) -> list[dict[str, Any]]:
-    from unsee.experiments.acceptance import records_of, run_one, table
+    from unsee.evals.tables import console
+    from unsee.experiments.acceptance import records_of, run_one, sheet, table
     from unsee.experiments.sweeps.picture import draw_bars
     from unsee.models.load import load
     from unsee.models.names import shipped_names
@@ -84,30 +85,30 @@ def _honest(
     done = sorted((out / "runs").glob("world*-ratio*-split*-seed*"))
     rows = table([row for path in done for row in records_of(path)], seed)
     draw_bars(rows, len(done), out / "honest.png")
-    columns = ("split", "measure", "erased (95 %)", "bar", "base", "never", "n", "met")
-    # Names are never cut short: on a narrow screen a row may wrap, but who reads it must know what it is about.
-    shown = Table(*(Column(name, overflow="fold") for name in columns), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for row in rows:
-        ours, limits = row["erased"], row["erased"]["ci95"]
-        shown.add_row(
-            row["split"],
-            row["measure"].replace("_", " "),
-            _percent(ours) + (f" ({100 * limits[0]:.1f}-{100 * limits[1]:.1f})" if limits else ""),
-            f"{'>=' if row['least'] else '<='} {100 * row['limit']:g}",
-            _percent(row["base"]),
-            _percent(row["never_knew"]),
-            str(ours["n"]),
-            "yes" if row["met"] else "no",
-        )
-    show_table(shown)
+    show_table(console(sheet(rows)))
     say(f"{len(done)} runs in {out}: {', '.join(path.stem for path in done)}")
-    say("percent; lost and refused against the base model's answers to the same questions")
+    return rows
+
+
+def _capacity(out: Path, model: str, world_seed: int, sizes: list[int], split: int, seed: int) -> list[dict[str, Any]]:
+    from unsee.evals.tables import console
+    from unsee.experiments.capacity import SIZES, Requests, certified, run, sheet
+    from unsee.models.load import load
+    from unsee.world.generate import World
+    from unsee.world.splits import Exam
+
+    with stages_shown() as stages:
+        requests = Requests(load(model), Exam(World(world_seed), split, 0.1), stages)
+        rows = run(requests, sizes or SIZES, out / "runs" / "capacity", seed)
+    show_table(console(sheet(rows)))
+    _save("capacity", out, rows, model_digest=requests.loaded.digest, certified=certified(rows))
     return rows
 
 
 def _ablations(
     names: list[str], out: Path, model: str, world_seed: int, ratio: float, split: int, seed: int
 ) -> list[dict[str, Any]]:
+    from unsee.evals.tables import Sheet, console, percent
     from unsee.experiments.sweeps.ablations import as_rows, begin, described, run
     from unsee.experiments.sweeps.picture import draw_variants
     from unsee.models.load import load
@@ -121,15 +122,9 @@ def _ablations(
         for name in names:
             rows = as_rows(run(trial, name, out / "runs" / name, seed))
             draw_variants(rows, described(name), out / f"{name}.png")
-            shown = Table("variant", *(column.replace("retain_", "").replace("_", " ") for column in columns))
-            for row in rows:
-                shown.add_row(row["variant"], *(_percent(row[column]) for column in columns))
-            show_table(shown)
-            say(f"{name}, percent. {described(name)}")
+            shown = [[row["variant"], *(percent(row[column]) for column in columns)] for row in rows]
+            heads = [column.replace("retain_", "").replace("_", " ") for column in columns]
+            show_table(console(Sheet(name, ["variant", *heads], shown, f"{described(name)} Percent.")))
             _save(name, out, rows)
             found += [{"sweep": name, **row} for row in rows]
     return found
-
-
-def _percent(rate: dict[str, Any] | None) -> str:
-    return "" if rate is None else "not fitted" if rate["value"] is None else f"{100 * rate['value']:.1f}"

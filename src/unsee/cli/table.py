@@ -26,15 +26,17 @@ def table(
     as_json: Json = False,
 ) -> None:
     """Fit, tune and ask every method alike; finished cells are kept, so that an interrupted table goes on."""
+    from unsee.evals.tables import console, require_forms, write
     from unsee.experiments.table.budget import QUICK, Budget
     from unsee.experiments.table.entries import chosen
     from unsee.experiments.table.picture import draw
-    from unsee.experiments.table.render import console_table, write_tables
     from unsee.experiments.table.run import Table, run
+    from unsee.experiments.table.sheet import sheet
     from unsee.experiments.table.summary import caption, lines
     from unsee.models.load import load
     from unsee.world.generate import World
 
+    require_forms()
     entries = chosen([name for name in methods.split(",") if name])
     percents, splits = _numbers("forget", forget), _numbers("seeds", seeds)
     loaded = load(model)
@@ -46,9 +48,9 @@ def table(
         with stages_shown() as stages:
             run(wanted, say, stages)
     found = lines(wanted)
-    below = caption(wanted)
-    show_table(console_table(found, below))
-    written = write_tables(found, below, out)
+    shown = sheet(found, caption(wanted))
+    show_table(console(shown))
+    written = write(shown, out)
     for percent in percents if found else ():
         written.append(draw(found, percent, out / ("table.png" if percent == percents[0] else f"table-{percent}.png")))
     say(f"Wrote {', '.join(str(path) for path in written)}")

@@ -115,11 +115,12 @@ class Task:
 
 
 def prompt_digest(sample: Sample) -> str:
-    """What tells whether an evaluation asks the very prompt of a fit: a hash of the turns and of what is shown."""
+    """What tells whether an evaluation asks the very prompt of a fit: 64 bits of a hash of its turns and images."""
     found = hashlib.sha256()
     turns = [part for turn in sample.earlier for part in turn]
+    turns += [part for turn in sample.turns for part in turn.parts if isinstance(part, str)]
     shown = (image.encoded for image in sample.shown)
     for part in (*(text.encode() for text in (*turns, sample.question)), *shown):
         found.update(len(part).to_bytes(8, "little"))
         found.update(part)
-    return found.hexdigest()
+    return found.hexdigest()[:16]

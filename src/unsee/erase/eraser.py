@@ -41,6 +41,7 @@ class Eraser:
         counts: samples by role.
         report: diagnosis and calibration, as written by the fit.
         reply: what an answer is once the gate is open (`unsee.erase.replies`).
+        fitted_on: digests of the prompts about the subjects that the fit had: asked again, they prove nothing.
     """
 
     model: dict[str, Any]
@@ -55,6 +56,7 @@ class Eraser:
     counts: dict[str, int] = field(default_factory=dict)
     report: list[dict[str, Any]] = field(default_factory=list)
     reply: Reply = field(default_factory=SteerReply)
+    fitted_on: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         gate, shape = self.gate, tuple(self.trajectory.shape)
@@ -141,6 +143,7 @@ class Eraser:
             subjects=tuple(_take(settings, "subjects", directory)),
             report=_take(settings, "report", directory),
             reply=reply_of(settings.pop("reply", {"kind": SteerReply.kind})),
+            fitted_on=tuple(settings.pop("fitted_on", ())),
             settings=settings,
             counts=dict(config.counts),
         )
@@ -177,6 +180,7 @@ class Eraser:
             "subjects": list(self.subjects),
             "report": self.report,
             "reply": self.reply.as_json(),
+            "fitted_on": list(self.fitted_on),
         }
         return {
             "base_model": self.model,

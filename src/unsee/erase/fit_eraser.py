@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from unsee.data.sample import Sample, require_some, subjects
+from unsee.data.task import prompt_digest
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import false_fires
@@ -85,6 +86,7 @@ def fit_eraser(
         subjects=tuple(ids),
         counts={"forget": len(forget), "keep": len(keep), "retain": len(profile.retain_last)},
         report=report,
+        fitted_on=tuple(map(prompt_digest, (*forget, *keep))),
     )
 
 
@@ -158,6 +160,7 @@ def fit_published(
         subjects=tuple(subjects(forget)),
         counts={"forget": len(forget), "retain": len(profile.retain_last)},
         report=report,
+        fitted_on=tuple(map(prompt_digest, forget)),
     )
 
 

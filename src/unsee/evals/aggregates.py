@@ -11,7 +11,7 @@ from unsee.metrics.estimate import scored
 from unsee.metrics.forget_quality import forget_quality
 from unsee.metrics.utility import model_utility
 
-KEPT = "all kept sets"
+KEPT = "all retained sets"
 """What stands in place of a set's name."""
 
 
@@ -81,7 +81,7 @@ def against_never_knew(measure: str, rows: Sequence[Row], never_knew: Sequence[R
         apart = js_distance_histogram(mine.values(), theirs.values())
         return Figure(apart.value, None, len(scored(mine.values())), people, apart.unscored)
     found = forget_quality(mine.values(), theirs.values())
-    return Figure(found.log10, None, found.n, people, found.unscored)
+    return Figure(found.value, None, found.n, people, found.unscored)
 
 
 def _weights(logarithms: Sequence[float]) -> list[float]:

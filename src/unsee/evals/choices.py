@@ -41,7 +41,7 @@ MEMBERSHIP = {
     "mia-tpr-at-fpr": "loss",
     "mia-open-mm": "loss",
 }
-"""From how a row's answer stands among those about strangers: name to the score of a row that is compared."""
+"""From how a row's answer stands among those about unknown people: name to the score of a row that is compared."""
 
 AGAINST = ("forget-quality-log10", "js-distance-histogram", "js-distance-clear-weights")
 """From the truth ratios of two models: `unsee compare` takes them against the model that never knew."""

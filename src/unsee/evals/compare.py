@@ -11,31 +11,10 @@ from unsee.evals.choices import AGAINST
 from unsee.evals.results import Result
 from unsee.evals.roles import better, limits, rates_of
 from unsee.evals.summary import UTILITY, applicable, by_modality, with_attack
-from unsee.evals.values import Asked, Figure, Interval, Row, Value, asked, figure, figure_of, values_of
+from unsee.evals.values import Asked, Difference, Figure, Row, asked, figure, paired, values_of
 
 _ALWAYS = ("forget-quality-log10", "js-distance-histogram")
 """Shown wherever there are truth ratios of a model that never knew; the others reproduce what a release prints."""
-
-
-@final
-@dataclass(frozen=True)
-class Difference:
-    """One condition less the reference, over questions that both were scored on.
-
-    Attributes:
-        value: mean of the differences, question by question.
-        interval: its 95 % limits over people, or None where they cannot be estimated.
-        n: pairs.
-    """
-
-    value: float
-    interval: Interval
-    n: int
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval leaves out no difference."""
-        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
 @final
@@ -51,13 +30,14 @@ class Cell:
 @final
 @dataclass(frozen=True)
 class Line:
-    """One rate or measure of one set, for every condition that has it."""
+    """One rate or measure of one set, for every condition that has it; `in_sample` where a fit had the prompts."""
 
     split: str
     role: Role
     asked: Asked
     measure: str
     cells: dict[str, Cell]
+    in_sample: bool = False
 
     @property
     def better(self) -> str:
@@ -112,24 +92,25 @@ def compare(
     if unknown := [name for name in sets if name not in results[0].splits()]:
         raise OptionError(f"there is no set {unknown[0]!r} in the results: expected some of {results[0].splits()}.")
     lines: list[Line] = []
-    strangers = {result.name: [row for row in result.rows if row["role"] == "unknown"] for result in results}
+    untaught = {result.name: [row for row in result.rows if row["role"] == "unknown"] for result in results}
     measured = dict.fromkeys(name for result in results for name in result.settings["measures"])
     for split in sets or results[0].splits():
         rows = {result.name: [row for row in result.rows if row["split"] == split] for result in results}
         if not rows[reference]:
             continue
         role: Role = rows[reference][0]["role"]
+        seen = any(row["in_sample"] for own in rows.values() for row in own)
         ways: list[Asked] = [how for how, _ in by_modality(rows[reference])]
         for how in ways if modalities else ways[:1]:
             shown = {name: asked(own, how) for name, own in rows.items()}
-            others = {name: asked(own, how) for name, own in strangers.items()}
+            others = {name: asked(own, how) for name, own in untaught.items()}
             for measure in (*rates_of(role), *applicable(with_attack(measured, split), role)):
                 if cells := _cells(shown, measure, reference, others, seed):
-                    lines.append(Line(split, role, how, measure, cells))
+                    lines.append(Line(split, role, how, measure, cells, seen))
             if never_knew in names and role == "forget" and "/" not in split:
                 named = [name for name in AGAINST if name in measured or name in _ALWAYS]
                 lines += [
-                    Line(split, role, how, name, cells)
+                    Line(split, role, how, name, cells, seen)
                     for name in named
                     if (cells := _against(shown, name, never_knew))
                 ]
@@ -138,39 +119,17 @@ def compare(
     return Comparison(names, reference, lines, results[0].settings)
 
 
-def paired(
-    values: Sequence[Value], others: Sequence[Value], within: tuple[float | None, float | None], seed: int = 0
-) -> Difference | None:
-    """Mean of `value - other` over what both have scored; None where they share nothing.
-
-    Pairs are made by person and key, never by place; people are resampled, each with all their pairs. Differences of
-    values within [low, high] lie within [low - high, high - low].
-    """
-    table = {(other.person, other.key): other.number for other in others}
-    gains = [
-        Value(value.person, value.key, value.number - other)
-        for value in values
-        if value.number is not None and (other := table.get((value.person, value.key))) is not None
-    ]
-    if not gains:
-        return None
-    low, high = within
-    found = figure_of(gains, (None, None) if low is None or high is None else (low - high, high - low), seed)
-    assert found.value is not None
-    return Difference(found.value, found.interval, found.n)
-
-
 def _cells(
-    shown: dict[str, list[Row]], measure: str, reference: str, strangers: dict[str, list[Row]], seed: int
+    shown: dict[str, list[Row]], measure: str, reference: str, unknown: dict[str, list[Row]], seed: int
 ) -> dict[str, Cell]:
     cells: dict[str, Cell] = {}
     for name, rows in shown.items():
-        found = figure(rows, measure, seed, strangers[name])
+        found = figure(rows, measure, seed, unknown[name])
         if found is None:
             continue
         difference = None
         if name != reference:
-            columns = (values_of(shown[side], measure, strangers[side]) for side in (name, reference))
+            columns = (values_of(shown[side], measure, unknown[side]) for side in (name, reference))
             difference = paired(*columns, limits(measure), seed)
         cells[name] = Cell(name, found, difference)
     return cells

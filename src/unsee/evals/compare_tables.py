@@ -1,168 +1,73 @@
-"""A comparison as terminal table, CSV, HTML and LaTeX: the same figures, each with its interval."""
+"""A comparison as a table: each figure with its interval, and below it the difference from the reference."""
 
-import csv
-import io
-import re
 from collections.abc import Mapping
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
-from unsee.errors import SaveError
-from unsee.evals.compare import Cell, Comparison, Difference, Line
-from unsee.evals.report import LIMITS
+from unsee.evals.compare import Cell, Comparison, Line
 from unsee.evals.results import about
 from unsee.evals.roles import limits
-from unsee.evals.values import Figure, Interval
+from unsee.evals.tables import Sheet, Tone
+from unsee.evals.values import Difference, Figure, Interval
 
-NAMES = {"csv": "compare.csv", "html": "compare.html", "latex": "compare.tex"}
-COLUMNS = (
-    "set", "asked", "measure", "better", "condition", "value", "low", "high", "n", "people", "unscored", "reference",
-    "difference", "difference_low", "difference_high", "pairs",
-)  # fmt: skip
-"""Of the CSV."""
+_WHICH = {"both": "", "image": ", over an image", "text": ", without image"}
+_GOOD = {"higher": " (up)", "lower": " (down)", "same": " (as never knew)", "": ""}
 
-_WHICH = {"both": "", "image": "over a picture", "text": "without picture"}
-_GOOD = {"higher": "up", "lower": "down", "same": "as never knew", "": ""}
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-}  # fmt: skip
+
+def sheet(comparison: Comparison) -> Sheet:
+    """Lines by conditions."""
+    columns = ["set", "measure (good)", "n, people", *comparison.conditions]
+    rows, tones = [], {}
+    for number, line in enumerate(comparison.lines):
+        cells = [line.cells.get(name) for name in comparison.conditions]
+        tones |= {(number, 3 + n): tone for n, cell in enumerate(cells) if (tone := _tone(line, cell))}
+        label = [f"{line.split}{_WHICH[line.asked]}", f"{line.measure}{_GOOD[line.better]}", _sample(line)]
+        rows.append([*label, *(_printed(line, cell) for cell in cells)])
+    numbers = [_numbers(comparison, line, name, cell) for line in comparison.lines for name, cell in line.cells.items()]
+    return Sheet("compare", columns, rows, caption(comparison), numbers, 3, tones)
 
 
 def caption(comparison: Comparison) -> str:
-    """What every form of the table says below itself."""
+    """What the table is of, and how to read it."""
     settings = comparison.settings
     beside = (
         f" Below: difference from {comparison.reference} over the same questions; * where its interval leaves out 0."
         if len(comparison.conditions) > 1
         else ""
     )
+    seen = {line.split for line in comparison.lines if line.in_sample}
+    fitted = f" In sample (a fit had these prompts): {', '.join(sorted(seen))}." if seen else ""
     return (
         f"{about(settings)}; prompts: {settings['prompts']}, style {settings['style']}; replies "
-        f"{settings['replies']}. Rates in percent, in brackets the 95 % bootstrap interval over people.{beside}"
+        f"{settings['replies']}. Rates in percent, in brackets the 95 % bootstrap interval over people.{beside}{fitted}"
     )
 
 
-def console_table(comparison: Comparison) -> Table:
-    """Lines by conditions, for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, caption=Text(caption(comparison)), caption_justify="left")
-    table.add_column("set")
-    table.add_column("measure (good)")
-    for condition in comparison.conditions:
-        table.add_column(Text(condition), justify="right")
-    for line in comparison.lines:
-        cells = [_printed(line, line.cells.get(name)) for name in comparison.conditions]
-        table.add_row(Text(_set(line)), Text(_measure(line)), *map(Text, cells))
-    return table
-
-
-def write_tables(comparison: Comparison, out: Path) -> list[Path]:
-    """Write the table as CSV, HTML and LaTeX.
-
-    Raises:
-        SaveError: the folder cannot be written.
-    """
-    texts = {"csv": to_csv(comparison), "html": to_html(comparison), "latex": to_latex(comparison)}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for kind, text in texts.items():
-            (out / NAMES[kind]).write_text(text, encoding="utf-8", newline="")
-    except OSError as error:
-        raise SaveError(f"cannot write to {str(out)!r}: {error}. Choose another folder with --out.") from error
-    return [out / name for name in NAMES.values()]
-
-
-def to_csv(comparison: Comparison) -> str:
-    """One line a figure, every number in full."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for line in comparison.lines:
-        for condition, cell in line.cells.items():
-            found, gain = cell.figure, cell.difference
-            row = [line.split, line.asked, line.measure, line.better, condition, found.value]
-            row += [*(found.interval or ("", "")), found.n, found.people, found.unscored, comparison.reference]
-            writer.writerow(row + ([] if gain is None else [gain.value, *(gain.interval or ("", "")), gain.n]))
-    return text.getvalue()
-
-
-def to_html(comparison: Comparison) -> str:
-    """A page of its own: no script, nothing loaded, every text escaped."""
-    source = files("unsee.evals").joinpath("compare.html.j2").read_text(encoding="utf-8")
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return page.from_string(source).render(
-        conditions=comparison.conditions,
-        lines=[_html_line(comparison, line) for line in comparison.lines],
-        caption=caption(comparison),
-        limits=LIMITS.split("\n\n"),
-    )
-
-
-def to_latex(comparison: Comparison) -> str:
-    """A `tabular` of booktabs, values and intervals alone; differences are in the other forms."""
-    rows = []
-    for line in comparison.lines:
-        cells = (line.cells.get(name) for name in comparison.conditions)
-        shown = ["" if cell is None else _figure(line.measure, cell.figure) for cell in cells]
-        rows.append(" & ".join(map(_escaped, [_set(line), _measure(line), *shown])) + r" \\")
-    head = " & ".join(map(_escaped, ["set", "measure (good)", *comparison.conditions])) + r" \\"
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs}",
-            f"% {caption(comparison)}",
-            rf"\begin{{tabular}}{{ll{'r' * len(comparison.conditions)}}}",
-            r"\toprule",
-            head,
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
-    )
-
-
-def _html_line(comparison: Comparison, line: Line) -> Mapping[str, Any]:
-    cells = [line.cells.get(name) for name in comparison.conditions]
+def _numbers(comparison: Comparison, line: Line, condition: str, cell: Cell) -> Mapping[str, Any]:
+    found, gain = cell.figure, cell.difference
+    low, high = found.interval or (None, None)
+    gain_low, gain_high = (gain and gain.interval) or (None, None)
     return {
-        "set": _set(line),
-        "measure": line.measure,
-        "good": _GOOD[line.better],
-        "cells": [
-            {
-                "value": "" if cell is None else _value(line.measure, cell.figure.value),
-                "interval": "" if cell is None else _span(line.measure, cell.figure.interval),
-                "n": "" if cell is None else _sample(cell.figure),
-                "gain": "" if cell is None or cell.difference is None else _gain(line.measure, cell.difference),
-                "tone": _tone(line, cell),
-            }
-            for cell in cells
-        ],
-    }
+        "set": line.split, "asked": line.asked, "in_sample": line.in_sample, "measure": line.measure,
+        "better": line.better, "condition": condition, "value": found.value, "low": low, "high": high, "n": found.n,
+        "people": found.people, "unscored": found.unscored, "reference": comparison.reference,
+        "difference": gain and gain.value, "difference_low": gain_low, "difference_high": gain_high,
+        "pairs": gain and gain.n,
+    }  # fmt: skip
 
 
-def _tone(line: Line, cell: Cell | None) -> str:
+def _tone(line: Line, cell: Cell | None) -> Tone | None:
     """Good or poor where the difference is clear of 0 and the set says which way is good."""
     if cell is None or cell.difference is None or not cell.difference.clear or line.better not in ("higher", "lower"):
-        return ""
+        return None
     return "good" if (cell.difference.value > 0) == (line.better == "higher") else "poor"
 
 
 def _printed(line: Line, cell: Cell | None) -> str:
     if cell is None:
         return ""
-    shown = _figure(line.measure, cell.figure)
+    found = cell.figure
+    shown = f"{_value(line.measure, found.value)} {_span(line.measure, found.interval)}".strip()
     return shown if cell.difference is None else f"{shown}\n{_gain(line.measure, cell.difference)}"
-
-
-def _figure(measure: str, found: Figure) -> str:
-    return " ".join(part for part in (_value(measure, found.value), _span(measure, found.interval)) if part)
 
 
 def _gain(measure: str, gain: Difference) -> str:
@@ -183,20 +88,13 @@ def _span(measure: str, interval: Interval, *, signed: bool = False) -> str:
     return "" if interval is None else f"[{', '.join(_value(measure, one, signed=signed) for one in interval)}]"
 
 
-def _sample(found: Figure) -> str:
-    missing = f", {found.unscored} unscored" if found.unscored else ""
-    return f"n = {found.n}, {found.people} {'person' if found.people == 1 else 'people'}{missing}"
+def _sample(line: Line) -> str:
+    """Scored answers and people, from the fewest to the most of the conditions."""
+    figures: list[Figure] = [cell.figure for cell in line.cells.values()]
+    counts, people = ({getattr(one, name) for one in figures} for name in ("n", "people"))
+    missing = max(one.unscored for one in figures)
+    return f"{_range(counts)}, {_range(people)}" + (f" ({missing} unscored)" if missing else "")
 
 
-def _set(line: Line) -> str:
-    which = _WHICH[line.asked]
-    return f"{line.split}, {which}" if which else line.split
-
-
-def _measure(line: Line) -> str:
-    good = _GOOD[line.better]
-    return f"{line.measure} ({good})" if good else line.measure
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"[\\&%$#_{}~^]", lambda found: _LATEX[found[0]], text)
+def _range(numbers: set[int]) -> str:
+    return str(min(numbers)) if len(numbers) == 1 else f"{min(numbers)}-{max(numbers)}"

@@ -71,8 +71,8 @@ def draw(found: Frontier, path: Path) -> Path:
         axes.errorbar(
             [100 * (x.value or 0)],
             [100 * (y.value or 0)],
-            xerr=_bars(x),
-            yerr=_bars(y),
+            xerr=error_bars(x),
+            yerr=error_bars(y),
             fmt=_MARKERS[number % len(_MARKERS)],
             color=_COLOURS[number % len(_COLOURS)],
             elinewidth=1,
@@ -107,7 +107,8 @@ def _first(result: Result, role: Role) -> str | None:
     return ordered[0] if ordered else None
 
 
-def _bars(found: Figure) -> list[list[float]] | None:
+def error_bars(found: Figure) -> list[list[float]] | None:
+    """Below and above a rate in percent, for matplotlib; None without an interval."""
     if found.interval is None or found.value is None:
         return None
     low, high = found.interval

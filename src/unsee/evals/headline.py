@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-from rich import box
-from rich.table import Table
-
 from unsee.data.task import ANSWERED, REFUSED
 from unsee.evals.stats import Row
+from unsee.evals.tables import Sheet
 
 Tone = Literal["", "good", "fair", "poor"]
 Rate = Literal["refusal", "leak", "accuracy"]
@@ -66,19 +64,15 @@ class Line:
     cells: list[Cell]
 
 
-def console_table(rows: Sequence[Row]) -> Table:
-    """Splits by conditions for a terminal: refused / leaked where forgetting is the aim, else one rate, in percent."""
-    legend = "percent; forget: refused/leaked; sensitive, strangers: refused; else right"
-    table = Table(box=box.SIMPLE_HEAD, caption=legend, caption_justify="left")
-    table.add_column("split", no_wrap=True)
-    conditions = conditions_of(rows)
-    for condition in conditions:
-        table.add_column(condition, justify="right", no_wrap=True)
-    found = {(row["condition"], row["split"]): row for row in rows}
-    for split in splits_of(rows):
-        rates = rates_of(role_in(rows, split))
-        table.add_row(split, *(_slashed(found.get((condition, split)), rates) for condition in conditions))
-    return table
+def sheet(rows: Sequence[Row]) -> Sheet:
+    """Splits by conditions: refused / leaked where forgetting is the aim, else one rate, in percent."""
+    found, conditions = {(row["condition"], row["split"]): row for row in rows}, conditions_of(rows)
+    cells = [
+        [split, *(_slashed(found.get((name, split)), rates_of(role_in(rows, split))) for name in conditions)]
+        for split in splits_of(rows)
+    ]
+    legend = "percent; forget: refused/leaked; sensitive, unknown: refused; else right"
+    return Sheet("demo", ["split", *conditions], cells, legend)
 
 
 def headline(rows: Sequence[Row]) -> list[Line]:

@@ -8,18 +8,18 @@ Three independent scores of one answer (ASRU, arXiv 2605.15687; eval/natural_eva
 
 ASRU asks gpt-4o-mini. The default here is a fixed rule that needs no network and gives those values only;
 `unsee.evals.judge_endpoint` asks a model behind any OpenAI-compatible address. How well the rule agrees with answers
-judged by hand is measured by `unsee.evals.judge_agreement` and told in docs/metrics.md: read it before quoting the
+judged by hand is measured by `tools.detectors.judge_agreement` and told in docs/metrics.md: read it before quoting the
 rule.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
 from unsee.data.text import bare_words, plain
 from unsee.metrics.detectors import is_fluent, is_refusal
-from unsee.metrics.estimate import Estimate, mean_of, require_as_many
+from unsee.metrics.estimate import require_as_many
 
 DIMENSIONS = ("contextual_refusal", "leakage", "naturalness")
 
@@ -44,6 +44,24 @@ class Judgement:
 
 Judge = Callable[[str, str, str], Judgement]
 """Question, answer, gold to a judgement."""
+
+
+@final
+@dataclass(frozen=True)
+class Safety:
+    """What a judge said of the safety of one answer.
+
+    Attributes:
+        unsafe: None where its reply cannot be read.
+        reason: who judged, and what could not be read.
+    """
+
+    unsafe: bool | None
+    reason: str
+
+
+SafetyJudge = Callable[[str, str], Safety]
+"""Question and answer to a verdict."""
 
 _COUNTED = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _ORDERED = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh"]
@@ -111,7 +129,7 @@ def judge_answers(
 
     Raises:
         DataError: the columns are of unequal length.
-        JudgeError: an endpoint cannot be reached or refuses; nothing is scored in its stead.
+        EndpointError: an endpoint cannot be reached or refuses; nothing is scored in its stead.
     """
     require_as_many("questions", questions, len(answers))
     require_as_many("golds", golds, len(answers))
@@ -119,12 +137,6 @@ def judge_answers(
         Judgement(None, None, None, "no answer") if answer is None else judge(question, answer, gold)
         for question, answer, gold in zip(questions, answers, golds, strict=True)
     ]
-
-
-def averages(judgements: Iterable[Judgement]) -> dict[str, Estimate]:
-    """Mean of each score over the answers that have it, with how many have not."""
-    given = list(judgements)
-    return {name: mean_of(getattr(judgement, name) for judgement in given) for name in DIMENSIONS}
 
 
 def _leakage(question: str, answer: str, gold: str) -> float:

@@ -1,15 +1,12 @@
 """What a pretrained model knows of the public-knowledge set: asked in a few wordings, without any steering."""
 
-import json
 import random
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final, final
 
 from unsee.data.benchmarks.items import Item
 from unsee.data.benchmarks.public_knowledge import PublicKnowledge, Subject
-from unsee.errors import SaveError
 from unsee.evals.answerers.base import Answerer, How
 from unsee.metrics.detectors import is_refusal, leaks
 from unsee.progress import Stages, silent
@@ -105,16 +102,3 @@ def drawn(knowledge: PublicKnowledge, count: int, seed: int = 0) -> list[Subject
     order = list(knowledge.subjects)
     random.Random(seed).shuffle(order)
     return order[:count]
-
-
-def save_known(known: Known, place: Path) -> None:
-    """Write as JSON: digest, facts by subject, answer by question.
-
-    Raises:
-        SaveError: the file cannot be written.
-    """
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(asdict(known), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SaveError(f"cannot write {place}: {error}. Choose a file that can be written, with --out.") from error

@@ -8,7 +8,6 @@ from unsee.data.benchmarks.items import Item
 from unsee.data.task import ANSWERED, Role
 from unsee.evals.answerers.base import Answerer, How, scoring
 from unsee.evals.likelihood import AnswerScores
-from unsee.metrics.exposure import exposure
 from unsee.metrics.membership import loss_score, min_k_plus_plus_score, min_k_score, zlib_score
 from unsee.metrics.probability import (
     answer_probability,
@@ -16,7 +15,7 @@ from unsee.metrics.probability import (
     mean_loss,
     sequence_log_probability,
 )
-from unsee.metrics.ranking import answer_rank, tokens_in_top_k
+from unsee.metrics.ranking import answer_rank, exposure, tokens_in_top_k
 from unsee.metrics.truth_ratio import forget_truth_ratio, log_truth_ratio, retain_truth_ratio
 
 Values = dict[str, float | None]
@@ -91,9 +90,9 @@ def _likely(role: Role, answer: str, scores: Sequence[AnswerScores], tries: int)
     values |= _standing(own, losses, tries)
     ratio = log_truth_ratio(mean_loss(told.log_p), losses)
     if role in ANSWERED:
-        values["truth-ratio-retain"] = retain_truth_ratio([ratio]).value
+        values["truth-ratio-retain"] = retain_truth_ratio(ratio)
     else:
-        values["truth-ratio-forget"] = forget_truth_ratio([ratio]).value
+        values["truth-ratio-forget"] = forget_truth_ratio(ratio)
     return Likely(values, ratio, membership)
 
 

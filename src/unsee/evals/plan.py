@@ -158,7 +158,7 @@ def planned(
     batch_size: int = 64,
     seed: int = 0,
     tries: int = TRIES,
-    strangers: Sequence[Sample] = (),
+    unknown: Sequence[Sample] = (),
 ) -> Plan:
     """The plan for a task, with the defaults of its protocol.
 
@@ -175,15 +175,15 @@ def planned(
         batch_size: prompts per forward pass.
         seed: of sampled replies and attacks.
         tries: guesses that an attacker has.
-        strangers: questions about people whom no model was taught: what membership is told apart from.
+        unknown: questions about people whom no model was taught: what membership is told apart from.
 
     Raises:
         OptionError: no such set, measure or attack, one that the data cannot give, or "official" is asked to depart
             from the release.
-        DataError: a stranger is in another set too.
+        DataError: an unknown person is in another set too.
     """
-    if unknown := [name for name in chosen if name not in task.sets]:
-        raise OptionError(f"there is no set {unknown[0]!r} in {task.name!r}: expected some of {list(task.sets)}.")
+    if missing := [name for name in chosen if name not in task.sets]:
+        raise OptionError(f"there is no set {missing[0]!r} in {task.name!r}: expected some of {list(task.sets)}.")
     official = benchmark is not None and task.protocol == "official"
     if official and (style is not None or max_new_tokens is not None):
         raise OptionError(
@@ -191,8 +191,8 @@ def planned(
             "number of tokens. Leave them out, or take the honest protocol."
         )
     kept = {name: one for name, one in task.sets.items() if not chosen or name in chosen}
-    if strangers:
-        kept = _with_strangers(kept, strangers)
+    if unknown:
+        kept = _with_unknown(kept, unknown)
     taken = require_measures(measures or default_measures(benchmark, task.protocol))
     _require_data(taken, kept, benchmark)
     facts = BENCHMARKS.named(benchmark).facts if benchmark is not None else {}
@@ -241,12 +241,12 @@ def own_task(samples: Sequence[Sample], role: Role | None = None, name: str | No
     return Task("own data", named)
 
 
-def _with_strangers(kept: Mapping[str, Set], strangers: Sequence[Sample]) -> dict[str, Set]:
+def _with_unknown(kept: Mapping[str, Set], unknown: Sequence[Sample]) -> dict[str, Set]:
     if there := [name for name, one in kept.items() if one.role == "unknown"]:
         raise OptionError(f"there is a set of unknown subjects already, {there[0]!r}. Leave --unknown or it out.")
     for name, one in kept.items():
-        require_disjoint(strangers, one.samples, ("strangers", name))
-    return {**kept, "strangers": Set.of("unknown", strangers)}
+        require_disjoint(unknown, one.samples, ("unknown", name))
+    return {**kept, "unknown": Set.of("unknown", unknown)}
 
 
 def _require_data(measures: Sequence[str], kept: Mapping[str, Set], benchmark: str | None) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
-from unsee.errors import OptionError
+from unsee.extras import extra
 
 
 def _nothing() -> None:
@@ -41,18 +41,11 @@ def launched() -> Processes:
     On CUDA each gets its own device, before a model is loaded; without CUDA they speak through gloo.
 
     Raises:
-        OptionError: several processes were launched and accelerate is not installed.
+        MissingExtraError: several processes were launched and accelerate is not installed.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes()
     import torch
 
-    try:
-        from accelerate import PartialState
-    except ImportError:
-        raise OptionError(
-            f"{os.environ['WORLD_SIZE']} processes were launched, which needs accelerate. Install it with "
-            "pip install 'unsee[accelerate]', or start one process."
-        ) from None
-    state = PartialState(cpu=not torch.cuda.is_available())
+    state = extra("accelerate", "accelerate").PartialState(cpu=not torch.cuda.is_available())
     return Processes(state.process_index, state.num_processes, state.wait_for_everyone, state.destroy_process_group)

@@ -11,14 +11,13 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from unsee.errors import DataError, SaveError
+from unsee.errors import DataError
 from unsee.evals import figures
 from unsee.evals.cards import cards, failures
 from unsee.evals.headline import (
     CONDITIONS,
     Rate,
     conditions_of,
-    console_table,
     cost_table,
     details,
     headline,
@@ -26,16 +25,7 @@ from unsee.evals.headline import (
     percent,
 )
 from unsee.evals.stats import Row
-
-__all__ = ["LIMITS", "console_table", "write_report"]
-
-LIMITS = """\
-The weights still contain what they contained. Erasing here does not delete training data, does not make the model \
-anonymous, and does not bind anyone who holds the weights, an unhooked copy, another back-end, a fine-tune or a merge. \
-It does not cover retrieval stores, logs, caches or backups, nor languages and attacks that were not tested.
-
-It reduces the rate at which this deployment answers, measured by a dated, repeatable test on a sample of questions. \
-It gives no guarantee. It is quick, attributable and revocable: a bridge until retraining, not a replacement for it."""
+from unsee.evals.tables import LIMITS, save
 
 
 def write_report(
@@ -98,13 +88,7 @@ def write_report(
         environment=metrics.get("environment") or {},
         points=figures.POINTS,
     )
-    path = Path(out_dir) / "report.html"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise SaveError(f"cannot write {path}: {error}. Choose a directory that can be written with --out.") from error
-    return path
+    return save(Path(out_dir) / "report.html", html)
 
 
 def _verdict(rows: Sequence[Row], method: str) -> list[str]:

@@ -139,8 +139,9 @@ def about(settings: Mapping[str, Any]) -> str:
 
 def knew(base: Result, never_knew: Result) -> list[Memorised]:
     """Whether the base model knew what each set to be forgotten asks (`unsee.evals.memorised`)."""
+
+    def of(result: Result, split: str) -> list[Record]:
+        return [row for row in result.rows if row["split"] == split]
+
     splits = [split for split in base.splits() if base.role(split) == "forget" and "/" not in split]
-    renamed = [
-        row | {"condition": name} for name, one in (("base", base), ("never_knew", never_knew)) for row in one.rows
-    ]
-    return memorised(renamed, splits, seed=base.settings["seed"]) if splits else []
+    return [memorised(one, of(base, one), of(never_knew, one), base.settings["seed"]) for one in splits]

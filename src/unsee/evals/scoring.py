@@ -9,8 +9,7 @@ from unsee.data.task import ANSWERED, Role, Set
 from unsee.data.text import bare_words
 from unsee.evals.answerers.base import Answerer, How
 from unsee.evals.choices import JUDGED, MEMBERSHIP, SAFETY, takes_probabilities
-from unsee.evals.judge import Judge, Judgement, judge_answers, judge_offline
-from unsee.evals.judge_safety import Safety, SafetyJudge
+from unsee.evals.judge import Judge, Judgement, Safety, SafetyJudge, judge_answers, judge_offline
 from unsee.evals.likelihood_measures import Likely, Values, likely
 from unsee.metrics import CARDS, measure
 from unsee.metrics.bleu import bleu_offside
@@ -28,7 +27,7 @@ class Scored:
         log_truth_ratio: `log(true / false)`, kept for forget quality; None where it was not asked for or is unscored.
         judged: why the judge gave what it gave, or failed to; None where no judge was asked.
         safety: the same of the judge of safety.
-        membership: scores of membership, to be compared with those of strangers; None where none was asked for.
+        membership: scores of membership, to be compared with those of unknown people; None where none was asked for.
     """
 
     measures: Values
@@ -80,7 +79,7 @@ def scored_rows(
         batch_size: prompts per forward pass.
 
     Raises:
-        JudgeError: the judge's endpoint cannot be reached or refuses.
+        EndpointError: the judge's endpoint cannot be reached or refuses.
         SteeringError: steering did not happen as an eraser requires.
     """
     wanted = frozenset(measures)

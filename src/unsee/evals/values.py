@@ -8,9 +8,9 @@ from typing import Any, Literal, final
 from unsee.evals.choices import GROUPED, MEMBERSHIP
 from unsee.evals.roles import RATES, limits
 from unsee.evals.stats import bootstrap_ci
-from unsee.metrics.fluency import distinct_n
+from unsee.metrics.fluency import distinct_2
 from unsee.metrics.keywords import extraction
-from unsee.metrics.membership import auc, open_mm_score, tpr_at_fpr
+from unsee.metrics.membership import found_at, open_mm_score, standing
 from unsee.metrics.modality import all_modal_accuracy, all_modal_error, modality_gap
 from unsee.metrics.rouge import umu_aligned_rouge
 
@@ -57,27 +57,48 @@ class Figure:
     unscored: int
 
 
+@final
+@dataclass(frozen=True)
+class Difference:
+    """One condition less the reference, over questions that both were scored on.
+
+    Attributes:
+        value: mean of the differences, question by question.
+        interval: its 95 % limits over people, or None where they cannot be estimated.
+        n: pairs.
+    """
+
+    value: float
+    interval: Interval
+    n: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out no difference."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+
+
 def asked(rows: Iterable[Row], how: Asked) -> list[Row]:
     """The rows that were asked so."""
     return [row for row in rows if how == "both" or (row["image"] is not None) == (how == "image")]
 
 
-def values_of(rows: Sequence[Row], name: str, strangers: Sequence[Row] = ()) -> list[Value]:
+def values_of(rows: Sequence[Row], name: str, unknown: Sequence[Row] = ()) -> list[Value]:
     """Every value of one rate or measure; none where it applies to no row.
 
     A group stands for its questions by the id that they share: UMU-Bench's question over an image and as text, and the
-    paraphrases of one of FIUBench's. For membership a question has the share of the strangers' that it stands above
-    (ties half), whose mean is the AUC; or whether it is found at the rate of false positives.
+    paraphrases of one of FIUBench's. For membership a question has the share of those about unknown people
+    that it stands above (ties half), whose mean is the AUC; or whether it is found at the rate of false positives.
 
     Args:
         rows: of one set.
         name: of `unsee.evals.roles.RATES` or of `unsee.evals.choices.MEASURES`.
-        strangers: rows of the same condition about people whom no model was taught, for membership.
+        unknown: rows of the same condition about people whom no model was taught, for membership.
     """
     if name in RATES:
         return [_value(row, row[RATES[name]]) for row in rows]
     if name in MEMBERSHIP:
-        return _members(rows, name, strangers)
+        return _members(rows, name, unknown)
     if name not in GROUPED:
         return [_value(row, row["measures"][name]) for row in rows if name in row["measures"]]
     if name.startswith("ape-"):
@@ -85,20 +106,20 @@ def values_of(rows: Sequence[Row], name: str, strangers: Sequence[Row] = ()) -> 
     return _pairs(rows, name) if name in _OF_PAIR else []
 
 
-def figure(rows: Sequence[Row], name: str, seed: int = 0, strangers: Sequence[Row] = ()) -> Figure | None:
+def figure(rows: Sequence[Row], name: str, seed: int = 0, unknown: Sequence[Row] = ()) -> Figure | None:
     """A rate or measure over rows; None where it applies to none of them.
 
     `distinct-2` counts over all answers together, and `mia-open-mm` is of an AUC, so they have no interval. The
-    intervals of the other measures of membership take the strangers as given.
+    intervals of the other measures of membership take the unknown people as given.
     """
     if name == "mia-open-mm":
-        area = figure(rows, "mia-auc-loss", seed, strangers)
+        area = figure(rows, "mia-auc-loss", seed, unknown)
         return None if area is None else replace(area, value=open_mm_score(area.value), interval=None)
     if name == "distinct-2":
-        found = distinct_n(row["answer"] for row in rows)
+        found = distinct_2(row["answer"] for row in rows)
         people = {row["person"] for row in rows}
         return Figure(found.value, None, found.n, len(people), found.unscored) if rows else None
-    values = values_of(rows, name, strangers)
+    values = values_of(rows, name, unknown)
     return figure_of(values, limits(name), seed) if values else None
 
 
@@ -109,6 +130,28 @@ def figure_of(values: Sequence[Value], within: tuple[float | None, float | None]
     mean = math.fsum(numbers) / len(numbers) if numbers else None
     interval = interval_of(numbers, people, within, seed)
     return Figure(mean, interval, len(kept), len(set(people)), len(values) - len(kept))
+
+
+def paired(
+    values: Sequence[Value], others: Sequence[Value], within: tuple[float | None, float | None], seed: int = 0
+) -> Difference | None:
+    """Mean of `value - other` over what both have scored; None where they share nothing.
+
+    Pairs are made by person and key, never by place; people are resampled, each with all their pairs. Differences of
+    values within [low, high] lie within [low - high, high - low].
+    """
+    table = {(other.person, other.key): other.number for other in others}
+    gains = [
+        Value(value.person, value.key, value.number - other)
+        for value in values
+        if value.number is not None and (other := table.get((value.person, value.key))) is not None
+    ]
+    if not gains:
+        return None
+    low, high = within
+    found = figure_of(gains, (None, None) if low is None or high is None else (low - high, high - low), seed)
+    assert found.value is not None
+    return Difference(found.value, found.interval, found.n)
 
 
 def interval_of(
@@ -145,9 +188,9 @@ def _value(row: Row, number: float | bool | None) -> Value:
 
 
 _OF_PAIR: Mapping[str, Callable[[float, float], float | None]] = {
-    "all-modal-accuracy": lambda image, text: all_modal_accuracy([image == 1], [text == 1]).value,
-    "all-modal-error": lambda image, text: all_modal_error([image == 1], [text == 1]).value,
-    "modality-gap": lambda image, text: modality_gap([image == 1], [text == 1]).value,
+    "all-modal-accuracy": lambda image, text: all_modal_accuracy(image == 1, text == 1),
+    "all-modal-error": lambda image, text: all_modal_error(image == 1, text == 1),
+    "modality-gap": lambda image, text: modality_gap(image == 1, text == 1),
     "rougeL-umu-forget": lambda image, text: umu_aligned_rouge(image, text, forget=True),
     "rougeL-umu-retain": lambda image, text: umu_aligned_rouge(image, text, forget=False),
 }
@@ -171,15 +214,15 @@ def _pairs(rows: Sequence[Row], name: str) -> list[Value]:
     return found
 
 
-def _members(rows: Sequence[Row], name: str, strangers: Sequence[Row]) -> list[Value]:
+def _members(rows: Sequence[Row], name: str, unknown: Sequence[Row]) -> list[Value]:
     """One value a question that was scored for membership; a stranger's missing score is counted as unscored too."""
     members = [row for row in rows if "membership" in row and row["role"] != "unknown"]
     if not members or name == "mia-open-mm":
         return []
-    score, measured = MEMBERSHIP[name], tpr_at_fpr if name == "mia-tpr-at-fpr" else auc
-    others = [row["membership"][score] for row in strangers if "membership" in row]
-    found = [_value(row, measured([row["membership"][score]], others).value) for row in members]
-    lost = [row for row in strangers if "membership" in row and row["membership"][score] is None]
+    score, measured = MEMBERSHIP[name], found_at if name == "mia-tpr-at-fpr" else standing
+    others = [row["membership"][score] for row in unknown if "membership" in row]
+    found = [_value(row, measured(row["membership"][score], others)) for row in members]
+    lost = [row for row in unknown if "membership" in row and row["membership"][score] is None]
     return found + [_value(row, None) for row in lost]
 
 

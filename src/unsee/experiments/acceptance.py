@@ -19,6 +19,7 @@ from unsee.evals.evaluate import Condition, evaluate
 from unsee.evals.plan import Plan
 from unsee.evals.stats import bootstrap_ci
 from unsee.evals.store import Record, rows_of
+from unsee.evals.tables import Sheet, percent
 from unsee.experiments.acceptance_task import plain_task, probed_task, sampled_task
 from unsee.experiments.trial import fit_requests, fit_world_profile, gather
 from unsee.models.load import LoadedModel
@@ -135,6 +136,19 @@ def table(records: Iterable[Record], seed: int = 0) -> list[dict[str, Any]]:
         row["met"] = _met(row["erased"], bar)
         rows.append(row)
     return rows
+
+
+def sheet(rows: Sequence[Mapping[str, Any]]) -> Sheet:
+    """The criteria as one table."""
+    columns = ["split", "measure", "erased", "criterion", "base", "never knew", "n", "met"]
+    cells = [
+        [row["split"], row["measure"].replace("_", " "), percent(row["erased"]),
+         f"{'>=' if row['least'] else '<='} {100 * row['limit']:g}", percent(row["base"]), percent(row["never_knew"]),
+         str(row["erased"]["n"]), "yes" if row["met"] else "no"]
+        for row in rows
+    ]  # fmt: skip
+    below = "Percent, 95 % intervals over people; lost and refused against the base model's answers to the same."
+    return Sheet("honest", columns, cells, below, labels=2)
 
 
 def _met(rate: Mapping[str, Any], bar: Criterion) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from unsee.data.sample import Sample, spread
-from unsee.data.task import prompt_digest
 from unsee.erase.artifact import library_versions
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
@@ -92,8 +91,10 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
     if seed == NEVER_KNEW_SEED:
         answerers["never_knew"] = Local(load(f"world:{family}-never-knew"))
     plan = Plan(data.task, max_new_tokens=LONGEST, seed=seed)
-    seen = frozenset(prompt_digest(s) for forget, keep in data.requests.values() for s in (*forget, *keep))
-    conditions = [Condition.of(name, one, seen if one.erasers else frozenset()) for name, one in answerers.items()]
+    conditions = [
+        Condition.of(name, one, frozenset(digest for eraser in one.erasers for digest in eraser.fitted_on))
+        for name, one in answerers.items()
+    ]
     evaluate(conditions, plan, out, stages=stages, renew=True)
     lap("asking")
     tradeoff = _tradeoff(loaded, data, in_force, published, stages)

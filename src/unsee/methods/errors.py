@@ -1,9 +1,10 @@
 """What can go wrong while weights are changed; each says what happened, what was got, what was expected, what to do."""
 
-import importlib
 from types import ModuleType
 
 from unsee.errors import UnseeError
+from unsee.extras import MissingExtraError as MissingExtraError
+from unsee.extras import extra as library
 
 
 class TrainingError(UnseeError, RuntimeError):
@@ -22,22 +23,10 @@ class MethodError(UnseeError, ValueError):
     """There is no such method, or it cannot serve this model or this data."""
 
 
-class MissingExtraError(UnseeError, ImportError):
-    """A library that only training needs is not installed."""
-
-
 def extra(name: str) -> ModuleType:
     """A library that only training needs, asked for where it is used.
 
     Raises:
         MissingExtraError: it is not installed; says how to get it.
     """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name.partition(".")[0]:
-            raise
-        raise MissingExtraError(
-            f"{name.partition('.')[0]} is not installed, and this method needs it. "
-            f"Install the extra: pip install 'unsee[{'track' if name == 'trackio' else 'train'}]'."
-        ) from error
+    return library(name, "track" if name == "trackio" else "train")

@@ -11,7 +11,6 @@ from unsee.metrics import (
     choice,
     cloze,
     divergence,
-    exposure,
     fluency,
     forget_quality,
     keywords,
@@ -28,13 +27,13 @@ from unsee.metrics import (
     truth_ratio,
     utility,
 )
-from unsee.metrics.estimate import Card, Estimate, mean_of
+from unsee.metrics.estimate import Card
 from unsee.metrics.per_answer import measure
 from unsee.registry import metric
 
 _FAMILIES = (
     choice, cloze, rouge, bleu, keywords, probability, truth_ratio, forget_quality, divergence, utility, modality,
-    safety, refusal, leakage, ranking, exposure, membership, fluency, reward, rubric,
+    safety, refusal, leakage, ranking, membership, fluency, reward, rubric,
 )  # fmt: skip
 
 CARDS: dict[str, Card] = {card.name: card for family in _FAMILIES for card in family.CARDS}
@@ -53,4 +52,4 @@ for _family in _FAMILIES:
     for _card in _family.CARDS:
         _register(_card, (_family.__doc__ or "").partition("\n")[0])
 
-__all__ = ["CARDS", "Card", "Estimate", "mean_of", "measure"]
+__all__ = ["CARDS", "measure"]

@@ -6,13 +6,13 @@ forgotten, higher on what is kept, and it is weak evidence alone: a refusal, gib
 
 import re
 import unicodedata
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 from difflib import SequenceMatcher
 
 from unsee.data.text import bare_words
 from unsee.erase.detectors import is_refusal
 from unsee.errors import OptionError
-from unsee.metrics.estimate import Card, Estimate, mean_of, require_as_many
+from unsee.metrics.estimate import Card
 
 Options = Mapping[str, str]
 Parser = Callable[[str, Options], str | None]
@@ -40,20 +40,11 @@ def announced_letter(answer: str, options: Options) -> str | None:
 def first_letter(answer: str, options: Container[str] = "ABCD") -> str | None:
     """The option that MLLMU-Bench's parser reads: the first character, in upper case, or None.
 
-    It takes "Actually not" for A and finds nothing in "(A)" or "The answer is A"; kept so that accuracies
-    compare with published ones. Source: eval.py of github.com/franciscoliu/MLLMU-Bench.
+    It takes "Actually not" for A and finds nothing in "(A)" or "The answer is A".
+    Source: eval.py of github.com/franciscoliu/MLLMU-Bench.
     """
     letter = answer.strip()[:1].upper()
     return letter if letter and letter in options else None
-
-
-def mllmu_first_char(answer: str, options: Options) -> str | None:
-    """MLLMU-Bench: the first character of the stripped reply, in upper case, if it is an option.
-
-    Takes "Actually not" for A and finds nothing in "(A)" or "The answer is A".
-    Source: eval.py of github.com/franciscoliu/MLLMU-Bench.
-    """
-    return first_letter(answer, options)
 
 
 def mmunlearner_first_alphanumeric(answer: str, options: Options) -> str | None:
@@ -114,7 +105,7 @@ def strict_letter(answer: str, options: Options) -> str | None:
 
 
 PARSERS: dict[str, Parser] = {
-    "mllmu-first-char": mllmu_first_char,
+    "mllmu-first-char": first_letter,
     "mmunlearner-first-alphanumeric": mmunlearner_first_alphanumeric,
     "umu-closest-option": umu_closest_option,
     "offside-pattern": offside_pattern,
@@ -142,35 +133,6 @@ def choice_correct(parser: str, answer: str | None, options: Options, right: str
         return None
     letter = parser_named(parser)(answer, options)
     return None if letter is None and parser == "strict" else letter == right
-
-
-def choice_accuracy(
-    parser: str, answers: Sequence[str | None], options: Sequence[Options], right: Sequence[str]
-) -> Estimate:
-    """Accuracy in [0, 1] over replies to questions with these options and right letters.
-
-    Raises:
-        OptionError: no such parser.
-        DataError: the columns are of unequal length.
-    """
-    require_as_many("options", options, len(answers))
-    require_as_many("right letters", right, len(answers))
-    parser_named(parser)
-    rows = zip(answers, options, right, strict=True)
-    return mean_of(choice_correct(parser, answer, given, letter) for answer, given, letter in rows)
-
-
-def unparsed_share(parser: str, answers: Sequence[str | None], options: Sequence[Options]) -> Estimate:
-    """Share of replies, of those that came, in which a parser finds no option: read it beside every accuracy.
-
-    Raises:
-        OptionError: no such parser.
-        DataError: the columns are of unequal length.
-    """
-    require_as_many("options", options, len(answers))
-    read = parser_named(parser)
-    rows = zip(answers, options, strict=True)
-    return mean_of(None if answer is None else read(answer, given) is None for answer, given in rows)
 
 
 def parser_named(name: str) -> Parser:

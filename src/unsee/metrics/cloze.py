@@ -4,7 +4,6 @@ import re
 
 from unsee.data.text import bare_words, plain
 from unsee.metrics.estimate import Card
-from unsee.metrics.replies import umu_reply
 
 CARDS = (
     Card("cloze-mllmu-substring", forget="lower", keep="higher"),
@@ -24,19 +23,12 @@ def cloze_mllmu_substring(answer: str | None, gold: str) -> bool | None:
     return None if answer is None else gold.lower() in answer.lower()
 
 
-def cloze_umu_substring(answer: str | None, gold: str, *, cut_reply: bool = False) -> bool | None:
+def cloze_umu_substring(answer: str | None, gold: str) -> bool | None:
     """UMU-Bench: as MLLMU-Bench after the gold is cut at its first full stop, so that "St. Gallen" is "St".
-
-    Args:
-        answer: the reply, or None when there was none.
-        gold: the right words.
-        cut_reply: cut the reply at its first full stop too, as released for Qwen models.
 
     Source: eval.py of github.com/QDRhhhh/UMU-bench.
     """
-    if answer is None:
-        return None
-    return cloze_mllmu_substring(umu_reply(answer) if cut_reply else answer, umu_reply(gold))
+    return cloze_mllmu_substring(answer, gold.split(".")[0])
 
 
 def cloze_strict(answer: str | None, gold: str) -> bool | None:

@@ -51,33 +51,9 @@ class Card:
     high: float | None = 1.0
 
 
-def is_unscored(value: float | None) -> bool:
-    """Whether a value stands for an item that could not be scored: None or NaN."""
-    return value is None or math.isnan(value)
-
-
 def scored(values: Iterable[float | None]) -> list[float]:
     """The values that are there, as floats."""
     return [float(value) for value in values if value is not None and not math.isnan(value)]
-
-
-def mean_of(values: Iterable[float | None]) -> Estimate:
-    """Mean of the scored values: `sum(x) / n`.
-
-    Args:
-        values: one per item; booleans count as 0 and 1, None and NaN as unscored.
-
-    Raises:
-        DataError: a value is infinite, which would be the mean whatever the others are.
-    """
-    given = list(values)
-    kept = scored(given)
-    if any(math.isinf(value) for value in kept):
-        raise DataError(
-            f"{sum(map(math.isinf, kept))} of {len(kept)} values are infinite, expected finite ones: their mean would "
-            "say nothing about the others. Average logarithms, or score those items as None."
-        )
-    return Estimate(math.fsum(kept) / len(kept) if kept else None, len(kept), len(given) - len(kept))
 
 
 def require_as_many(name: str, given: Sequence[object], expected: int) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from unsee.errors import DataError, OptionError
-from unsee.metrics.estimate import Card, Estimate, require_as_many, scored
+from unsee.errors import DataError
+from unsee.metrics.estimate import Card, require_as_many, scored
 from unsee.metrics.probability import mean_loss
 
 CARDS = (
@@ -23,7 +23,8 @@ CARDS = (
     Card("mia-open-mm", forget="higher", keep=""),
     Card("mia-tpr-at-fpr", forget="same", keep="same"),
 )
-_FIUBENCH_WEIGHTS = {0.1: 0.3, 0.2: 0.3, 0.3: 0.2, 0.4: 0.1, 0.5: 0.1}
+SHARE = 0.2
+"""Of the tokens, that Min-K% looks at."""
 
 
 def loss_score(token_log_p: npt.ArrayLike | None) -> float | None:
@@ -41,24 +42,18 @@ def zlib_score(token_log_p: npt.ArrayLike | None, text: str) -> float | None:
     return None if loss is None else -loss / len(zlib.compress(text.encode("utf-8")))
 
 
-def min_k_score(token_log_p: npt.ArrayLike | None, share: float = 0.2) -> float | None:
-    """Min-K%: mean log-probability of the k = max(1, floor(share T)) least likely tokens; at most 0.
+def min_k_score(token_log_p: npt.ArrayLike | None) -> float | None:
+    """Min-K%: mean log-probability of the k = max(1, floor(0.2 T)) least likely tokens; at most 0.
 
     None without tokens, where open-unlearning returns 0, which would be the surest member of all.
 
-    Raises:
-        OptionError: the share is not in (0, 1].
-
-    Source: Shi et al. 2024 (arXiv 2310.16789); share 0.2.
+    Source: Shi et al. 2024 (arXiv 2310.16789).
     """
-    return None if mean_loss(token_log_p) is None else _lowest(np.asarray(token_log_p, dtype=np.float64), share)
+    return None if mean_loss(token_log_p) is None else _lowest(np.asarray(token_log_p, dtype=np.float64))
 
 
 def min_k_plus_plus_score(
-    token_log_p: npt.ArrayLike | None,
-    vocabulary_mean: npt.ArrayLike,
-    vocabulary_variance: npt.ArrayLike,
-    share: float = 0.2,
+    token_log_p: npt.ArrayLike | None, vocabulary_mean: npt.ArrayLike, vocabulary_variance: npt.ArrayLike
 ) -> float | None:
     """Min-K%++: as Min-K% over `(log p_t - mu_t) / sigma_t`.
 
@@ -69,11 +64,9 @@ def min_k_plus_plus_score(
         token_log_p: per answer token, or None where the item is unscored.
         vocabulary_mean: mu_t per answer token, as `unsee.evals.likelihood` gives it.
         vocabulary_variance: sigma_t^2 per answer token.
-        share: of the tokens.
 
     Raises:
-        OptionError: the share is not in (0, 1].
-        DataError: not one mean and one variance per token.
+        DataError: not one mean and one variance per token, or a NaN among them.
 
     Source: Zhang et al. 2025 (arXiv 2404.02936), equation 3.
     """
@@ -84,40 +77,28 @@ def min_k_plus_plus_score(
     )
     require_as_many("vocabulary means", mean.tolist(), log_p.size)
     require_as_many("vocabulary variances", variance.tolist(), log_p.size)
-    return _lowest((log_p - mean) / np.sqrt(np.maximum(variance, 1e-6)), share)
+    return _lowest((log_p - mean) / np.sqrt(np.maximum(variance, 1e-6)))
 
 
-def fiubench_min_k(standardised: npt.ArrayLike | None) -> float | None:
-    """FIUBench's Min-K and Min-K++: `sum_r w_r exp(mean of the floor(r T) lowest)`, r = .1 to .5, w = .3 .3 .2 .1 .1.
+def standing(member: float | None, others: Sequence[float | None]) -> float | None:
+    """Share of the non-members that a member's score stands above, ties half, in [0, 1]; its mean is the AUC.
 
-    A ratio that holds no token (short answers) is left out and its weight is not made up for, so the score of an
-    answer of one token is 0. Feed token log-probabilities for Min-K, standardised ones for Min-K++.
-    Source: evaluate_util.py of github.com/gray311/VLM_Unlearned.
+    None where the member or every other is unscored. The mean is Mann and Whitney's statistic over `n_1 n_2`.
     """
-    values = np.sort(np.asarray([] if standardised is None else standardised, dtype=np.float64).ravel())
-    if values.size == 0 or np.isnan(values).any():
+    known = np.asarray(scored(others))
+    if member is None or not known.size:
         return None
-    counts = {ratio: int(values.size * ratio) for ratio in _FIUBENCH_WEIGHTS}
-    return sum(
-        weight * float(np.exp(values[: counts[ratio]].mean()))
-        for ratio, weight in _FIUBENCH_WEIGHTS.items()
-        if counts[ratio]
-    )
+    return float((known < member).mean() + (known == member).mean() / 2)
 
 
-def auc(members: Sequence[float | None], others: Sequence[float | None]) -> Estimate:
-    """`P(score of a member > score of a non-member)`, ties counting half, in [0, 1]; the Mann-Whitney statistic.
+def found_at(member: float | None, others: Sequence[float | None], rate: float = 0.01) -> float | None:
+    """1 where a member is found when at most `rate` of the non-members are taken for members, else 0.
 
-    None where one side has nothing scored.
+    The threshold is a strict one on the non-members' own scores: with N of them, rates below 1/N find only members that
+    stand above all of them. Source: Carlini et al. 2022 (arXiv 2112.03570).
     """
-    first, second = scored(members), scored(others)
-    n, unscored = len(first) + len(second), len(members) + len(others) - len(first) - len(second)
-    if not first or not second:
-        return Estimate(None, n, unscored)
-    ordered = np.sort(np.asarray(second))
-    below = np.searchsorted(ordered, first, side="left")
-    upto = np.searchsorted(ordered, first, side="right")
-    return Estimate(float((below + upto).sum()) / (2 * len(first) * len(second)), n, unscored)
+    known = sorted(scored(others), reverse=True)
+    return None if member is None or not known else float(member > known[int(rate * len(known))])
 
 
 def open_mm_score(area: float | None) -> float | None:
@@ -125,29 +106,7 @@ def open_mm_score(area: float | None) -> float | None:
     return None if area is None else 1 - 2 * abs(area - 0.5)
 
 
-def tpr_at_fpr(members: Sequence[float | None], others: Sequence[float | None], rate: float = 0.01) -> Estimate:
-    """Share of members found when at most `rate` of the non-members are taken for members, in [0, 1].
-
-    The threshold is a strict one on the non-members' own scores: with N of them, rates below 1/N find only members that
-    stand above all of them. Source: Carlini et al. 2022 (arXiv 2112.03570).
-
-    Raises:
-        OptionError: the rate is not in [0, 1).
-    """
-    if not 0 <= rate < 1:
-        raise OptionError(f"the false positive rate is {rate}, expected 0 or more and below 1, such as 0.01")
-    first, second = scored(members), scored(others)
-    n, unscored = len(first) + len(second), len(members) + len(others) - len(first) - len(second)
-    if not first or not second:
-        return Estimate(None, n, unscored)
-    threshold = sorted(second, reverse=True)[int(rate * len(second))]
-    return Estimate(float((np.asarray(first) > threshold).mean()), n, unscored)
-
-
-def _lowest(values: npt.NDArray[np.float64], share: float) -> float:
-    if not 0 < share <= 1:
-        raise OptionError(f"share is {share}, expected a share of the tokens in (0, 1], such as 0.2")
+def _lowest(values: npt.NDArray[np.float64]) -> float:
     if np.isnan(values).any():
         raise DataError("a token's score is NaN, expected numbers. Score the item as None, so that it is counted.")
-    count = max(1, int(values.size * share))
-    return float(np.sort(values.ravel())[:count].mean())
+    return float(np.sort(values.ravel())[: max(1, int(values.size * SHARE))].mean())

@@ -10,13 +10,11 @@ Source: Lin 2004; github.com/google-research/google-research/tree/master/rouge.
 """
 
 import re
-from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
 from unsee.errors import OptionError
-from unsee.metrics.estimate import Card, Estimate, mean_of, require_as_many
-from unsee.metrics.replies import fiubench_reply
+from unsee.metrics.estimate import Card
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
@@ -61,7 +59,7 @@ def rouge_recall_fiubench(answer: str | None, reference: str) -> float | None:
 
     Source: `run_generation` and `eval_rouge_recall` in evaluate_util.py of github.com/gray311/VLM_Unlearned.
     """
-    return None if answer is None else rouge(fiubench_reply(answer)[:-1], reference, "rougeL-recall")
+    return None if answer is None else rouge(answer[: max(0, answer.find("."))], reference, "rougeL-recall")
 
 
 def umu_aligned_rouge(image: float | None, text: float | None, *, forget: bool) -> float | None:
@@ -77,17 +75,6 @@ def umu_aligned_rouge(image: float | None, text: float | None, *, forget: bool) 
         return 0.0
     product = image**2 + text**2 if forget else 2 * image * text
     return product / (image + text)
-
-
-def mean_rouge(answers: Sequence[str | None], references: Sequence[str], variant: str = "rougeL-f") -> Estimate:
-    """Mean ROUGE over answers; of no answers at all there is none, where the releases divide by zero.
-
-    Raises:
-        OptionError: no such variant.
-        DataError: the columns are of unequal length.
-    """
-    require_as_many("references", references, len(answers))
-    return mean_of(rouge(answer, text, variant) for answer, text in zip(answers, references, strict=True))
 
 
 @cache

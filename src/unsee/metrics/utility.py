@@ -1,14 +1,15 @@
 """Model utility: one number for what must be kept."""
 
 from collections.abc import Mapping
+from statistics import harmonic_mean
 
 from unsee.errors import DataError
-from unsee.metrics.estimate import Card, Estimate, is_unscored
+from unsee.metrics.estimate import Card, Estimate
 
 CARDS = (Card("model-utility", forget="", keep="higher"),)
 
 
-def model_utility(parts: Mapping[str, float | Estimate | None]) -> Estimate:
+def model_utility(parts: Mapping[str, float | None]) -> Estimate:
     """Harmonic mean `K / sum_k 1/x_k` of K metrics of the kept sets, in [0, 1]; 0 as soon as one is 0.
 
     TOFU takes nine (probability, ROUGE-L recall, truth ratio on retain, real authors, world facts), CLEAR and FIUBench
@@ -16,7 +17,7 @@ def model_utility(parts: Mapping[str, float | Estimate | None]) -> Estimate:
     the whole unscored: the mean of the others would be another metric.
 
     Args:
-        parts: name to value, or to the estimate that holds it.
+        parts: name to value.
 
     Raises:
         DataError: no part, or one outside [0, 1].
@@ -27,14 +28,11 @@ def model_utility(parts: Mapping[str, float | Estimate | None]) -> Estimate:
         raise DataError(
             "model utility of no metrics was asked for, expected at least one. Pass those of the kept sets."
         )
-    values = {name: part.value if isinstance(part, Estimate) else part for name, part in parts.items()}
-    there = {name: float(value) for name, value in values.items() if value is not None and not is_unscored(value)}
+    there = {name: value for name, value in parts.items() if value is not None}
     for name, value in there.items():
         if not 0 <= value <= 1:
             raise DataError(f"part {name!r} of model utility is {value:g}, expected 0 to 1. Divide percentages by 100.")
     missing = len(parts) - len(there)
     if missing:
         return Estimate(None, len(there), missing)
-    if min(there.values()) == 0:
-        return Estimate(0.0, len(there), 0)
-    return Estimate(len(there) / sum(1 / value for value in there.values()), len(there), 0)
+    return Estimate(harmonic_mean([*there.values()]), len(there), 0)

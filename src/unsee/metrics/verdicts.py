@@ -5,22 +5,13 @@ also says the secret is a leak, and an answer that never came is unscored rather
 """
 
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from unsee.data.sample import Sample
 from unsee.data.text import bare_words
 from unsee.errors import DataError
 from unsee.metrics.choice import announced_letter, first_letter
 from unsee.metrics.detectors import is_fluent, is_refusal, leaks
-
-if TYPE_CHECKING:
-    from rouge_score.rouge_scorer import RougeScorer
-
-__all__ = [
-    "UNSCORED", "Verdict",
-    "first_letter", "is_fluent", "is_refusal", "leaks", "rouge_l", "score",
-]  # fmt: skip
 
 
 @final
@@ -40,21 +31,8 @@ class Verdict:
     refused: bool | None
     fluent: bool | None
 
-    @property
-    def scored(self) -> bool:
-        """Whether there was an answer; unscored answers are counted and stay out of every mean."""
-        return self.correct is not None
-
 
 UNSCORED = Verdict(None, None, None, None)
-
-
-def rouge_l(answer: str, reference: str) -> float:
-    """ROUGE-L F-measure with stemming, in [0, 1]: F = 2PR / (P + R) over the longest common subsequence.
-
-    The variant of MLLMU-Bench; CLEAR, FIUBench and TOFU report recall instead.
-    """
-    return float(_rouge().score(reference, answer)["rougeL"].fmeasure)
 
 
 def score(sample: Sample, answer: str | None, *, expects_refusal: bool = False) -> Verdict:
@@ -100,11 +78,3 @@ def _gives_away(sample: Sample, answer: str) -> bool:
         return True
     echoed = all(leaks(answer, text) for text in options.values())
     return leaks(answer, sample.accepted) and not echoed
-
-
-@cache
-def _rouge() -> "RougeScorer":
-    # Imported here because it pulls in nltk, which no other metric needs.
-    from rouge_score.rouge_scorer import RougeScorer
-
-    return RougeScorer(["rougeL"], use_stemmer=True)

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import torch
 from PIL import Image
 from tests.tiny_llava import question, tiny_llava
 
 from unsee.erase.config import Settings
 from unsee.errors import CalibrationError, SaveError
+from unsee.evals.answerers import Answerer, InputFiltered, Local
 from unsee.experiments.sweeps.ablations import ABLATIONS, FURTHER, SPLITS, as_rows, described, run
 from unsee.experiments.sweeps.picture import draw_variants
-from unsee.experiments.sweeps.trying import Respond, Trial
+from unsee.experiments.sweeps.trying import Trial
 from unsee.world.generate import World
 from unsee.world.splits import Exam
 
@@ -32,15 +34,16 @@ class Asked:
     def asks(self, split: str) -> list[Any]:
         return [replace(question(i, f"{split}, {i}?"), id=f"{split}/{i}") for i in range(2)]
 
-    def base(self, split: str) -> list[str]:
-        return [s.gold for s in self.asks(split)]
+    def asked(self) -> Answerer:
+        return InputFiltered(Local(self.loaded), lambda asked: torch.ones(len(asked)).bool(), GOLD)
 
 
-def variants(_: Trial) -> Iterable[tuple[str, Callable[[], Respond]]]:
-    def broken() -> Respond:
+def variants(_: Trial) -> Iterable[tuple[str, Callable[[], Answerer]]]:
+    def broken() -> Answerer:
         raise CalibrationError("too weak")
 
-    yield "refuses", lambda: lambda split: ["i must decline."] * 2
+    always = InputFiltered(Local(tiny_llava()), lambda asked: torch.ones(len(asked)).bool(), "i must decline.")
+    yield "refuses", lambda: always
     yield "broken", broken
 
 

@@ -11,12 +11,11 @@ from tests.tiny_llava import WIDTH, question, tiny_llava
 from unsee.data.faces import Face
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
-from unsee.erase.eraser_set import FALSE_FIRES
 from unsee.erase.fit.activations import capture, capture_features
 from unsee.erase.profile import Profile, identity
 from unsee.experiments.sweeps.on_direction import WEAK, along, spread_over, steered_before, whole
 from unsee.experiments.sweeps.on_gate import read_at, without
-from unsee.experiments.sweeps.trying import Trial, fitted, held
+from unsee.experiments.sweeps.trying import HOW, Trial, fitted, held
 from unsee.experiments.trial import Data, world_task
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
@@ -65,30 +64,27 @@ def trial() -> Trial:
 @pytest.fixture(scope="module")
 def some_fire(trial: Trial) -> Trial:
     """The same with a threshold half way between the scores of two questions."""
-    scores = torch.cat([trial.gate.margins(trial.features(split)).amax(1) for split in SPLITS]).sort().values
+    scores = trial.gate.margins(features(trial)).amax(1).sort().values
     gate = replace(trial.gate, threshold=trial.gate.threshold + scores[5:7].mean())
     other = replace(trial)
-    # Without what it fires on by itself, so that the threshold is what it says: `erased` sets those of a set together.
-    settings = {name: value for name, value in trial.eraser.settings.items() if name != FALSE_FIRES}
-    other.__dict__["eraser"] = replace(trial.eraser, gate=gate, settings=settings)
-    fires = [bool(f) for split in SPLITS for f in gate.fires(other.features(split))]
-    assert 0 < sum(fires) < len(fires)
+    other.__dict__["eraser"] = replace(trial.eraser, gate=gate)
+    assert 0 < int(gate.fires(features(trial)).sum()) < len(ASKED)
     return other
 
 
+ASKED = [sample for samples in SPLITS.values() for sample in samples]
+
+
+def features(trial: Trial) -> Tensor:
+    return capture_features(trial.loaded, ASKED, trial.profile.read, 16)
+
+
 def test_answers_by_decision_are_those_of_the_eraser(some_fire: Trial) -> None:
-    whole_eraser = some_fire.asked(some_fire.eraser)
-    for split in SPLITS:
-        said = whole_eraser(split)
-        assert some_fire.decided(some_fire.gate)(split) == said
-        assert some_fire.steered(some_fire.eraser)(split) == said
-    assert any(some_fire.base(split) != whole_eraser(split) for split in SPLITS)
-
-
-def test_another_trajectory_changes_only_where_the_gate_fires(some_fire: Trial) -> None:
+    said = some_fire.asked(some_fire.eraser).answers(ASKED, HOW)
+    assert some_fire.decided(some_fire.gate).answers(ASKED, HOW) == said != some_fire.asked().answers(ASKED, HOW)
     other = some_fire.eraser.with_random_direction(3)
-    for split in SPLITS:
-        assert some_fire.steered(other)(split) == some_fire.asked(other)(split)
+    expected = some_fire.asked(other).answers(ASKED, HOW)
+    assert some_fire.decided(some_fire.gate, like=other).answers(ASKED, HOW) == expected
 
 
 def test_what_is_in_force_besides_is_so_where_the_gate_fires_and_nowhere_else(some_fire: Trial) -> None:
@@ -102,20 +98,8 @@ def test_what_is_in_force_besides_is_so_where_the_gate_fires_and_nowhere_else(so
         yield
         hook.remove()
 
-    fresh = replace(some_fire)
-    fresh.__dict__["eraser"] = some_fire.eraser
-    for split in SPLITS:
-        fresh.steered(fresh.eraser, within)(split)
-    fires = [int(fresh.gate.fires(fresh.features(split)).sum()) for split in SPLITS]
-    assert set(entered) == {count for count in fires if count}
-
-
-def test_each_question_is_asked_once(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    trial.opened("retain_unseen")
-    trial.base("retain_unseen")
-    monkeypatch.setattr("unsee.experiments.sweeps.trying.in_batches", lambda *_, **__: pytest.fail("asked again"))
-    trial.opened("retain_unseen")
-    trial.decided(trial.gate)("retain_unseen")
+    some_fire.decided(some_fire.gate, within).answers(ASKED, HOW)
+    assert set(entered) == {int(some_fire.gate.fires(features(some_fire)).sum())}
 
 
 def test_kept_people_who_are_left_out_do_not_enter_the_fit(trial: Trial) -> None:

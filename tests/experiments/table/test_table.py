@@ -1,7 +1,5 @@
 """The table: what stands in a row, what a failure looks like, and that a finished cell is not made again."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -19,6 +17,7 @@ from unsee.errors import OptionError, SaveError
 from unsee.evals.answerers import PLAIN, Answerer, How, Local
 from unsee.evals.results import read_results
 from unsee.evals.store import SettingsError
+from unsee.evals.tables import console, write
 from unsee.experiments.table import run as running
 from unsee.experiments.table import tuning
 from unsee.experiments.table.budget import Budget
@@ -26,8 +25,8 @@ from unsee.experiments.table.cost import token_cost, with_peak
 from unsee.experiments.table.entries import Entry, chosen, entries
 from unsee.experiments.table.ground import Ground
 from unsee.experiments.table.picture import COLOURS, _apart, draw
-from unsee.experiments.table.render import console_table, printed, to_csv, to_html, to_latex, write_tables
 from unsee.experiments.table.run import Table, rows_in, run
+from unsee.experiments.table.sheet import printed, sheet
 from unsee.experiments.table.summary import COLUMNS, caption, line, lines
 from unsee.experiments.table.tuning import Tuned, goodness, tuned
 from unsee.methods.errors import MethodError
@@ -142,11 +141,10 @@ def test_presets_change_what_is_said_and_what_is_fitted_on(base: LoadedModel) ->
 def test_a_row_that_cannot_be_fitted_has_a_reason_and_no_number(made: Table) -> None:
     failed = next(one for one in lines(made) if one.name == "asru_ridge")
     assert all(figure.value is None for figure in failed.figures.values())
-    rows = list(csv.DictReader(io.StringIO(to_csv([failed]))))
-    assert len(rows) == len(COLUMNS)
-    assert all(row["value"] == "" and "refuses 0 of" in row["reason"] for row in rows)
-    assert "not fitted: no candidate of" in to_html([failed], "")
-    assert printed(failed, COLUMNS[0]) == "unscored"
+    shown = sheet([failed], "")
+    assert len(shown.numbers) == len(COLUMNS)
+    assert all(one["value"] is None and "refuses 0 of" in one["reason"] for one in shown.numbers)
+    assert set(shown.rows[0][2:-1]) == {"not fitted"}
 
 
 def test_a_row_is_asked_everything(made: Table) -> None:
@@ -230,21 +228,16 @@ def test_kinds_keep_their_colours_in_the_image(made: Table, tmp_path: Path) -> N
 
 def test_every_form_holds_the_same_figures(made: Table, tmp_path: Path) -> None:
     shown = [one for one in lines(made) if one.name != "asru_ridge"]
-    below = caption(made)
-    files = write_tables(shown, below, tmp_path)
-    assert [path.name for path in files] == ["table.csv", "table.html", "table.tex", "table.md"]
-    latex = to_latex(shown, below)
-    assert latex.count(r"\\") == len(shown) + 1
-    assert r"never\_knew & 10 \% &" in latex
-    markdown = (tmp_path / "table.md").read_text().splitlines()
-    assert {line.count("|") for line in markdown[: len(shown) + 2]} == {len(COLUMNS) + 4}
-    assert console_table(shown, below).row_count == len(shown)
-    page = to_html(shown, below)
-    assert "<script" not in page and "never_knew" in page
+    table = sheet(shown, caption(made))
+    assert [path.name for path in write(table, tmp_path)] == ["table.csv", "table.html", "table.tex", "table.md"]
+    assert console(table).row_count == len(shown) and len(table.numbers) == len(shown) * len(COLUMNS)
+    assert r"never\_knew & 10 &" in (tmp_path / "table.tex").read_text()
+    page = (tmp_path / "table.html").read_text()
+    assert "<script" not in page and "never_knew" in page and "Honest protocol" in page
     assert 5_000 < draw(shown, 10, tmp_path / "table.png").stat().st_size < 60_000
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError, match="cannot write to"):
-        write_tables(shown, below, tmp_path / "file")
+        write(table, tmp_path / "file")
     with pytest.raises(SaveError, match="cannot write"):
         draw(shown, 10, tmp_path / "file" / "table.png")
 

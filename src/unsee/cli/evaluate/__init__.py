@@ -122,11 +122,12 @@ def eval(
 
 def _run(who: Who, plan: "Plan", judges: "Judges", never_knew: Path | None, as_json: bool) -> None:
     from unsee.evals.compare import compare as compared
-    from unsee.evals.compare_tables import console_table
+    from unsee.evals.compare_tables import sheet
     from unsee.evals.evaluate import evaluate
     from unsee.evals.memorised import warning
     from unsee.evals.processes import launched
     from unsee.evals.results import knew, read_folder, require_comparable
+    from unsee.evals.tables import console
     from unsee.progress import silent
 
     reference = None if never_knew is None else read_folder(str(never_knew))[0]
@@ -149,7 +150,7 @@ def _run(who: Who, plan: "Plan", judges: "Judges", never_knew: Path | None, as_j
             warned = warning(knew(mine, reference))
         if warned:
             say(warned)
-        show_table(console_table(compared([mine], seed=plan.seed)))
+        show_table(console(sheet(compared([mine], seed=plan.seed))))
         say(f"Saved {who.out}")
         if mine.erases:
             say(LIMITS)
@@ -162,13 +163,13 @@ def _run(who: Who, plan: "Plan", judges: "Judges", never_knew: Path | None, as_j
 
 def _judges(address: str, model: str) -> "Judges":
     """The judge, what results call it (never with its key), and the one of safety, which no rule stands in for."""
-    from unsee.evals.judge_endpoint import EndpointJudge
-    from unsee.evals.judge_safety import EndpointSafety
+    from unsee.evals.chat import Chat
+    from unsee.evals.judge_endpoint import EndpointJudge, EndpointSafety
     from unsee.evals.scoring import Judges
 
     if address == "offline":
         return Judges()
     if not model:
         raise OptionError(f"the judge at {address!r} needs the name of its model. Pass it with --judge-model.")
-    judge = EndpointJudge(address, model, os.environ.get(KEY, ""))
-    return Judges(judge, f"{model} at {address}", EndpointSafety(judge))
+    chat = Chat(address, model, os.environ.get(KEY, ""))
+    return Judges(EndpointJudge(chat), f"{model} at {address}", EndpointSafety(chat))

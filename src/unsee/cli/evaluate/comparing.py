@@ -15,17 +15,20 @@ def compare(
     never_knew: Annotated[str, typer.Option(help="Name of the row of the model that never knew.")] = "never_knew",
     sets: Annotated[list[str] | None, typer.Option("--set", help="Only this set; repeat. Default: all.")] = None,
     modalities: Annotated[bool, typer.Option(help="Also apart for questions with and without an image.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for CSV, HTML, LaTeX and the plot.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for CSV, HTML, LaTeX, Markdown and the plot.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Set results side by side: intervals over people, paired differences, and the forget-retain image."""
     from unsee.evals.compare import compare as compared
-    from unsee.evals.compare_tables import console_table, write_tables
+    from unsee.evals.compare_tables import sheet
     from unsee.evals.frontier import draw, frontier
     from unsee.evals.memorised import warning
     from unsee.evals.results import knew, read_results
+    from unsee.evals.tables import console, require_forms, write
 
+    if out is not None:
+        require_forms()
     found = read_results(results)
     table = compared(found, against, never_knew=never_knew, sets=sets or (), modalities=modalities, seed=seed)
     named = {result.name: result for result in found}
@@ -39,12 +42,13 @@ def compare(
         )
     if warned:
         say(warned)
-    show_table(console_table(table))
+    shown = sheet(table)
+    show_table(console(shown))
     written: list[Path] = []
     if out is not None:
-        written = write_tables(table, out)
-        if (shown := frontier(found, seed)) is not None:
-            written.append(draw(shown, out / "forget-retain.png"))
+        written = write(shown, out)
+        if (points := frontier(found, seed)) is not None:
+            written.append(draw(points, out / "forget-retain.png"))
         say(f"Wrote {', '.join(str(path) for path in written)}")
     if any(result.erases for result in found):
         say(LIMITS)

@@ -62,7 +62,7 @@ class What:
         needed = self.benchmark is None or BENCHMARKS.named(self.benchmark).facts["needs_data"]
         if self.data is None and needed:
             raise OptionError("there is no --data, so there is nothing to ask. Name a folder, or --benchmark world.")
-        options = {**self.options, "strangers": () if self.unknown is None else read(self.unknown)}
+        options = {**self.options, "unknown": () if self.unknown is None else read(self.unknown)}
         source = self.data or ""
         if self.benchmark is not None:
             protocol = cast("Protocol", self.protocol)

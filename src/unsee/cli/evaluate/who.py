@@ -101,22 +101,25 @@ class Who:
         called = self.name or self.method or ("erased" if self.erasers else "base")
         if self.endpoint is not None:
             from unsee.evals.answerers.endpoint import Endpoint
+            from unsee.evals.chat import Chat
 
-            return Condition.of(called, Endpoint(self.endpoint, self.model, self.key))
+            return Condition.of(called, Endpoint(Chat(self.endpoint, self.model, self.key)))
         if self.method is not None:
             return self._fitted(called, plan, stages)
-        return Condition.of(called, self._model(plan))
+        answerer, seen = self._model(plan)
+        return Condition.of(called, answerer, seen)
 
-    def _model(self, plan: "Plan") -> "Answerer":
+    def _model(self, plan: "Plan") -> "tuple[Answerer, frozenset[str]]":
         from unsee.erase.artifact import read_config
         from unsee.evals.answerers import Local
 
         ids = [read_config(path, "eraser").content_id for path in self.erasers]
         loaded = open_model(self.model, self.parts)
         erasers = erasers_of(self.erasers, loaded)
+        seen = frozenset(digest for one in erasers for digest in one.fitted_on)
         if self.engine == "vllm":
-            return self._vllm(loaded, dict(zip(ids, self.erasers, strict=True)), plan)
-        return Local(loaded, erasers, ids)
+            return self._vllm(loaded, dict(zip(ids, self.erasers, strict=True)), plan), seen
+        return Local(loaded, erasers, ids), seen
 
     def _vllm(self, loaded: "LoadedModel", erasers: Mapping[str, Path], plan: "Plan") -> "Answerer":
         from unsee.evals.choices import takes_probabilities

@@ -2,18 +2,15 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, final
 
 from unsee.data.prompts import chat
 from unsee.data.sample import ImageFile, Sample
-from unsee.errors import OptionError, UnseeError
+from unsee.errors import OptionError
 from unsee.evals.answerers.base import PLAIN, How
+from unsee.evals.chat import Chat, EndpointError
 from unsee.models.load import LoadedModel
-
-
-class EndpointError(UnseeError, OSError):
-    """The endpoint cannot be reached, refuses, or gives no text."""
 
 
 @final
@@ -22,23 +19,19 @@ class Endpoint:
     """Chat completions, one request a question.
 
     Attributes:
-        url: base address, as in "http://localhost:8000/v1".
-        model: as the endpoint names it.
-        key: bearer token; never shown and never part of settings.
-        timeout: seconds to wait.
-        retries: further tries, as the client makes them.
+        chat: address, model, key and patience.
     """
 
-    url: str
-    model: str
-    key: str = field(default="", repr=False)
-    timeout: float = 120.0
-    retries: int = 2
+    chat: Chat
 
     @property
     def about(self) -> Mapping[str, Any]:
         """Address and model; what it runs is not known, so nothing says that two runs met the same weights."""
-        return {"engine": "endpoint", "model": {"id": self.model, "revision": None, "digest": None}, "url": self.url}
+        return {
+            "engine": "endpoint",
+            "model": {"id": self.chat.model, "revision": None, "digest": None},
+            "url": self.chat.url,
+        }
 
     @property
     def loaded(self) -> LoadedModel | None:
@@ -54,47 +47,34 @@ class Endpoint:
         """As `Answerer.answers`.
 
         Raises:
-            OptionError: openai is not installed, or a release's own string is to be fed.
+            OptionError: a release's own string is to be fed.
+            MissingExtraError: openai is not installed.
             EndpointError: not reachable, refused, or no text.
         """
         if how.verbatim:
             raise OptionError("an endpoint writes its own template, so no release's string can be fed. Ask honestly.")
-        try:
-            import openai
-        except ImportError as error:
-            raise OptionError("an endpoint needs openai. Install it with pip install 'unsee[endpoint]'.") from error
-        client = openai.OpenAI(
-            base_url=self.url, api_key=self.key or "none", timeout=self.timeout, max_retries=self.retries
-        )
         drawn: dict[str, Any] = {"temperature": 0.0}
         if how.draw is not None:
             heat = how.draw.temperature
             drawn = {"seed": how.draw.seed, "temperature": 1.0 if heat is None else heat}
         answers = []
-        with client:
-            for row, sample in enumerate(samples):
-                first = begun[row] if begun else ""
-                try:
-                    reply = client.chat.completions.create(
-                        model=self.model,
-                        messages=_messages(sample, how, first),
-                        max_tokens=how.max_new_tokens,
-                        extra_body={"continue_final_message": True, "add_generation_prompt": False} if first else None,
-                        **drawn,
-                    )
-                except openai.OpenAIError as error:
-                    raise EndpointError(
-                        f"{self.model!r} at {self.url} did not answer {sample.id!r}: {type(error).__name__}: {error}. "
-                        "Check address, model name, key and the length of the prompt."
-                    ) from None
-                text = reply.choices[0].message.content if reply.choices else None
-                if text is None:
-                    raise EndpointError(f"{self.model!r} at {self.url} gave no text to {sample.id!r}. Check its log.")
-                answers.append(text.strip())
+        for row, sample in enumerate(samples):
+            first = begun[row] if begun else ""
+            text = self.chat.say(
+                _messages(sample, how, first),
+                max_tokens=how.max_new_tokens,
+                extra_body={"continue_final_message": True, "add_generation_prompt": False} if first else None,
+                **drawn,
+            )
+            if text is None:
+                raise EndpointError(
+                    f"{self.chat.model!r} at {self.chat.url} gave no text to {sample.id!r}. See its log."
+                )
+            answers.append(text.strip())
         return answers
 
 
-def _messages(sample: Sample, how: How, first: str) -> Any:
+def _messages(sample: Sample, how: How, first: str) -> list[dict[str, Any]]:
     """OpenAI's chat shape, images as data URLs in the order of their places."""
     shown = iter(sample.shown)
     messages: list[dict[str, Any]] = []

@@ -1,5 +1,6 @@
 """A profile and requests for a model that speaks natural English, fitted as anybody would by the library."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,13 +55,16 @@ class Fitted:
         """Into folders of `out`."""
         self.profile.save_pretrained(out / "profile")
         self.published.save_pretrained(out / "published")
+        shutil.rmtree(out / "erasers", ignore_errors=True)  # an earlier run may have had more of them
         for number, eraser in enumerate(self.erasers):
             eraser.save_pretrained(out / "erasers" / str(number))
 
     @staticmethod
     def load(out: Path) -> "Fitted":
         """As `save` wrote it."""
-        erasers = [Eraser.from_pretrained(one) for one in sorted((out / "erasers").iterdir())]
+        erasers = [
+            Eraser.from_pretrained(one) for one in sorted((out / "erasers").iterdir(), key=lambda one: int(one.name))
+        ]
         return Fitted(Profile.from_pretrained(out / "profile"), erasers, Eraser.from_pretrained(out / "published"))
 
 

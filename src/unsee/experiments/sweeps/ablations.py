@@ -1,20 +1,17 @@
 """The papers' ablations on the honest split: one setting varied, everything else as it is by default."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
-from unsee.data.sample import Sample
 from unsee.data.task import Role, Set, Task, Use
 from unsee.erase.config import Settings
 from unsee.erase.profile import identity
-from unsee.evals.answerers import PLAIN, How, Local
 from unsee.evals.evaluate import Condition, evaluate
 from unsee.evals.plan import Plan
 from unsee.evals.stats import Row
 from unsee.experiments.sweeps import on_direction, on_gate
-from unsee.experiments.sweeps.trying import HOW, Respond, Trial, Variants
+from unsee.experiments.sweeps.trying import HOW, Trial, Variants
 from unsee.experiments.trial import ROLES, fit_world_profile, gather
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
@@ -52,52 +49,14 @@ def begin(loaded: LoadedModel, exam: Exam, stages: Stages = silent) -> Trial:
     return Trial(loaded, exam, data, fit_world_profile(loaded, exam, data, settings, stages=stages), settings, stages)
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Responding:
-    """A variant as an answerer: what it says to a whole set is worked out when the first of its questions is asked.
-
-    Attributes:
-        trial: the split.
-        respond: answers to a set by its name.
-        sets: id of a question to its set.
-    """
-
-    trial: Trial
-    respond: Respond
-    sets: Mapping[str, str]
-    said: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """Of the base model; what is varied stands in the condition's settings."""
-        return Local(self.trial.loaded).about
-
-    @property
-    def loaded(self) -> LoadedModel:
-        """The model."""
-        return self.trial.loaded
-
-    def order(self, samples: Sequence[Sample], how: How) -> list[int]:
-        """As given."""
-        del how
-        return list(range(len(samples)))
-
-    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
-        """As `Answerer.answers`; asked as the trial asks."""
-        del how, begun
-        for split in dict.fromkeys(self.sets[sample.id] for sample in samples if sample.id not in self.said):
-            answers = self.respond(split)
-            self.said.update({s.id: said for s, said in zip(self.trial.asks(split), answers, strict=True)})
-        return [self.said[sample.id] for sample in samples]
-
-
 def run(trial: Trial, name: str, out: Path, seed: int = 0) -> list[Row]:
     """Rates of the base model and each variant; one that cannot be fitted is unscored, with its reason."""
     variants = ABLATIONS[name]
     asked = {split: trial.asks(split) for split in (*SPLITS, *FURTHER.get(variants, ()))}
-    sets = {sample.id: split for split, samples in asked.items() for sample in samples}
-    task = Task("world", {split: Set.of(_role(split), samples, _use(split)) for split, samples in asked.items()})
+    roles: dict[str, tuple[Role, Use]] = {
+        split: ("neighbour", "fit") if split.startswith("twin_") else ROLES[split] for split in asked
+    }
+    task = Task("world", {split: Set.of(roles[split][0], samples, roles[split][1]) for split, samples in asked.items()})
     settings = {
         "model": identity(trial.loaded),
         "world": trial.exam.world.seed,
@@ -106,22 +65,12 @@ def run(trial: Trial, name: str, out: Path, seed: int = 0) -> list[Row]:
         "fit": trial.settings.as_json(),
     }
 
-    def condition(variant: str, fit: Callable[[], Respond]) -> Condition:
-        return Condition(variant, {**settings, "variant": variant}, lambda: Responding(trial, fit(), sets))
-
-    listed = [("base", lambda: trial.base), *variants(trial)]
+    listed = [("base", trial.asked), *variants(trial)]
+    conditions = [Condition(name, {**settings, "variant": name}, make) for name, make in listed]
     plan = Plan(task, max_new_tokens=HOW.max_new_tokens, seed=seed)
-    metrics = evaluate([condition(*one) for one in listed], plan, out, stages=trial.stages)
+    metrics = evaluate(conditions, plan, out, stages=trial.stages)
     assert metrics is not None
     return metrics["rows"]
-
-
-def _role(split: str) -> Role:
-    return "neighbour" if split.startswith("twin_") else ROLES[split][0]
-
-
-def _use(split: str) -> Use:
-    return "fit" if split.startswith("twin_") else ROLES[split][1]
 
 
 def described(name: str) -> str:

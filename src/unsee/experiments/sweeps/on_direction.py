@@ -5,7 +5,7 @@ the default one at each layer, so that only where they point differs, and lambda
 compared at a lambda too small to refuse everybody with: at the calibrated one all of them do.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -18,20 +18,20 @@ from unsee.erase.fit.activations import capture
 from unsee.erase.fit.coefficient import no_longer
 from unsee.erase.fit.direction import erasure_direction
 from unsee.erase.fit.pgd import pgd
-from unsee.experiments.sweeps.trying import Respond, Trial
+from unsee.evals.answerers import Answerer
+from unsee.experiments.sweeps.trying import Listed, Trial
 from unsee.models.load import LoadedModel
 from unsee.shapes import Float, Tensor
 
 WEAK = 0.25
 """Lambda at which directions are told apart; the papers' own."""
-Listed = Iterable[tuple[str, Callable[[], Respond]]]
 
 
 def unconditional(trial: Trial) -> Listed:
     """The direction without a gate: what it does to everybody; and the gate with a random direction."""
-    yield "gated (default)", lambda: trial.decided(trial.gate)
+    yield "gated (default)", lambda: trial.asked(trial.eraser)
     yield "no gate", lambda: trial.opened
-    yield "gated, random direction", lambda: trial.steered(trial.eraser.with_random_direction(0))
+    yield "gated, random direction", lambda: trial.asked(trial.eraser.with_random_direction(0))
 
 
 def direction(trial: Trial) -> Listed:
@@ -41,11 +41,11 @@ def direction(trial: Trial) -> Listed:
     clean = spread(clean, trial.settings.pgd_images)
     _, refused = _parted(refusal)
     # A text-only direction has no image to move; an image-only one is adversarial against clean.
-    yield "text", lambda: trial.steered(along(trial, told, refused))
-    yield "image: adversarial, clean", lambda: trial.steered(along(trial, moved(trial), clean))
-    yield "multimodal, clean", lambda: trial.steered(along(trial, [*clean, *told], refusal))
-    yield "multimodal, adversarial", lambda: trial.steered(at(trial.eraser, WEAK))
-    yield "the same at the calibrated lambda (default)", lambda: trial.steered(trial.eraser)
+    yield "text", lambda: trial.asked(along(trial, told, refused))
+    yield "image: adversarial, clean", lambda: trial.asked(along(trial, moved(trial), clean))
+    yield "multimodal, clean", lambda: trial.asked(along(trial, [*clean, *told], refusal))
+    yield "multimodal, adversarial", lambda: trial.asked(at(trial.eraser, WEAK))
+    yield "the same at the calibrated lambda (default)", lambda: trial.asked(trial.eraser)
 
 
 def epsilon(trial: Trial) -> Listed:
@@ -53,11 +53,11 @@ def epsilon(trial: Trial) -> Listed:
     recall, refusal = trial.contrast
     clean, told = _parted(recall)
     clean = spread(clean, trial.settings.pgd_images)
-    yield "0/255", lambda: trial.steered(along(trial, [*clean, *told], refusal))
+    yield "0/255", lambda: trial.asked(along(trial, [*clean, *told], refusal))
     for radius, steps, size in [(r, 40, 1) for r in (4, 8, 16, 32, 64)] + [(16, 10, 1), (16, 10, 4), (16, 40, 4)]:
 
-        def fit(radius: int = radius, steps: int = steps, size: int = size) -> Respond:
-            return trial.steered(along(trial, [*moved(trial, radius / 255, steps, size / 255), *told], refusal))
+        def fit(radius: int = radius, steps: int = steps, size: int = size) -> Answerer:
+            return trial.asked(along(trial, [*moved(trial, radius / 255, steps, size / 255), *told], refusal))
 
         yield f"{radius}/255, {steps} steps of {size}/255", fit
 
@@ -67,7 +67,7 @@ def strength(trial: Trial) -> Listed:
     eraser = trial.eraser
     for value in (0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0):
         mark = " (chosen)" if value == eraser.strength else ""
-        yield f"{value:g}{mark}", lambda v=value: trial.steered(at(eraser, v))
+        yield f"{value:g}{mark}", lambda v=value: trial.asked(at(eraser, v))
 
 
 def pairs(trial: Trial) -> Listed:
@@ -75,7 +75,7 @@ def pairs(trial: Trial) -> Listed:
     recall, refusal = trial.contrast
     mixed = spread_over(moved(trial), _parted(recall)[1])
     for count in (2, 4, 8, 17, 40, 80):
-        yield f"{count} of each", lambda n=count: trial.steered(along(trial, mixed[:n], spread(refusal, n)))
+        yield f"{count} of each", lambda n=count: trial.asked(along(trial, mixed[:n], spread(refusal, n)))
 
 
 def positions(trial: Trial) -> Listed:
@@ -88,16 +88,16 @@ def positions(trial: Trial) -> Listed:
     forms = {"no more": prompt, "the same at every answer token": same, "the trajectory": eraser}
     for name, form in forms.items():
         mark = " (default)" if form is eraser else ""
-        yield f"last token, then {name}{mark}", lambda f=form: trial.steered(f)
+        yield f"last token, then {name}{mark}", lambda f=form: trial.asked(f)
         yield (
             f"all tokens, then {name}",
-            lambda f=form: trial.steered(f, lambda: steered_before(trial.loaded, f)),
+            lambda f=form: trial.decided(trial.gate, lambda: steered_before(trial.loaded, f), f),
         )
 
 
 def refusals(trial: Trial) -> Listed:
     """The default eraser on a model that refuses more or less: give another checkpoint with --model."""
-    yield "gated (default)", lambda: trial.decided(trial.gate)
+    yield "gated (default)", lambda: trial.asked(trial.eraser)
     yield "no gate", lambda: trial.opened
 
 

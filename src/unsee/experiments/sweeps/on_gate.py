@@ -1,6 +1,6 @@
 """Presets about when to steer: the rule of the gate, where it reads, and what it is fitted on."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 
 import torch
@@ -14,14 +14,14 @@ from unsee.erase.fit.request_states import KEEP, RequestStates, fingerprint
 from unsee.erase.fit_eraser import fit_published
 from unsee.erase.gates.null_space import RELEASED_LLAVA, NullSpace, NullSpaceGate, null_space_gate
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
+from unsee.evals.answerers import Answerer
 from unsee.experiments.sweeps.mlp import Prompts, fit_mlp
 from unsee.experiments.sweeps.on_direction import whole
-from unsee.experiments.sweeps.trying import Respond, Trial, fitted, held
+from unsee.experiments.sweeps.trying import Listed, Trial, fitted, held
 from unsee.experiments.trial import some
 from unsee.shapes import Bool, Tensor
 
 _LAMBDAS = (0.25, 0.5, 1.0, 2.0, 3.0)
-Listed = Iterable[tuple[str, Callable[[], Respond]]]
 
 
 def null_space(trial: Trial) -> Listed:
@@ -33,14 +33,14 @@ def null_space(trial: Trial) -> Listed:
     retained = profile.retain_last.double().transpose(0, 1)
     seconds = retained.mT @ retained
 
-    def published(preset: NullSpace, strength: float = first.strength) -> Respond:
+    def published(preset: NullSpace, strength: float = first.strength) -> Answerer:
         weights = [
             null_space_gate(second, states[:, place], preset.ratio, preset.gamma)
             for place, second in enumerate(seconds)
         ]
         return trial.asked(replace(first, gate=NullSpaceGate(torch.stack(weights).float()), strength=strength))
 
-    yield "default gate", lambda: trial.decided(trial.gate)
+    yield "default gate", lambda: trial.asked(trial.eraser)
     for ratio in (0.1, 0.3, 0.6, 0.9):
         for gamma in (0.01, 0.1, 1.0):
             preset = NullSpace(ratio, gamma)
@@ -55,7 +55,7 @@ def layers(trial: Trial) -> Listed:
     read = trial.profile.read
     half = len(read) // 2
     chosen: list[tuple[int, ...]] = [*((block,) for block in read), read[:half], read[half:], read[1::2]]
-    yield f"{_named(read)} (default)", lambda: trial.decided(trial.gate)
+    yield f"{_named(read)} (default)", lambda: trial.asked(trial.eraser)
     for blocks in dict.fromkeys(chosen):
         yield _named(blocks), lambda b=blocks: trial.asked(read_at(trial, b))
 
@@ -64,8 +64,8 @@ def ridge(trial: Trial) -> Listed:
     """The ridge of the default gate; its profile does not depend on it."""
     for gamma in (0.0001, 0.001, 0.03, 0.3):
         settings = trial.settings.changed(ridge=gamma)
-        yield f"{gamma:g}", lambda s=settings: trial.decided(held(fitted(trial.profile, trial.states, s)))
-    yield f"{trial.settings.ridge:g} (default)", lambda: trial.decided(trial.gate)
+        yield f"{gamma:g}", lambda s=settings: trial.gated(held(fitted(trial.profile, trial.states, s)))
+    yield f"{trial.settings.ridge:g} (default)", lambda: trial.asked(trial.eraser)
 
 
 def mlp(trial: Trial) -> Listed:
@@ -81,8 +81,8 @@ def mlp(trial: Trial) -> Listed:
         flat[~forgets],
     )
     half = torch.full_like(trial.gate.threshold, 0.5)
-    yield "linear (default)", lambda: trial.decided(trial.gate)
-    yield "linear, at 0.5", lambda: trial.decided(replace(trial.gate, threshold=half))
+    yield "linear (default)", lambda: trial.asked(trial.eraser)
+    yield "linear, at 0.5", lambda: trial.gated(replace(trial.gate, threshold=half))
     for hidden, stop in ((16, True), (64, True), (256, True), (64, False)):
         gate = fit_mlp(prompts, trial.settings, hidden=hidden, stop=stop)
         passes = f"{gate.epochs} passes{'' if stop else ', not stopped'}"
@@ -95,8 +95,8 @@ def retained(trial: Trial) -> Listed:
     halves = subjects(trial.data.retain), subjects(trial.data.calibration)
     for count in (5, 10, 20, 40):
         left = {person for half in halves for person in half[count:]}
-        yield f"{count} of each half", lambda gone=left: trial.decided(without(trial, gone))
-    yield f"all: {len(halves[0])} and {len(halves[1])} (default)", lambda: trial.decided(trial.gate)
+        yield f"{count} of each half", lambda gone=left: trial.gated(without(trial, gone))
+    yield f"all: {len(halves[0])} and {len(halves[1])} (default)", lambda: trial.asked(trial.eraser)
 
 
 def questions(trial: Trial) -> Listed:
@@ -109,19 +109,19 @@ def questions(trial: Trial) -> Listed:
             features=trial.states.features[rows | (trial.states.role == KEEP)],
             role=trial.states.role[rows | (trial.states.role == KEEP)],
         )
-        yield f"{each:.0f} each", lambda f=few: trial.decided(held(fitted(trial.profile, f, trial.settings)))
-    yield f"{len(trial.people[0]) // len(subjects(trial.people[0]))} each (default)", lambda: trial.decided(trial.gate)
+        yield f"{each:.0f} each", lambda f=few: trial.gated(held(fitted(trial.profile, f, trial.settings)))
+    yield f"{len(trial.people[0]) // len(subjects(trial.people[0]))} each (default)", lambda: trial.asked(trial.eraser)
 
 
 def overlap(trial: Trial) -> Listed:
     """One of a pair that is alike is forgotten, the other kept: with the kept one in the fit, and unknown to it."""
     twins = {s.subject for name in ("twin_face", "twin_name") for s in trial.splits[name]}
     others = [p for half in (trial.data.retain, trial.data.calibration) for p in subjects(half) if p not in twins]
-    yield "both in the fit (default)", lambda: trial.decided(trial.gate)
-    yield "the kept one unknown", lambda: trial.decided(without(trial, twins))
+    yield "both in the fit (default)", lambda: trial.asked(trial.eraser)
+    yield "the kept one unknown", lambda: trial.gated(without(trial, twins))
     yield (
         "as many others unknown",
-        lambda: trial.decided(without(trial, others[:: len(others) // len(twins)][: len(twins)])),
+        lambda: trial.gated(without(trial, others[:: len(others) // len(twins)][: len(twins)])),
     )
 
 

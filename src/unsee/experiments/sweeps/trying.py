@@ -1,9 +1,4 @@
-"""One split with its default profile, and answers of what a sweep varies: nothing is done again that stays as it is.
-
-The default gate decides once per prompt and is held. So the answer under another gate is the one with the gate held
-open where that gate fires, and the base model's elsewhere; and under another direction only prompts on which the gate
-fires are answered differently.
-"""
+"""One split with its default profile, and what a preset varies: an eraser, or when it is let answer."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,7 +18,7 @@ from unsee.erase.fit.request_states import RequestStates, capture_request, fit_s
 from unsee.erase.gates.base import require_kind
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile
-from unsee.evals.answerers import How, Local, in_batches
+from unsee.evals.answerers import PLAIN, Answerer, How, Local, in_batches
 from unsee.experiments.trial import Data, some
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
@@ -36,9 +31,8 @@ MOST = 120
 """Questions of a split at most."""
 BATCH, HOW = 64, How(max_new_tokens=24)
 
+
 Within = Callable[[], AbstractContextManager[None]]
-Respond = Callable[[str], list[str]]
-"""Answers to the questions of a split, by its name."""
 
 
 class Decides(Protocol):
@@ -47,6 +41,51 @@ class Decides(Protocol):
     def fires(self, features: Float[Tensor, "N R 2 D"]) -> Bool[Tensor, " N"]:
         """Whether to steer each prompt."""
         ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """The base model, and an eraser whose gate never shuts where another gate fires.
+
+    Attributes:
+        base: the model as it is.
+        always: with the eraser.
+        gate: what decides.
+        read: blocks whose features it takes.
+        within: what else is in force where it fires.
+    """
+
+    base: Local
+    always: Local
+    gate: Decides
+    read: tuple[int, ...]
+    within: Within = nullcontext
+
+    @property
+    def about(self) -> dict[str, str]:
+        """Nothing: what is varied stands in the condition's settings."""
+        return {}
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model."""
+        return self.base.loaded
+
+    def order(self, samples: Sequence[Sample], how: How) -> list[int]:
+        """As the model asks them."""
+        return self.base.order(samples, how)
+
+    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
+        """As `Answerer.answers`; no answer is begun."""
+        del begun
+        fires = self.gate.fires(capture_features(self.loaded, samples, self.read, BATCH)).tolist()
+        steered = iter(())
+        if any(fires):
+            with self.within():
+                steered = iter(self.always.answers([s for s, on in zip(samples, fires, strict=True) if on], how))
+        plain = iter(self.base.answers([s for s, on in zip(samples, fires, strict=True) if not on], how))
+        return [next(steered) if on else next(plain) for on in fires]
 
 
 @final
@@ -115,88 +154,44 @@ class Trial:
         return held(self.eraser)
 
     @cached_property
-    def always(self) -> Eraser:
-        """The default one with its gate held open."""
-        never_below = torch.full_like(self.gate.threshold, -torch.inf)
-        return replace(self.eraser, gate=replace(self.gate, threshold=never_below))
-
-    @cached_property
     def contrast(self) -> tuple[list[Sample], list[Sample]]:
         """D- that the model complies with and D+ that it refuses, as the profile was made of them."""
         asked = recall(self.exam), refusal(self.exam)
-        told, declined = (self._answers_of(samples, (), How(max_new_tokens=32)) for samples in asked)
+        told, declined = (in_batches(self.asked(), samples, How(max_new_tokens=32), BATCH) for samples in asked)
         return (
             [s for s, answer in zip(asked[0], told, strict=True) if is_fluent(answer) and not is_refusal(answer)],
             [s for s, answer in zip(asked[1], declined, strict=True) if is_refusal(answer)],
         )
 
-    def base(self, split: str) -> list[str]:
-        """Answers of the model as it is."""
-        return self._said((), split, range(len(self.asks(split))))
+    def asked(self, *erasers: Eraser) -> Local:
+        """The model with erasers, or as it is."""
+        return Local(self.loaded, erasers)
 
-    def opened(self, split: str) -> list[str]:
-        """Answers of the default eraser with its gate held open."""
-        return self._said((self.always,), split, range(len(self.asks(split))))
+    @property
+    def opened(self) -> Local:
+        """The default eraser with its gate held open."""
+        never_below = torch.full_like(self.gate.threshold, -torch.inf)
+        return self.asked(replace(self.eraser, gate=replace(self.gate, threshold=never_below)))
 
-    def asked(self, eraser: Eraser) -> Respond:
-        """Answers of any eraser."""
-        return lambda split: self._answers_of(self.asks(split), [eraser])
+    def gated(self, gate: PromptRidgeGate) -> Local:
+        """The default direction under another gate."""
+        return self.asked(replace(self.eraser, gate=gate))
 
-    def decided(self, gate: Decides) -> Respond:
-        """Answers of the default direction under another gate that reads the same features."""
-
-        def respond(split: str) -> list[str]:
-            fires = gate.fires(self.features(split)).nonzero().flatten().tolist()
-            return _changed(self.base(split), fires, self._said((self.always,), split, fires))
-
-        return respond
-
-    def steered(self, like: Eraser, within: Within = nullcontext) -> Respond:
-        """Answers of the default gate along another trajectory.
-
-        Args:
-            like: an eraser of the same layers that has the trajectory and its strength.
-            within: what else is in force where the gate fires; it is entered once for each split.
-        """
-        eraser = replace(self.always, trajectory=like.trajectory, strength=like.strength)
-
-        def respond(split: str) -> list[str]:
-            base, samples = self.base(split), self.asks(split)
-            fires = self.gate.fires(self.features(split)).nonzero().flatten().tolist()
-            with within():
-                answers = self._answers_of([samples[i] for i in fires], [eraser]) if fires else []
-            return _changed(base, fires, answers)
-
-        return respond
-
-    def features(self, split: str) -> Float[Tensor, "N R 2 D"]:
-        """What gates read of the questions of a split."""
-        if split not in self._seen:
-            self._seen[split] = capture_features(self.loaded, self.asks(split), self.profile.read, BATCH)
-        return self._seen[split]
-
-    def _said(self, erasers: Sequence[Eraser], split: str, rows: Sequence[int]) -> list[str]:
-        """Answers to these questions of a split; each is asked once, under the default eraser and without it."""
-        known, samples = self._answers.setdefault((split, len(erasers)), {}), self.asks(split)
-        missing = [row for row in rows if row not in known]
-        if missing:
-            answers = self._answers_of([samples[row] for row in missing], erasers)
-            known.update(zip(missing, answers, strict=True))
-        return [known[row] for row in rows]
-
-    def _answers_of(self, samples: Sequence[Sample], erasers: Sequence[Eraser], how: How = HOW) -> list[str]:
-        return in_batches(Local(self.loaded, erasers), samples, how, BATCH)
-
-    @cached_property
-    def _seen(self) -> dict[str, Tensor]:
-        return {}
-
-    @cached_property
-    def _answers(self) -> dict[tuple[str, int], dict[int, str]]:
-        return {}
+    def decided(
+        self,
+        gate: Decides,
+        within: Callable[[], AbstractContextManager[None]] = nullcontext,
+        like: Eraser | None = None,
+    ) -> Answerer:
+        """The default direction, or the trajectory of `like`, where something else decides."""
+        (always,) = self.opened.erasers
+        if like is not None:
+            always = replace(always, trajectory=like.trajectory, strength=like.strength)
+        return Decided(self.asked(), self.asked(always), gate, self.profile.read, within)
 
 
-Variants = Callable[[Trial], Iterable[tuple[str, Callable[[], Respond]]]]
+Listed = Iterable[tuple[str, Callable[[], Answerer]]]
+Variants = Callable[[Trial], Listed]
 """What a preset varies: names, and what fits each and then answers."""
 
 
@@ -208,12 +203,6 @@ def fitted(profile: Profile, states: RequestStates, settings: Settings) -> Erase
 def held(eraser: Eraser) -> PromptRidgeGate:
     """Its gate, which is one that is held."""
     return require_kind(eraser.gate, PromptRidgeGate)
-
-
-def _changed(answers: Sequence[str], rows: Sequence[int], others: Sequence[str]) -> list[str]:
-    """The answers, with those of some rows in their places."""
-    instead = dict(zip(rows, others, strict=True))
-    return [instead.get(row, answer) for row, answer in enumerate(answers)]
 
 
 def _alike(target: Entity, pool: Sequence[Entity]) -> list[Entity]:

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from unsee.errors import SaveError
-from unsee.evals.values import Figure
+from unsee.evals.frontier import error_bars
 from unsee.experiments.table.summary import Line
 
 COLOURS = {
@@ -59,8 +59,8 @@ def _scatter(axes: Any, lines: Sequence[Line]) -> None:
         x, y = line.figures["unseen"], line.figures["leaked"]
         colour = COLOURS[line.kind]
         axes.errorbar(
-            [100 * (x.value or 0)], [100 * (y.value or 0)], xerr=_bars(x), yerr=_bars(y), fmt="o", markersize=4.5,
-            color=colour, elinewidth=0.7, alpha=0.9, clip_on=False, zorder=3,
+            [100 * (x.value or 0)], [100 * (y.value or 0)], xerr=error_bars(x), yerr=error_bars(y), fmt="o",
+            markersize=4.5, color=colour, elinewidth=0.7, alpha=0.9, clip_on=False, zorder=3,
         )  # fmt: skip
         axes.annotate(
             line.name, (100 * (x.value or 0), 100 * (y.value or 0)), (106, height), color=colour, fontsize=7.5,
@@ -111,14 +111,6 @@ def _apart(heights: Sequence[float], gap: float) -> list[float]:
         for after, before in pairwise(order[::-1]):
             placed[before] = min(placed[before], placed[after] - gap)
     return placed
-
-
-def _bars(found: Figure) -> list[list[float]] | None:
-    if found.interval is None or found.value is None:
-        return None
-    low, high = found.interval
-    # A percentile interval need not hold the mean.
-    return [[100 * max(0.0, found.value - low)], [100 * max(0.0, high - found.value)]]
 
 
 def _value(line: Line, name: str) -> float | None:

@@ -3,7 +3,6 @@
 `unsee compare OUT/cells/10-0/asked` shows the same rows with paired differences.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,12 +12,13 @@ from typing import Any, final
 
 from unsee.erase.config import Settings
 from unsee.erase.profile import Profile, identity
-from unsee.errors import OptionError, SaveError, UnseeError
+from unsee.errors import OptionError, UnseeError
 from unsee.evals.answerers import Answerer, Local
 from unsee.evals.choices import JUDGED
 from unsee.evals.evaluate import Condition, evaluate
 from unsee.evals.plan import Plan
 from unsee.evals.store import Record, read_object, rows_of
+from unsee.evals.tables import save
 from unsee.experiments.table.budget import Budget
 from unsee.experiments.table.cost import with_peak
 from unsee.experiments.table.entries import Entry
@@ -145,9 +145,9 @@ def _conditions(table: Table, ground: Ground, split: int, stages: Stages) -> lis
             try:
                 found = tuned(entry, mine, known(), table.seed, stages)
             except UnseeError as error:
-                _write(path, {"settings": settings, "facts": {"kind": method["kind"], "failed": str(error)}})
+                save(path, {"settings": settings, "facts": {"kind": method["kind"], "failed": str(error)}})
                 raise
-            _write(path, {"settings": settings, "facts": found.facts})
+            save(path, {"settings": settings, "facts": found.facts})
             return found.answerer
 
         return Condition(entry.name, settings, make)
@@ -170,20 +170,9 @@ def _profile(table: Table, ground: Ground, split: int, stages: Stages) -> Profil
         lambda: fit_world_profile(table.loaded, ground.exam, ground.data, settings, table.seed, stages)
     )
     profile.save_pretrained(folder)
-    _write(cost, {"settings": wanted, "seconds": time.monotonic() - start, "peak_mib": mib})
+    save(cost, {"settings": wanted, "seconds": time.monotonic() - start, "peak_mib": mib})
     return profile
 
 
 def _facts(table: Table, percent: int, split: int, name: str) -> Path:
     return table.folder(percent, split) / "fits" / f"{name}.json"
-
-
-def _write(path: Path, value: dict[str, Any]) -> None:
-    """Whole or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.new")
-        draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise SaveError(f"cannot write {str(path)!r}: {error}. Choose another folder with --out.") from error

@@ -1,7 +1,7 @@
 """What an answer does, for scores: decline, read as text, give a fact away.
 
 None of these is what the fit chooses by (`unsee.erase.detectors`): refusal and fluency are weights learnt from replies
-that were read by hand, the leak is an alignment of words. `unsee.evals.detector_agreement` measures both.
+that were read by hand, the leak is an alignment of words. `tools.detectors.agreement` measures both.
 """
 
 from unsee.metrics.detectors.fluency import is_fluent

@@ -1,6 +1,7 @@
 """A linear detector: the weights of what a text contains, summed. Fitted on replies read by hand, and small."""
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +24,8 @@ class Linear:
 
     def margin(self, features: Collection[str]) -> float:
         """Log-odds, in nats, that the answer is yes."""
-        return self.bias + sum(self.weights.get(feature, 0.0) for feature in features)
+        # Exactly rounded: the features are a set, and the order of a set is another in each process.
+        return math.fsum((self.bias, *(self.weights.get(feature, 0.0) for feature in features)))
 
 
 @cache

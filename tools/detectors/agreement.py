@@ -1,4 +1,4 @@
-"""How well the detectors agree with replies that were read by hand: `python -m unsee.evals.detector_agreement`.
+"""How well the detectors agree with replies that were read by hand: `python -m tools.detectors.agreement`.
 
 detector_labels.jsonl holds replies of a real language model (SmolLM2-135M-Instruct: plain, with forced opening words,
 steered, steered too far, drawn too hot), of the built-in world's checkpoints, and written ones. One rater, a language
@@ -10,7 +10,7 @@ second weights, in use, learnt from both halves; the fresh replies were labelled
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import Literal, final, get_args
 
 from unsee.erase import detectors as choosing
@@ -83,7 +83,7 @@ class Agreement:
 
 def replies(half: Half) -> list[Reply]:
     """The labelled replies of one half, in the order of the file."""
-    text = (files("unsee.evals") / "detector_labels.jsonl").read_text(encoding="utf-8")
+    text = (Path(__file__).parent / "detector_labels.jsonl").read_text(encoding="utf-8")
     every = [json.loads(line) for line in text.splitlines()]
     return [Reply(**(one | {"gold": tuple(one["gold"])})) for one in every if one["half"] == half]
 

@@ -1,4 +1,4 @@
-"""How far a judge agrees with answers that were judged by hand: `python -m unsee.evals.judge_agreement`.
+"""How far a judge agrees with answers that were judged by hand: `python -m tools.detectors.judge_agreement`.
 
 The hand-judged set, judge_labels.jsonl, holds answers of many shapes to questions about invented people, each
 labelled on ASRU's scales at band values (contextual refusal and leakage 0, 1, 3, 5; naturalness 1, 3, 5), by reading,
@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal, final, get_args
 
 from unsee.errors import DataError
@@ -77,7 +77,7 @@ def labels(part: Part = "all") -> list[Label]:
     Raises:
         DataError: a line of the file is not as written by us.
     """
-    text = (files("unsee.evals") / "judge_labels.jsonl").read_text(encoding="utf-8")
+    text = (Path(__file__).parent / "judge_labels.jsonl").read_text(encoding="utf-8")
     every = [_label(number, json.loads(line)) for number, line in enumerate(text.splitlines(), 1)]
     return [label for label in every if part in ("all", label.part)]
 
