@@ -67,7 +67,7 @@ def assemble(language_model: Path, tower: Path, seed: int) -> tuple[LlavaForCond
     model.model.vision_tower.load_state_dict(state)
     with torch.no_grad():
         projector = model.model.multi_modal_projector
-        loudness = projector(torch.randn(256, model.config.vision_config.hidden_size)).square().mean().sqrt()
+        loudness = projector(torch.randn(256, projector.linear_1.in_features)).square().mean().sqrt()
         words = model.get_input_embeddings().weight.square().mean().sqrt()
         projector.linear_2.weight.mul_(words / loudness)
         projector.linear_2.bias.zero_()
