@@ -21,7 +21,7 @@ from unsee.erase.request.request import Request
 from unsee.errors import UnknownSubjectError
 from unsee.forgetting.asking import LONGEST, Answer, ask
 from unsee.forgetting.before import INVENTED, Before, before, unknown_answers
-from unsee.forgetting.fitting import fit_request, request_profile
+from unsee.forgetting.fitting import Gate, fit_request, fit_request_on_prompts, request_profile
 from unsee.forgetting.folder import Folder
 from unsee.forgetting.report import Report, allowances, forget_rows
 from unsee.metrics.telling import LEAST, Telling, telling
@@ -74,6 +74,7 @@ def forget(
     *,
     profile: Profile | None = None,
     keep: Sequence[Sample] = (),
+    gate: Gate = "subject",
     replies: Sequence[ReplyKind] = ORDER,
     words: str | None = None,
     force: bool = False,
@@ -89,6 +90,7 @@ def forget(
         out: the operator's folder; new or empty.
         profile: of the model; from the starter kit, and cached, if None.
         keep: of one's own that the fit must let through, as about a namesake who has complained.
+        gate: "subject", or "prompt" for what `unsee serve` can hold today; the latter's reply is to steer.
         replies: which are tried, in this order; the first that holds on the request's own prompts is taken.
         words: what an answer begins with (`prefix`) or is (`canned`); what the model says of invented names if None.
         force: go on though the model knows nothing.
@@ -116,20 +118,12 @@ def forget(
     if profile is None:
         profile = request_profile(loaded, seed=seed, stages=stages)
     request = _with_last_name(loaded, request, subject, today, stages)
-    eraser = fit_request(loaded, profile, request, subject, keep=keep, seed=seed, stages=stages)
-    tried = [one for one in expand(request, subject, held=False, each=_TRIED, seed=seed) if not one.spared]
-    facts = {one.sample.id: one.fact for one in tried}
-    eraser = fit_reply(
-        loaded,
-        eraser,
-        [one.sample for one in tried],
-        order=replies,
-        words=words or most_said(_named(unknown, seed)),
-        acceptance=Acceptance(tokens=LONGEST),
-        golds=lambda sample: today.golds(facts[sample.id]),
-        report=folder.path / "reply.json",
-        stages=stages,
-    )
+    if gate == "prompt":
+        eraser = fit_request_on_prompts(loaded, profile, request, subject, keep=keep, seed=seed, stages=stages)
+    else:
+        eraser = fit_request(loaded, profile, request, subject, keep=keep, seed=seed, stages=stages)
+        how = {"order": replies, "words": words or most_said(_named(unknown, seed))}
+        eraser = _with_reply(loaded, eraser, request, subject, today, folder, how, seed, stages)
     eraser = replace(eraser, settings=eraser.settings | _hidden(request, today, folder))
     content = eraser.save_pretrained(folder.path / "eraser")
     report, answers = verify(loaded, eraser, request, subject, today, seed=seed, stages=stages)
@@ -176,6 +170,25 @@ def verify(
     hidden = [answer for answer in new[: len(prompts)] if answer.prompt.way == "name" and not answer.prompt.spared]
     told = _telling(hidden, new[len(every) :], request)
     return Report(tuple(rows), tuple(kept), told, NOT_TESTED), new
+
+
+def _with_reply(
+    loaded: LoadedModel, eraser: Eraser, request: Request, subject: str, today: Before, folder: Folder,
+    how: dict[str, Any], seed: int, stages: Stages,
+) -> Eraser:  # fmt: skip
+    """The first reply that holds on the request's own prompts."""
+    tried = [one for one in expand(request, subject, held=False, each=_TRIED, seed=seed) if not one.spared]
+    facts = {one.sample.id: one.fact for one in tried}
+    return fit_reply(
+        loaded,
+        eraser,
+        [one.sample for one in tried],
+        acceptance=Acceptance(tokens=LONGEST),
+        golds=lambda sample: today.golds(facts[sample.id]),
+        report=folder.path / "reply.json",
+        stages=stages,
+        **how,
+    )
 
 
 def _named(unknown: Sequence[Answer], seed: int) -> list[tuple[str, str]]:

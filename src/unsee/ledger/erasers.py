@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unsee.erase.profile import Profile
     from unsee.erase.request.request import Request as Wanted
     from unsee.forgetting.before import Before
+    from unsee.forgetting.fitting import Gate
     from unsee.models.load import LoadedModel
 
 
@@ -53,7 +54,7 @@ def eraser_check() -> Check:
 
 def fit(
     ledger: Ledger, prefix: str, loaded: "LoadedModel", by: Decision, *, profile: "Profile | None" = None,
-    force: bool = False, stages: Stages = silent,
+    gate: "Gate" = "subject", force: bool = False, stages: Stages = silent,
 ) -> "tuple[Request, Before]":  # fmt: skip
     """Fit an eraser by `unsee.forget` from what the vault holds, store it, and give what the model said before.
 
@@ -63,6 +64,7 @@ def fit(
         loaded: the model that is served.
         by: who has it fitted.
         profile: of the model; from the starter kit if None.
+        gate: as of `unsee.forget`; "prompt" for what `unsee serve` can hold today.
         force: go on though the model knows nothing of the person.
         stages: progress display.
 
@@ -83,7 +85,14 @@ def fit(
     ]
     with tempfile.TemporaryDirectory() as folder:
         done = forget(
-            loaded, wanted(person_of(ledger, request)), folder, profile=profile, keep=spared, force=force, stages=stages
+            loaded,
+            wanted(person_of(ledger, request)),
+            folder,
+            profile=profile,
+            keep=spared,
+            gate=gate,
+            force=force,
+            stages=stages,
         )
         return attach(ledger, request.id, Path(folder, "eraser"), eraser_check(), by), done.before
 

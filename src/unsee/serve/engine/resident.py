@@ -178,7 +178,8 @@ def require_served(eraser: Eraser, content_id: str) -> None:
     if eraser.gate.kind != PromptRidgeGate.kind:
         raise EngineError(
             f"artifact {content_id[:19]}... of method {eraser.method!r} has a gate of kind {eraser.gate.kind!r}, which "
-            f"this engine does not serve: it expects {PromptRidgeGate.kind!r}. Fit the request with that gate."
+            f"this engine does not serve: it expects {PromptRidgeGate.kind!r}. "
+            "Fit the request again with --gate prompt."
         )
 
 
