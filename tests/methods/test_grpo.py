@@ -1,7 +1,6 @@
 """ASRU's second stage through trl, on the tiny model with images."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,7 @@ def test_agreement_adds_a_second_reward(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
-    settings = replace(SMALL, steps=3)
+    settings = SMALL.changed(steps=3)
     options: dict[str, Any] = {"settings": settings, "report_to": "none", "save_every": 1}
     whole = refine(tiny_llava(), FORGET, KEPT, tmp_path / "whole", **options)
     done = 0

@@ -92,8 +92,8 @@ def test_a_file_holds_videos(small_exam: Exam, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"video": "0.png"}, r"line 1: video is '0.png', expected a list of the frames' files, in the order of time"),
-        ({"video": []}, r"line 1: video is \[\], expected a list of the frames' files"),
+        ({"video": "0.png"}, r"line 1: video is '0.png', expected a video file"),
+        ({"video": []}, r"line 1: video is \[\], expected a video file"),
         ({"video": ["0.png", 7]}, r"line 1: frame 2 of the video is 7, expected some text"),
         ({"video": ["0.png", "../1.png"]}, r"frame 2 of the video is '../1.png', expected a relative path inside"),
         ({"video": ["1.png", "0.png"]}, r"frame 1 of the video is '1.png', expected a file that exists"),

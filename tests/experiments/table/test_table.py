@@ -114,7 +114,7 @@ def test_nobody_of_the_test_is_in_a_fit_or_a_choice(base: LoadedModel) -> None:
     task = ground.task(ENTRIES["npo"])
     assert len(task.forget) == len(task.retain) == 2
     forgotten = {sample.subject for sample in ground.asked.sets["forget_heldout"].samples}
-    learnt = {s.subject for s in [*ground.task(ENTRIES["erased"]).retain, *ground.tuning[1], *task.strangers]}
+    learnt = {s.subject for s in [*ground.task(ENTRIES["erased"]).retain, *ground.tuning[1], *task.unknown]}
     tested = {
         s.subject for name in ("retain_unseen", "neighbours", "celebrity") for s in ground.asked.sets[name].samples
     }
