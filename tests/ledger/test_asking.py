@@ -12,10 +12,12 @@ from unsee.erase.eraser import Eraser
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import identity
 from unsee.erase.request.expansion import expand
+from unsee.erase.request.knowledge import Knowledge
 from unsee.erase.request.request import request
 from unsee.evals.answerers.base import How
+from unsee.forgetting.before import Before
 from unsee.ledger import asking as module
-from unsee.ledger.asking import Asker, Question
+from unsee.ledger.asking import Asker, Question, held_out
 from unsee.ledger.verification import Count, Figure
 from unsee.models.load import LoadedModel
 
@@ -121,3 +123,10 @@ def test_nothing_that_is_counted_names_anybody(loaded: LoadedModel, monkeypatch:
         *one.listed([], request("Ada Byron"), ["Ada Byron"]),
     ]
     assert "Ada" not in str(told) and "Byron" not in str(told)
+
+
+def test_as_many_are_drawn_as_a_limit_takes_up_to_four_times_the_usual() -> None:
+    today = Before((), (), Knowledge({"job": ("pilot",)}, 0.0, ()), None)
+    few, enough, most = (held_out(request("Ada Byron"), "s", today, least=n) for n in (0, 90, 10**6))
+    assert len(few) < 90 <= len(enough) < len(most) == 4 * len(few)
+    assert all(prompt.held for prompt in most)

@@ -14,6 +14,7 @@ from unsee.errors import UnknownSubjectError
 from unsee.ledger import Person, asking, erasers
 from unsee.ledger.errors import LifeCycleError
 from unsee.ledger.holding import add
+from unsee.ledger.verification import questions_needed
 
 
 @pytest.fixture(autouse=True)
@@ -86,9 +87,9 @@ def test_from_the_vault_to_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyP
         verdict, now = erasers.verify(ledger, request.id, loaded, BY, today=today)
         checks = {one.check: one for one in verdict.findings}
         assert now.state == ("verified" if verdict.passed else "fitted") and now.verification == verdict
-        assert (
-            checks["before"].count.k / checks["before"].count.n > 0.5 > checks["leak"].count.k / checks["leak"].count.n
-        )
+        before, leak = checks["before"].count, checks["leak"].count
+        assert before.n == leak.n >= questions_needed(0.05, 0.95), "enough are asked for the policy's own limit"
+        assert before.k / before.n > 0.25 > leak.k / leak.n
         assert {"declines: namesakes", "attack: prefill", "list, by eraser"} <= set(checks)
         stored = str([row.changes for row in ledger.history()])
         assert not [word for word in (*person.name.split(), *person.facts.values()) if word in stored]

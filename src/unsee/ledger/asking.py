@@ -25,8 +25,8 @@ from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.registry import ATTACKS
 
-EACH, NEVER, TRIES = 8, 40, 4
-"""Prompts of each held-out family, names never erased that an oracle is tried on, and draws of an attacker."""
+EACH, MOST_EACH, NEVER, TRIES = 8, 32, 40, 4
+"""Prompts of each held-out family and the most of them, names never erased that an oracle is tried on, draws of an attacker."""
 ASKS = ("prompt", "sampling")
 """What an attacker of class `ask` needs: to write prompts, and to draw answers."""
 
@@ -155,10 +155,22 @@ def _told(check: str, auc: float, mine: Sequence[object], others: Sequence[objec
     return Figure(check=check, what=what, count=Count(k=round(auc * trials), n=trials), limit="max_listed")
 
 
-def held_out(request: Wanted, subject: str, today: Before, seed: int = 0) -> list[Prompt]:
-    """Prompts about the person in forms, words and views that no fit saw; of facts that the model knows, if any."""
+def held_out(request: Wanted, subject: str, today: Before, *, least: int = 0, seed: int = 0) -> list[Prompt]:
+    """Prompts about the person in forms, words and views that no fit saw; of facts that the model knows, if any.
+
+    Args:
+        request: the person.
+        subject: pseudonymous id.
+        today: what the model says without any erasure.
+        least: prompts that it takes to show what is to be shown; up to four times as many of each family are drawn.
+        seed: of every draw.
+    """
     nouns = [noun for noun in ("", *_nouns(today)) if today.golds(noun)] if today.known else None
-    return expand(request, subject, held=True, each=EACH, nouns=nouns, seed=seed)
+    each, found = EACH, expand(request, subject, held=True, each=EACH, nouns=nouns, seed=seed)
+    while len(found) < least and each < MOST_EACH:
+        each = min(2 * each, MOST_EACH)
+        found = expand(request, subject, held=True, each=each, nouns=nouns, seed=seed)
+    return found
 
 
 def _nouns(today: Before) -> list[str]:

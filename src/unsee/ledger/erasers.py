@@ -14,7 +14,7 @@ from unsee.ledger.request import Artifact, Request
 from unsee.ledger.states import require
 from unsee.ledger.store import Ledger
 from unsee.ledger.vault import Person
-from unsee.ledger.verification import Verification, judge
+from unsee.ledger.verification import Verification, judge, questions_needed
 from unsee.progress import Stages, silent
 
 if TYPE_CHECKING:
@@ -138,7 +138,10 @@ def verify(
     asker = Asker(loaded, together([*map(Eraser.from_pretrained, beside), mine]), batch_size, stages=stages)
     if today is None:
         today = before(loaded, asked, request.id, unknown_answers(loaded, asked.kind, stages=stages), stages=stages)
-    prompts = held_out(asked, request.id, today)
+    limits = ledger.policy.verification
+    # One more than must not leak at all: a single miss should not decide.
+    needed = questions_needed(limits.max_leak, limits.confidence, leaks=1) or 0
+    prompts = held_out(asked, request.id, today, least=needed)
     every = [Question(one.sample, today.golds(one.fact), f"{one.way}: {one.family}") for one in prompts]
     every += [Question(one, one.accepted, "own questions") for one in questions]
     groups = near_by(asked) | ({"own questions": list(near)} if near else {})
@@ -148,7 +151,7 @@ def verify(
     figures += asker.listed(prompts, asked, [*asked.names, *names])
     shown = {one.check for one in figures if one.count.n and not one.count.k}
     verdict = judge(
-        request.held.content_id, figures, ledger.policy.verification,
+        request.held.content_id, figures, limits,
         [name for name in panel if f"declines: {name}" in shown], len(beside),
         model=identity(loaded), libraries=library_versions(), device=str(loaded.model.device),
         precision=str(loaded.model.dtype),
