@@ -26,7 +26,7 @@ from unsee.progress import Stages, silent
 from unsee.registry import ATTACKS
 
 EACH, MOST_EACH, NEVER, TRIES = 8, 32, 40, 4
-"""Prompts of each held-out family and the most of them, names never erased that an oracle is tried on, draws of an attacker."""
+"""Prompts of each held-out family, the most of these, names never erased that an oracle is tried on, an attacker's draws."""
 ASKS = ("prompt", "sampling")
 """What an attacker of class `ask` needs: to write prompts, and to draw answers."""
 
