@@ -26,7 +26,7 @@ from unsee.progress import Stages, silent
 from unsee.registry import ATTACKS
 
 EACH, MOST_EACH, NEVER, TRIES = 8, 32, 40, 4
-"""Prompts of each held-out family, the most of these, names never erased that an oracle is tried on, an attacker's draws."""
+"""Prompts of each held-out family, the most of these, names never erased to try an oracle on, draws of an attacker."""
 ASKS = ("prompt", "sampling")
 """What an attacker of class `ask` needs: to write prompts, and to draw answers."""
 
