@@ -281,28 +281,6 @@ def test_revoking_spares_running_answers_and_binds_new_ones() -> None:
         engine.step({"late": 3}, [Asked("late", "A", [1, 2, 3, 4], 3)])
 
 
-def test_what_was_revoked_gives_its_memory_back_and_running_answers_go_on() -> None:
-    """Fifty requests come and go while one answer runs along a trajectory that nobody holds any more."""
-    steerer = made()
-    engine = Engine(steerer)
-    draw = random.Random(1)
-    running = Asked("old", "A", [1, 2, 3, *[5] * 60], 3)
-    while running.margin("a") < 0:
-        running.tokens[:3] = [draw.randrange(50) for _ in range(3)]
-    engine.step({"old": 3}, [running])
-    sizes = []
-    for number in range(50):
-        other = replace(eraser(100 + number, 1.0), subjects=(f"n{number}",))
-        steerer.load({"n": other}, {"N": ["n"]}, NO_SET)
-        engine.step({"old": 1}, [])
-        sizes.append(sum(table.numel() for group in steerer.resident.groups for table in group.at.values()))
-    assert steerer.reports("t-old", final=False)[0]["steered"] > 100
-    assert max(sizes[10:]) <= max(sizes[:10]), sizes
-    steerer.requests.finish(["old"])
-    steerer.load({}, {}, NO_SET)
-    assert sum(table.numel() for group in steerer.resident.groups for table in group.at.values()) < min(sizes) / 2
-
-
 def test_a_set_of_an_undecided_request_cannot_be_taken_away() -> None:
     steerer = made()
     Engine(steerer).step({"r": 2}, [Asked("r", "A", [1, 2, 3, 4], 3)])

@@ -5,7 +5,7 @@ same layers form a group: a row finds the one that it is steered along by its nu
 """
 
 import hashlib
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -67,7 +67,7 @@ class Bank:
 
 @final
 class Moves:
-    """Trajectories that steer the same layers, by number; a number stays while an eraser or a running answer has it.
+    """Trajectories that steer the same layers; they are numbered, and kept for running answers once they are there.
 
     Attributes:
         layers: steered.
@@ -77,32 +77,21 @@ class Moves:
     def __init__(self, layers: tuple[int, ...]) -> None:
         self.layers = layers
         self.at: dict[int, Float[Tensor, "J S D"]] = {}
-        self._numbers: dict[str, int] = {}
-        self._rows: dict[int, Float[Tensor, "L _ D"]] = {}
-        self._laid_out: tuple[str, ...] = ()
+        self._known: dict[str, Float[Tensor, "L _ D"]] = {}
 
     def number(self, trajectory: Float[Tensor, "L S D"]) -> int:
         """The number of a trajectory, the same for the same bytes."""
         data = trajectory.float().cpu().contiguous()
         key = f"{tuple(data.shape)}{hashlib.sha256(data.numpy().tobytes()).hexdigest()}"
-        if key not in self._numbers:
-            self._numbers[key] = next(n for n in range(len(self._rows) + 1) if n not in self._rows)
-            self._rows[self._numbers[key]] = data
-        return self._numbers[key]
+        self._known.setdefault(key, data)
+        return list(self._known).index(key)
 
-    def lay_out(self, used: Container[int], device: torch.device) -> None:
-        """Put exactly the used ones on the device, where they differ from those that are there; forget the others."""
-        self._numbers = {key: number for key, number in self._numbers.items() if number in used}
-        self._rows = {number: self._rows[number] for number in self._numbers.values()}
-        held = tuple(f"{number} {key}" for key, number in sorted(self._numbers.items()))
-        if held == self._laid_out:
+    def lay_out(self, device: torch.device) -> None:
+        """Put what was numbered since on the device."""
+        if self.at and len(self.at[self.layers[0]]) == len(self._known):
             return
-        self._laid_out = held
-        step = torch.arange(max((data.shape[1] for data in self._rows.values()), default=1))
-        width = next(iter(self._rows.values())).shape[2] if self._rows else 1
-        table = torch.zeros(len(self.layers), max(self._rows, default=0) + 1, len(step), width)
-        for number, data in self._rows.items():
-            table[:, number] = data[:, step.clamp(max=data.shape[1] - 1)]
+        step = torch.arange(max(data.shape[1] for data in self._known.values()))
+        table = torch.stack([data[:, step.clamp(max=data.shape[1] - 1)] for data in self._known.values()], dim=1)
         self.at = dict(zip(self.layers, table.to(device), strict=True))
 
 
@@ -113,7 +102,7 @@ class Resident:
     Attributes:
         erasers: by content id.
         banks: all gates.
-        groups: trajectories of erasers and of running answers, which refer to them by group and number.
+        groups: every trajectory that was ever loaded; running answers refer to them by group and number.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -122,19 +111,15 @@ class Resident:
         self.banks: tuple[Bank, ...] = ()
         self.groups: list[Moves] = []
 
-    def replace(self, erasers: Mapping[str, Eraser], running: Mapping[int, set[int]]) -> None:
-        """Hold exactly these from now on, and the trajectories of running answers, by group."""
+    def replace(self, erasers: Mapping[str, Eraser]) -> None:
+        """Hold exactly these from now on."""
         reading: dict[tuple[int, ...], list[str]] = {}
         for content_id in sorted(erasers):
             require_served(erasers[content_id], content_id)
             reading.setdefault(_held(erasers[content_id]).layers, []).append(content_id)
         self.banks = tuple(self._bank(layers, {i: erasers[i] for i in ids}) for layers, ids in sorted(reading.items()))
-        used = {g: set(numbers) for g, numbers in running.items()}
-        for bank in self.banks:
-            for g, members in bank.members.items():
-                used.setdefault(g, set()).update(bank.move[members].tolist())
-        for g, group in enumerate(self.groups):
-            group.lay_out(used.get(g, set()), self._device)
+        for group in self.groups:
+            group.lay_out(self._device)
         self.erasers = dict(erasers)
 
     def written(self, layer: int) -> list[int]:

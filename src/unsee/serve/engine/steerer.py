@@ -95,7 +95,7 @@ class Steerer:
             else _together({i: erasers[i] for i in sorted(ids)})
             for name, ids in known.items()
         }
-        self.resident.replace(erasers, self._running_moves())
+        self.resident.replace(erasers)
         self._thresholds = thresholds
         self._limits = {
             (bank.layers, name): bank.limits(own)
@@ -249,12 +249,6 @@ class Steerer:
         self._reports.setdefault(tracked.ticket, []).append(self._report(tracked))
         while len(self._reports) > KEPT_REPORTS:  # of clients that went away
             self._reports.pop(next(iter(self._reports)))
-
-    def _running_moves(self) -> dict[int, set[int]]:
-        """Numbers of the trajectories that answers go on along, by group."""
-        slots = [tracked.slot for tracked in self.requests.live.values()]
-        selected, moves = self._margin[slots] >= 0, self._move[slots]
-        return {g: set(moves[selected[:, g], g].tolist()) for g in range(moves.shape[1])}
 
     def _grow(self, rows: int) -> None:
         rows, groups = max(rows, len(self._applied)), len(self.resident.groups)
