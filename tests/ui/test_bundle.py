@@ -8,6 +8,7 @@ import pytest
 
 from unsee.errors import SaveError
 from unsee.evals.results import Result
+from unsee.evals.tables import Sheet
 from unsee.ui import bundle
 from unsee.ui.items import items_of
 
@@ -39,8 +40,9 @@ def test_a_page_shows_hostile_text_as_text_and_is_never_overwritten(
 ) -> None:
     results = [Result("base", {}, [row(answer=HOSTILE, question=HOSTILE)])]
     monkeypatch.setattr(bundle, "read_results", lambda given: results)
+    table = Sheet("compare", ["set", HOSTILE], [["forget", HOSTILE]], HOSTILE)
     monkeypatch.setattr(bundle, "compare", lambda given: None)
-    monkeypatch.setattr(bundle, "lines_of", lambda table, given: (["set", HOSTILE], [["forget", HOSTILE]]))
+    monkeypatch.setattr(bundle, "sheet", lambda given: table)
     monkeypatch.setattr(bundle, "frontier", lambda given: None)
     page = bundle.write_bundle(["anything"], tmp_path / "b")
     text = page.read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ def test_it_is_a_benchmark_of_its_name() -> None:
 
 
 def test_people_of_different_roles_are_different_people() -> None:
-    groups = ("forget_fit", "retain_fit", "calibration", "retain_by_name", "strangers_by_name")
+    groups = ("forget_fit", "retain_fit", "calibration", "retain_by_name", "unknown_by_name")
     people = {name: {sample.subject for sample in TASK.sets[name].samples} for name in groups}
     assert all(not people[one] & people[other] for one, other in combinations(groups, 2))
     assert people["forget_fit"] == {person.id for person in exam_of().forget}

@@ -57,5 +57,5 @@ def warnings(ledger: Ledger, record: str) -> list[str]:
         found.append(f"{len(active.requests)} request(s) are in force; how many this model holds is {said}.")
     alone = [one.id for one in active.requests if not one.shares_threshold]
     if len(active.requests) > 1 and alone:
-        found.append(f"thresholds of {', '.join(alone)} cannot be set together with the others; fit them anew.")
+        found.append(f"thresholds of {', '.join(alone)} cannot be set together with the others; fit them again.")
     return found

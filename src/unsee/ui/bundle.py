@@ -8,10 +8,10 @@ from jinja2 import Environment, StrictUndefined
 
 from unsee.errors import SaveError
 from unsee.evals.compare import compare
+from unsee.evals.compare_tables import sheet
 from unsee.evals.frontier import draw, frontier
 from unsee.evals.results import read_results
 from unsee.ui.items import FLAGS, items_of
-from unsee.ui.pages.results import lines_of
 
 
 def write_bundle(folders: Sequence[str], out: Path) -> Path:
@@ -25,11 +25,10 @@ def write_bundle(folders: Sequence[str], out: Path) -> Path:
     if page.exists():
         raise SaveError(f"{page} exists already and is not overwritten. Choose another folder.")
     results = read_results(folders)
-    head, rows = lines_of(compare(results), results)
-    points = frontier(results)
+    table, points = sheet(compare(results)), frontier(results)
     template = files("unsee.ui").joinpath("bundle.html.j2").read_text(encoding="utf-8")
     text = Environment(autoescape=True, undefined=StrictUndefined).from_string(template).render(
-        head=head, rows=rows, items=items_of(results), flags=FLAGS, image=points is not None
+        table=table, items=items_of(results), flags=FLAGS, image=points is not None
     )  # fmt: skip
     try:
         out.mkdir(parents=True, exist_ok=True)

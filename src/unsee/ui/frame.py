@@ -1,6 +1,6 @@
 """What every page has: a skip link, the way to the others, light and dark, and how errors are shown."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
@@ -160,7 +160,7 @@ def command(text: str) -> None:
         )
 
 
-def plain_table(head: list[str], rows: list[list[str]], caption: str) -> None:
+def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> None:
     """A table of text, with its caption for those who hear it."""
     with ui.element("div").classes("wide"), ui.element("table").classes("plain"):
         with ui.element("caption").classes("dim").style("text-align: left; caption-side: top"):

@@ -35,12 +35,12 @@ def world_natural_task(source: Path | str, protocol: Protocol = "honest", ratio:
     if protocol != "honest":
         raise OptionError(f"the world has one protocol, 'honest', and not {protocol!r}. Leave --protocol out.")
     exam = exam_of(seed)
-    strangers = exam.world.of("stranger")[:12]
+    unknown = exam.world.of("stranger")[:12]
     sets: dict[str, Set] = {}
     about: tuple[tuple[str, Role, Sequence[Entity], int], ...] = (
         ("forget", "forget", exam.forget, 2),
         ("retain", "retain", exam.retain_unseen, 1),
-        ("strangers", "unknown", strangers, 1),
+        ("unknown", "unknown", unknown, 1),
     )
     for name, role, people, each in about:
         for shown in (False, True):
@@ -70,7 +70,7 @@ def facts(exam: Exam, people: Iterable[Entity], *, shown: bool, taught: bool, ea
 
     Args:
         exam: of the world.
-        people: whom to ask about; strangers have no gold answer.
+        people: whom to ask about; of the unknown there is no gold answer.
         shown: by image, and then about the name too; else by name.
         taught: training wordings and views, or held-out ones.
         each: wordings of a fact.

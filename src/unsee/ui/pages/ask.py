@@ -18,7 +18,7 @@ from unsee.erase.replies.prefix import PrefixReply
 from unsee.erase.replies.steer import SteerReply
 from unsee.models.generate import Conversation
 from unsee.ui.bench import MOST, Bench
-from unsee.ui.engine import Answered, Engine, How, Meter
+from unsee.ui.engine import Answered, Engine, How
 from unsee.ui.frame import (
     command,
     frame,
@@ -26,14 +26,13 @@ from unsee.ui.frame import (
     heading,
     image_input,
     notice,
-    plain,
     thumbnail,
     thumbnails,
     world_faces,
 )
+from unsee.ui.pages.panes import ERASED, TWIN, details, pane
 
 Ask = Callable[[Conversation, How, Callable[[str], None], threading.Event], Awaitable[Answered]]
-ERASED, TWIN = "Erased", "Never knew"
 ReplyName = Literal["as fitted", "steer", "prefix", "canned"]
 _OWN_WORDS = "I'm sorry, I don't know who or what that is."
 
@@ -191,7 +190,7 @@ async def _panes(bench: Bench, tab: _Tab, asked: Conversation, results: ui.eleme
     panes = _who_answers(bench, tab)
     results.clear()
     with results, ui.element("div").classes("panes"):
-        boxes = [_pane(name) for name, _ in panes]
+        boxes = [pane(name) for name, _ in panes]
     last: Answered | None = None
     for (name, ask), (box, answer) in zip(panes, boxes, strict=True):
         written: list[str] = []
@@ -203,7 +202,7 @@ async def _panes(bench: Bench, tab: _Tab, asked: Conversation, results: ui.eleme
         made = await ask(asked, tab.how, tell, tab.stop)
         answer.set_text(made.text or "(nothing)")
         with box:
-            _details(made, name)
+            details(made, name)
         last = made if name == ERASED or last is None else last
     with results:
         heading("The same again")
@@ -211,7 +210,8 @@ async def _panes(bench: Bench, tab: _Tab, asked: Conversation, results: ui.eleme
             {"question": text, "eraser": ",".join(tab.erasers), "seed": tab.how.seed, "tokens": tab.how.tokens}
         )
         ui.link("Link to this question and these settings (images are not in it)", f"/?{link}")
-        command(_command(bench, tab, asked, text))
+        if bench.served is None:  # what is in force on a server is not ours to name
+            command(_command(bench, tab, asked, text))
     return last
 
 
@@ -235,51 +235,6 @@ def _as_chosen(tab: _Tab, eraser: Eraser, engine: Engine) -> Eraser:
     if made is not None:
         return eraser.with_reply(made.with_words(engine.loaded, tab.words))
     return eraser if tab.reply == "as fitted" else eraser.with_reply(SteerReply())
-
-
-def _pane(name: str) -> tuple[ui.element, ui.label]:
-    with ui.element("section").classes("pane").props(f'aria-label="{name}"') as box:
-        heading(name)
-        answer = ui.label("...").classes("answer").props('aria-live="polite"')
-    return box, answer
-
-
-def _details(made: Answered, pane: str) -> None:
-    if pane == TWIN:
-        ui.label("Trained without the people to be forgotten of split seed 0; it knows everybody else.").classes("dim")
-    if made.stopped:
-        ui.label("Stopped.").classes("dim")
-    if pane == ERASED:
-        ui.label(
-            "A gate is open: this answer was steered." if made.fired else "No gate is open: answered as it is."
-        ).classes("dim")
-    for meter in made.meters[:5]:
-        _meter(meter)
-    if made.first:
-        _first_tokens(made)
-
-
-def _first_tokens(made: Answered) -> None:
-    with ui.expansion("First token, log-probability").classes("w-full"):
-        for token, value in made.first:
-            ui.label(f"{value:7.2f}  {token!r}").style("font-family: monospace; white-space: pre")
-
-
-def _meter(meter: Meter) -> None:
-    now = meter.margins[-1]
-    state = f"open since turn {meter.opened}" if meter.opened and now >= 0 else "open" if now >= 0 else "shut"
-    ui.label(f"{meter.subject}: {now:+.2f}, {state} (0 is the threshold)").classes("dim")
-    filled = 50 + 50 * max(-1.0, min(1.0, now / 2))
-    with (
-        ui.element("div")
-        .classes("meter open" if now >= 0 else "meter")
-        .props(
-            f'role="meter" aria-valuemin="-2" aria-valuemax="2" aria-valuenow="{max(-2.0, min(2.0, now)):.2f}" '
-            f'aria-label="Gate of {plain(meter.subject)}"'
-        )
-    ):
-        ui.element("i").style(f"width: {filled:.0f}%")
-        ui.element("b")
 
 
 def _command(bench: Bench, tab: _Tab, asked: Conversation, text: str) -> str:

@@ -11,10 +11,12 @@ from typing import Any, final
 
 from nicegui import ui
 
-from unsee.evals.compare import Comparison, compare
+from unsee.evals.compare import compare
+from unsee.evals.compare_tables import sheet
 from unsee.evals.frontier import draw, frontier
 from unsee.evals.results import Result, read_results
 from unsee.evals.store import SETTINGS
+from unsee.evals.tables import Sheet
 from unsee.ui.bench import Bench
 from unsee.ui.frame import frame, guarded, heading, notice, plain_table
 from unsee.ui.items import FLAGS, Item, items_of
@@ -90,8 +92,7 @@ async def _show(bench: Bench, folders: list[str], out: ui.element) -> None:
     waiting.delete()
     with out:
         heading("Side by side")
-        head, rows = lines_of(table, results)
-        plain_table(head, rows, "Percent; in brackets the 95 % interval over people; n is questions.")
+        plain_table(table.columns, table.rows, table.caption)
         if image is not None:
             heading("Forget and retain")
             ui.image(image).style("max-width: 560px; width: 100%").props(
@@ -101,35 +102,15 @@ async def _show(bench: Bench, folders: list[str], out: ui.element) -> None:
         _questions(bench, items_of(results))
 
 
-def _computed(folders: list[str]) -> tuple[list[Result], Comparison, Any]:
+def _computed(folders: list[str]) -> tuple[list[Result], Sheet, Any]:
     from PIL import Image
 
     results = read_results(folders)
-    table, points = compare(results), frontier(results)
+    table, points = sheet(compare(results)), frontier(results)
     if points is None:
         return results, table, None
     with tempfile.TemporaryDirectory() as folder, Image.open(draw(points, Path(folder) / "frontier.png")) as drawn:
         return results, table, drawn.copy()
-
-
-def lines_of(table: Comparison, results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of a comparison as text; what a fit has seen is called so."""
-    in_sample = {row["split"] for result in results for row in result.rows if row["in_sample"]}
-    rows: list[list[str]] = []
-    for line in table.lines:
-        cells = [line.cells.get(name) for name in table.conditions]
-        seen = " (in sample)" if line.split in in_sample else ""
-        rows.append(
-            [line.split + seen, line.measure, *("" if cell is None else _figure(cell.figure) for cell in cells)]
-        )
-    return ["set", "measure", *table.conditions], rows
-
-
-def _figure(figure: Any) -> str:
-    if figure.value is None:
-        return f"unscored, n = {figure.n}"
-    span = "" if figure.interval is None else f" [{100 * figure.interval[0]:.0f}, {100 * figure.interval[1]:.0f}]"
-    return f"{100 * figure.value:.1f}{span}, n = {figure.n}"
 
 
 def _questions(bench: Bench, items: list[Item]) -> None:
