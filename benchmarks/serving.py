@@ -51,7 +51,7 @@ class Bench:
         gc.collect()
         self.llm: Any = part("vllm:LLM")(
             str(folder), dtype=options.dtype, max_model_len=options.prompt + options.answer + 8,
-            enable_prefix_caching=False, enforce_eager=True, disable_log_stats=True, **engine_options(self.read),
+            enable_prefix_caching=False, enforce_eager=True, disable_log_stats=True, **engine_options(),
         )  # fmt: skip
         self.llm.collective_rpc("unsee_load", args=({}, {}, NO_SET))
         self.runner = self.llm.llm_engine.model_executor.driver_worker.worker.model_runner

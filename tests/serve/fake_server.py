@@ -23,6 +23,7 @@ from unsee.serve.server.running import Behind, attend, door
 
 REPORT = {
     "set": "s", "decided": True, "unreadable": False, "fired": {}, "highest": None, "steered": 0, "required": 0,
+    "forced": 0, "due": 0, "reply": None,
 }  # fmt: skip
 
 
@@ -39,7 +40,7 @@ class Engine:
     @asynccontextmanager
     async def admitted(self, tenant: Any, extras: Any) -> Any:
         await self.alive()
-        yield Admitted("sha256:s", "s", 0, "ticket", {})
+        yield Admitted("sha256:s", "s", "s/0", 0, "ticket", {})
 
     async def reports(self, ticket: str, final: bool) -> list[Any]:
         await self.alive()

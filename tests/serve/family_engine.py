@@ -1,4 +1,7 @@
-"""A canary through an engine of one family, in its own process: python -m tests.serve.family_engine FAMILY FOLDER."""
+"""Canaries and conversations through an engine of one family, in its own process.
+
+python -m tests.serve.family_engine FAMILY FOLDER
+"""
 
 import asyncio
 import json
@@ -8,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tests.serve.conversations import conversations
 from tests.tiny_llava import randomised
 from tests.tiny_qwen import _TOKENS, SPECIALS, TEMPLATE, tiny_tokenizer
 from transformers import (
@@ -19,8 +23,10 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from unsee.models.load import load
+from unsee.models.names import shipped
 from unsee.models.qwen_vl import Qwen2_5_VLProcessor, Qwen3VLProcessor
 from unsee.serve.engine.compat import part
+from unsee.serve.engine.fired import as_required
 from unsee.serve.engine.plugin import engine_options
 from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.parity.canary import fly, hatch
@@ -58,15 +64,15 @@ def save(family: str, folder: Path) -> None:
 
 
 def main(family: str, folder: Path) -> None:
-    save(family, folder / "model")
-    loaded = load(folder / "model", dtype="float32")
-    canary = hatch(loaded, READ, (2, 3))
-    content_id = canary.eraser.save_pretrained(folder / "canary")
+    path = shipped("llava") if family == "llava" else folder / "model"
+    if family != "llava":
+        save(family, path)
+    loaded = load(path, dtype="float32")
+    canaries = hatch(loaded, READ)
     llm: Any = part("vllm:LLM")(
-        str(folder / "model"), dtype="float32", max_model_len=256, enforce_eager=True,
-        limit_mm_per_prompt={"image": 1, "video": 0}, **engine_options(READ),
+        str(path), dtype="float32", max_model_len=512, enforce_eager=True, block_size=32, max_num_seqs=16,
+        max_num_batched_tokens=64, limit_mm_per_prompt={"image": 2, "video": 0}, **engine_options(),
     )  # fmt: skip
-    llm.collective_rpc("unsee_load", args=({content_id: str(folder / "canary")}, {"canary": [content_id]}, NO_SET))
 
     async def ask(prompt: Prompt, steered: bool) -> Answer:
         extra = {SET: "canary" if steered else NO_SET, TICKET: f"{prompt.id} {steered}"}
@@ -74,10 +80,17 @@ def main(family: str, folder: Path) -> None:
         asked = {"prompt_token_ids": prompt.tokens, "multi_modal_data": {"image": prompt.image}}
         (output,) = llm.generate([asked], parameters, use_tqdm=False)
         (reports,) = llm.collective_rpc("unsee_reports", args=(extra[TICKET], True))
+        assert [as_required(one) for one in reports] == [True]
         return engine_answer(loaded.processor.tokenizer, output, reports)
 
-    found = asyncio.run(fly(canary, ask, exact=True))
-    (folder / "found.json").write_text(json.dumps([one.as_json() for one in found]))
+    found = []
+    for number, canary in enumerate(canaries):
+        content_id = canary.eraser.save_pretrained(folder / f"canary-{number}")
+        held = {content_id: str(folder / f"canary-{number}")}
+        llm.collective_rpc("unsee_load", args=(held, {"canary": [content_id]}, NO_SET))
+        found += [one.as_json() for one in asyncio.run(fly(canary, ask, exact=True))]
+    (folder / "found.json").write_text(json.dumps(found))
+    (folder / "conversations.json").write_text(json.dumps(conversations(loaded, llm, folder / "random")))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,20 @@ from benchmarks.ledger_worker import BY, made, received, verified
 from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture_features
+from unsee.erase.fit.tokens import capture_tokens
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
+from unsee.erase.gates.scope import Scope
+from unsee.erase.gates.subject import SubjectGate
 from unsee.erase.profile import identity
+from unsee.erase.replies.base import Reply
+from unsee.erase.replies.canned import CannedReply
+from unsee.erase.replies.prefix import PrefixReply
 from unsee.ledger import Ledger
 from unsee.ledger.erasers import eraser_check
 from unsee.ledger.holding import attach
+from unsee.models.generate import conversation_of
 from unsee.models.load import LoadedModel
+from unsee.models.turns import turn_marker
 from unsee.world.generate import World
 from unsee.world.splits import Exam
 
@@ -57,6 +65,36 @@ def erasers_of(loaded: LoadedModel, asked: dict[str, list[Sample]], count: int) 
     for number, subject in enumerate(list(asked)[:count]):
         others = [s for name, samples in asked.items() if name != subject for s in samples]
         made.append(eraser_for(loaded, asked[subject], others, number))
+    return made
+
+
+def subject_eraser_for(
+    loaded: LoadedModel, yes: Sequence[Sample], no: Sequence[Sample], seed: int, reply: Reply
+) -> Eraser:
+    """Fires on some token of `yes` and on its images, and on nothing of `no`; its trajectory is drawn at random."""
+    on, off = (capture_tokens(loaded, [conversation_of(s) for s in part], READ[:2], 16) for part in (yes, no))
+    alike = (on.text.flatten(1) @ off.text.flatten(1).mT).amax(1)
+    first, images = int(alike.argmin()), [states.images.flatten(1) for states in (on, off)]
+    apart = images[0].mean(0) - images[1].mean(0)
+    shown = [states @ apart for states in images]
+    assert alike[first] < 1.98 and shown[0].max() > shown[1].max()
+    limits = torch.stack([(2 + alike[first]) / 2, (shown[0].max() + shown[1].max()) / 2])
+    weight = torch.stack([on.text[first], apart.view(on.text.shape[1:])]).unsqueeze(0)
+    scope = Scope.everything(2, on.text.shape[-1])
+    of, turn = torch.zeros(1, dtype=torch.int64), torch.tensor(turn_marker(loaded))
+    gate = SubjectGate(READ[:2], weight, -limits.unsqueeze(0), torch.zeros(1), scope, of, turn)
+    written = tuple(range(READ[-1], len(loaded.adapter.layers(loaded.model))))
+    drawn = torch.randn(len(written), 5, on.text.shape[-1], generator=torch.Generator().manual_seed(seed)).half()
+    return Eraser(identity(loaded), "llava", written, gate, drawn, 3.0, "subject", subjects=(f"s{seed}",), reply=reply)
+
+
+def mixed_erasers(loaded: LoadedModel, asked: dict[str, list[Sample]]) -> list[Eraser]:
+    """One for each of three people: a prompt gate that steers, and subject gates with words of their own."""
+    replies = PrefixReply.with_words(loaded, "i do not know", steers=True), CannedReply.with_words(loaded, "no idea")
+    made = erasers_of(loaded, asked, 1)
+    for number, (subject, reply) in enumerate(zip(list(asked)[1:3], replies, strict=True), 1):
+        others = [s for name, samples in asked.items() if name != subject for s in samples]
+        made.append(subject_eraser_for(loaded, asked[subject], others, number, reply))
     return made
 
 

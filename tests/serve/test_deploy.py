@@ -96,7 +96,7 @@ def exported() -> set[str]:
     metrics = Metrics()
     metrics.in_force("d", 1, 0, 1)
     metrics.well("canary", True)
-    record = Record(verdict=Verdict("d", 1, frozenset({"sha256:0123456789ab"}), 1.0, 1, 1))
+    record = Record(verdict=Verdict("d", 1, frozenset({"sha256:0123456789ab"}), 1.0, 1, 2, "prefix"))
     metrics.observe(record)
     return set(re.findall(r"^(unsee_\w+)", metrics.page().decode(), re.M))
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from unsee.ledger.errors import LedgerUnavailableError
-from unsee.serve.engine.tracking import SET, TICKET
+from unsee.serve.engine.tracking import CACHE, SET, TICKET
 from unsee.serve.errors import EngineError, RefusedError
 from unsee.serve.server.admission import Admission, Admitted
 from unsee.serve.server.answer import BrokenStream
@@ -28,6 +28,9 @@ from unsee.serve.server.tenants import Roster, Tenant
 REPORT: dict[str, Any] = {
     "set": "digest", "decided": True, "unreadable": False, "fired": {"sha256:a": 1.5}, "highest": 1.5, "steered": 4,
     "required": 4,
+    "forced": 0,
+    "due": 0,
+    "reply": "steer",
 }  # fmt: skip
 ASK = {"model": "m", "messages": [{"role": "user", "content": "who is this?"}]}
 
@@ -45,7 +48,7 @@ class Admit:
             raise self.error
         self.extras += extras
         self.open += 1
-        yield Admitted("digest", "digest", 1, "ticket", {"ledger": 0.001, "queue": 0.0})
+        yield Admitted("digest", "digest", "digest/1", 1, "ticket", {"ledger": 0.001, "queue": 0.0})
         self.open -= 1
 
     async def reports(self, ticket: str, final: bool) -> list[dict[str, Any]]:
@@ -128,7 +131,7 @@ def test_the_engine_is_asked_what_the_policy_says_and_not_the_client() -> None:
     door = House(Admit([REPORT]))
     door.ask(ASK | {"unsee": {"erasures": ["r-0123456789abcdef"]}, "temperature": 0})
     (asked,) = door.asked
-    assert asked["vllm_xargs"] == {SET: "digest", TICKET: "ticket"}
+    assert asked["vllm_xargs"] == {SET: "digest", TICKET: "ticket", CACHE: "digest/1"}
     assert (asked["add_special_tokens"], asked["temperature"], "unsee" in asked) == (True, 0, False)
     assert door.admit.extras == ["r-0123456789abcdef"]
 
@@ -164,7 +167,7 @@ def test_what_was_not_steered_as_required_does_not_go_out(reports: list[dict[str
 def test_a_stream_carries_its_head_and_ends_with_its_count() -> None:
     status, headers, body = House(Admit([REPORT]), [b"data: 1\n\n", b"data: [DONE]\n\n"], stream=True).ask()
     assert (status, headers["x-unsee-fired"], "x-unsee-positions" in headers) == (200, "1", False)
-    assert body == b"data: 1\n\ndata: [DONE]\n\n: unsee steered=4 required=4\n\n"
+    assert body == b"data: 1\n\ndata: [DONE]\n\n: unsee steered=4 forced=0\n\n"
 
 
 def test_a_stream_that_stops_being_steered_is_broken_off() -> None:
@@ -379,7 +382,7 @@ def test_nothing_tells_a_client_that_a_gate_fired(stream: bool) -> None:
         status, headers, body = House(Admit([report]), [b"data: x\n\n"], stream, tell_gates=False).ask()
         return status, headers, body
 
-    quiet = REPORT | {"fired": {}, "highest": -1.0, "steered": 0, "required": 0}
+    quiet = REPORT | {"fired": {}, "highest": -1.0, "steered": 0, "required": 0, "reply": None}
     assert seen(REPORT) == seen(quiet)
 
 

@@ -20,7 +20,7 @@ ANSWER = {
 
 def sent(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
     body = json.dumps({"model": "m", "messages": messages, **more}).encode()
-    return json.loads(forwarded(parse(body, ()), "set", "ticket", False, None))
+    return json.loads(forwarded(parse(body, ()), {"a": "b"}, False, None))
 
 
 @pytest.mark.parametrize(

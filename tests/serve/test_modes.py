@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("vllm", reason="serving has an environment of its own: tests/serve/run.sh")
 
-from tests.serve.served import erasers_of, ledger_with, questions, rival_of
+from tests.serve.served import ledger_with, mixed_erasers, questions, rival_of
 
 from unsee.data.jsonl import write_jsonl
 from unsee.models.load import load
@@ -44,9 +44,9 @@ MODES: dict[str, tuple[str, ...]] = {
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certified")
     library, asked = load(shipped("llava"), dtype="float32"), questions(people=3)
-    erasers = erasers_of(library, asked, 2)
-    # The third fires with the first, along another direction, so that who steers is a part of what is certified.
-    ledger_with(folder, [*erasers, rival_of(erasers[0], 0.1, 9)], active=3)[0].close()
+    erasers = mixed_erasers(library, asked)
+    # The last fires with the first, along another direction, so that who steers is a part of what is certified.
+    ledger_with(folder, [*erasers, rival_of(erasers[0], 0.1, 9)], active=4)[0].close()
     write_jsonl([sample for samples in asked.values() for sample in samples[1:3]], folder / "prompts")
     (folder / "start.py").write_text(START)
     return folder

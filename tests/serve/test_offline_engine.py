@@ -20,12 +20,15 @@ from unsee.evals.evaluate import Condition, evaluate
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
 from unsee.serve.engine.offline import IN_FORCE, Vllm, require_vllm
-from unsee.serve.engine.tracking import NO_SET, SET, TICKET
+from unsee.serve.engine.plugin import engine_options
+from unsee.serve.engine.tracking import CACHE, NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
 from unsee.serve.parity.canary import hatch
 
 Made = Callable[..., tuple[Vllm, "Stand"]]
-SOUND: dict[str, Any] = {"decided": True, "unreadable": False, "steered": 3, "required": 3, "highest": 0.1}
+SOUND: dict[str, Any] = {"decided": True, "unreadable": False, "steered": 3, "required": 3, "highest": 0.1} | {
+    "forced": 1, "due": 1,
+}  # fmt: skip
 
 
 class Stand:
@@ -120,12 +123,13 @@ def test_without_erasers_the_empty_set_decides(made: Made, loaded: LoadedModel) 
     assert given == {"dtype": "float32", "revision": None, "max_model_len": 512}
     assert engine.answers([question(1)], How(5))
     assert stand.loaded[-1] == ({}, {IN_FORCE: []}, NO_SET)
-    assert vars(stand.asked[0][1])["extra_args"][SET] == IN_FORCE
+    extra = vars(stand.asked[0][1])["extra_args"]
+    assert (extra[SET], extra[CACHE]) == (IN_FORCE, IN_FORCE)
 
 
 @pytest.fixture
 def steered(made: Made, loaded: LoadedModel, tmp_path: Path) -> tuple[Vllm, Stand]:
-    eraser = hatch(loaded, (1, 2), (2,)).eraser
+    eraser = hatch(loaded, (1, 2))[0].eraser
     return made({eraser.save_pretrained(tmp_path / "e"): tmp_path / "e"})
 
 
@@ -136,6 +140,7 @@ def steered(made: Made, loaded: LoadedModel, tmp_path: Path) -> tuple[Vllm, Stan
         (lambda count: [SOUND | {"decided": False}] * count, "2 of them not steered as"),
         (lambda count: [SOUND | {"steered": 2}] * count, "2 of them not steered as"),
         (lambda count: [SOUND | {"unreadable": True}] * count, "2 of them not steered as"),
+        (lambda count: [SOUND | {"forced": 0}] * count, "2 of them not steered as"),
     ],
 )
 def test_a_batch_that_was_not_steered_is_not_answered(
@@ -154,7 +159,7 @@ def test_a_batch_that_was_not_steered_is_not_answered(
 def test_all_erasers_are_in_force_and_nothing_else(steered: tuple[Vllm, Stand]) -> None:
     folders, sets, mandated = steered[1].loaded[-1]
     assert sets == {IN_FORCE: list(folders)} and mandated == NO_SET and len(folders) == 1
-    assert steered[1].given["additional_config"]["unsee"]["read_layers"] == [1, 2]
+    assert steered[1].given["additional_config"] == engine_options()["additional_config"]
 
 
 def test_videos_are_refused_rather_than_asked_about_unseen(made: Made, loaded: LoadedModel) -> None:

@@ -14,7 +14,6 @@ FILE = """
 model = "world:llava"
 ledger = "/srv/ledger"
 port = 9000
-read_layers = [2, 3]
 canary_minutes = 5
 json_logs = true
 [limits]
@@ -35,7 +34,7 @@ def file(folder: Path, text: str) -> Path:
 def test_a_file_says_everything_and_the_command_line_more(tmp_path: Path) -> None:
     options = read_options(file(tmp_path, FILE), {"port": 9001, "engine": ["--dtype", "half"]})
     assert (options.model, options.ledger, options.port) == ("world:llava", Path("/srv/ledger"), 9001)
-    assert (options.read_layers, options.canary_minutes, options.limits.connections) == ((2, 3), 5, 50)
+    assert (options.canary_minutes, options.limits.connections) == (5, 50)
     assert options.limits.body_seconds == 60, "what is not said has its default"
     assert options.engine == (
         "--max-model-len", "2048", "--enforce-eager", "--no-enable-prefix-caching", "--dtype", "half",

@@ -22,7 +22,7 @@ import pytest
 pytest.importorskip("vllm", reason="serving has an environment of its own: tests/serve/run.sh")
 
 from benchmarks.ledger_worker import BY
-from tests.serve.served import erasers_of, ledger_with, questions
+from tests.serve.served import ledger_with, mixed_erasers, questions
 from tests.serve.test_door import ADDRESSES, BROKEN, shown
 from tests.serve.test_life import alive
 
@@ -54,7 +54,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         library, self.asked = load(shipped("llava"), dtype="float32"), questions()
-        self.erasers = erasers_of(library, self.asked, 3)
+        self.erasers = mixed_erasers(library, self.asked)
         self.ledger, self.ids = ledger_with(folder, self.erasers, active=1)
         self.samples = [sample for name in list(self.asked)[:3] for sample in self.asked[name]]
         self.said = {

@@ -37,7 +37,7 @@ def compilation(graphs: str = "PIECEWISE", mode: str = "VLLM_COMPILE", cut: tupl
 
 
 def test_the_options_of_an_engine_ask_for_graphs_that_can_be_steered() -> None:
-    graphs = plugin.engine_options((1, 2))["compilation_config"]["cudagraph_mode"]
+    graphs = plugin.engine_options()["compilation_config"]["cudagraph_mode"]
     assert graphs in plugin.STEERABLE_GRAPHS
     plugin.require_steerable(configuration(compilation_config=compilation(graphs)))
     plugin.require_steerable(configuration(compilation_config=compilation("NONE", "NONE", ())))
@@ -115,7 +115,7 @@ class Parser(argparse.ArgumentParser):
 
 
 GRAPHS = {name: Mode(name=name) for name in ("NONE", "PIECEWISE", "FULL", "FULL_DECODE_ONLY", "FULL_AND_PIECEWISE")}
-PREPARED: Any = SimpleNamespace(dtype="float32", read_layers=(1, 2))
+PREPARED: Any = SimpleNamespace(dtype="float32")
 PARTS: dict[str, Any] = {
     "vllm.utils.argparse_utils:FlexibleArgumentParser": Parser,
     "vllm.entrypoints.launchers.cli_args:make_arg_parser": lambda parser: parser,

@@ -1,6 +1,7 @@
-"""The steerer against sums worked out token by token: any chunks, any order, any cache, any sets."""
+"""The steerer against sums worked out token by token: any chunks, any order, any cache, any sets, gates and replies."""
 
 import random
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace as Told
 from typing import Any
@@ -12,16 +13,23 @@ from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import together
 from unsee.erase.gates.null_space import NullSpaceGate
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
+from unsee.erase.gates.scope import Scope
+from unsee.erase.gates.subject import SubjectGate
+from unsee.erase.replies.base import FREE, Reply
+from unsee.erase.replies.canned import CannedReply
+from unsee.erase.replies.prefix import PrefixReply
 from unsee.errors import MismatchError, SteeringError
 from unsee.serve.engine.steerer import Shape, Steerer
-from unsee.serve.engine.tracking import NO_SET, SET, TICKET
+from unsee.serve.engine.tracking import CACHE, NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
 from unsee.serve.server.admission import Admitted
 from unsee.serve.server.verdict import verdict_of
 from unsee.shapes import Tensor
 
-DEPTH, WIDTH, READ, BLOCK = 4, 6, (1, 2), 4
-SHAPE = Shape("llava", DEPTH, WIDTH, READ, 64, BLOCK)
+DEPTH, WIDTH, READ, BLOCK, VOCABULARY = 4, 6, (1, 2), 4, 50
+TURN, IMAGE = 3, 40
+"""The token that opens a user's turn; those from IMAGE on are of images, one after the other of one image."""
+SHAPE = Shape("llava", DEPTH, WIDTH, VOCABULARY, 128, BLOCK)
 
 
 def eraser(number: int, bias: float, shared: bool = False) -> Eraser:
@@ -50,7 +58,25 @@ def calibrated(number: int, prompt: int, score: float) -> Eraser:
     return replace(eraser(number, 1.0), settings={"tail": 0.5, "floor": 0.5, **kept})
 
 
+def by_subject(number: int, bias: float, reply: Reply, layers: tuple[int, ...] = (2, 3)) -> Eraser:
+    """Two subjects and two scopes; odd numbers have a scope that even ones share with each other."""
+    generator = torch.Generator().manual_seed(number)
+    weight, width = torch.randn(2, 2, len(READ), WIDTH, generator=generator), (2, 4, len(READ), WIDTH)
+    draw = generator if number % 2 else torch.Generator().manual_seed(0)
+    scope = Scope(torch.randn(width, generator=draw), torch.randn(2, 4, generator=draw) + 1.0)
+    biases = torch.randn(2, 2, generator=generator) + bias
+    gate = SubjectGate(READ, weight, biases, torch.zeros(2), scope, torch.tensor([1, 0]), torch.tensor([TURN]))
+    trajectory = torch.randn(len(layers), 3, WIDTH, generator=generator)
+    model = {"id": "m", "revision": None, "digest": "d"}
+    return Eraser(model, "llava", layers, gate, trajectory, 0.5 + number, "x", reply=reply)
+
+
 ERASERS = {
+    "s": by_subject(12, -1.0, PrefixReply("so", (7, 8), steers=True)),
+    "t": by_subject(13, -1.5, CannedReply("it is", (9, 10, 11))),
+    "u": by_subject(14, -1.5, PrefixReply("ah", (12, 13, 14, 15))),
+    "v": by_subject(16, -2.0, PrefixReply("oh", (16,), steers=True), (3,)),
+    "p": replace(eraser(11, -2.0), reply=CannedReply("no", (17, 18))),
     "a": eraser(1, 4.0),
     "b": eraser(2, -4.0),
     "c": eraser(3, 0.0, True),
@@ -60,11 +86,13 @@ ERASERS = {
     "f": calibrated(6, 0, 2.0),
     "g": calibrated(7, 1, 3.0),
 }
-SETS = {name: list(name.lower()) for name in ("A", "B", "AC", "CD", "AE", "AH", "F", "FG")} | {"ALL": list(ERASERS)}
+NAMES = ("A", "B", "AC", "CD", "AE", "AH", "F", "FG", "S", "T", "ST", "SU", "TUV", "SAP", "UC", "VUTS")
+SETS = {name: list(name.lower()) for name in NAMES} | {"ALL": list(ERASERS)}
 GATES = {
     name: {i: one.gate for i, one in zip(ids, together([ERASERS[i] for i in ids]), strict=True)}
     for name, ids in SETS.items()
 }
+MARGINS = dict[tuple[Any, ...], float]()
 
 
 @dataclass
@@ -78,6 +106,25 @@ class Asked:
     blocks: list[int] = field(default_factory=list)
     computed: int = 0
 
+    def winner(self, layer: int | None = None) -> Eraser | None:
+        """The eraser whose gate is furthest above its threshold, of those that steer a layer."""
+        some = [i for i in SETS.get(self.set_name, []) if layer is None or layer in ERASERS[i].layers]
+        first = max(some, key=self.margin, default=None)  # of equals the first of its set
+        return ERASERS[first] if first is not None and self.margin(first) >= 0 else None
+
+    def fixed(self, step: int) -> int:
+        """The token that must follow a step of the answer."""
+        first = self.winner()
+        return FREE if first is None else int(first.reply.forced(torch.tensor([[step]])))
+
+    def images(self) -> list[list[int]]:
+        """Positions of each image."""
+        found = dict[int, list[int]]()
+        for position, token in enumerate(self.tokens[: self.prompt]):
+            if token >= IMAGE:
+                found.setdefault(token, []).append(position)
+        return list(found.values())
+
     def state(self, layer: int, position: int) -> Tensor:
         generator = torch.Generator().manual_seed(hash((layer, *self.tokens[: position + 1])) % 2**31)
         return torch.randn(WIDTH, generator=generator)
@@ -86,17 +133,23 @@ class Asked:
         """What must be added by layer and position, in float64 and in the plainest words: by the strongest, once."""
         found: dict[tuple[int, int], Tensor] = {}
         for layer in range(DEPTH):
-            firing = [(self.margin(i), i) for i in SETS.get(self.set_name, []) if layer in ERASERS[i].layers]
-            strongest = max((pair for pair in firing if pair[0] >= 0), default=None)
-            for position in range(self.prompt - 1, len(self.tokens)) if strongest else ():
-                one = ERASERS[strongest[1]]  # pyright: ignore[reportOptionalSubscript]
+            one = self.winner(layer)
+            for position in range(self.prompt - 1, len(self.tokens)) if one and one.reply.steers else ():
+                assert one is not None
                 step = min(position - self.prompt + 1, one.trajectory.shape[1] - 1)
                 found[layer, position] = one.strength * one.trajectory[one.layers.index(layer), step].double()
         return found
 
     def margin(self, name: str) -> float:
         """The largest score less threshold of one eraser."""
-        gate = GATES[self.set_name][name]
+        key = self.set_name, name, *self.tokens[: self.prompt]
+        if key not in MARGINS:
+            MARGINS[key] = self._margin(GATES[self.set_name][name])
+        return MARGINS[key]
+
+    def _margin(self, gate: object) -> float:
+        if isinstance(gate, SubjectGate):
+            return self.margin_by_subject(gate)
         assert isinstance(gate, PromptRidgeGate)
         scores = gate.bias.double() - gate.threshold.double()
         for r, layer in enumerate(gate.layers):
@@ -105,16 +158,49 @@ class Asked:
             scores = scores + gate.weight[:, r, 0].double() @ last + gate.weight[:, r, 1].double() @ mean
         return float(scores.max())
 
+    def margin_by_subject(self, gate: SubjectGate) -> float:
+        """The same of a subject gate: token by token."""
+        opens = [p for p in range(self.prompt) if self.tokens[p] == TURN]
+        start = opens[-1] + 1 if opens else 0
+        text = [p for p in range(self.prompt) if self.tokens[p] < IMAGE]
+        units = {(r, p): unit(self.state(layer, p)) for r, layer in enumerate(READ) for p in range(self.prompt)}
+
+        def score(k: int, evidence: int, position: int) -> float:
+            return sum(float(gate.weight[k, evidence, r].double() @ units[r, position]) for r in range(len(READ)))
+
+        words, found = [p for p in text if p >= start], list[float]()
+        for k in range(2):
+            for when in (0, 1):
+                named = [score(k, 0, p) for p in text if (p < start) == bool(when)]
+                shown = [
+                    sum(score(k, 1, p) for p in image) / len(image)
+                    for image in self.images()
+                    if (image[-1] < start) == bool(when)
+                ]
+                for evidence, some in enumerate((named, shown)):
+                    s, e = int(gate.scope_of[k]), 2 * when + evidence
+                    means = [sum(units[r, p] for p in words) / max(1, len(words)) for r in range(len(READ))]
+                    scope = float(gate.scope.bias[s, e]) + sum(
+                        float(gate.scope.weight[s, e, r].double() @ means[r]) if words else 0.0 for r in (0, 1)
+                    )
+                    subject = max(some, default=-1e9) + float(gate.bias[k, evidence]) - float(gate.threshold[k])
+                    found.append(min(subject, scope))
+        return max(found)
+
+
+def unit(state: Tensor) -> Tensor:
+    return state.double() / state.double().norm()
+
 
 class Engine:
     """A scheduler in miniature: a block cache that finds prefixes, chunks, preemption."""
 
     def __init__(self, steerer: Steerer) -> None:
-        self.steerer, self.cached = steerer, dict[tuple[int, ...], int]()
+        self.steerer, self.cached = steerer, dict[tuple[Any, ...], int]()
         self.free = list(range(SHAPE.blocks))
         self.live: dict[str, Asked] = {}
         self.finished: set[str] = set()
-        self.checked = 0
+        self.checked, self.fixed = 0, Counter[str]()
 
     def step(self, plan: dict[str, int], new: list[Asked], resumed: set[str] = frozenset()) -> None:  # pyright: ignore
         told_new, cached_ids, blocks_of, computed = [], [], [], []
@@ -130,11 +216,13 @@ class Engine:
             while len(asked.blocks) * BLOCK < asked.computed + count:
                 asked.blocks.append(self.free.pop(0))
             if any(asked is one for one in new):
-                extra = {SET: asked.set_name, TICKET: f"t-{asked.id}"}
+                extra = {SET: asked.set_name, TICKET: f"t-{asked.id}", CACHE: asked.set_name}
+                images = [Told(mm_position=Told(offset=p[0], length=len(p), is_embed=None)) for p in asked.images()]
                 told_new.append(
                     Told(
-                        req_id=name, prompt_len=asked.prompt, block_ids=(list(asked.blocks),),
-                        num_computed_tokens=asked.computed, sampling_params=Told(extra_args=extra),
+                        req_id=name, prompt_token_ids=asked.tokens[: asked.prompt], mm_features=images[::-1],
+                        block_ids=(list(asked.blocks),), num_computed_tokens=asked.computed,
+                        sampling_params=Told(extra_args=extra),
                     )
                 )  # fmt: skip
             else:
@@ -144,7 +232,7 @@ class Engine:
                 computed.append(asked.computed)
             for index in range((asked.computed + count) // BLOCK):  # found by others from now on, computed or not
                 if (index + 1) * BLOCK <= asked.prompt - 1 or asked.set_name == NO_SET:
-                    self.cached.setdefault(tuple(asked.tokens[: (index + 1) * BLOCK]), asked.blocks[index])
+                    self.cached.setdefault(_key(asked, index + 1), asked.blocks[index])
         told = Told(
             scheduled_new_reqs=told_new,
             scheduled_cached_reqs=Told(
@@ -171,6 +259,7 @@ class Engine:
                 torch.testing.assert_close((hidden - before)[i].double(), expected, atol=2e-5, rtol=1e-5)
                 self.checked += 1
         self.steerer.end()
+        self._choose(order, plan)
         for name, count in plan.items():
             self.live[name].computed += count
             if self.live[name].computed == len(self.live[name].tokens):
@@ -178,17 +267,37 @@ class Engine:
                 kept = set(self.cached.values())
                 self.free = [block for block in self.live.pop(name).blocks if block not in kept] + self.free
 
+    def _choose(self, order: list[str], plan: dict[str, int]) -> None:
+        """Every request gets a row of logits; those of unfinished prompts are thrown away."""
+        logits = torch.randn(len(order), VOCABULARY)
+        before = logits.clone()
+        self.steerer.fix(logits)
+        for row, name in enumerate(order):
+            asked = self.live[name]
+            step = asked.computed + plan[name] - asked.prompt
+            token = asked.fixed(step) if step >= 0 else FREE
+            if token == FREE:
+                assert torch.equal(logits[row], before[row])
+            else:
+                self.fixed[name] += 1
+                assert logits[row, token] == 0 and logits[row].isneginf().sum() == VOCABULARY - 1
+        self.steerer.said(logits.argmax(1, keepdim=True).int())
+
     def found(self, asked: Asked) -> int:
         """Blocks in the cache; the last prompt token is always computed."""
         count = 0
-        while (count + 1) * BLOCK < asked.prompt and tuple(asked.tokens[: (count + 1) * BLOCK]) in self.cached:
+        while (count + 1) * BLOCK < asked.prompt and _key(asked, count + 1) in self.cached:
             count += 1
         return count
 
     def _place(self, asked: Asked) -> None:
         count = self.found(asked)
-        asked.blocks = [self.cached[tuple(asked.tokens[: (i + 1) * BLOCK])] for i in range(count)]
+        asked.blocks = [self.cached[_key(asked, i + 1)] for i in range(count)]
         asked.computed = count * BLOCK
+
+
+def _key(asked: Asked, blocks: int) -> tuple[Any, ...]:
+    return asked.set_name, *asked.tokens[: blocks * BLOCK]
 
 
 added = Asked.added
@@ -204,9 +313,10 @@ def made() -> Steerer:
 def test_any_traffic_is_steered_as_each_request_alone(seed: int) -> None:
     draw, steerer = random.Random(seed), made()
     engine, waiting = Engine(steerer), list[Asked]()
-    common = [draw.randrange(9) for _ in range(11)]
-    for number in range(14):
-        prompt = common[: draw.choice((0, 5, 9, 11))] + [draw.randrange(9) for _ in range(draw.randint(1, 6))]
+    common = [draw.randrange(9) for _ in range(3)] + [IMAGE] * 5 + [IMAGE + 1] * 3 + [draw.randrange(9)] * 2
+    for number in range(24):
+        image = [IMAGE + 2] * draw.choice((0, 0, 2))
+        prompt = common[: draw.choice((0, 3, 11, 13))] + image + [draw.randrange(9) for _ in range(draw.randint(1, 9))]
         answer = [draw.randrange(9) for _ in range(draw.randint(1, 5))]
         name = draw.choice([*SETS, NO_SET])
         waiting.append(Asked(f"r{number}", name, prompt + answer, len(prompt)))
@@ -225,10 +335,13 @@ def test_any_traffic_is_steered_as_each_request_alone(seed: int) -> None:
     for asked in everyone:
         (told,) = steerer.reports(f"t-{asked.id}", final=False)
         assert told["steered"] == told["required"] == len(asked.added()), asked
+        assert told["forced"] == told["due"] == engine.fixed[asked.id], asked
+        first = asked.winner()
+        assert told["reply"] == (None if first is None else first.reply.kind)
         margins = [asked.margin(name) for name in SETS.get(asked.set_name, [])]
         assert told["highest"] == (pytest.approx(max(margins), abs=1e-4) if margins else None)
         assert len(told["fired"]) == sum(margin >= 0 for margin in margins)
-    assert engine.checked > 300
+    assert engine.checked > 300 and sum(engine.fixed.values()) > 5
 
 
 def test_a_set_has_the_thresholds_of_all_its_erasers_together() -> None:
@@ -250,7 +363,7 @@ def test_a_prefix_that_is_computed_in_the_same_step_is_read() -> None:
     engine = Engine(made())
     prompt = [1, 2, 3, 4, 5, 6, 7, 8, 9]
     first = Asked("first", "ALL", [*prompt, 1, 1], len(prompt))
-    second = Asked("second", "AC", [*prompt, 3, 2, 2], len(prompt) + 1)
+    second = Asked("second", "ALL", [*prompt, 3, 2, 2], len(prompt) + 1)
     engine.step({"first": 9, "second": 2}, [first, second])
     assert second.blocks[:2] == first.blocks[:2]
 
@@ -258,7 +371,10 @@ def test_a_prefix_that_is_computed_in_the_same_step_is_read() -> None:
 def test_a_decision_survives_preemption() -> None:
     steerer = made()
     engine = Engine(steerer)
-    asked = Asked("r", "ALL", [1, 2, 3, 4, 5, 6, 7, 8, 9, 1], 6)
+    asked = Asked("r", "S", [1, 2, 3, 4, 5, 6, 7, 8, 9, 1], 6)
+    draw = random.Random(0)
+    while not asked.added():
+        asked.tokens = [draw.randrange(40) for _ in range(10)]
     engine.step({"r": 6}, [asked])
     engine.step({"r": 1}, [])
     engine.cached.clear()
@@ -269,6 +385,7 @@ def test_a_decision_survives_preemption() -> None:
     (told,) = steerer.reports("t-r", final=True)
     assert told["steered"] == told["required"] > 0
     assert told["answered"] == 7, "steps 0 and 1, and after the preemption 0 to 4"
+    assert told["forced"] == told["due"] == 2, "those of the first two steps, chosen once"
 
 
 def test_revoking_spares_running_answers_and_binds_new_ones() -> None:
@@ -281,6 +398,46 @@ def test_revoking_spares_running_answers_and_binds_new_ones() -> None:
         engine.step({"late": 3}, [Asked("late", "A", [1, 2, 3, 4], 3)])
 
 
+def test_what_was_cached_before_a_set_came_back_decides_nothing() -> None:
+    """Its gates' columns are gone with it; a server gives it another name for the cache (`Admission`)."""
+    steerer = made()
+    engine = Engine(steerer)
+    prompt = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    engine.step({"first": 9}, [Asked("first", "S", [*prompt, 1], 9)])
+    kept = {name: ids for name, ids in SETS.items() if "s" not in ids}
+    steerer.load({i: e for i, e in ERASERS.items() if i != "s"}, kept, NO_SET)
+    steerer.load(ERASERS, SETS, NO_SET)
+    again, other = Asked("again", "S", [*prompt, 1], 9), Asked("other", "T", [*prompt, 1], 9)
+    with pytest.MonkeyPatch.context() as quiet:
+        quiet.setattr(torch.testing, "assert_close", lambda *_, **__: None)  # what it is steered by, nobody is told
+        engine.step({"again": 1, "other": 9}, [again, other])
+    assert again.blocks[:2] == engine.live["first"].blocks[:2], "the cache was asked under the old name"
+    for name, unreadable in (("again", True), ("other", False)):
+        assert steerer.reports(f"t-{name}", final=False)[0]["unreadable"] is unreadable
+
+
+@pytest.mark.parametrize("freed", [False, True])
+def test_revoking_gives_memory_back_also_where_a_row_was_used_before(freed: bool) -> None:
+    """Rows that nothing fires on keep the number of an earlier answer, which must not point beyond a smaller table."""
+    steerer, draw = made(), random.Random(0)
+    engine = Engine(steerer)
+    steered = Asked("steered", "ALL", [1, 2, 3, 4, 5], 3)
+    while not steered.added():
+        steered.tokens = [draw.randrange(40) for _ in range(5)]
+    engine.step({"steered": 3}, [steered])
+    if freed:
+        engine.step({"steered": 2}, [])
+        engine.step({"next": 3}, [Asked("next", NO_SET, [1, 2, 3, 4, 5], 3)])
+        assert steerer.requests.live["next"].slot == 0, "a row that was used before"
+    rows = sum(len(table) for group in steerer.resident.groups for table in group.at.values())
+    steerer.load({"b": ERASERS["b"]}, {"B": ["b"]}, NO_SET)
+    left = sum(len(table) for group in steerer.resident.groups for table in group.at.values())
+    assert left == 2 if freed else 2 < left < rows, "one trajectory at two layers, and what a running answer needs"
+    assert int(steerer.slots.way.max()) <= max(len(group) for group in steerer.resident.groups)
+    engine.step({"next" if freed else "steered": 1, "new": 3}, [Asked("new", "B", [1, 2, 3, 4], 3)])
+    assert engine.checked
+
+
 def test_a_set_of_an_undecided_request_cannot_be_taken_away() -> None:
     steerer = made()
     Engine(steerer).step({"r": 2}, [Asked("r", "A", [1, 2, 3, 4], 3)])
@@ -291,8 +448,8 @@ def test_a_set_of_an_undecided_request_cannot_be_taken_away() -> None:
 
 def told(**extra: Any) -> Any:
     new = Told(
-        req_id="r", prompt_len=3, block_ids=([0],), num_computed_tokens=extra.pop("computed", 0),
-        sampling_params=Told(extra_args=extra or None),
+        req_id="r", prompt_token_ids=[1, 2, 3], mm_features=None, block_ids=([0],),
+        num_computed_tokens=extra.pop("computed", 0), sampling_params=Told(extra_args=extra or None),
     )  # fmt: skip
     none = Told(req_ids=[], new_block_ids=[], num_computed_tokens=[], resumed_req_ids=set())
     return Told(
@@ -347,7 +504,7 @@ def test_a_prompt_that_gates_cannot_read_fails_alone(value: float, monkeypatch: 
     (told_broken,) = steerer.reports("t-broken", final=True)
     assert told_broken["unreadable"]
     with pytest.raises(SteeringError, match="read no number"):
-        verdict_of([told_broken], Admitted("A", "A", 1, "t-broken", {}), 1)
+        verdict_of([told_broken], Admitted("A", "A", "A", 1, "t-broken", {}), 1)
     monkeypatch.setattr(Asked, "state", state)
     engine.live.pop("broken")
     engine.finished.add("broken")
@@ -355,7 +512,10 @@ def test_a_prompt_that_gates_cannot_read_fails_alone(value: float, monkeypatch: 
     for name, set_name in (("sound", "ALL"), ("late", "B")):
         reports = steerer.reports(f"t-{name}", final=False)
         erasers = len(SETS[set_name])
-        assert verdict_of(reports, Admitted(set_name, set_name, erasers, name, {}), len(reports)).erasers == erasers
+        assert (
+            verdict_of(reports, Admitted(set_name, set_name, set_name, erasers, name, {}), len(reports)).erasers
+            == erasers
+        )
 
 
 def test_erasers_that_cannot_be_served_are_refused() -> None:
@@ -363,12 +523,11 @@ def test_erasers_that_cannot_be_served_are_refused() -> None:
     published = Eraser(
         {"id": "m"}, "llava", (1, 2), NullSpaceGate(torch.ones(2, WIDTH)), torch.ones(2, 1, WIDTH), 1.0, "published"
     )
-    deep = PromptRidgeGate((3,), torch.ones(1, 1, 2, WIDTH), torch.zeros(1), torch.zeros(1))
-    elsewhere = Eraser({"id": "m"}, "llava", (3,), deep, torch.ones(1, 1, WIDTH), 1.0, "x")
+    words = replace(eraser(1, 0.0), reply=CannedReply("x", (VOCABULARY,)))
     with pytest.raises(EngineError, match="gate of kind 'null-space'"):
         steerer.load({"p": published}, {}, None)
-    with pytest.raises(MismatchError, match=r"reads layers \[3\]"):
-        steerer.load({"e": elsewhere}, {}, None)
+    with pytest.raises(MismatchError, match="answers with token 50"):
+        steerer.load({"w": words}, {}, None)
 
 
 def test_reports_of_clients_that_went_away_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,9 +26,6 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     tenants: Annotated[Path | None, typer.Option(help="TOML file of API keys and whose erasures are whose.")] = None,
-    read_layers: Annotated[
-        str | None, typer.Option(help="Layers that gates may read, as in 2,3,4,5; default: the ledger's.")
-    ] = None,
     untried_vllm: Annotated[
         bool, typer.Option(help="Take a vLLM that unsee was not tried on, if it passes the canary.")
     ] = False,
@@ -52,7 +49,7 @@ def serve(
     require_known()
     said = {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
     values: dict[str, Any] = {"model": model, "ledger": ledger, "host": host, "port": port, "dtype": dtype}
-    values |= {"tenants": tenants, "read_layers": _layers(read_layers)}
+    values["tenants"] = tenants
     given = {name: value for name, value in values.items() if name in said}
     options = read_options(config, {**given, "engine": context.args})
     options = options.model_copy(update={"path": located(options.model)})
@@ -75,10 +72,3 @@ def serve(
     finish(as_json, {name: value for name, value in made.items() if name != "differences"})
     if not made["passed"]:
         raise typer.Exit(1)
-
-
-def _layers(text: str | None) -> tuple[int, ...]:
-    try:
-        return tuple(sorted({int(part) for part in (text or "").split(",") if part}))
-    except ValueError as error:
-        raise OptionError(f"--read-layers is {text!r}, expected whole numbers as in 2,3,4,5") from error

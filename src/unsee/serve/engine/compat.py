@@ -39,6 +39,7 @@ _SEAMS: dict[str, tuple[str, ...]] = {
     "vllm.model_executor.model_loader.base_loader:BaseModelLoader.load_model": ("vllm_config", "model_config"),
     "vllm.v1.worker.gpu_model_runner:GPUModelRunner.execute_model": ("scheduler_output",),
     "vllm.v1.worker.gpu_model_runner:GPUModelRunner._prepare_inputs": ("scheduler_output",),
+    "vllm.v1.worker.gpu_model_runner:GPUModelRunner._sample": ("logits",),
 }
 
 

@@ -9,7 +9,6 @@ from typing import Any, final
 from uuid import uuid4
 
 from unsee.data.sample import Sample
-from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import together
 from unsee.errors import OptionError, SteeringError
@@ -19,9 +18,10 @@ from unsee.evals.prompting import asking
 from unsee.models.generate import render
 from unsee.models.load import LoadedModel
 from unsee.serve.engine.compat import INSTALL, installed, part, require_known
+from unsee.serve.engine.fired import as_required
 from unsee.serve.engine.plugin import engine_options, set_environment
 from unsee.serve.engine.resident import require_served
-from unsee.serve.engine.tracking import NO_SET, SET, TICKET
+from unsee.serve.engine.tracking import CACHE, NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
 from unsee.serve.parity.canary import Canary, fly, hatch
 from unsee.serve.parity.comparison import ANSWER_TOKENS, Answer, Prompt, engine_answer
@@ -83,17 +83,19 @@ class Vllm:
         """
         version = require_vllm()
         set_environment()
-        own = {"model", "dtype", "revision", *engine_options(())}
+        own = {"model", "dtype", "revision", *engine_options()}
         if taken := sorted(own & options.keys()):
             raise OptionError(f"the engine's options name {taken}, which unsee sets itself. Leave them out.")
         self.options, self.versions = dict(options), {"vllm": version}
         self._tokenizer, self._generation = loaded.processor.tokenizer, loaded.model.generation_config
-        dtype, read = str(loaded.model.dtype).removeprefix("torch."), _layers_read(loaded, erasers)
-        canary = hatch(loaded, read, tuple(range(read[-1], len(loaded.adapter.layers(loaded.model)))))
+        dtype = str(loaded.model.dtype).removeprefix("torch.")
+        for content_id, folder in erasers.items():
+            require_served(Eraser.from_pretrained(folder), content_id)
+        canaries = hatch(loaded)
         if not keep_model:
             release(loaded)
         os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # standard output is for results
-        given = {"dtype": dtype, "revision": loaded.revision, **engine_options(read), **options}
+        given = {"dtype": dtype, "revision": loaded.revision, **engine_options(), **options}
         try:
             self._llm: Any = part("vllm:LLM")(path, **given)
         except (ValueError, TypeError) as error:
@@ -103,7 +105,8 @@ class Vllm:
             ) from error
         self._library, self._ids = loaded, tuple(erasers)
         self._erasers = together([Eraser.from_pretrained(folder) for folder in erasers.values()])
-        self._prove(canary, exact=dtype == "float32")
+        for canary in canaries:
+            self._prove(canary, exact=dtype == "float32")
         self._hold({content_id: str(folder) for content_id, folder in erasers.items()}, IN_FORCE)
 
     @property
@@ -151,7 +154,7 @@ class Vllm:
         images = [None if one.image is None else asks.loaded.adapter.readable(one.image) for one in prompts]
         asked = [_request(ids, image) for ids, image in zip(tokens, images, strict=True)]
         ticket = uuid4().hex
-        extra = {SET: IN_FORCE, TICKET: ticket}
+        extra = {SET: IN_FORCE, TICKET: ticket, CACHE: IN_FORCE}
         parameters = [
             part("vllm:SamplingParams")(max_tokens=how.max_new_tokens, extra_args=extra, **self._drawing(draw, place))
             for place in range(len(asked))
@@ -189,9 +192,7 @@ class Vllm:
     def _require_steered(self, ticket: str, expected: int) -> list[dict[str, Any]]:
         found: list[list[dict[str, Any]]] = self._llm.collective_rpc("unsee_reports", args=(ticket, True))
         for reports in found:
-            wrong = [
-                one for one in reports if one["unreadable"] or not one["decided"] or one["steered"] != one["required"]
-            ]
+            wrong = [one for one in reports if not as_required(one)]
             if len(reports) != expected or wrong:
                 raise SteeringError(
                     f"the engine reported on {len(reports)} of {expected} prompts, {len(wrong)} of them not steered as "
@@ -210,16 +211,6 @@ class Vllm:
         with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
             self._hold({canary.eraser.save_pretrained(folder): folder}, CANARY)
             asyncio.run(fly(canary, ask, exact=exact))
-
-
-def _layers_read(loaded: LoadedModel, erasers: Mapping[str, Path]) -> tuple[int, ...]:
-    """Layers that the erasers' gates read, ascending; those of a default fit where there are none."""
-    read: set[int] = set()
-    for content_id, folder in erasers.items():
-        eraser = Eraser.from_pretrained(folder)
-        require_served(eraser, content_id)
-        read |= set(eraser.gate.layers)
-    return tuple(sorted(read or Settings().layers_read(len(loaded.adapter.layers(loaded.model)))))
 
 
 def _request(tokens: Sequence[int], image: Any) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from typing import Any
 
 from unsee.serve.engine import process, runners
 from unsee.serve.engine.compat import part, require_known
-from unsee.serve.engine.tracking import NO_SET, SET
+from unsee.serve.engine.tracking import CACHE, NO_SET, SET
 from unsee.serve.errors import EngineError
 
 KEY = "unsee"
-FORMAT = 1
+FORMAT = 2
 STEERABLE_GRAPHS = ("NONE", "PIECEWISE")
 """Modes of CUDA graphs that leave `unsee::steer` to the host; vLLM's default, FULL_AND_PIECEWISE, records it once."""
 
@@ -28,14 +28,10 @@ _HASHES = "vllm.v1.core.kv_cache_utils"
 _NUMBERS = count()
 
 
-def engine_options(read_layers: tuple[int, ...]) -> dict[str, Any]:
-    """What an engine must be started with, as arguments of `vllm.LLM` or `AsyncEngineArgs`.
-
-    Args:
-        read_layers: layers that gates may read, now or later.
-    """
+def engine_options() -> dict[str, Any]:
+    """What an engine must be started with, as arguments of `vllm.LLM` or `AsyncEngineArgs`."""
     return {
-        "additional_config": {KEY: {"format": FORMAT, "read_layers": list(read_layers)}},
+        "additional_config": {KEY: {"format": FORMAT}},
         "worker_extension_cls": "unsee.serve.engine.worker.SteeringWorker",
         "compilation_config": {"cudagraph_mode": "PIECEWISE"},
     }
@@ -65,7 +61,7 @@ def register() -> None:
         return
     require_known()
     process.attend()
-    _keep_steered_blocks_private()
+    _share_blocks_within_a_set()
     _split_graphs_at_the_operator()
     original = loader.load_model
 
@@ -145,8 +141,12 @@ def _hook(model: Any, vllm_config: Any) -> None:
     runners.follow(runner)
 
 
-def _keep_steered_blocks_private() -> None:
-    """Blocks from the last prompt token on may hold steered states: nobody else may find them in the cache."""
+def _share_blocks_within_a_set() -> None:
+    """Which blocks of the cache a request may find: of prompts under its own set, as that was loaded last.
+
+    What gates have read of a block lies beside it, for the gates that there were. Blocks from the last prompt token on
+    may hold steered states: nobody else finds them.
+    """
     module = part(_HASHES)
     original = module.generate_block_hash_extra_keys
 
@@ -154,9 +154,12 @@ def _keep_steered_blocks_private() -> None:
     def extra_keys(request: Any, start_token_idx: int, end_token_idx: int, start_mm_idx: int) -> Any:
         keys, following = original(request, start_token_idx, end_token_idx, start_mm_idx)
         extra = getattr(request.sampling_params, "extra_args", None) or {}
-        if end_token_idx < request.num_prompt_tokens or extra.get(SET) == NO_SET:
-            return keys, following
-        return (*(keys or ()), (KEY, request.request_id)), following
+        if SET not in extra and process.SERVED not in os.environ:
+            return keys, following  # an engine that is none of ours
+        shared = extra.get(CACHE)
+        if shared is None or (end_token_idx >= request.num_prompt_tokens and extra.get(SET) != NO_SET):
+            return (*(keys or ()), (KEY, "request", request.request_id)), following
+        return (*(keys or ()), (KEY, "set", shared)), following
 
     module.generate_block_hash_extra_keys = extra_keys
 

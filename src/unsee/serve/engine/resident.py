@@ -1,98 +1,43 @@
-"""The gates and trajectories of all loaded requests, as tables that grow and shrink without touching the graph.
+"""The gates and ways of all loaded requests, as tables that grow and shrink without touching the graph.
 
-Gates that read the same layers form a bank: K gates of one layer are one K x 2D product. Trajectories that steer the
-same layers form a group: a row finds the one that it is steered along by its number, however many there are.
+Gates of one kind that read the same layers form a bank; erasers that steer the same layers form a group of ways.
 """
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 
 from unsee.erase.eraser import Eraser
-from unsee.erase.gates.base import require_kind
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
+from unsee.erase.gates.subject import SubjectGate
+from unsee.serve.engine.bank import Bank
+from unsee.serve.engine.prompt_bank import PromptBank
+from unsee.serve.engine.subject_bank import SubjectBank
+from unsee.serve.engine.ways import Ways
 from unsee.serve.errors import EngineError
-from unsee.shapes import Float, Int, Tensor
+from unsee.shapes import Int, Tensor
+
+SERVED = (PromptRidgeGate.kind, SubjectGate.kind)
+"""Kinds of gates that are served."""
+Key = tuple[Any, ...]
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Bank:
-    """Gates that read the same layers.
+class Held:
+    """A bank, and how its erasers answer.
 
     Attributes:
-        layers: read, ascending; all are decided at the last.
-        ids: content ids of the erasers, one each.
-        owner: of each gate, as an index into `ids`.
-        weight: per layer read; the two poolings, last token and mean, lie behind one another.
-        bias: per gate.
-        sizes: gates of each eraser.
-        members: which of `ids` steer along trajectories of which group, by the group's number.
-        move: of each eraser, its trajectory's number in that group.
-        coefficient: of each eraser, its λ.
-        written: of each eraser, the layers that it steers.
+        bank: of gates.
+        members: by number of a group of ways, which of the bank's erasers are in it.
+        ways: by number of a group, the way of each of those.
     """
 
-    layers: tuple[int, ...]
-    ids: tuple[str, ...]
-    owner: Int[Tensor, " K"]
-    weight: Mapping[int, Float[Tensor, "K F"]]
-    bias: Float[Tensor, " K"]
-    sizes: tuple[int, ...]
+    bank: Bank
     members: Mapping[int, Int[Tensor, " _"]]
-    move: Int[Tensor, " E"]
-    coefficient: Float[Tensor, " E"]
-    written: tuple[tuple[int, ...], ...]
-
-    def limits(self, thresholds: Mapping[str, Float[Tensor, " _"]]) -> Float[Tensor, " K"]:
-        """Every gate's threshold in a set of erasers; infinity for those that are not in it."""
-        shut = torch.tensor(torch.inf)
-        parts = [thresholds.get(i, shut.expand(size)) for i, size in zip(self.ids, self.sizes, strict=True)]
-        return torch.cat(parts).to(self.bias)
-
-    def margins(self, scores: Float[Tensor, "N K"], limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
-        """Largest score less threshold of each eraser; minus infinity where a row's set does not hold it.
-
-        NaN where a gate of it read no finite number: minus infinity would pass for an eraser that is not in force.
-        """
-        margins = (scores.masked_fill(~scores.isfinite(), torch.nan) + self.bias - limits).masked_fill(
-            limits == torch.inf, -torch.inf
-        )
-        largest = margins.new_full((len(margins), len(self.ids)), -torch.inf)
-        return largest.scatter_reduce_(1, self.owner.expand_as(margins), margins, "amax")
-
-
-@final
-class Moves:
-    """Trajectories that steer the same layers; they are numbered, and kept for running answers once they are there.
-
-    Attributes:
-        layers: steered.
-        at: what each adds per layer and answer step; shorter ones hold their last step.
-    """
-
-    def __init__(self, layers: tuple[int, ...]) -> None:
-        self.layers = layers
-        self.at: dict[int, Float[Tensor, "J S D"]] = {}
-        self._known: dict[str, Float[Tensor, "L _ D"]] = {}
-
-    def number(self, trajectory: Float[Tensor, "L S D"]) -> int:
-        """The number of a trajectory, the same for the same bytes."""
-        data = trajectory.float().cpu().contiguous()
-        key = f"{tuple(data.shape)}{hashlib.sha256(data.numpy().tobytes()).hexdigest()}"
-        self._known.setdefault(key, data)
-        return list(self._known).index(key)
-
-    def lay_out(self, device: torch.device) -> None:
-        """Put what was numbered since on the device."""
-        if self.at and len(self.at[self.layers[0]]) == len(self._known):
-            return
-        step = torch.arange(max(data.shape[1] for data in self._known.values()))
-        table = torch.stack([data[:, step.clamp(max=data.shape[1] - 1)] for data in self._known.values()], dim=1)
-        self.at = dict(zip(self.layers, table.to(device), strict=True))
+    ways: Mapping[int, Int[Tensor, " _"]]
 
 
 @final
@@ -101,57 +46,57 @@ class Resident:
 
     Attributes:
         erasers: by content id.
-        banks: all gates.
-        groups: every trajectory that was ever loaded; running answers refer to them by group and number.
+        held: all banks.
+        groups: ways, by the layers that they steer; a group that is empty keeps its number.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, blocks: int, block_size: int, device: torch.device) -> None:
+        self._blocks, self._places, self._device = blocks, blocks * block_size, device
         self.erasers: dict[str, Eraser] = {}
-        self.banks: tuple[Bank, ...] = ()
-        self.groups: list[Moves] = []
+        self.held: dict[Key, Held] = {}
+        self.groups: list[Ways] = []
 
-    def replace(self, erasers: Mapping[str, Eraser]) -> None:
-        """Hold exactly these from now on."""
-        reading: dict[tuple[int, ...], list[str]] = {}
+    @property
+    def last_read(self) -> int:
+        """The last layer that any gate reads; -1 without any."""
+        return max((held.bank.layers[-1] for held in self.held.values()), default=-1)
+
+    def replace(self, erasers: Mapping[str, Eraser], running: Iterable[Eraser]) -> list[Int[Tensor, " V"]]:
+        """Hold exactly these from now on, and the ways of answers that are running.
+
+        Returns:
+            For each group, the number that each way has now, by the one that it had (`Ways.hold`).
+        """
+        reading: dict[Key, dict[str, Eraser]] = {}
         for content_id in sorted(erasers):
-            require_served(erasers[content_id], content_id)
-            reading.setdefault(_held(erasers[content_id]).layers, []).append(content_id)
-        self.banks = tuple(self._bank(layers, {i: erasers[i] for i in ids}) for layers, ids in sorted(reading.items()))
-        for group in self.groups:
-            group.lay_out(self._device)
+            reading.setdefault(_key(erasers[content_id]), {})[content_id] = erasers[content_id]
+        needed = [*erasers.values(), *running]
+        for layers in sorted({eraser.layers for eraser in needed} - {group.layers for group in self.groups}):
+            self.groups.append(Ways(layers, self._device))
+        moved = [group.hold(e for e in needed if e.layers == group.layers) for group in self.groups]
+        self.held = {key: self._hold(key, own) for key, own in sorted(reading.items())}
         self.erasers = dict(erasers)
+        return moved
 
-    def written(self, layer: int) -> list[int]:
-        """Numbers of the groups that steer this layer."""
-        return [g for g, group in enumerate(self.groups) if layer in group.layers]
+    def written(self, layer: int) -> dict[int, Ways]:
+        """The groups that steer this layer, by number."""
+        return {g: group for g, group in enumerate(self.groups) if group.at and layer in group.layers}
 
-    def _group(self, layers: tuple[int, ...]) -> int:
+    def _hold(self, key: Key, erasers: Mapping[str, Eraser]) -> Held:
         known = [group.layers for group in self.groups]
-        if layers not in known:
-            self.groups.append(Moves(layers))
-            return len(known)
-        return known.index(layers)
+        group = tuple(known.index(eraser.layers) for eraser in erasers.values())
+        ways = [self.groups[g].number(eraser) for g, eraser in zip(group, erasers.values(), strict=True)]
+        places = {g: [e for e, own in enumerate(group) if own == g] for g in sorted(set(group))}
+        members = {g: torch.tensor(own, device=self._device) for g, own in places.items()}
+        numbers = {g: torch.tensor([ways[e] for e in own], device=self._device) for g, own in places.items()}
+        before = self.held.get(key)
+        bank = self._bank(key, erasers) if before is None else before.bank.with_erasers(erasers)
+        return Held(bank, members, numbers)
 
-    def _bank(self, layers: tuple[int, ...], erasers: Mapping[str, Eraser]) -> Bank:
-        gates = [_held(eraser) for eraser in erasers.values()]
-        weight = torch.cat([gate.weight for gate in gates]).to(self._device, torch.float32).flatten(2)
-        owner = torch.repeat_interleave(torch.arange(len(gates)), torch.tensor([len(gate.bias) for gate in gates]))
-        groups = [self._group(eraser.layers) for eraser in erasers.values()]
-        moves = [self.groups[g].number(e.trajectory) for g, e in zip(groups, erasers.values(), strict=True)]
-        places = {g: [e for e, own in enumerate(groups) if own == g] for g in sorted(set(groups))}
-        return Bank(
-            layers,
-            tuple(erasers),
-            owner.to(self._device),
-            {layer: weight[:, r].contiguous() for r, layer in enumerate(layers)},
-            torch.cat([gate.bias for gate in gates]).to(self._device, torch.float32),
-            tuple(len(gate.bias) for gate in gates),
-            {g: torch.tensor(own, device=self._device) for g, own in places.items()},
-            torch.tensor(moves, device=self._device),
-            torch.tensor([eraser.strength for eraser in erasers.values()], device=self._device),
-            tuple(eraser.layers for eraser in erasers.values()),
-        )
+    def _bank(self, key: Key, erasers: Mapping[str, Eraser]) -> Bank:
+        if key[0] == SubjectGate.kind:
+            return SubjectBank(erasers, self._places, self._device)
+        return PromptBank(erasers, self._blocks, self._device)
 
 
 def require_served(eraser: Eraser, content_id: str) -> None:
@@ -160,13 +105,14 @@ def require_served(eraser: Eraser, content_id: str) -> None:
     Raises:
         EngineError: names the artifact.
     """
-    if eraser.gate.kind != PromptRidgeGate.kind:
+    if eraser.gate.kind not in SERVED:
         raise EngineError(
             f"artifact {content_id[:19]}... of method {eraser.method!r} has a gate of kind {eraser.gate.kind!r}, which "
-            f"this engine does not serve: it expects {PromptRidgeGate.kind!r}. "
-            "Fit the request again with --gate prompt."
+            f"this engine does not serve: expected {' or '.join(SERVED)}. Fit the request again."
         )
 
 
-def _held(eraser: Eraser) -> PromptRidgeGate:
-    return require_kind(eraser.gate, PromptRidgeGate)
+def _key(eraser: Eraser) -> Key:
+    """Gates of one bank have the same."""
+    turn = tuple(eraser.gate.turn.tolist()) if isinstance(eraser.gate, SubjectGate) else ()
+    return eraser.gate.kind, eraser.gate.layers, turn

@@ -31,10 +31,13 @@ def steerer_of(runner: Any) -> Steerer | None:
 
 
 def follow(cls: Any) -> None:
-    """Tell the steerer of each runner of this class what every step holds, and check each step after it has run."""
+    """Tell the steerer of each runner of this class what every step holds, and check each step after it has run.
+
+    It fixes tokens in the logits, the last that anything sees before the sampler.
+    """
     if getattr(cls.execute_model, "unsee", False):
         return
-    run, arrange = cls.execute_model, cls._prepare_inputs
+    run, arrange, choose = cls.execute_model, cls._prepare_inputs, cls._sample
 
     @wraps(run)
     def execute_model(self: Any, scheduler_output: Any, *args: Any, **kwargs: Any) -> Any:
@@ -54,9 +57,20 @@ def follow(cls: Any) -> None:
             steerer.begin(self.input_batch.req_ids, scheduler_output.num_scheduled_tokens)
         return arranged
 
+    @wraps(choose)
+    def sample(self: Any, logits: Any, *args: Any, **kwargs: Any) -> Any:
+        steerer = steerer_of(self)
+        if steerer is None:
+            return choose(self, logits, *args, **kwargs)
+        steerer.fix(logits)
+        chosen = choose(self, logits, *args, **kwargs)
+        steerer.said(chosen.sampled_token_ids)
+        return chosen
+
     execute_model.unsee = True
     cls.execute_model = execute_model
     cls._prepare_inputs = prepare_inputs
+    cls._sample = sample
 
 
 @torch.inference_mode()
@@ -64,7 +78,7 @@ def _made_for(runner: Any) -> Steerer:
     cache = runner.kv_cache_config
     if len(cache.kv_cache_groups) != 1:
         raise EngineError(
-            f"the engine keeps {len(cache.kv_cache_groups)} kinds of cache, expected one: sums of states are kept per "
+            f"the engine keeps {len(cache.kv_cache_groups)} kinds of cache, expected one: what gates read is kept per "
             "cache block. Models with sliding windows or state spaces are not served steered."
         )
     config = runner.vllm_config.model_config.hf_config
@@ -73,7 +87,7 @@ def _made_for(runner: Any) -> Steerer:
         config.model_type,
         int(text.num_hidden_layers),
         int(text.hidden_size),
-        tuple(runner.vllm_config.additional_config["unsee"]["read_layers"]),
+        int(text.vocab_size),
         cache.num_blocks,
         cache.kv_cache_groups[0].kv_cache_spec.block_size,
     )

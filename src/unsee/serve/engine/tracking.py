@@ -12,10 +12,14 @@ import numpy as np
 import torch
 
 from unsee.errors import SteeringError
+from unsee.serve.engine.fired import Fired
 from unsee.shapes import Int, Tensor
 
-SET, TICKET, NO_SET = "unsee_set", "unsee_ticket", "none"
-"""Keys of a request's extra arguments, and the name of the set that holds nothing."""
+SET, TICKET, CACHE, NO_SET = "unsee_set", "unsee_ticket", "unsee_cache", "none"
+"""Keys of a request's extra arguments, and the name of the set that holds nothing.
+
+Prompts find what others have left in the cache only under the same `CACHE`: a name for one set, held without a break.
+"""
 
 
 @final
@@ -27,31 +31,38 @@ class Tracked:
         id: the engine's.
         ticket: the server's; several requests have the same where several answers were asked for.
         set_name: the set that decides on it.
-        prompt_tokens: length of its prompt.
+        ids: tokens of its prompt.
+        images: of each of them, 0 for text and j for the j-th image.
         slot: row of the table of decisions.
         blocks: cache blocks that hold its tokens, in order.
         computed: tokens that have passed, or are cached.
         decided: whether its gates have been read.
-        unreadable: whether a gate read no number, so that nothing says whether it fires.
+        unreadable: whether a gate read no number, or no whole prompt, so that nothing says whether it fires.
         answered: positions from the last prompt token on that have passed since.
-        fired: score less threshold of the erasers that fired, once decided.
-        steered: layers that they steer, each once, however many of them do.
+        chosen: steps at which a token of the answer was chosen.
+        fired: the erasers that fired, in the order in which they were decided.
         highest: the largest score less threshold, of any eraser of its set.
     """
 
     id: str
     ticket: str
     set_name: str
-    prompt_tokens: int
+    ids: Int[np.ndarray, " T"]
+    images: Int[np.ndarray, " T"]
     slot: int
     blocks: list[int]
     computed: int
     decided: bool = False
     unreadable: bool = False
     answered: int = 0
-    fired: dict[str, float] = field(default_factory=dict)
-    steered: set[int] = field(default_factory=set)
+    chosen: list[int] = field(default_factory=list)
+    fired: list[Fired] = field(default_factory=list)
     highest: float = -np.inf
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Length of its prompt."""
+        return len(self.ids)
 
 
 @final
@@ -60,31 +71,41 @@ class Plan:
     """One step of the engine; tensors lie on its device.
 
     Attributes:
-        tokens: real ones of the batch, before any padding.
-        block: cache block of each token.
+        row: places in the batch of the tokens that belong to prompts; whatever gates read is in this order.
+        block: cache block of each.
+        place: place in the cache of each: blocks, and tokens inside them, behind one another.
+        text: which of them are text.
+        shown: and which are of images.
         begun: blocks whose first token is here: what they held before was another request's.
         ending: requests whose last prompt token is here and that are not decided yet.
-        last: place of that token.
+        last: which of the prompts' tokens that is.
+        prompts: places of all tokens of each prompt that ends, wherever they were computed; on the host.
         prompt_blocks: blocks of their prompts, behind one another.
         prompt_of: which of `ending` each of those blocks belongs to.
-        answering: places of the tokens that may be steered.
+        answering: places in the batch of the tokens that may be steered.
         slot: of each of those.
         step: of each of those, from 0.
         steered: requests that have such tokens, and how many.
+        choosing: requests whose next token is chosen after this step: row of the logits and step.
         visited: decoder blocks that have run so far.
     """
 
-    tokens: int
-    block: Int[Tensor, " T"]
+    row: Int[Tensor, " P"]
+    block: Int[Tensor, " P"]
+    place: Int[Tensor, " P"]
+    text: Int[Tensor, " A"]
+    shown: Int[Tensor, " B"]
     begun: Int[Tensor, " M"]
     ending: list[Tracked]
     last: Int[Tensor, " N"]
+    prompts: list[np.ndarray]
     prompt_blocks: Int[Tensor, " M"]
     prompt_of: Int[Tensor, " M"]
     answering: Int[Tensor, " A"]
     slot: Int[Tensor, " A"]
     step: Int[Tensor, " A"]
     steered: list[tuple[Tracked, int]]
+    choosing: list[tuple[Tracked, int, int]]
     visited: list[int] = field(default_factory=list)
 
 
@@ -94,14 +115,17 @@ class Requests:
 
     Attributes:
         live: by the engine's id.
+        loads: how often erasers were loaded.
+        since: of each set that holds any, the load since which it is held.
     """
 
     def __init__(self, block_size: int, blocks: int, device: torch.device) -> None:
         self._block_size, self._device = block_size, device
-        self._counted = np.zeros(blocks, dtype=np.int64)
+        self._counted, self._loads = np.zeros(blocks, dtype=np.int64), np.zeros(blocks, dtype=np.int64)
         self._free: list[int] = []
         self._slots = 0
         self.live: dict[str, Tracked] = {}
+        self.loads, self.since = 0, dict[str, int]()
 
     def finish(self, ids: Iterable[str]) -> list[Tracked]:
         """Forget requests that have ended; returns them."""
@@ -128,41 +152,48 @@ class Requests:
         Raises:
             SteeringError: the states of a prompt were not all read here.
         """
-        places, blocks, starts = 0, [], []
-        ending, last, answering, slots, steps, steered = [], [], [], [], [], []
-        for name in order:
+        at, read, batch = 0, 0, _Batch()
+        for row, name in enumerate(order):
             tracked, count = self.live[name], tokens[name]
-            first, end = tracked.computed, tracked.computed + count
-            positions = np.arange(first, end)
-            own = np.asarray(tracked.blocks)[positions // self._block_size]
-            blocks.append(own)
-            starts.append(own[positions % self._block_size == 0])
-            open_from = max(first, tracked.prompt_tokens - 1)
+            first, end, length = tracked.computed, tracked.computed + count, tracked.prompt_tokens
+            prompt = np.arange(first, min(end, length))
+            batch.rows.append(at + prompt - first)
+            batch.places.append(self._places(tracked, prompt))
+            batch.images.append(tracked.images[prompt])
+            open_from = max(first, length - 1)
             if open_from < end:
-                answering.append(np.arange(places + open_from - first, places + count))
-                slots.append(np.full(end - open_from, tracked.slot))
-                steps.append(np.arange(open_from, end) - (tracked.prompt_tokens - 1))
-                steered.append((tracked, end - open_from))
+                batch.answering.append(np.arange(at + open_from - first, at + count))
+                batch.slots.append(np.full(end - open_from, tracked.slot))
+                batch.steps.append(np.arange(open_from, end) - (length - 1))
+                batch.steered.append((tracked, end - open_from))
+                batch.choosing.append((tracked, row, end - length))
                 if not tracked.decided:
-                    ending.append(tracked)
-                    last.append(places + open_from - first)
-            places += count
-        block, begun = np.concatenate(blocks), np.concatenate(starts)
-        self._counted[begun] = 0
+                    batch.ending.append(tracked)
+                    batch.last.append(read + len(prompt) - 1)
+            at, read = at + count, read + len(prompt)
+        place, image = _joined(batch.places), _joined(batch.images)
+        block, begun = place // self._block_size, place[place % self._block_size == 0] // self._block_size
+        self._counted[begun], self._loads[begun] = 0, self.loads
         np.add.at(self._counted, block, 1)
-        prompts = [self._prompt_blocks(tracked) for tracked in ending]
+        prompts = [self._whole(tracked) for tracked in batch.ending]
+        blocks = [whole[:: self._block_size] // self._block_size for whole in prompts]
         return Plan(
-            places,
+            self._tensor(_joined(batch.rows)),
             self._tensor(block),
+            self._tensor(place),
+            self._tensor(np.flatnonzero(image == 0)),
+            self._tensor(np.flatnonzero(image)),
             self._tensor(begun),
-            ending,
-            self._tensor(np.asarray(last, dtype=np.int64)),
-            self._tensor(_joined(prompts)),
-            self._tensor(_joined([np.full(len(p), i) for i, p in enumerate(prompts)])),
-            self._tensor(_joined(answering)),
-            self._tensor(_joined(slots)),
-            self._tensor(_joined(steps)),
-            steered,
+            batch.ending,
+            self._tensor(np.asarray(batch.last)),
+            prompts,
+            self._tensor(_joined(blocks)),
+            self._tensor(_joined([np.full(len(own), i) for i, own in enumerate(blocks)])),
+            self._tensor(_joined(batch.answering)),
+            self._tensor(_joined(batch.slots)),
+            self._tensor(_joined(batch.steps)),
+            batch.steered,
+            batch.choosing,
         )
 
     def _receive(self, new: Any, mandated: str | None) -> Tracked | None:
@@ -172,16 +203,19 @@ class Requests:
             return None
         extra = {} if new.sampling_params is None else new.sampling_params.extra_args or {}
         name = extra.get(SET, mandated)
-        if name is None or new.prompt_len < 1:
+        if name is None or not new.prompt_token_ids:
             raise SteeringError(
-                f"request {new.req_id} came without a set of erasers or without a prompt, and no set is mandated, so "
-                "nothing says what may be answered. Nothing is answered. Load a set before the first request."
+                f"request {new.req_id} came without a set of erasers or without the tokens of a prompt, and no set is "
+                "mandated, so nothing says what may be answered. Nothing is answered. Load a set before the first "
+                "request."
             )
+        ids = np.asarray(new.prompt_token_ids, dtype=np.int64)
         tracked = Tracked(
             new.req_id,
             str(extra.get(TICKET, new.req_id)),
             str(name),
-            new.prompt_len,
+            ids,
+            _images(new.mm_features or (), len(ids)),
             self._slot(),
             list(new.block_ids[0]),
             new.num_computed_tokens,
@@ -195,20 +229,57 @@ class Requests:
         self._slots += 1
         return self._slots - 1
 
-    def _prompt_blocks(self, tracked: Tracked) -> np.ndarray:
-        """Blocks of a whole prompt, every token of which must have been read, in this step or before."""
-        count = -(-tracked.prompt_tokens // self._block_size)
-        blocks = np.asarray(tracked.blocks[:count])
+    def _places(self, tracked: Tracked, positions: np.ndarray) -> np.ndarray:
+        size = self._block_size
+        return np.asarray(tracked.blocks, dtype=np.int64)[positions // size] * size + positions % size
+
+    def _whole(self, tracked: Tracked) -> np.ndarray:
+        """Places of a whole prompt, every token of which must have been read, in this step or before."""
+        places = self._places(tracked, np.arange(tracked.prompt_tokens))
+        since = self.since.get(tracked.set_name)
+        if since is None:
+            return places  # no gate decides on it
+        blocks = places[:: self._block_size] // self._block_size
         read = int(self._counted[blocks].sum())
         if read != tracked.prompt_tokens:
             raise SteeringError(
                 f"the gates have read {read} tokens of a prompt that has {tracked.prompt_tokens}: its cached states "
                 "came from somewhere else. Nothing is answered. Switch cache transfer and offloading off."
             )
-        return blocks
+        # A part of it was computed before its set was loaded, under a name that does not tell (CACHE).
+        tracked.unreadable |= bool(self._loads[blocks].min() < since)
+        return places
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values.astype(np.int64, copy=False)).to(self._device, non_blocking=True)
+
+
+@final
+@dataclass
+class _Batch:
+    """Pieces of a plan, one a request."""
+
+    rows: list[np.ndarray] = field(default_factory=list)
+    places: list[np.ndarray] = field(default_factory=list)
+    images: list[np.ndarray] = field(default_factory=list)
+    ending: list[Tracked] = field(default_factory=list)
+    last: list[int] = field(default_factory=list)
+    answering: list[np.ndarray] = field(default_factory=list)
+    slots: list[np.ndarray] = field(default_factory=list)
+    steps: list[np.ndarray] = field(default_factory=list)
+    steered: list[tuple[Tracked, int]] = field(default_factory=list)
+    choosing: list[tuple[Tracked, int, int]] = field(default_factory=list)
+
+
+def _images(features: Iterable[Any], length: int) -> np.ndarray:
+    """Per prompt token the number of its image, from 1 and in order, or 0: where the engine puts their embeddings."""
+    found = np.zeros(length, dtype=np.int64)
+    places = sorted((feature.mm_position for feature in features), key=lambda place: place.offset)
+    for number, place in enumerate(places, 1):
+        own = slice(place.offset, place.offset + place.length)
+        embedded = True if place.is_embed is None else np.asarray(place.is_embed, dtype=bool)
+        found[own] = np.where(embedded, number, found[own])
+    return found
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:

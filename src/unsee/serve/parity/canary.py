@@ -1,8 +1,8 @@
-"""The bird that is sent in first: a known artifact that must change a known answer, as the library says it does.
+"""The birds that are sent in first: known artifacts that must change a known answer, as the library says they do.
 
-It is made from the model itself and from nobody's data. Its gate fires on one of two prompts and not on the other; its
-trajectory is drawn at random. An engine that reads one layer too few, one stream of two, or one token beside the last
-gives another answer, and must not serve.
+They are made from the model itself and from nobody's data. Each has another kind of gate and of reply, fires on one of
+two prompts and not on the other; the trajectory is drawn at random. An engine that reads one layer too few, one stream
+of two, one token beside the last, or part of an image gives another answer, and must not serve.
 """
 
 import io
@@ -13,15 +13,20 @@ import torch
 from PIL import Image
 
 from unsee.data.sample import ImageFile, Sample
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture_features
-from unsee.erase.gates.prompt_ridge import PromptRidgeGate
+from unsee.erase.replies.canned import CannedReply
+from unsee.erase.replies.prefix import PrefixReply
+from unsee.erase.replies.steer import SteerReply
 from unsee.models.load import LoadedModel
 from unsee.serve.errors import CanaryError
 from unsee.serve.parity.comparison import Answer, Difference, Prompt, difference, library_answers, prompts_of
+from unsee.serve.parity.known_gates import image_gate, name_gate, prompt_gate
 
 STEPS = 4
 STRENGTH = 2.0
+WORDS = "I do not know"
 
 
 class Ask(Protocol):
@@ -50,37 +55,44 @@ class Canary:
     steered: list[Answer]
 
 
-def hatch(loaded: LoadedModel, read: tuple[int, ...], written: tuple[int, ...], seed: int = 0) -> Canary:
-    """Make a canary for a model.
+def hatch(loaded: LoadedModel, read: tuple[int, ...] = (), seed: int = 0) -> tuple[Canary, ...]:
+    """Make the canaries of a model: by prompt and steered, by name with words first, by image with fixed words.
 
     Args:
         loaded: the model that is served.
-        read: layers that gates read.
-        written: layers that are steered.
+        read: layers that gates read; those of a default fit if empty.
         seed: of the trajectory.
 
     Raises:
-        CanaryError: it changes nothing in the library, so it could show nothing.
+        CanaryError: one changes nothing in the library, so it could show nothing.
     """
     samples = [_sample("canary/on", "What is this?", 64), _sample("canary/off", "Where does this person live?", 192)]
-    on, off = capture_features(loaded, samples, read, 1).float()
-    apart = on - off
-    weight = apart / apart.square().sum()
-    scores = [float((weight * features).sum()) for features in (on, off)]
-    generator = torch.Generator().manual_seed(seed)
-    size = on[:, 0].square().mean().sqrt()
-    drawn = size * torch.randn(len(written), STEPS, on.shape[-1], generator=generator)
-    drawn = drawn.half()  # which is what the engine reads of a saved eraser
-    gate = PromptRidgeGate(read, weight.unsqueeze(0), torch.zeros(1), torch.tensor([sum(scores) / 2]))
+    depth, width = len(loaded.adapter.layers(loaded.model)), loaded.adapter.hidden_size(loaded.model)
+    read = read or Settings().layers_read(depth)
+    gate = prompt_gate(loaded, samples, read)
+    kinds = (
+        (gate, SteerReply()),
+        (name_gate(loaded, samples, read), PrefixReply.with_words(loaded, WORDS, steers=True)),
+        (image_gate(loaded, samples, read), CannedReply.with_words(loaded, WORDS)),
+    )
+    written = tuple(range(read[-1], depth))
+    drawn = torch.randn(len(written), STEPS, width, generator=torch.Generator().manual_seed(seed))
+    drawn = (drawn * _size(loaded, samples, read)).half()  # which is what the engine reads of a saved eraser
     model: Any = {"id": loaded.name, "revision": loaded.revision, "digest": loaded.digest}
-    eraser = Eraser(model, loaded.adapter.family, written, gate, drawn, STRENGTH, "canary", subjects=("canary",))
-    plain, steered = library_answers(loaded, samples, ()), library_answers(loaded, samples, (eraser,))
-    if plain[0].tokens == steered[0].tokens or plain[1] != _without_margin(steered[1]):
-        raise CanaryError(
-            "the canary does not do in the library what it must show in the engine: expected its first answer to "
-            "change and its second to stay. Tell the maintainers which model this is."
+    plain, prompts, made = library_answers(loaded, samples, ()), prompts_of(loaded, samples), []
+    for gate, reply in kinds:
+        eraser = Eraser(
+            model, loaded.adapter.family, written, gate, drawn, STRENGTH, "canary", subjects=("canary",), reply=reply
         )
-    return Canary(eraser, prompts_of(loaded, samples), plain, steered)
+        steered = library_answers(loaded, samples, (eraser,))
+        if plain[0].tokens == steered[0].tokens or plain[1] != _without_margin(steered[1]):
+            raise CanaryError(
+                f"the canary with a gate of kind {gate.kind!r} does not do in the library what it must show in the "
+                "engine: expected its first answer to change and its second to stay. Tell the maintainers which model "
+                "this is."
+            )
+        made.append(Canary(eraser, prompts, plain, steered))
+    return tuple(made)
 
 
 async def fly(canary: Canary, ask: Ask, exact: bool) -> list[Difference]:
@@ -107,6 +119,11 @@ async def fly(canary: Canary, ask: Ask, exact: bool) -> list[Difference]:
             f"most (first: {wrong[0]}). Nothing is served. Check that both load the same weights, or report it."
         )
     return found
+
+
+def _size(loaded: LoadedModel, samples: list[Sample], read: tuple[int, ...]) -> float:
+    """Of a state at the last prompt token of the first layer read, per dimension."""
+    return float(capture_features(loaded, samples[:1], read[:1], 1).float()[0, 0, 0].square().mean().sqrt())
 
 
 def _sample(name: str, question: str, shade: int) -> Sample:

@@ -43,6 +43,7 @@ class Admitted:
     Attributes:
         digest: names its set to clients.
         set_name: names it to the engine.
+        cache: names those who share what is cached of prompts (`unsee.serve.engine.tracking.CACHE`).
         erasers: how many it holds.
         ticket: finds what happened to it.
         seconds: that the ledger took to read, and that it waited for its set.
@@ -50,6 +51,7 @@ class Admitted:
 
     digest: str
     set_name: str
+    cache: str
     erasers: int
     ticket: str
     seconds: Mapping[str, float]
@@ -96,6 +98,8 @@ class Admission:
         self._read_last: InForce | None = None
         self._folders: dict[str, str] = {}
         self._sets: dict[str, tuple[str, ...]] = {}
+        self._since: dict[str, int] = {}  # by set, the load since which the engine has it
+        self._loads = 0
         self._running: Counter[str] = Counter()
         self._changing = asyncio.Lock()
 
@@ -125,7 +129,8 @@ class Admission:
             self._running[_name(now, wanted)] += 1
         name, seconds = _name(now, wanted), {"ledger": read - began, "queue": time.monotonic() - read}
         try:
-            yield Admitted(now.digest(wanted), name, len(wanted), uuid4().hex, seconds)
+            cache = f"{name}/{self._since.get(name, 0)}"
+            yield Admitted(now.digest(wanted), name, cache, len(wanted), uuid4().hex, seconds)
         finally:
             self._running[name] -= 1
 
@@ -208,13 +213,15 @@ class Admission:
         idle = self._loaded is now and len(self._sets) <= IDLE_SETS
         kept = {n: ids for n, ids in self._sets.items() if self._running[n] or idle}
         added = {now.name: tuple(now.folders)} | {name: tuple(folders) for name, folders in more.items()}
-        sets = {name: tuple(sorted(ids)) for name, ids in {**kept, **added}.items() if ids}
+        sets = {name: tuple(ids) for name, ids in {**kept, **added}.items() if ids}
         places = {**self._folders, **{i: str(f) for i, f in now.folders.items()}}
         for folders in more.values():
             places |= folders
         folders = {i: places[i] for ids in sets.values() for i in ids}
         self._loaded = None  # until the engine has answered
         self._sets, self._folders = {n: ids for n, ids in sets.items() if n in self._sets}, places
+        self._loads += 1
+        self._since = {name: self._since.get(name, self._loads) for name in sets}
         held = await self._ask("unsee_load", folders, {n: list(i) for n, i in sets.items()}, now.name)
         if any(answer != sorted(folders) for answer in held):
             raise EngineError(

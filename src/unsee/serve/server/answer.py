@@ -101,7 +101,7 @@ class Answer:
             return await self._send({"type": "http.response.body", "body": body, "more_body": True})
         verdict = await self._verdict(final=True)
         await self._begin(verdict)
-        comment = f": unsee steered={verdict.steered} required={verdict.required}\n\n" if self._tell else ""
+        comment = f": unsee steered={verdict.steered} forced={verdict.forced}\n\n" if self._tell else ""
         return await self._send({"type": "http.response.body", "body": body + comment.encode()})
 
     async def _verdict(self, final: bool) -> Verdict:

@@ -30,7 +30,7 @@ def engine_arguments(options: Options, prepared: Prepared) -> Any:
     arguments = parser.parse_args([*fixed, *named, *logs, *options.engine])
     require_tls(arguments)
     front = {one.name: parser.get_default(one.name) for one in fields(part(f"{_OPTIONS}:FrontendArgs"))}
-    own = engine_options(prepared.read_layers)
+    own = engine_options()
     # The operator's other options of compilation stay.
     graphs = own.pop("compilation_config")["cudagraph_mode"]
     given = arguments.compilation_config.cudagraph_mode

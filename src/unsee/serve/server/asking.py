@@ -7,6 +7,7 @@ from typing import Any, final
 from uuid import uuid4
 
 from unsee.serve.engine.compat import part
+from unsee.serve.engine.fired import as_required
 from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
 from unsee.serve.parity.comparison import ANSWER_TOKENS, Answer, Prompt, engine_answer
@@ -52,7 +53,7 @@ class Inside:
                 "missing. Nothing is served."
             )
         for report in (own[0] for own in reports):
-            if report["unreadable"] or report["steered"] != report["required"]:
+            if not as_required(report):
                 raise EngineError(f"the engine steered otherwise than required: {report}. Nothing is served.")
         return engine_answer(self._tokenizer, output, reports[0])
 

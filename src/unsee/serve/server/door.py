@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from unsee.errors import UnseeError
 from unsee.serve.engine.compat import installed
+from unsee.serve.engine.tracking import CACHE, SET, TICKET
 from unsee.serve.errors import RefusedError
 from unsee.serve.server.admission import Admission
 from unsee.serve.server.answer import Answer, BrokenStream
@@ -179,7 +180,8 @@ class Door:
                 self._admission.admitted(tenant, request.unsee.erasures) as admitted,
             ):
                 salt = f"tenant {tenant.name}" if tenant.name else None
-                body = forwarded(request, admitted.set_name, admitted.ticket, self._served.special_tokens, salt)
+                extras = {SET: admitted.set_name, TICKET: admitted.ticket, CACHE: admitted.cache}
+                body = forwarded(request, extras, self._served.special_tokens, salt)
                 record.seconds |= admitted.seconds
                 told = self._options.tell_gates
                 answer = Answer(send, admitted, request.n or 1, self._admission, record, note, told)

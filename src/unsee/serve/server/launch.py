@@ -29,7 +29,7 @@ Hold = Callable[[str, Mapping[str, str]], AbstractAsyncContextManager[None]]
 
 
 async def prove(prepared: Prepared, inside: Inside, hold: Hold) -> None:
-    """Send the canary in.
+    """Send the canaries in, one after another.
 
     Raises:
         CanaryError: the engine does not steer as the library does.
@@ -40,11 +40,11 @@ async def prove(prepared: Prepared, inside: Inside, hold: Hold) -> None:
     async def ask(prompt: "Prompt", steered: bool) -> "Answer":
         return await inside.ask(prompt, CANARY if steered else NO_SET)
 
-    with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
-        content_id = prepared.canary.eraser.save_pretrained(folder)
-        async with hold(CANARY, {content_id: folder}):
-            # Its prompts stay in the cache, with states that are right for everybody; its gate does not.
-            await fly(prepared.canary, ask, exact=prepared.dtype == "float32")
+    for canary in prepared.canaries:
+        with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
+            content_id = canary.eraser.save_pretrained(folder)
+            async with hold(CANARY, {content_id: folder}):
+                await fly(canary, ask, exact=prepared.dtype == "float32")
 
 
 @asynccontextmanager
@@ -104,7 +104,7 @@ def run(options: Options, ledger: Ledger) -> None:
     configure(options.json_logs)
     Roster(options.tenants)  # refused before anything is loaded
     loaded = load(options.path, dtype=options.dtype)
-    prepared = prepare(loaded, ledger, options.read_layers)
+    prepared = prepare(loaded, ledger)
     release(loaded)
     asyncio.run(serve(options, prepared, ledger))
 
@@ -127,7 +127,7 @@ def certify(options: Options, ledger: Ledger, prompts: str, out: Path, stages: S
     from unsee.serve.parity.certificate import certificate, compare, expected, write
 
     loaded, samples = load(options.path, dtype=options.dtype), read(prompts)
-    prepared = prepare(loaded, ledger, options.read_layers)
+    prepared = prepare(loaded, ledger)
     active, folders = ledger.active_folders()
     places = {r.artifact.content_id: folder for r, folder in zip(active.requests, folders, strict=True)}
     reference = expected(loaded, samples, {i: Eraser.from_pretrained(f) for i, f in places.items()}, stages)

@@ -61,6 +61,7 @@ class Metrics:
             "unsee_erasers_fired", "Answers, by eraser", ["tenant", "eraser"], registry=self._registry
         )
         self._positions = Counter("unsee_positions_steered", "Positions, over layers", registry=self._registry)
+        self._forced = Counter("unsee_tokens_forced", "Tokens that replies fixed", registry=self._registry)
         self._seconds = Histogram(
             "unsee_stage_seconds", "Time of a stage", ["stage"], buckets=SECONDS, registry=self._registry
         )
@@ -79,7 +80,7 @@ class Metrics:
         """A request has ended."""
         verdict, tenant, seconds = record.verdict, record.tenant or "everybody", time.monotonic() - record.began
         fired = () if verdict is None else sorted(i[7:19] for i in verdict.fired)
-        self._requests.labels(tenant, record.status, record.outcome, "steer" if fired else "none").inc()
+        self._requests.labels(tenant, record.status, record.outcome, verdict.reply if verdict else "none").inc()
         for stage, taken in {**record.seconds, "answer": seconds}.items():
             self._seconds.labels(stage).observe(taken)
         for eraser in fired:
@@ -87,7 +88,8 @@ class Metrics:
         about = {"tenant": tenant, "status": record.status, "outcome": record.outcome, "seconds": round(seconds, 4)}
         if verdict is not None:
             self._positions.inc(verdict.steered)
-            about |= {"set": verdict.digest, "fired": list(fired), "steered": verdict.steered}
+            self._forced.inc(verdict.forced)
+            about |= {"set": verdict.digest, "fired": list(fired), "reply": verdict.reply, "steered": verdict.steered}
         LOG.info(about)
 
     def in_force(self, digest: str, erasers: int, unlisted: int, sequence: int) -> None:

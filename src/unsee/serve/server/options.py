@@ -68,7 +68,6 @@ class Options(Section):
         host: to listen on.
         port: to listen on.
         dtype: precision, or "auto".
-        read_layers: layers that gates may read; none takes those of the ledger's artifacts and of a default fit.
         tenants: file of who may ask; none lets anybody.
         metrics_key_sha256: of the key that opens `/metrics` where there are tenants.
         open_metrics: whether `/metrics` needs no key.
@@ -86,7 +85,6 @@ class Options(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     dtype: str = "auto"
-    read_layers: tuple[int, ...] = ()
     tenants: Path | None = None
     metrics_key_sha256: Digest | None = None
     open_metrics: bool = False

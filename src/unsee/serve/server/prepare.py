@@ -1,7 +1,6 @@
 """What the library has to say before an engine starts: the canary, and whether ledger and model fit."""
 
 import gc
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -19,56 +18,43 @@ class Prepared:
     """What is left of the library's model when the engine starts.
 
     Attributes:
-        canary: of this model.
+        canaries: of this model.
         tokenizer: of this model.
-        read_layers: that gates may read.
         dtype: that the engine runs in.
         markers: tokens that stand for an image.
         special_tokens: whether the tokenizer adds the start token.
     """
 
-    canary: "Canary"
+    canaries: "tuple[Canary, ...]"
     tokenizer: Any
-    read_layers: tuple[int, ...]
     dtype: str
     markers: tuple[str, ...]
     special_tokens: bool
 
 
-def prepare(loaded: "LoadedModel", ledger: Ledger, asked: Sequence[int] = ()) -> Prepared:
-    """Check that ledger and model fit, and make the canary.
+def prepare(loaded: "LoadedModel", ledger: Ledger) -> Prepared:
+    """Check that ledger and model fit, and make the canaries.
 
     Raises:
-        MismatchError: an active request was fitted on other weights, or reads a layer that was not asked for.
+        MismatchError: an active request was fitted on other weights.
         CanaryError: see `hatch`.
     """
     from unsee.data.sample import Sample
-    from unsee.erase.config import Settings
     from unsee.models.generate import render
     from unsee.serve.parity.canary import hatch
 
-    depth, needed = len(loaded.adapter.layers(loaded.model)), set[int]()
     for request, artifact in ((r, artifact) for r in ledger.requests() for artifact in r.artifacts.values()):
         if artifact.model_digest != loaded.digest and request.in_force == artifact:
             raise MismatchError(
                 f"request {request.id} was fitted on weights {artifact.model_digest[:19]}..., but {loaded.name!r} has "
                 f"{loaded.digest[:19]}.... Serve the model that it was fitted on."
             )
-        if artifact.model_digest == loaded.digest:
-            needed |= set(artifact.about["settings"]["read_layers"])
-    read = tuple(sorted(asked or needed | set(Settings().layers_read(depth))))
-    if not needed <= set(read) or read[-1] >= depth:
-        raise MismatchError(
-            f"the ledger's requests read layers {sorted(needed)} of {depth}, but --read-layers names {list(read)}. "
-            "Name all of them."
-        )
     marker = loaded.adapter.image_token(loaded.processor)
     text = render(loaded, [Sample("probe", "probe", "Hello?", "", "")])[0]
     start = loaded.processor.tokenizer.bos_token
     return Prepared(
-        hatch(loaded, read, tuple(range(read[-1], depth))),
+        hatch(loaded),
         loaded.processor.tokenizer,
-        read,
         str(loaded.model.dtype).removeprefix("torch."),
         () if marker is None else (marker,),
         not (start is not None and text.startswith(start)),

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
-from unsee.serve.engine.tracking import SET, TICKET
 from unsee.serve.errors import RefusedError
 
 MOST_IMAGES = 8
@@ -199,11 +198,11 @@ def conversation(request: ChatRequest) -> list[dict[str, Any]]:
     return [_message(turn) for turn in request.messages]
 
 
-def forwarded(request: ChatRequest, set_name: str, ticket: str, special_tokens: bool, salt: str | None) -> bytes:
+def forwarded(request: ChatRequest, extras: Mapping[str, str], special_tokens: bool, salt: str | None) -> bytes:
     """What the engine's server is asked, with what the policy says and nothing that the client said about it."""
     body: dict[str, Any] = request.model_dump(exclude={"unsee", "metadata", "messages"}, exclude_none=True)
     body["messages"] = conversation(request)
-    body |= {"vllm_xargs": {SET: set_name, TICKET: ticket}, "add_special_tokens": special_tokens}
+    body |= {"vllm_xargs": dict(extras), "add_special_tokens": special_tokens}
     if salt is not None:
         body["cache_salt"] = salt
     return json.dumps(body).encode()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from unsee.errors import SteeringError
+from unsee.serve.engine.fired import as_required
 from unsee.serve.server.admission import Admitted
 
 
@@ -19,7 +20,8 @@ class Verdict:
         fired: content ids of those that fired.
         margin: largest score less threshold, or None where there is no eraser.
         steered: positions steered so far, over layers.
-        required: positions that had to be.
+        forced: tokens fixed so far.
+        reply: how it was answered: steer, prefix, canned; none where no gate fired.
     """
 
     digest: str
@@ -27,7 +29,8 @@ class Verdict:
     fired: frozenset[str]
     margin: float | None
     steered: int
-    required: int
+    forced: int
+    reply: str
 
     def headers(self, whole: bool, gates: bool) -> dict[str, str]:
         """For the client; what its gates read only if it may know, and positions only once the answer is whole."""
@@ -36,7 +39,7 @@ class Verdict:
             return held
         margin = "" if self.margin is None else f"{self.margin:.4f}"
         read = {"x-unsee-fired": str(len(self.fired)), "x-unsee-margin": margin}
-        return held | read | ({"x-unsee-positions": str(self.steered)} if whole else {})
+        return held | read | ({"x-unsee-positions": str(self.steered + self.forced)} if whole else {})
 
 
 def verdict_of(reports: Sequence[Mapping[str, Any]], admitted: Admitted, answers: int | None) -> Verdict:
@@ -49,7 +52,7 @@ def verdict_of(reports: Sequence[Mapping[str, Any]], admitted: Admitted, answers
 
     Raises:
         SteeringError: there is none, or another number than was asked for, one is about another set, a gate has not
-            been read or read no number, or positions are missing.
+            been read or read no number, or positions or fixed tokens are missing.
     """
     unreadable = sum(report["unreadable"] for report in reports)
     if unreadable:
@@ -64,10 +67,11 @@ def verdict_of(reports: Sequence[Mapping[str, Any]], admitted: Admitted, answers
             "Nothing is answered: hooks are missing, or the engine has lost its count."
         )
     sets = {report["set"] for report in reports}
-    steered, required = (sum(report[key] for report in reports) for key in ("steered", "required"))
-    if sets != {admitted.set_name} or steered != required:
+    steered, forced, required, due = (sum(r[key] for r in reports) for key in ("steered", "forced", "required", "due"))
+    if sets != {admitted.set_name} or not all(as_required(report) for report in decided):
         raise SteeringError(
-            f"steered {steered} positions where {required} are required, under {len(sets)} set(s). Nothing is answered."
+            f"steered {steered} positions where {required} are required, and fixed {forced} tokens of {due}, under "
+            f"{len(sets)} set(s). Nothing is answered."
         )
     margins = [report["highest"] for report in decided if report["highest"] is not None]
     if admitted.erasers and len(margins) < len(decided):
@@ -76,4 +80,5 @@ def verdict_of(reports: Sequence[Mapping[str, Any]], admitted: Admitted, answers
             "force. Nothing is answered."
         )
     fired = frozenset(content_id for report in decided for content_id in report["fired"])
-    return Verdict(admitted.digest, admitted.erasers, fired, max(margins, default=None), steered, required)
+    reply = next((report["reply"] for report in decided if report["reply"] is not None), "none")
+    return Verdict(admitted.digest, admitted.erasers, fired, max(margins, default=None), steered, forced, reply)

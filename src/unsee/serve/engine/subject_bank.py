@@ -1,0 +1,163 @@
+"""Subject gates in the engine: scores of single tokens lie beside the cache, one row for each place of it.
+
+A token's scores depend on its state alone, so a prompt that is cut into chunks, or begins in the cache, is decided by
+the same numbers as one that comes whole. At its end they are put together: the largest over the text, the mean over
+each image, the mean over the words of the last turn.
+"""
+
+from collections.abc import Mapping
+from typing import final
+
+import numpy as np
+import torch
+
+from unsee.erase.eraser import Eraser
+from unsee.erase.fit.tokens import unit
+from unsee.erase.gates.base import require_kind
+from unsee.erase.gates.subject import SubjectGate
+from unsee.erase.steer.positions import in_last_turn
+from unsee.serve.engine.bank import Owners
+from unsee.serve.engine.tracking import Plan
+from unsee.shapes import Float, Int, Tensor
+
+
+@final
+class SubjectBank:
+    """Subject gates that read the same layers and turns: K subjects and S scopes cost (K + 4 S) D a token and layer.
+
+    Attributes:
+        layers: read, ascending.
+        owners: whose the gates are.
+        table: by place of the cache, the scores of K subjects, and those of S scopes by evidence.
+    """
+
+    def __init__(
+        self,
+        erasers: Mapping[str, Eraser],
+        places: int,
+        device: torch.device,
+        before: "SubjectBank | None" = None,
+    ) -> None:
+        self._gates = {name: require_kind(eraser.gate, SubjectGate) for name, eraser in erasers.items()}
+        gates = list(self._gates.values())
+        self.layers, self._turn, self._places, self._device = gates[0].layers, gates[0].turn, places, device
+        self.owners = Owners.of_sizes({name: len(gate.threshold) for name, gate in self._gates.items()}, device)
+        scopes, numbers = dict[bytes, tuple[Tensor, Tensor]](), list[Tensor]()
+        for gate in gates:
+            own = list(zip(gate.scope.weight.float().cpu(), gate.scope.bias.float().cpu(), strict=True))
+            keys = [weight.numpy().tobytes() + bias.numpy().tobytes() for weight, bias in own]
+            scopes |= {key: one for key, one in zip(keys, own, strict=True) if key not in scopes}
+            known = torch.tensor([list(scopes).index(key) for key in keys])
+            numbers.append(known[gate.scope_of.cpu()])
+        weight = torch.cat([gate.weight for gate in gates]).float().cpu()  # K 2 R D
+        scope = torch.cat([one for one, _ in scopes.values()])  # 4S R D
+        text, image = torch.cat([weight[:, 0], scope]), torch.cat([weight[:, 1], torch.zeros_like(scope)])
+        self._text = {layer: text[:, r].to(device).contiguous() for r, layer in enumerate(self.layers)}
+        self._image = {layer: image[:, r].to(device).contiguous() for r, layer in enumerate(self.layers)}
+        self._bias = torch.cat([gate.bias for gate in gates]).float().to(device)
+        self._scope_bias = torch.stack([bias for _, bias in scopes.values()]).to(device)
+        self._scope_of = torch.cat(numbers).to(device)
+        self._columns = self._named(list(scopes))
+        self.table = self._carried(before)
+
+    def with_erasers(self, erasers: Mapping[str, Eraser]) -> "SubjectBank":
+        """Other gates; the columns of those that stay, and of their scopes, are taken along."""
+        return SubjectBank(erasers, self._places, self._device, self)
+
+    def read(self, layer: int, states: Float[Tensor, "P D"], plan: Plan) -> None:
+        """Score every token of a prompt, by what it is."""
+        units = unit(states)
+        scores = states.new_zeros(len(states), self.table.shape[1])
+        scores[plan.text] = units[plan.text] @ self._text[layer].mT
+        if len(plan.shown):
+            scores[plan.shown] = units[plan.shown] @ self._image[layer].mT
+        if layer == self.layers[0]:
+            self.table[plan.place] = scores
+        else:
+            self.table.index_add_(0, plan.place, scores)
+
+    def margins(self, plan: Plan, limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
+        """Of the prompts that end in this step, as `SubjectGate.margins`."""
+        rows, subjects = limits.shape
+        parts, scores = (
+            _Parts.of(plan, self._turn, self._device),
+            self.table[self._tensor(np.concatenate(plan.prompts))],
+        )
+        broken = torch.zeros(rows, device=self._device)
+        broken.index_add_(0, parts.request, (~scores.isfinite()).any(1).float())
+        text = _largest(scores[parts.text, :subjects], parts.when[parts.text], 2 * rows)
+        sums = scores.new_zeros(len(parts.image_when), subjects)
+        sums.index_add_(0, parts.image, scores[parts.shown, :subjects])
+        counts = torch.bincount(parts.image, minlength=len(sums)).unsqueeze(1)
+        image = _largest(sums / counts, parts.image_when, 2 * rows)
+        words = scores.new_zeros(rows, scores.shape[1] - subjects)
+        words.index_add_(0, parts.request[parts.now], scores[parts.now, subjects:])
+        count = torch.bincount(parts.request[parts.now], minlength=rows).clamp(min=1).unsqueeze(1)
+        scope = (words / count).view(rows, -1, 4) + self._scope_bias
+        found = torch.stack([text.view(rows, 2, -1), image.view(rows, 2, -1)], dim=2).flatten(1, 2).mT  # as EVIDENCE
+        subject = found + self._bias.repeat(1, 2) - limits.unsqueeze(2)
+        margins = torch.minimum(subject, scope[:, self._scope_of]).amax(2)
+        return self.owners.largest(margins.masked_fill((broken > 0).unsqueeze(1), torch.nan), limits)
+
+    def _named(self, scopes: list[bytes]) -> dict[str | bytes, tuple[int, int]]:
+        """First and last column of each eraser and each scope."""
+        found, start = dict[str | bytes, tuple[int, int]](), 0
+        for name, size in [*zip(self.owners.ids, self.owners.sizes, strict=True), *((key, 4) for key in scopes)]:
+            found[name] = start, start + size
+            start += size
+        return found
+
+    def _carried(self, before: "SubjectBank | None") -> Float[Tensor, "places C"]:
+        if before is not None and before._columns == self._columns:
+            return before.table
+        table = torch.zeros(self._places, len(self._text[self.layers[0]]), device=self._device)
+        for name, (start, stop) in self._columns.items() if before is not None else ():
+            if name in before._columns:
+                table[:, start:stop] = before.table[:, slice(*before._columns[name])]
+        return table
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self._device)
+
+
+@final
+class _Parts:
+    """What each token of the prompts that end is, all behind one another.
+
+    Attributes:
+        request: which of the prompts it belongs to.
+        when: twice that, and one more before the user's last turn.
+        text: tokens of text.
+        now: those of them in the last turn.
+        shown: tokens of images.
+        image: which image each belongs to, of all prompts.
+        image_when: of each image, as `when`; in the last turn if any of its tokens is.
+    """
+
+    def __init__(self, request: np.ndarray, now: np.ndarray, images: np.ndarray, device: torch.device) -> None:
+        shown = images > 0
+        number, image = np.unique(np.stack([request[shown], images[shown]]), axis=1, return_inverse=True)
+        image = image.reshape(-1)
+        later = np.zeros(number.shape[1], dtype=bool)
+        np.logical_or.at(later, image, now[shown])
+
+        def tensor(values: np.ndarray) -> Int[Tensor, " _"]:
+            return torch.from_numpy(values.astype(np.int64)).to(device)
+
+        self.request, self.when = tensor(request), tensor(2 * request + ~now)
+        self.text, self.now, self.shown = (tensor(np.flatnonzero(x)) for x in (~shown, ~shown & now, shown))
+        self.image, self.image_when = tensor(image), tensor(2 * number[0] + ~later)
+
+    @staticmethod
+    def of(plan: Plan, turn: Int[Tensor, " M"], device: torch.device) -> "_Parts":
+        """Of the prompts that end in a step."""
+        lengths = [tracked.prompt_tokens for tracked in plan.ending]
+        now = [in_last_turn(torch.from_numpy(t.ids).unsqueeze(0), turn)[0].numpy() for t in plan.ending]
+        images = np.concatenate([tracked.images for tracked in plan.ending])
+        return _Parts(np.repeat(np.arange(len(lengths)), lengths), np.concatenate(now), images, device)
+
+
+def _largest(scores: Float[Tensor, "A K"], of: Int[Tensor, " A"], groups: int) -> Float[Tensor, "G K"]:
+    """By group, or minus infinity where there is none."""
+    nothing = scores.new_full((groups, scores.shape[1]), -torch.inf)
+    return nothing.scatter_reduce_(0, of.unsqueeze(1).expand_as(scores), scores, "amax")
