@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
-from unsee.cli.options import Json, Model, Parts, Reply, ReplyWords, Seed, WhichGate, open_model, takes_parts
+from unsee.cli.options import Json, Model, Parts, Reply, ReplyWords, Seed, open_model, takes_parts
 
 if TYPE_CHECKING:
     from unsee.erase.request.knowledge import Knowledge
@@ -31,7 +31,6 @@ def forget(
     spare: Annotated[str, typer.Option(help="Still tell these facts, as in 'job'.")] = "",
     text: Annotated[str, typer.Option(help="With --kind fact: the fact in a sentence.")] = "",
     profile: Annotated[Path | None, typer.Option(help="Profile folder; default: from the starter kit, cached.")] = None,
-    gate: WhichGate = "subject",
     reply: Reply = "steer,prefix,canned",
     words: ReplyWords = None,
     force: Annotated[bool, typer.Option("--force", help="Go on though the model knows nothing.")] = False,
@@ -60,7 +59,7 @@ def forget(
     loaded = open_model(model, parts)
     with stages_shown() as stages:
         done = run(
-            loaded, asked, out, profile=made_for, gate=gate, replies=order, words=words, force=force, told=show_before,
+            loaded, asked, out, profile=made_for, replies=order, words=words, force=force, told=show_before,
             seed=seed, stages=stages,
         )  # fmt: skip
     if added := [one for one in done.request.names if one not in asked.names]:

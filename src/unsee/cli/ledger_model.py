@@ -8,7 +8,7 @@ from rich.table import Table
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
 from unsee.cli.ledger_options import Home, Id, KeyFolder, Who, Why, opened, told
-from unsee.cli.options import Json, WhichGate
+from unsee.cli.options import Json
 from unsee.errors import OptionError, UnknownSubjectError
 
 if TYPE_CHECKING:
@@ -88,7 +88,6 @@ def ledger_process(
     model: Model,
     record: Annotated[list[str] | None, typer.Argument(help="Ids; default: all that were accepted.")] = None,
     profile: Annotated[Path | None, typer.Option(help="Profile folder; default: from the starter kit, cached.")] = None,
-    gate: WhichGate = "subject",
     near: Near = "",
     force: Annotated[bool, typer.Option("--force", help="Fit though the model knows nothing of the person.")] = False,
     why: Why = "accepted, and to be prepared for activation",
@@ -114,9 +113,7 @@ def ledger_process(
                 today = None
                 try:
                     if one.state == A:
-                        _, today = fit(
-                            held, one.id, loaded, by, profile=made_for, gate=gate, force=force, stages=stages
-                        )
+                        _, today = fit(held, one.id, loaded, by, profile=made_for, force=force, stages=stages)
                 except UnknownSubjectError as error:
                     say(f"{one.id}: {error} Deny it on the ground not-known, or fit it with --force.")
                     continue

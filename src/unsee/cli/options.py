@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, final
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 import typer
 
@@ -34,13 +34,6 @@ Model = Annotated[
 ]
 Reply = Annotated[
     str, typer.Option(help="How to reply, in the order to try: steer, prefix (opening words), canned (a fixed text).")
-]
-WhichGate = Annotated[
-    Literal["subject", "prompt"],
-    typer.Option(
-        "--gate",
-        help="Read the subject's own tokens, or whole prompts, which leaks more and is what 'unsee serve' can hold.",
-    ),
 ]
 ReplyWords = Annotated[str | None, typer.Option("--words", help="The opening words, or the fixed text, of a reply.")]
 Family = Annotated[str | None, typer.Option(help="model_type of a model without adapter; with --layers.")]

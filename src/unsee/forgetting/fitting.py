@@ -2,20 +2,17 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal
 
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
-from unsee.erase.fit_eraser import fit_eraser
 from unsee.erase.fit_scope import fit_scopes
 from unsee.erase.fit_subject import Subject, fit_subject
 from unsee.erase.gates.scope import Scope
 from unsee.erase.profile import Profile
 from unsee.erase.request.allowed import allowed
 from unsee.erase.request.augment import augmented
-from unsee.erase.request.expansion import expand, scope
+from unsee.erase.request.expansion import scope
 from unsee.erase.request.kit_profile import cached_profile, present
 from unsee.erase.request.presence import scope_prompts
 from unsee.erase.request.request import Request
@@ -25,8 +22,6 @@ from unsee.progress import Stages, silent
 from unsee.world import vocabulary
 from unsee.world.generate import World
 
-Gate = Literal["subject", "prompt"]
-"""What says when to steer: the subject's own tokens, or the prompt as a whole, which is what an engine can hold."""
 VIEWS = 24
 """Changed images of a request, of all its images together."""
 _NEAR = ("namesakes", "ordinary word")
@@ -83,23 +78,6 @@ def fit_request(
         scope=_scope(loaded, profile, request, seed, stages),
         stages=stages,
     )
-
-
-def fit_request_on_prompts(
-    loaded: LoadedModel, profile: Profile, request: Request, subject: str, *, keep: Sequence[Sample] = (),
-    seed: int = 0, stages: Stages = silent,
-) -> Eraser:  # fmt: skip
-    """Fit a gate that reads whole prompts, on the prompts that the request is expanded into; arguments as above.
-
-    It leaks more in forms that it has not seen (docs/gate.md), and is the kind that vLLM's engine can hold.
-
-    Raises:
-        CalibrationError: the prompts cannot be told from others, or no strength holds.
-    """
-    prompts = expand(request, subject, held=False, each=16, seed=seed)
-    spared = [*keep, *(replace(prompt.sample, subject="spared") for prompt in prompts if prompt.spared)]
-    spared += [one.sample for one in allowed(request, held=False, seed=seed)]
-    return fit_eraser(loaded, profile, [p.sample for p in prompts if not p.spared], keep=spared, stages=stages)
 
 
 def _scope(loaded: LoadedModel, profile: Profile, request: Request, seed: int, stages: Stages) -> Scope | None:

@@ -21,7 +21,7 @@ from unsee.erase.request.request import Request
 from unsee.errors import UnknownSubjectError
 from unsee.forgetting.asking import LONGEST, Answer, ask
 from unsee.forgetting.before import INVENTED, Before, before, unknown_answers
-from unsee.forgetting.fitting import Gate, fit_request, fit_request_on_prompts, request_profile
+from unsee.forgetting.fitting import fit_request, request_profile
 from unsee.forgetting.folder import Folder
 from unsee.forgetting.report import Report, allowances, forget_rows
 from unsee.metrics.telling import LEAST, Telling, telling
@@ -74,7 +74,6 @@ def forget(
     *,
     profile: Profile | None = None,
     keep: Sequence[Sample] = (),
-    gate: Gate = "subject",
     replies: Sequence[ReplyKind] = ORDER,
     words: str | None = None,
     force: bool = False,
@@ -90,7 +89,6 @@ def forget(
         out: the operator's folder; new or empty.
         profile: of the model; from the starter kit, and cached, if None.
         keep: of one's own that the fit must let through, as about a namesake who has complained.
-        gate: "subject", or "prompt" for what `unsee serve` can hold today; the latter's reply is to steer.
         replies: which are tried, in this order; the first that holds on the request's own prompts is taken.
         words: what an answer begins with (`prefix`) or is (`canned`); what the model says of invented names if None.
         force: go on though the model knows nothing.
@@ -118,12 +116,9 @@ def forget(
     if profile is None:
         profile = request_profile(loaded, seed=seed, stages=stages)
     request = _with_last_name(loaded, request, subject, today, stages)
-    if gate == "prompt":
-        eraser = fit_request_on_prompts(loaded, profile, request, subject, keep=keep, seed=seed, stages=stages)
-    else:
-        eraser = fit_request(loaded, profile, request, subject, keep=keep, seed=seed, stages=stages)
-        how = {"order": replies, "words": words or most_said(_named(unknown, seed))}
-        eraser = _with_reply(loaded, eraser, request, subject, today, folder, how, seed, stages)
+    eraser = fit_request(loaded, profile, request, subject, keep=keep, seed=seed, stages=stages)
+    how = {"order": replies, "words": words or most_said(_named(unknown, seed))}
+    eraser = _with_reply(loaded, eraser, request, subject, today, folder, how, seed, stages)
     eraser = replace(eraser, settings=eraser.settings | _hidden(request, today, folder))
     content = eraser.save_pretrained(folder.path / "eraser")
     report, answers = verify(loaded, eraser, request, subject, today, seed=seed, stages=stages)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from unsee.erase.profile import Profile
     from unsee.erase.request.request import Request as Wanted
     from unsee.forgetting.before import Before
-    from unsee.forgetting.fitting import Gate
     from unsee.models.load import LoadedModel
 
 
@@ -54,7 +53,7 @@ def eraser_check() -> Check:
 
 def fit(
     ledger: Ledger, prefix: str, loaded: "LoadedModel", by: Decision, *, profile: "Profile | None" = None,
-    gate: "Gate" = "subject", force: bool = False, stages: Stages = silent,
+    force: bool = False, stages: Stages = silent,
 ) -> "tuple[Request, Before]":  # fmt: skip
     """Fit an eraser by `unsee.forget` from what the vault holds, store it, and give what the model said before.
 
@@ -64,7 +63,6 @@ def fit(
         loaded: the model that is served.
         by: who has it fitted.
         profile: of the model; from the starter kit if None.
-        gate: as of `unsee.forget`; "prompt" for what `unsee serve` can hold today.
         force: go on though the model knows nothing of the person.
         stages: progress display.
 
@@ -90,7 +88,6 @@ def fit(
             folder,
             profile=profile,
             keep=spared,
-            gate=gate,
             force=force,
             stages=stages,
         )
