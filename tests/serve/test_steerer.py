@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from benchmarks.serving_counts import DEPTH as DEPTH_COUNTED
+from benchmarks.serving_counts import READ as READ_COUNTED
+from benchmarks.serving_counts import row
 
 from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import together
@@ -18,6 +21,7 @@ from unsee.erase.gates.subject import SubjectGate
 from unsee.erase.replies.base import FREE, Reply
 from unsee.erase.replies.canned import CannedReply
 from unsee.erase.replies.prefix import PrefixReply
+from unsee.erase.replies.steer import SteerReply
 from unsee.errors import MismatchError, SteeringError
 from unsee.serve.engine.steerer import Shape, Steerer
 from unsee.serve.engine.tracking import CACHE, NO_SET, SET, TICKET
@@ -429,9 +433,9 @@ def test_revoking_gives_memory_back_also_where_a_row_was_used_before(freed: bool
         engine.step({"steered": 2}, [])
         engine.step({"next": 3}, [Asked("next", NO_SET, [1, 2, 3, 4, 5], 3)])
         assert steerer.requests.live["next"].slot == 0, "a row that was used before"
-    rows = sum(len(table) for group in steerer.resident.groups for table in group.at.values())
+    rows = sum(group.table.shape[0] * group.table.shape[1] for group in steerer.resident.groups)
     steerer.load({"b": ERASERS["b"]}, {"B": ["b"]}, NO_SET)
-    left = sum(len(table) for group in steerer.resident.groups for table in group.at.values())
+    left = sum(group.table.shape[0] * group.table.shape[1] for group in steerer.resident.groups)
     assert left == 2 if freed else 2 < left < rows, "one trajectory at two layers, and what a running answer needs"
     assert int(steerer.slots.way.max()) <= max(len(group) for group in steerer.resident.groups)
     engine.step({"next" if freed else "steered": 1, "new": 3}, [Asked("new", "B", [1, 2, 3, 4], 3)])
@@ -540,3 +544,14 @@ def test_reports_of_clients_that_went_away_are_bounded(monkeypatch: pytest.Monke
     assert not steerer.reports("t-r0", final=True)
     assert steerer.reports("t-r3", final=True)
     assert not steerer.reports("t-r3", final=True), "told once"
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_a_decoded_token_costs_the_same_whatever_is_loaded(count: int) -> None:
+    shut, steered = row(count, False, SteerReply()), row(count, True, SteerReply())
+    begun = row(count, True, PrefixReply("x", (3, 4)))
+    layers = DEPTH_COUNTED - READ_COUNTED[-1]
+    assert [one["waits"] for one in (shut, steered, begun)] == [0, 0, 0]
+    assert shut["token"] < DEPTH_COUNTED, "no operator a block"
+    assert 2 * layers < steered["token"] <= 2 * layers + 40, "two a block that is steered, and some a step"
+    assert (shut["bytes a place"], begun["token"] < 60) == (4 * (count + 4), True)

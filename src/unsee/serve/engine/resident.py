@@ -56,11 +56,6 @@ class Resident:
         self.held: dict[Key, Held] = {}
         self.groups: list[Ways] = []
 
-    @property
-    def last_read(self) -> int:
-        """The last layer that any gate reads; -1 without any."""
-        return max((held.bank.layers[-1] for held in self.held.values()), default=-1)
-
     def replace(self, erasers: Mapping[str, Eraser], running: Iterable[Eraser]) -> list[Int[Tensor, " V"]]:
         """Hold exactly these from now on, and the ways of answers that are running.
 
@@ -78,9 +73,10 @@ class Resident:
         self.erasers = dict(erasers)
         return moved
 
-    def written(self, layer: int) -> dict[int, Ways]:
-        """The groups that steer this layer, by number."""
-        return {g: group for g, group in enumerate(self.groups) if group.at and layer in group.layers}
+    @property
+    def steering(self) -> dict[int, Ways]:
+        """The groups that steer any layer, by number."""
+        return {g: group for g, group in enumerate(self.groups) if group.table.numel()}
 
     def _hold(self, key: Key, erasers: Mapping[str, Eraser]) -> Held:
         known = [group.layers for group in self.groups]

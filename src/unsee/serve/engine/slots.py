@@ -1,6 +1,7 @@
 """One row for each running request: which gates have fired on it, and what is done about it, on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import final
 
 import torch
@@ -10,6 +11,20 @@ from unsee.serve.engine.resident import Held
 from unsee.serve.engine.tracking import Plan
 from unsee.serve.engine.ways import Ways
 from unsee.shapes import Float, Int, Tensor
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """What is added in a step.
+
+    Attributes:
+        added: by layer, to each of the tokens that may be steered; 0 where no gate has fired.
+        counted: positions that are steered, 0 or 1 a token and layer.
+    """
+
+    added: Mapping[int, Float[Tensor, "A D"]]
+    counted: Int[Tensor, "A L"]
 
 
 @final
@@ -79,23 +94,26 @@ class Slots:
         largest, _, group = _first(margin, self.rank[slots].unsqueeze(1).expand_as(margin))
         self.winner[slots] = group.masked_fill(~(largest >= 0), -1)
 
-    def fires(self, plan: Plan) -> bool:
-        """Whether any gate has fired on a request that answers in this step; waits for the device."""
-        return bool((self.winner[plan.slot, -1] >= 0).any())
-
-    def steer(self, plan: Plan, layer: int, groups: dict[int, Ways], hidden: Float[Tensor, "T D"]) -> None:
-        """Each row once, on the way of the gate that has the say at this layer."""
-        winner = self.winner[plan.slot, layer]
-        added = hidden.new_zeros(len(plan.answering), hidden.shape[1], dtype=torch.float32)
-        steered = torch.zeros_like(winner, dtype=torch.bool)
+    def moves(self, plan: Plan, groups: Mapping[int, Ways], dtype: torch.dtype) -> "Moves":
+        """What is added in a step, as decided so far."""
+        winner, added = self.winner[plan.slot], dict[int, Tensor]()
+        counted = torch.zeros_like(winner)
         for g, ways in groups.items():
-            way, table = self.way[plan.slot, g], ways.at[layer]
-            mine = (winner == g) & ways.steers[way]
-            along = table[ways.trajectory[way], plan.step.clamp(max=table.shape[1] - 1)]
-            added += along * (ways.coefficient[way] * mine).unsqueeze(1)
-            steered |= mine
-        hidden.index_add_(0, plan.answering, added.to(hidden.dtype))
-        self.steered.index_add_(0, plan.slot, steered.long())
+            way = self.way[plan.slot, g]
+            mine = (winner == g) & ways.steers[way].unsqueeze(1)
+            step = plan.step.clamp(max=ways.table.shape[2] - 1)
+            factor = (ways.coefficient[way].unsqueeze(1) * mine)[:, ways.columns]
+            along = (ways.table[:, ways.trajectory[way], step] * factor.mT.unsqueeze(2)).to(dtype)
+            for layer, part in zip(ways.layers, along, strict=True):
+                added[layer] = added[layer] + part if layer in added else part
+            counted += mine
+        return Moves(added, counted)
+
+    def steer(self, plan: Plan, layer: int, moves: "Moves", hidden: Float[Tensor, "T D"]) -> None:
+        """Each row once, on the way of the gate that has the say at this layer."""
+        if layer in moves.added:
+            hidden.index_add_(0, plan.answering, moves.added[layer])
+            self.steered.index_add_(0, plan.slot, moves.counted[:, layer])
 
     def fixed(self, slot: Int[Tensor, " N"], step: Int[Tensor, " N"], groups: Sequence[Ways]) -> Int[Tensor, " N"]:
         """The token that has to follow in each row, or `FREE`."""

@@ -15,7 +15,8 @@ from unsee.erase.eraser_set import together
 from unsee.errors import MismatchError, SteeringError
 from unsee.serve.engine.fired import Fired, fixed_tokens, steered_layers, strongest
 from unsee.serve.engine.resident import Held, Key, Resident, require_served
-from unsee.serve.engine.slots import Slots, force
+from unsee.serve.engine.said import Said
+from unsee.serve.engine.slots import Moves, Slots, force
 from unsee.serve.engine.tracking import NO_SET, Plan, Requests, Tracked
 from unsee.shapes import Float, Int, Tensor
 
@@ -58,11 +59,13 @@ class Steerer:
         self._ranks: dict[tuple[Key, str], Tensor] = {}
         self._orders: dict[str, dict[str, int]] = {}
         self._mandated: str | None = None
-        self._readings: list[tuple[Sequence[Tracked], Held, Tensor]] = []
+        self._said: list[Said] = []
+        self._decided: list[tuple[Held, Tensor]] = []
+        self._shut = False
         self._plan: Plan | None = None
+        self._moves: Moves | None = None
         self._choosing: list[tuple[Tracked, int, int]] = []
         self._fixed: tuple[Int[Tensor, " N"], Int[Tensor, " N"], Int[Tensor, " N"]] | None = None
-        self._idle = False
         self._reports: dict[str, list[dict[str, Any]]] = {}
 
     def load(self, erasers: Mapping[str, Eraser], sets: Mapping[str, Sequence[str]], mandated: str | None) -> None:
@@ -129,8 +132,11 @@ class Steerer:
 
     def begin(self, order: Sequence[str], tokens: dict[str, int]) -> None:
         """The step runs now, its requests in this order."""
-        self._plan = plan = self.requests.plan(order, tokens)
-        self._idle = False
+        self._settle(wait=False)
+        self._plan, self._moves, self._decided = self.requests.plan(order, tokens), None, []
+        plan = self._plan
+        # Known to be so on the host, and nobody else is decided in this step: no block has anything to add.
+        self._shut = not plan.ending and all(tracked.shut for tracked, _ in plan.steered)
         for tracked, count in plan.steered:
             tracked.answered += count
 
@@ -144,14 +150,11 @@ class Steerer:
         if reading and len(plan.row):
             states = hidden[plan.row] if residual is None else hidden[plan.row] + residual[plan.row]
             self._read(plan, layer, reading, states.float())
-        groups = {} if self._idle or not len(plan.answering) else self.resident.written(layer)
-        if not groups:
+        if self._shut:
             return
-        if self._device.type == "cpu" and not self.slots.fires(plan):
-            # Asking costs nothing on a CPU.
-            self._idle = layer >= self.resident.last_read
-            return
-        self.slots.steer(plan, layer, groups, hidden)
+        if self._moves is None:
+            self._moves = self.slots.moves(plan, self.resident.steering, hidden.dtype)
+        self.slots.steer(plan, layer, self._moves, hidden)
 
     def end(self) -> None:
         """The step has run: every block must have been visited.
@@ -169,19 +172,19 @@ class Steerer:
             )
         for tracked in plan.ending:
             tracked.decided = True
+        if plan.ending:
+            self._said.append(Said(plan.ending, self._decided))
         self._choosing = plan.choosing
-        if self._device.type == "cpu":
-            self._settle()
 
     def fix(self, logits: Float[Tensor, "R V"]) -> None:
         """Tokens are about to be chosen: leave one where a reply fixes it; in place, a row for each of the batch."""
         choosing, self._choosing = self._choosing, []
         for tracked, _, step in choosing:
             tracked.chosen.append(step)
-        if choosing and any(group.forced is not None for group in self.resident.groups):
-            slot, row, step = torch.tensor(
-                [(tracked.slot, row, step) for tracked, row, step in choosing], device=self._device
-            ).unbind(1)
+        self._settle(wait=False)
+        rows = [(tracked.slot, row, step) for tracked, row, step in choosing if not tracked.shut]
+        if rows and any(group.forced is not None for group in self.resident.groups):
+            slot, row, step = torch.tensor(rows, device=self._device).unbind(1)
             token = self.slots.fixed(slot, step, self.resident.groups)
             force(logits, row, token)
             self._fixed = slot, row, token
@@ -214,23 +217,31 @@ class Steerer:
                 margins = held.bank.margins(plan, limits)
                 slots = torch.tensor([tracked.slot for tracked in plan.ending], device=self._device)
                 self.slots.decide(slots, held, margins, ranks)
-                self._readings.append((plan.ending, held, margins))
+                self._decided.append((held, margins))
+                self._moves = None
 
-    def _settle(self) -> None:
-        """Bring what the gates said to the host."""
-        for ending, held, margins in self._readings:
-            ids = held.bank.owners.ids
-            for tracked, row in zip(ending, margins.tolist(), strict=True):
-                if any(margin != margin for margin in row):
-                    tracked.unreadable = True  # its report says so, and others in the batch go on
-                    continue
-                tracked.fired += [
-                    Fired(ids[e], margin, self._orders[tracked.set_name][ids[e]], self.resident.erasers[ids[e]])
-                    for e, margin in enumerate(row)
-                    if margin >= 0
-                ]
-                tracked.highest = max(tracked.highest, *row)
-        self._readings.clear()
+    def _settle(self, wait: bool = True) -> None:
+        """Take in what the gates said, as far as it has come to the host; or wait for all of it."""
+        while self._said and (wait or self._said[0].there):
+            said = self._said.pop(0)
+            for held, margins in said.margins():
+                ids = held.bank.owners.ids
+                for tracked, row in zip(said.ending, margins, strict=True):
+                    self._take(tracked, dict(zip(ids, row, strict=True)))
+            for tracked in said.ending:
+                tracked.shut = not tracked.fired
+
+    def _take(self, tracked: Tracked, margins: Mapping[str, float]) -> None:
+        if any(margin != margin for margin in margins.values()):
+            tracked.unreadable = True  # its report says so, and others in the batch go on
+            return
+        rank = self._orders[tracked.set_name]
+        tracked.fired += [
+            Fired(name, margin, rank[name], self.resident.erasers[name])
+            for name, margin in margins.items()
+            if margin >= 0
+        ]
+        tracked.highest = max(tracked.highest, *margins.values())
 
     def _report(self, tracked: Tracked) -> dict[str, Any]:
         first = strongest(tracked.fired)

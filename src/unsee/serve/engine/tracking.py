@@ -37,6 +37,7 @@ class Tracked:
         blocks: cache blocks that hold its tokens, in order.
         computed: tokens that have passed, or are cached.
         decided: whether its gates have been read.
+        shut: whether it is known that no gate fired.
         unreadable: whether a gate read no number, or no whole prompt, so that nothing says whether it fires.
         answered: positions from the last prompt token on that have passed since.
         chosen: steps at which a token of the answer was chosen.
@@ -53,6 +54,7 @@ class Tracked:
     blocks: list[int]
     computed: int
     decided: bool = False
+    shut: bool = False
     unreadable: bool = False
     answered: int = 0
     chosen: list[int] = field(default_factory=list)

@@ -25,7 +25,8 @@ class Ways:
 
     Attributes:
         layers: steered.
-        at: what each trajectory adds, per layer and answer step; shorter ones hold their last step.
+        columns: the same, on the device.
+        table: what each trajectory adds, by layer and answer step; shorter ones hold their last step.
         trajectory: of each way.
         coefficient: of each way, its λ.
         steers: whether each way steers at all.
@@ -34,10 +35,11 @@ class Ways:
 
     def __init__(self, layers: tuple[int, ...], device: torch.device) -> None:
         self.layers, self._device = layers, device
+        self.columns = torch.tensor(layers, device=device)
         self._ways: list[Way] = []
         self._digests: WeakKeyDictionary[Eraser, str] = WeakKeyDictionary()
         self._laid_out: list[str] = []
-        self.at: dict[int, Float[Tensor, "J S D"]] = {}
+        self.table: Float[Tensor, "L J S D"] = torch.zeros(len(layers), 0, 0, 0)
         self.trajectory: Int[Tensor, " W"] = torch.zeros(0, dtype=torch.int64)
         self.coefficient: Float[Tensor, " W"] = torch.zeros(0)
         self.steers: Bool[Tensor, " W"] = torch.zeros(0, dtype=torch.bool)
@@ -76,12 +78,12 @@ class Ways:
             kept = [eraser.trajectory.float() for eraser in steering.values()]
             step = torch.arange(max((data.shape[1] for data in kept), default=0))
             table = [data[:, step.clamp(max=data.shape[1] - 1)].to(self._device) for data in kept]
-            self.at = dict(zip(self.layers, torch.stack(table, dim=1), strict=True)) if table else {}
+            self.table = torch.stack(table, dim=1) if table else torch.zeros(len(self.layers), 0, 0, 0)
             self._laid_out = numbers
         longest = max((len(getattr(eraser.reply, "tokens", ())) for eraser in erasers), default=0)
-        table = [eraser.reply.forced(torch.arange(longest + 1)) for eraser in erasers]
-        fixes = bool(table) and bool((torch.stack(table) != FREE).any())
-        self.forced = torch.stack(table).to(self._device) if fixes else None
+        words = [eraser.reply.forced(torch.arange(longest + 1)) for eraser in erasers]
+        fixes = bool(words) and bool((torch.stack(words) != FREE).any())
+        self.forced = torch.stack(words).to(self._device) if fixes else None
 
     def _tensor(self, values: list[int] | list[bool]) -> Int[Tensor, " W"]:
         return torch.tensor(values, dtype=torch.int64, device=self._device)
