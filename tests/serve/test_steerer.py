@@ -276,15 +276,15 @@ class Engine:
         logits = torch.randn(len(order), VOCABULARY)
         before = logits.clone()
         self.steerer.fix(logits)
-        for row, name in enumerate(order):
+        for place, name in enumerate(order):
             asked = self.live[name]
             step = asked.computed + plan[name] - asked.prompt
             token = asked.fixed(step) if step >= 0 else FREE
             if token == FREE:
-                assert torch.equal(logits[row], before[row])
+                assert torch.equal(logits[place], before[place])
             else:
                 self.fixed[name] += 1
-                assert logits[row, token] == 0 and logits[row].isneginf().sum() == VOCABULARY - 1
+                assert logits[place, token] == 0 and logits[place].isneginf().sum() == VOCABULARY - 1
         self.steerer.said(logits.argmax(1, keepdim=True).int())
 
     def found(self, asked: Asked) -> int:
