@@ -25,4 +25,4 @@ def test_the_engine_decides_and_answers_as_the_library(family: str, tmp_path: Pa
     for reply in ("steer", "prefix", "canned"):
         assert any(one["reply"] == reply for one in told), "every reply must show"
     assert any(one["reply"] is None for one in told), "and some gate must stay shut"
-    assert sum(one["cached"] > 0 for one in told) > len(told) / 4, "the second round begins in the cache"
+    assert sum(one["cached"] > 0 for one in told) > 10, "prompts longer than a block begin in the cache"
