@@ -111,9 +111,10 @@ class SubjectBank:
         if before is not None and before._columns == self._columns:
             return before.table
         table = torch.zeros(self._places, len(self._text[self.layers[0]]), device=self._device)
-        for name, (start, stop) in self._columns.items() if before is not None else ():
-            if name in before._columns:
-                table[:, start:stop] = before.table[:, slice(*before._columns[name])]
+        known = {} if before is None else {n: before.table[:, slice(*place)] for n, place in before._columns.items()}
+        for name, (start, stop) in self._columns.items():
+            if name in known:
+                table[:, start:stop] = known[name]
         return table
 
     def _tensor(self, values: np.ndarray) -> Tensor:
