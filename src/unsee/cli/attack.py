@@ -95,8 +95,7 @@ def _plan(
     role = None if named else "forget"
     whole = What(data if named else forget, forget if named else None, role=role, options=options).plan()
     images = address or takes_images(model, parts.vision)
-    every = list(SERVED if address else ALL)
-    offered = [one for one in every if images or one != "image"]
+    offered = [access for access in ALL if (access in SERVED or not address) and (images or access != "image")]
     task = attacked_task(whole.task, sets, limit, images=images)
     samples = [sample for one in task.sets.values() for sample in one.samples]
     context = knowing(whole.task, read(retain) if retain else [])
@@ -108,7 +107,7 @@ def _whos(first: Who, erasers: list[Path], methods: list[str], others: dict[str,
     from unsee.experiments.attack.target import NEVER_KNEW, never_knew_of
 
     if _served(first.model):
-        found = [replace(first, model=served, endpoint=first.model, key=os.environ.get(KEY, ""), name="server")]
+        found = [_server(first, first.model, served, "server")]
     else:
         found = [replace(first, name="base")]
         found += [replace(first, erasers=erasers)] if erasers else []
@@ -116,11 +115,15 @@ def _whos(first: Who, erasers: list[Path], methods: list[str], others: dict[str,
         if (twin := never_knew_of(first.model)) is not None:
             others = {NEVER_KNEW: twin, **others}
     for name, where in others.items():
-        if _served(where):
-            found.append(replace(first, model=served, endpoint=where, key=os.environ.get(KEY, ""), name=name))
-        else:
-            found.append(replace(first, model=where, name=name))
+        found.append(_server(first, where, served, name) if _served(where) else replace(first, model=where, name=name))
     return found
+
+
+def _server(first: Who, address: str, served: str, name: str) -> Who:
+    from unsee.evals.chat import first_model
+
+    key = os.environ.get(KEY, "")
+    return replace(first, model=served or first_model(address, key), endpoint=address, key=key, name=name)
 
 
 def _run(whos: list[Who], plan: "Plan", out: Path, as_json: bool) -> None:

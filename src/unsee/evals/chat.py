@@ -86,3 +86,21 @@ class Chat:
                 "that the url ends in /v1 or what the server documents."
             )
         return content
+
+
+def first_model(url: str, key: str = "") -> str:
+    """The first model that an address names.
+
+    Raises:
+        MissingExtraError: openai is not installed.
+        EndpointError: not reachable, or it names none.
+    """
+    openai = extra("openai", "endpoint")
+    Chat(url, "")  # refuses what is no address
+    try:
+        with openai.OpenAI(base_url=url, api_key=key or "none", timeout=30.0) as client:
+            return client.models.list().data[0].id
+    except (openai.OpenAIError, LookupError, TypeError, AttributeError) as error:
+        raise EndpointError(
+            f"{url} does not name its models: {type(error).__name__}. Check the address, or pass --served NAME."
+        ) from None

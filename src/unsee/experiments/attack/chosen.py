@@ -13,7 +13,7 @@ SERVED: tuple[Access, ...] = ("ask", "ask many", "prefill", "image")
 ALL: tuple[Access, ...] = get_args(Access)
 
 
-def chosen(asked: Sequence[str], offered: Sequence[Access], samples: Sequence[Sample]) -> tuple[str, ...]:
+def chosen(asked: Sequence[str], offered: Sequence[str], samples: Sequence[Sample]) -> tuple[str, ...]:
     """Names of attacks, in the order of the registry.
 
     Of a class, and of `all`, those are taken that there is access for and that apply to some question.
@@ -45,7 +45,7 @@ def chosen(asked: Sequence[str], offered: Sequence[Access], samples: Sequence[Sa
     return tuple(entry.name for entry in ATTACKS if entry.name in taken)
 
 
-def _lacks(entry: Entry, offered: Sequence[Access], samples: Sequence[Sample]) -> str:
+def _lacks(entry: Entry, offered: Sequence[str], samples: Sequence[Sample]) -> str:
     """What an attack lacks here; empty where it can be carried out."""
     access = entry.facts["access"]
     if access not in offered:
@@ -59,5 +59,5 @@ def _lacks(entry: Entry, offered: Sequence[Access], samples: Sequence[Sample]) -
     return ""
 
 
-def _no_access(what: str, access: str, offered: Sequence[Access]) -> str:
+def _no_access(what: str, access: str, offered: Sequence[str]) -> str:
     return f"{what} {access!r}, but offered are {list(offered)}. Leave it out, or attack a model that offers it."
