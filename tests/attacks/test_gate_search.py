@@ -43,5 +43,6 @@ def test_images_are_moved_within_their_ball_until_the_gate_reads_less() -> None:
 def test_a_suffix_is_searched() -> None:
     pytest.importorskip("nanogcg")
     loaded = tiny_llava()
-    found = suffix(loaded, question(0, image=False), 0)
-    assert found and found != "x x x x x x x x" and suffix(loaded, question(0, image=False), 0) == found
+    one = question(0, image=False)
+    found = suffix(loaded, one, 0, steps=2, width=8)
+    assert found and suffix(loaded, one, 0, steps=2, width=8) == found

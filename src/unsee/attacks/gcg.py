@@ -25,7 +25,7 @@ def gcg(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
     return once(victim.said([words(one, f"{{q}} {suffix(victim.loaded, one, seed)}")[0] for one in questions]))
 
 
-def suffix(loaded: LoadedModel, question: Sample, seed: int) -> str:
+def suffix(loaded: LoadedModel, question: Sample, seed: int, steps: int = STEPS, width: int = WIDTH) -> str:
     """Tokens that raise `log p(beginning of the answer | question, suffix)`.
 
     Raises:
@@ -36,7 +36,7 @@ def suffix(loaded: LoadedModel, question: Sample, seed: int) -> str:
     tokenizer = copy.copy(loaded.processor.tokenizer)
     tokenizer.chat_template = "{{ messages[0]['content'] }}"  # the prompt is rendered already
     config = nanogcg.GCGConfig(
-        num_steps=STEPS, search_width=WIDTH, topk=64, optim_str_init="x x x x x x x x", use_prefix_cache=False,
+        num_steps=steps, search_width=width, topk=64, optim_str_init="x x x x x x x x", use_prefix_cache=False,
         filter_ids=False, allow_non_ascii=True, seed=seed, verbosity="ERROR",
     )  # fmt: skip
     found = nanogcg.run(loaded.model, tokenizer, [{"role": "user", "content": prompt}], beginning(question), config)
