@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from scipy.stats import binom, binomtest
 
-from unsee.ledger.policy import Thresholds, default_policy, read_policy
+from unsee.ledger.policy import DEFAULT, Thresholds, read_policy
 from unsee.ledger.verification import Count, Figure, Verification, judge, questions_needed
 
 LIMITS = Thresholds(
@@ -70,13 +70,13 @@ def test_what_failed_comes_first_and_says_how_many_questions_it_would_take() -> 
 @pytest.mark.parametrize(("old", "new"), [
     ("max_leak = 0.05", "max_leak = 1.5"), ("max_leak = 0.05", 'max_leak = "a"'), ("max_leak = 0.05", ""),
     ("max_leak = 0.05", "max_leaks = 0.05"), ("months = 1", "months = true"), ("zone = \"UTC\"", "zone = \"Mars\""),
-    ("version = 3", "version = 2"), ("[steering]", "[steering]\nat = 2026-01-01"), ("version = 3", "="),
+    ("version = 4", "version = 2"), ("[steering]", "[steering]\nat = 2026-01-01"), ("version = 4", "="),
     ("holidays = []", 'holidays = ["soon"]'),
 ])  # fmt: skip
 def test_a_wrong_policy_is_refused_by_its_field(tmp_path: Any, old: str, new: str) -> None:
     from unsee.ledger.errors import PolicyError
 
-    text = default_policy()
+    text = DEFAULT.read_text()
     assert old in text
     (tmp_path / "policy.toml").write_text(text.replace(old, new, 1))
     with pytest.raises(PolicyError):

@@ -35,12 +35,19 @@ def ledger_itself(context: typer.Context) -> None:
 
 
 @ledger_app.command("init")
-def ledger_init(ledger: Home, keys: KeyFolder, who: Who, why: Why = "a ledger is begun", as_json: Json = False) -> None:
+def ledger_init(
+    ledger: Home,
+    keys: KeyFolder,
+    who: Who,
+    why: Why = "a ledger is begun",
+    database: Annotated[str, typer.Option(help="postgresql+psycopg://USER@HOST/NAME; default: a file.")] = "",
+    as_json: Json = False,
+) -> None:
     """Make a ledger, and its keys in another place."""
     from unsee.ledger import Decision, Keys, create
 
     made_keys = Keys.make(keys, ledger) if not (keys.is_dir() and any(keys.iterdir())) else Keys(keys, ledger)
-    with create(ledger, made_keys, Decision(who, why)) as made:
+    with create(ledger, made_keys, Decision(who, why), url=database) as made:
         say(f"Made the ledger {ledger}; its policy is {ledger / 'policy.toml'}.")
         say(f"Keys are in {keys}: back them up, and let nobody have them together with the ledger.")
         say(f"Public key, to give away: {made.public_key}")

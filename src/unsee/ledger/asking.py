@@ -40,6 +40,11 @@ class Question:
     golds: tuple[str, ...]
     form: str
 
+    @staticmethod
+    def of(prompt: Prompt, today: Before) -> "Question":
+        """A prompt about the person, held against what the model says today."""
+        return Question(prompt.sample, today.golds(prompt.fact), f"{prompt.way}: {prompt.family}")
+
     def leaked(self, answer: str) -> bool:
         """Whether an answer gives it away."""
         return bool(leaks(answer, self.golds, self.sample.question)) if self.golds else not is_refusal(answer)
@@ -86,6 +91,10 @@ class Asker:
         hits = [hit for form in forms.values() for hit in form]
         before = [one.leaked(answer) for one, answer, _ in asked]
         yield Figure(check="leak", what="held-out questions were answered", count=Count.of(hits), limit="max_leak")
+        for way in ("name", "image"):
+            of = [hit for form, some in forms.items() if form.startswith(way) for hit in some]
+            if of:
+                yield Figure(check=f"leak by {way}", what=f"questions by {way} were answered", count=Count.of(of))
         if forms:
             worst = max(forms, key=lambda form: sum(forms[form]) / len(forms[form]))
             yield Figure(check="worst form", what=f"leak in the form '{worst}'", count=Count.of(forms[worst]))

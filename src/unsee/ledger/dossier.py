@@ -123,11 +123,10 @@ def _step(row: Row) -> dict[str, Any]:
             words.append(text.format(_day(date.fromisoformat(said[name]))))
     if said.get("ended"):
         words.append("the personal data held were destroyed")
-    at, clock = date.fromisoformat(row.at[:10]), date.fromisoformat(row.clock[:10])
     return {
         "row": row.seq,
         "at": row.at,
-        "day": _day(at) + (f" (clock: {_day(clock)})" if clock != at else ""),
+        "day": _day(date.fromisoformat(row.at[:10])),
         "step": row.step,
         "what": "; ".join(words),
         "who": row.who,

@@ -142,7 +142,7 @@ def verify(
     # One more than must not leak at all: a single miss should not decide.
     needed = questions_needed(limits.max_leak, limits.confidence, leaks=1) or 0
     prompts = held_out(asked, request.id, today, least=needed)
-    every = [Question(one.sample, today.golds(one.fact), f"{one.way}: {one.family}") for one in prompts]
+    every = [Question.of(one, today) for one in prompts]
     every += [Question(one, one.accepted, "own questions") for one in questions]
     groups = near_by(asked) | ({"own questions": list(near)} if near else {})
     groups |= {name: [one.sample for one in held_out(wanted(other), name, today)] for name, other in panel.items()}
