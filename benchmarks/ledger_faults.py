@@ -155,7 +155,7 @@ def mutated(folder: Path, mutants: int, seed: int) -> list[Row]:
     """Artifacts with bytes flipped, cut, inserted or swapped: given to be attached, and changed where they lie."""
     saved, rng = folder / "saved", random.Random(seed)
     _small_eraser().save_pretrained(saved)
-    refused, loaded_anyway, check = 0, list[str](), eraser_check()
+    refused, loaded_anyway, check = 0, list[str](), eraser_check
     with made(folder) as ledger:
         request = attach(ledger, ledger.take("accept", received(ledger, 1).id, BY).id, saved, check, BY)
         ledger.activate(verified(ledger, request).id, BY)

@@ -45,7 +45,7 @@ def ledger_fit(
     from unsee.ledger.holding import attach
 
     with opened(ledger, keys) as held:
-        told(attach(held, record, eraser, eraser_check(), Decision(who, why)), as_json)
+        told(attach(held, record, eraser, eraser_check, Decision(who, why)), as_json)
 
 
 def ledger_verify(

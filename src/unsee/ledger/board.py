@@ -18,9 +18,7 @@ class Board:
     """Everything as of one row of the log; rows that follow bring it up to date.
 
     Attributes:
-        last: the newest row.
         created: what the first row says of the ledger: its edition, id and public key.
-        requests: by id, in order of receipt.
     """
 
     last: Row | None = None

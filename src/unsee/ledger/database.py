@@ -54,12 +54,6 @@ class Database:
     def __init__(self, home: Path, url: str, busy_seconds: float, *, read_only: bool = False) -> None:
         """Nothing is opened yet.
 
-        Args:
-            home: folder of the ledger; its file is there where no address is given.
-            url: as SQLAlchemy takes one, of a PostgreSQL database; empty for the file.
-            busy_seconds: how long to wait for another writer.
-            read_only: nothing is written, and no right to write is needed.
-
         Raises:
             PolicyError: the address is none, or its driver is not installed.
         """

@@ -41,13 +41,7 @@ _WANTED = {"identity": "proof of identity was requested", "information": "furthe
 
 
 def dossier(ledger: Ledger, requests: Sequence[Request], remarks: Sequence[str]) -> dict[str, Any]:
-    """Everything about some requests of a ledger; JSON values, no personal data.
-
-    Args:
-        ledger: open.
-        requests: those to be told of.
-        remarks: what an examination of the ledger, done just now, has found.
-    """
+    """Everything about some requests, and what an examination done just now has found; JSON, no personal data."""
     policy, active, head = ledger.policy, ledger.active(), ledger.head()
     return {
         "schema": SCHEMA,

@@ -23,7 +23,6 @@ class Received:
     """A request that has come in, and what only its sender is given.
 
     Attributes:
-        request: as it stands.
         token: opens its status to whoever has it; the ledger keeps a digest. Empty where it was known already.
     """
 
@@ -37,15 +36,7 @@ def add(
 ) -> Received:  # fmt: skip
     """Receive a request or a complaint: whom it is about goes into the vault, the log gets pseudonyms.
 
-    Args:
-        ledger: open with its keys.
-        person: whom it is about, or who complains.
-        by: who took it in, and from what letter.
-        legal_basis: on what ground it was asked for; of a request.
-        scope: what is to be unseen, and where; of a request.
-        received: day of receipt, today if empty: the deadline runs from it.
-        reference: what its sender calls it; a second one of that name changes nothing.
-        complaint: somebody is harmed by a request.
+    The deadline runs from the day it was `received`, today if empty. A `reference` seen before changes nothing.
 
     Raises:
         PersonalDataError: a text names the person, or somebody else in the vault.
@@ -75,14 +66,7 @@ def add(
 
 
 def attach(ledger: Ledger, prefix: str, source: Path | str, check: Check, by: Decision) -> Request:
-    """Store the eraser that was fitted for a request; the same eraser again puts its files back.
-
-    Args:
-        ledger: open with its keys.
-        prefix: of the request's id.
-        source: folder of a saved eraser; it is copied.
-        check: reads the copy and says what it is, as `erasers.eraser_check` does.
-        by: who fitted it.
+    """Store the eraser that was fitted for a request, once `check` has read it; the same again puts its files back.
 
     Raises:
         LifeCycleError: not the time for it, or another request holds this very artifact.

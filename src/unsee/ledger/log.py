@@ -49,10 +49,8 @@ class Row:
 
     Attributes:
         seq: its number, from 1, without gaps.
-        at: what the clock said.
         record: id of the request or complaint; None for the ledger as a whole.
         changes: canonical JSON, no personal data: the fields of `Request` that it sets, or of the ledger as a whole.
-        hash: of these fields and of the row before.
     """
 
     seq: int

@@ -25,13 +25,6 @@ def create(
 ) -> Ledger:
     """Make a ledger in a new or empty folder, and open it; a creation that was cut off is finished.
 
-    Args:
-        home: the folder; only this user may enter it.
-        keys: new ones.
-        by: who makes it.
-        url: of a PostgreSQL database that several servers share; the folder's own file where it is empty.
-        clock: says what time it is.
-
     Raises:
         LedgerError: there is a ledger, or the folder holds other things.
         SaveError: the folder cannot be made.

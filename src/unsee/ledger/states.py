@@ -52,16 +52,7 @@ STATUS: dict[State, str] = {
 @final
 @dataclass(frozen=True)
 class Step:
-    """One row of the table.
-
-    Attributes:
-        name: of the step, as the log and `unsee ledger` call it.
-        before: states that it may be taken from; empty where a record begins.
-        after: state that it leads to; None stays where it is.
-        means: what it is, for people.
-        when: what must hold beside the state.
-        on: for requests, or for complaints.
-    """
+    """One row of the table."""
 
     name: str
     before: tuple[State, ...]

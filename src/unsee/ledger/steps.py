@@ -24,14 +24,7 @@ Changes = dict[str, Any]
 @final
 @dataclass(frozen=True)
 class Moment:
-    """What a step is decided on.
-
-    Attributes:
-        board: everything as it stands.
-        policy: as it is now.
-        today: in the policy's zone.
-        why: the reason that was given.
-    """
+    """What a step is decided on."""
 
     board: Board
     policy: Policy
@@ -40,13 +33,7 @@ class Moment:
 
 
 def changes_of(step: Step, request: Request, moment: Moment, given: Given) -> Changes:
-    """The fields that a step sets which the table allows.
-
-    Args:
-        step: its row of the table.
-        request: as it stands.
-        moment: as of now.
-        given: options of the command; empty ones were not given.
+    """The fields that a step sets which the table allows, by the options that were given (empty ones were not).
 
     Raises:
         OptionError: an option is missing, strange or out of range.

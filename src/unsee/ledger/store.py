@@ -36,13 +36,7 @@ BUSY_SECONDS = 30.0
 
 @final
 class Ledger:
-    """An open ledger; several threads may use it, and several processes may each open it.
-
-    Attributes:
-        home: its folder.
-        id: random, made with it.
-        public_key: verifies what it signs.
-    """
+    """An open ledger; several threads may use it, and several processes may each open it."""
 
     def __init__(
         self,
@@ -192,13 +186,7 @@ class Ledger:
             return self.vault.get(connection, board.find(record).id, part)
 
     def take(self, step: str, prefix: str, by: Decision, **given: str) -> Request:
-        """Take a step of the table in `states`.
-
-        Args:
-            step: its name.
-            prefix: of the record's id.
-            by: who decides, and why.
-            **given: what the step needs beside, as the command's options.
+        """Take a step of the table in `states`; what it needs beside is given as the command's options.
 
         Raises:
             LifeCycleError: the table has no such step from here, or something must come first.

@@ -28,14 +28,7 @@ JOINERS = "\u200c\u200d"
 
 @final
 class Person(BaseModel):
-    """Whom a request is about, or who complains; lives in the vault only.
-
-    Attributes:
-        names: the usual one first, then aliases.
-        contact: where the answer goes.
-        note: what was written, in the person's words.
-        images: encoded files.
-    """
+    """Whom a request is about, or who complains; lives in the vault only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
     names: tuple[str, ...] = Field(min_length=1, max_length=32)

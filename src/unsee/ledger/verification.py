@@ -14,12 +14,7 @@ Verdict = Literal["pass", "fail", "told"]
 
 @final
 class Count(Schema):
-    """So many of so many.
-
-    Attributes:
-        k: how many did it.
-        n: of how many.
-    """
+    """So many of so many."""
 
     k: int = 0
     n: int = 0
@@ -67,9 +62,6 @@ class Figure(Schema):
     """One thing that was counted.
 
     Attributes:
-        check: what was looked at.
-        what: that so many of so many did.
-        count: how many.
         limit: field of the policy that it must meet, which begins with `max_` or `min_`; empty where it is only told.
     """
 
@@ -91,16 +83,7 @@ class Finding(Schema):
 
 @final
 class Verification(Schema):
-    """What was found of one eraser, beside so many others, under the thresholds of that digest.
-
-    Attributes:
-        content_id: of the eraser.
-        findings: what stops the request first.
-        policy: digest of the thresholds.
-        panel: complaints whose persons were asked about and none of whose questions was refused.
-        beside: how many other requests were in force.
-        context: what the figures depend on: digests, versions; JSON values, no names.
-    """
+    """What was found of one eraser, beside so many others, under the thresholds of that digest."""
 
     content_id: str
     findings: tuple[Finding, ...]

@@ -20,13 +20,7 @@ from unsee.ledger.vault import Vault
 @final
 @dataclass
 class Writing:
-    """A transaction that may write.
-
-    Attributes:
-        board: everything as it stands, rows of this transaction too.
-        names: that no text may hold.
-        gone: records whose keys are destroyed once this is on disk.
-    """
+    """A transaction that may write."""
 
     connection: Connection
     board: Board
