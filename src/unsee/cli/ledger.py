@@ -171,7 +171,7 @@ def ledger_list(
 @ledger_app.command("due")
 def ledger_due(
     ledger: Home,
-    within: Annotated[int | None, typer.Option(help="Days ahead; default: the policy's.")] = None,
+    within: Annotated[int | None, typer.Option(min=0, max=36_500, help="Days ahead; default: the policy's.")] = None,
     as_json: Json = False,
 ) -> None:
     """What must be done soon: answers that are due, terms that end, files that can be closed; code 1 if overdue."""

@@ -10,9 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, NullPool, Table, Text, create_engine, event
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    NullPool,
+    Table,
+    Text,
+    create_engine,
+    event,
+    make_url,
+)  # fmt: skip
 from sqlalchemy import inspect as inspected
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from unsee.ledger.errors import LedgerError, LedgerUnavailableError, PolicyError
 
@@ -65,9 +77,10 @@ class Database:
             address = f"{(home / DATABASE).absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
             options = {"creator": lambda: _sqlite(address, busy_seconds), "poolclass": NullPool}
         try:
+            if url and make_url(url).get_backend_name() != "postgresql":
+                raise ArgumentError("it is no PostgreSQL address")
             self._engine = create_engine(url or "sqlite://", **options)
-            begins = BEGIN[self._engine.dialect.name]
-        except (SQLAlchemyError, ImportError, KeyError) as error:
+        except (SQLAlchemyError, ImportError) as error:
             raise PolicyError(
                 f"the database {self.place!r} cannot be used: {type(error).__name__}: {error}. Expected an empty url "
                 "or postgresql+psycopg://USER@HOST/NAME, and pip install 'unsee[postgres]'."
@@ -76,7 +89,7 @@ class Database:
         @event.listens_for(self._engine, "begin")
         def begin(connection: Connection) -> None:
             if (writes := connection.get_execution_options().get("writes")) is not None:
-                connection.exec_driver_sql(begins[writes])
+                connection.exec_driver_sql(BEGIN[connection.dialect.name][writes])
 
     def close(self) -> None:
         """Close what is open; a later transaction opens it again."""

@@ -37,8 +37,8 @@ class Deadlines(Schema, strict=True):
     days_of_rest: bool
     holidays: list[date]
     inquiry_stops_clock: bool
-    remind_days: int = Field(ge=0)
-    close_days: int = Field(ge=0)
+    remind_days: int = Field(ge=0, le=36_500)
+    close_days: int = Field(ge=0, le=36_500)
 
     def day(self, at: datetime) -> date:
         """The day that a moment belongs to."""

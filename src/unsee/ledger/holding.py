@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, final
 
@@ -15,6 +16,9 @@ from unsee.ledger.store import Ledger
 from unsee.ledger.texts import a_day, plain_text
 from unsee.ledger.vault import Person
 from unsee.ledger.verification import Verification
+
+EARLIEST = date(2000, 1, 1)
+"""No letter is older; a year that was typed wrong is."""
 
 
 @final
@@ -44,7 +48,7 @@ def add(
     """
     record = f"{'c' if complaint else 'r'}-{secrets.token_hex(8)}"
     texts = {} if complaint else {n: plain_text(n, v) for n, v in (("legal_basis", legal_basis), ("scope", scope))}
-    day = a_day("received", received, latest=ledger.today) if received else ledger.today
+    day = a_day("received", received, earliest=EARLIEST, latest=ledger.today) if received else ledger.today
     token, named = secrets.token_urlsafe(24), ledger.keys.pseudonym(reference or record, "reference")
     said: dict[str, Any] = texts | {
         "kind": "complaint" if complaint else "request",

@@ -8,12 +8,14 @@ is: what a request is at any moment is read from its rows.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, final
 
 from sqlalchemy import Connection, insert, select
 
+from unsee.errors import ArtifactError
 from unsee.ledger.database import LOG
 from unsee.ledger.errors import AuditError, LifeCycleError
 from unsee.ledger.framing import canonical, framed, stamp
@@ -65,8 +67,16 @@ class Row:
 
     @property
     def said(self) -> dict[str, Any]:
-        """The changes, parsed."""
-        return json.loads(self.changes)
+        """The changes, parsed.
+
+        Raises:
+            AuditError: they are none.
+        """
+        with suppress(ValueError, TypeError, RecursionError):
+            found = json.loads(self.changes)
+            if isinstance(found, dict):
+                return found
+        raise _not_as_written(self.seq)
 
 
 def chained(prev: str, fields: Mapping[str, object]) -> str:
@@ -75,10 +85,16 @@ def chained(prev: str, fields: Mapping[str, object]) -> str:
 
 
 def rows(connection: Connection, after: int = 0, record: str | None = None) -> Iterator[Row]:
-    """Rows in order, those after a number, of one record or of all."""
+    """Rows in order, those after a number, of one record or of all; no cursor is left open that would hold a lock."""
     query = select(LOG).where(LOG.c.seq > after).order_by(LOG.c.seq)
-    found = connection.execute(query if record is None else query.where(LOG.c.record == record))
-    return (Row(**row) for row in found.mappings())
+    found = connection.execute(query if record is None else query.where(LOG.c.record == record)).mappings().all()
+    return (Row(**row) for row in found)
+
+
+def first_row(connection: Connection) -> Row | None:
+    """What says which ledger this is; None in one that was not finished."""
+    found = connection.execute(select(LOG).where(LOG.c.seq == 1)).mappings().first()
+    return None if found is None else Row(**found)
 
 
 def require_chained(row: Row, seq: int, prev: str) -> None:
@@ -87,11 +103,10 @@ def require_chained(row: Row, seq: int, prev: str) -> None:
     Raises:
         AuditError: names it.
     """
-    if row.seq != seq + 1 or row.hash != chained(prev, vars(row)):
-        raise AuditError(
-            f"row {seq + 1} of the log is not what was written: a row was altered, deleted or moved there. Nothing is "
-            "done and nothing served. Compare the file with a backup and with heads that were kept elsewhere."
-        )
+    with suppress(ArtifactError):  # a value that is no JSON
+        if row.seq == seq + 1 and row.hash == chained(prev, vars(row)):
+            return
+    raise _not_as_written(seq + 1)
 
 
 def append(
@@ -115,3 +130,10 @@ def append(
     row = Row(**fields, hash=chained(prev, fields))
     connection.execute(insert(LOG).values(**vars(row)))
     return row
+
+
+def _not_as_written(seq: int) -> AuditError:
+    return AuditError(
+        f"row {seq} of the log is not what was written: a row was altered, deleted or moved there. Nothing is done and "
+        "nothing served. Compare the file with a backup and with heads that were kept elsewhere."
+    )

@@ -47,7 +47,7 @@ def create(
     with closing(Database(home, url, BUSY_SECONDS)) as database:
         database.make()
         with database.transaction(writes=True) as connection:
-            if next(log.rows(connection), None) is not None:
+            if log.first_row(connection) is not None:
                 raise LedgerError(f"{database.place}: there is a ledger already. Open it, or choose another.")
             facts = {"edition": EDITION, "ledger_id": secrets.token_hex(16), "public_key": keys.public_key}
             log.append(connection, None, by, "created", clock(), changes=facts)

@@ -35,6 +35,7 @@ class Request(Schema):
         asked: day since which that is awaited.
         waited: days that were spent waiting so.
         extended: why the deadline was moved; empty where it was not.
+        told: by what way the requester was told of that (GDPR Art. 12(3)).
         denied: code of the ground; empty where it was not.
         ground: what the requester is told of it.
         held: the eraser that was fitted last.
@@ -59,6 +60,7 @@ class Request(Schema):
     asked: date | None = None
     waited: int = 0
     extended: str = ""
+    told: str = ""
     denied: str = ""
     ground: str = ""
     held: Artifact | None = None

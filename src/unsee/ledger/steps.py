@@ -68,12 +68,12 @@ def _extend(request: Request, moment: Moment, given: Given) -> Changes:
             "before it has passed (GDPR Art. 12(3)). Answer the request, and say that this is late."
         )
     due = moment.policy.deadlines.due(request.received, extended=True, waited=request.waited)
-    return {"due": due, "extended": moment.why}
+    return {"due": due, "extended": moment.why, "told": plain_text("how", given["how"]) if given.get("how") else ""}
 
 
 def _appeal(request: Request, moment: Moment, given: Given) -> Changes:
     due = moment.policy.deadlines.due(moment.today)
-    return {"answered": None, "how": "", "letter": "", "extended": "", "due": due}
+    return {"answered": None, "how": "", "letter": "", "extended": "", "told": "", "due": due}
 
 
 def _answer(request: Request, moment: Moment, given: Given) -> Changes:

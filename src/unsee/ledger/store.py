@@ -68,7 +68,7 @@ class Ledger:
 
     def _open(self) -> None:
         with self._database.transaction() as connection:
-            first = next(log.rows(connection), None) if inspect(connection).has_table(LOG.name) else None
+            first = log.first_row(connection) if inspect(connection).has_table(LOG.name) else None
         if first is None:
             raise LedgerError(
                 f"{self.home}: there is no ledger yet, or it was never finished. Run 'unsee ledger init'."

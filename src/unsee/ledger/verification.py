@@ -10,6 +10,8 @@ from unsee.ledger.policy import Thresholds
 from unsee.schema import Schema
 
 Verdict = Literal["pass", "fail", "told"]
+MORE = {"max_wrong_refusal": "--neighbours FILE"}
+"""What adds questions of one's own to what a limit is of; those about the person otherwise."""
 
 
 @final
@@ -126,8 +128,11 @@ def _judged(figure: Figure, limits: Thresholds) -> Finding:
     if not good:
         misses, allowed = (count.k, limit) if most else (count.n - count.k, 1 - limit)
         needed = questions_needed(allowed, level, misses) if misses <= allowed * count.n else None
+        more, rest = MORE.get(figure.limit, "--questions FILE"), f"or change {figure.limit} in policy.toml"
         text += (
-            f"; {needed} questions without another miss would show it" if needed else "; more questions would not help"
+            f"; {needed} questions without another miss would show it: 'unsee ledger verify' with {more}"
+            if needed
+            else f"; more questions would not help: take it in again with more names and images, {rest}"
         )
     return Finding(check=figure.check, verdict="pass" if good else "fail", text=text, count=count)
 
