@@ -32,7 +32,7 @@ def test_what_the_model_does_not_know_is_for_a_person_to_decide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forget(*_: Any, **__: Any) -> None:
-        raise UnknownSubjectError("the model says nothing of the person")
+        raise UnknownSubjectError("the model says nothing of Ada Byron")
 
     monkeypatch.setattr("unsee.ledger.erasers.forget", forget)
     with made(tmp_path) as ledger:
@@ -40,8 +40,9 @@ def test_what_the_model_does_not_know_is_for_a_person_to_decide(
         with pytest.raises(LifeCycleError, match="'fit' is not allowed"):
             erasers.fit(ledger, request.id, tiny_llava(), BY)
         ledger.take("accept", request.id, BY)
-        with pytest.raises(UnknownSubjectError):
+        with pytest.raises(UnknownSubjectError, match="not-known") as told:
             erasers.fit(ledger, request.id, tiny_llava(), BY)
+        assert "Byron" not in str(told.value)
         assert ledger.request(request.id).state == "accepted"
 
 

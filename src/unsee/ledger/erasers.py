@@ -13,7 +13,7 @@ from unsee.erase.request.expansion import expand
 from unsee.erase.request.request import Request as Wanted
 from unsee.erase.request.request import request as wanted_request
 from unsee.erase.steer.hooks import erased
-from unsee.errors import DataError
+from unsee.errors import DataError, UnknownSubjectError
 from unsee.forgetting.before import Before, before, unknown_answers
 from unsee.forgetting.fitting import Gate
 from unsee.forgetting.run import forget
@@ -67,17 +67,16 @@ def fit(
         for name, person in panel_of(ledger, request).items()
         for prompt in expand(wanted(person), name, held=False, each=4)
     ]
+    person = wanted(person_of(ledger, request))
     with tempfile.TemporaryDirectory() as folder:
-        done = forget(
-            loaded,
-            wanted(person_of(ledger, request)),
-            folder,
-            profile=profile,
-            keep=spared,
-            gate=gate,
-            force=force,
-            stages=stages,
-        )
+        try:
+            done = forget(loaded, person, folder, profile=profile, keep=spared, gate=gate, force=force, stages=stages)
+        except UnknownSubjectError as error:  # whose words name the person
+            raise UnknownSubjectError(
+                f"the model says nothing of the person of {request.id} that it does not also say of invented people: "
+                "there is nothing to forget. Nothing was stored. Deny it on the ground not-known, or process it with "
+                "--force."
+            ) from error
         return attach(ledger, request.id, Path(folder, "eraser"), eraser_check, by), done.before
 
 
