@@ -67,6 +67,16 @@ def test_what_failed_comes_first_and_says_how_many_questions_it_would_take() -> 
     assert Verification(**done.as_json()) == done, "it comes back from the log as it went in"
 
 
+@pytest.mark.parametrize(("limit", "k", "n", "says"), [
+    ("max_wrong_refusal", 0, 3, "59 questions without another miss would show it: 'unsee ledger verify' with --neigh"),
+    ("max_attack_leak", 3, 56, "76 questions without another miss would show it: 'unsee ledger verify' with --quest"),
+    ("max_attack_leak", 9, 56, "more names and images, or change max_attack_leak in policy.toml"),
+])  # fmt: skip
+def test_what_stays_off_says_what_to_do_next(limit: str, k: int, n: int, says: str) -> None:
+    figure = Figure(check="one", what="did it", count=Count(k=k, n=n), limit=limit)
+    assert says in judge("sha256:0", [figure], LIMITS).failed[0]
+
+
 @pytest.mark.parametrize(("old", "new"), [
     ("max_leak = 0.05", "max_leak = 1.5"), ("max_leak = 0.05", 'max_leak = "a"'), ("max_leak = 0.05", ""),
     ("max_leak = 0.05", "max_leaks = 0.05"), ("months = 1", "months = true"), ("zone = \"UTC\"", "zone = \"Mars\""),

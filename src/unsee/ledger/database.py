@@ -10,20 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Integer,
-    LargeBinary,
-    MetaData,
-    NullPool,
-    Table,
-    Text,
-    create_engine,
-    event,
-    make_url,
-)  # fmt: skip
-from sqlalchemy import inspect as inspected
+import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from unsee.ledger.errors import LedgerError, LedgerUnavailableError, PolicyError
@@ -42,19 +29,20 @@ BEGIN = {
 }
 """What begins a transaction that writes, or one that reads."""
 
-TABLES = MetaData()
-LOG = Table(
-    "log", TABLES, Column("seq", Integer, primary_key=True, autoincrement=False), Column("record", Text, index=True),
-    *(Column(name, Text, nullable=False) for name in ("at", "step", "who", "why", "rests_on", "changes", "hash")),
+TABLES = sa.MetaData()
+LOG = sa.Table(
+    "log", TABLES, sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("record", sa.Text, index=True),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("at", "step", "who", "why", "rests_on", "changes", "hash")),
 )  # fmt: skip
-VAULT = Table(
-    "vault", TABLES, Column("record", Text, primary_key=True), Column("part", Text, primary_key=True),
-    Column("body", LargeBinary, nullable=False),
+VAULT = sa.Table(
+    "vault", TABLES, sa.Column("record", sa.Text, primary_key=True), sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
 )  # fmt: skip
 """Ciphertext only; each record's key lies in the operator's key folder, outside the ledger."""
-FILES = Table(
-    "files", TABLES, Column("content_id", Text, primary_key=True), Column("name", Text, primary_key=True),
-    Column("body", LargeBinary, nullable=False),
+FILES = sa.Table(
+    "files", TABLES, sa.Column("content_id", sa.Text, primary_key=True), sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
 )  # fmt: skip
 """Of erasers that some request holds; the log has the digest of each."""
 
@@ -75,19 +63,19 @@ class Database:
         options |= {"connect_args": {"options": waits}}
         if not url:  # a connection a transaction: a file that was put in another's place is seen
             address = f"{(home / DATABASE).absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-            options = {"creator": lambda: _sqlite(address, busy_seconds), "poolclass": NullPool}
+            options = {"creator": lambda: _sqlite(address, busy_seconds), "poolclass": sa.NullPool}
         try:
-            if url and make_url(url).get_backend_name() != "postgresql":
+            if url and sa.make_url(url).get_backend_name() != "postgresql":
                 raise ArgumentError("it is no PostgreSQL address")
-            self._engine = create_engine(url or "sqlite://", **options)
+            self._engine = sa.create_engine(url or "sqlite://", **options)
         except (SQLAlchemyError, ImportError) as error:
             raise PolicyError(
                 f"the database {self.place!r} cannot be used: {type(error).__name__}: {error}. Expected an empty url "
                 "or postgresql+psycopg://USER@HOST/NAME, and pip install 'unsee[postgres]'."
             ) from error
 
-        @event.listens_for(self._engine, "begin")
-        def begin(connection: Connection) -> None:
+        @sa.event.listens_for(self._engine, "begin")
+        def begin(connection: sa.Connection) -> None:
             if (writes := connection.get_execution_options().get("writes")) is not None:
                 connection.exec_driver_sql(BEGIN[connection.dialect.name][writes])
 
@@ -104,7 +92,7 @@ class Database:
             connection.commit()
 
     @contextmanager
-    def transaction(self, *, writes: bool = False) -> Iterator[Connection]:
+    def transaction(self, *, writes: bool = False) -> Iterator[sa.Connection]:
         """One state of the ledger throughout; what is written is all on disk when the block ends, or nothing is.
 
         Raises:
@@ -115,9 +103,9 @@ class Database:
         with self._worded(), self._engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
-    def remarks(self, connection: Connection) -> Iterator[str]:
+    def remarks(self, connection: sa.Connection) -> Iterator[str]:
         """What is not as it was made: tables, strange parts such as triggers, pages of the file."""
-        there = inspected(connection)
+        there = sa.inspect(connection)
         for name, table in TABLES.tables.items():
             found = {column["name"] for column in there.get_columns(name)} if there.has_table(name) else set[str]()
             if found != set(table.columns.keys()):
