@@ -13,7 +13,7 @@ from benchmarks.ledger_worker import BY, fitted, made, received, verified
 
 from unsee.errors import OptionError
 from unsee.ledger.active import active_digest, code_version
-from unsee.ledger.errors import AuditError, LedgerError, LedgerUnavailableError, MissingArtifactError
+from unsee.ledger.errors import AuditError, LedgerError, MissingArtifactError
 from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.errors import EngineError, RefusedError
 from unsee.serve.server.admission import Admission, Admitted
