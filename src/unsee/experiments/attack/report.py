@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import final, get_args
 
 from unsee.evals.store import Record
 from unsee.evals.tables import Sheet
 from unsee.evals.values import Difference, Figure, Value, figure_of, paired
-from unsee.registry import ATTACKS
+from unsee.registry import ATTACKS, Access
 
 NONE, ANY = "no attack", "any attack"
 ONE = (0.0, 1.0)
@@ -42,6 +42,7 @@ def lines(rows: Sequence[Record], never_knew: str = "never_knew", seed: int = 0)
         if "attack" in row:
             by_attack.setdefault(row["attack"], []).append(row)
     found = [_line(name, _access(name), mine, conditions, never_knew, seed) for name, mine in by_attack.items()]
+    found.sort(key=lambda line: (line.attack != NONE, get_args(Access).index(line.access)))
     classes: dict[str, list[Record]] = {}
     for name, mine in by_attack.items():
         classes.setdefault(_access(name), []).extend(mine)
