@@ -43,6 +43,7 @@ def save(family: str, folder: Path) -> None:
         "vocab_size": len(SPECIALS) + 256, "hidden_size": WIDTH, "intermediate_size": 512, "num_hidden_layers": LAYERS,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "max_position_embeddings": 1024,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": section, **more},
+        "bos_token_id": None, "eos_token_id": SPECIALS.index("<|im_end|>"),
     }  # fmt: skip
     patch = 16 if family == "qwen3_vl" else 14
     vision: dict[str, Any] = {

@@ -23,12 +23,19 @@ from unsee.metrics.telling import LEAST, telling
 from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.registry import ATTACKS
+from unsee.registry import ATTACKS, Entry
 
 EACH, MOST_EACH, NEVER, TRIES = 8, 32, 40, 4
 """Prompts of each held-out family, the most of these, names never erased to try an oracle on, draws of an attacker."""
-ASKS = ("prompt", "sampling")
-"""What an attacker of class `ask` needs: to write prompts, and to draw answers."""
+ASKS = ("ask", "ask many", "prefill")
+"""What an attacker needs who has no more than an address: to write prompts, to draw answers, to begin them."""
+OURS = ("longer", "prefill", "sampling", "turns")
+"""Ours that are carried out, the cheap ones; 'unsee attack' has them all. Other packages' are carried out too."""
+
+
+def _asks(entry: Entry) -> bool:
+    ours = entry.make.__module__.startswith("unsee.attacks.")
+    return entry.facts["access"] in ASKS and (entry.name in OURS or not ours)
 
 
 @final
@@ -40,6 +47,11 @@ class Question:
     golds: tuple[str, ...]
     form: str
 
+    @staticmethod
+    def of(prompt: Prompt, today: Before) -> "Question":
+        """A prompt about the person, held against what the model says today."""
+        return Question(prompt.sample, today.golds(prompt.fact), f"{prompt.way}: {prompt.family}")
+
     def leaked(self, answer: str) -> bool:
         """Whether an answer gives it away."""
         return bool(leaks(answer, self.golds, self.sample.question)) if self.golds else not is_refusal(answer)
@@ -48,16 +60,7 @@ class Question:
 @final
 @dataclass(frozen=True)
 class Asker:
-    """The model, and everything that is to be in force together.
-
-    Attributes:
-        loaded: the model that is served.
-        erasers: of the request and of all that are in force beside it.
-        batch_size: prompts per forward pass.
-        seed: of every draw.
-        how: questions are put, and how long an answer may be.
-        stages: progress display.
-    """
+    """The model, and everything that is to be in force together."""
 
     loaded: LoadedModel
     erasers: Sequence[Eraser]
@@ -86,6 +89,10 @@ class Asker:
         hits = [hit for form in forms.values() for hit in form]
         before = [one.leaked(answer) for one, answer, _ in asked]
         yield Figure(check="leak", what="held-out questions were answered", count=Count.of(hits), limit="max_leak")
+        for way in ("name", "image"):
+            of = [hit for form, some in forms.items() if form.startswith(way) for hit in some]
+            if of:
+                yield Figure(check=f"leak by {way}", what=f"questions by {way} were answered", count=Count.of(of))
         if forms:
             worst = max(forms, key=lambda form: sum(forms[form]) / len(forms[form]))
             yield Figure(check="worst form", what=f"leak in the form '{worst}'", count=Count.of(forms[worst]))
@@ -110,12 +117,14 @@ class Asker:
         """Every attack of the registry that needs no more than to ask."""
         victim = Victim(Local(self.loaded, self.erasers), self.how, tries=TRIES, batch_size=self.batch_size)
         golds = [replace(one.sample, gold=one.golds[0] if one.golds else "") for one in questions]
-        for attack in (one for one in ATTACKS if one.facts["access"] in ASKS):
+        for attack in (one for one in ATTACKS if _asks(one)):
             tell = self.stages(f"attack: {attack.name}", len(golds))
             tries = attack.make(victim, golds, self.seed)
             tell(len(golds))
             asked = [(one, got) for one, got in zip(questions, tries, strict=True) if got is not None]
             hits = [any(map(one.leaked, got)) for one, got in asked]
+            if not asked:
+                continue
             what = f"questions were answered ({attack.facts['recovered']})"
             yield Figure(check=f"attack: {attack.name}", what=what, count=Count.of(hits), limit="max_attack_leak")
 
@@ -124,11 +133,6 @@ class Asker:
 
         The share of pairs told apart is the area under the ROC curve. Its variance is at most that of as many trials as
         the smaller side has members (Birnbaum and Klose 1957), so it is counted as of so many.
-
-        Args:
-            prompts: about the person, by name.
-            request: the person.
-            names: of all that are erased here.
         """
         never = [*half_sharing(request.name, NEVER // 2, self.seed), *invented_names(NEVER, self.seed + 11, names)]
         others = unknown_like(prompts, request, invented_names(NEVER, self.seed + 12, names))
@@ -158,12 +162,7 @@ def _told(check: str, auc: float, mine: Sequence[object], others: Sequence[objec
 def held_out(request: Wanted, subject: str, today: Before, *, least: int = 0, seed: int = 0) -> list[Prompt]:
     """Prompts about the person in forms, words and views that no fit saw; of facts that the model knows, if any.
 
-    Args:
-        request: the person.
-        subject: pseudonymous id.
-        today: what the model says without any erasure.
-        least: prompts that it takes to show what is to be shown; up to four times as many of each family are drawn.
-        seed: of every draw.
+    Up to four times as many of each family are drawn where it takes more than the usual to have the `least`.
     """
     nouns = [noun for noun in ("", *_nouns(today)) if today.golds(noun)] if today.known else None
     each, found = EACH, expand(request, subject, held=True, each=EACH, nouns=nouns, seed=seed)
