@@ -1,5 +1,7 @@
 """Fixed tokens of a reply are said by the rows whose gate fires, in every way of calling, or the call fails."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,3 +188,12 @@ def test_later_steps_decay() -> None:
     for decay in (0.0, 0.25):
         assert torch.equal(decayed(trajectory, decay)[:, 0], trajectory[:, 0])
     assert SteerReply().steers
+
+
+@pytest.mark.parametrize("kind", ["steer", "prefix", "canned"])
+def test_a_fresh_process_reads_every_kind_of_reply(kind: str) -> None:
+    """As a worker of an engine does, which has imported nothing but the eraser's own module."""
+    words = {} if kind == "steer" else {"text": "no", "tokens": [1]}
+    asked = f"from unsee.erase.eraser import reply_of; print(reply_of({words | {'kind': kind}!r}).kind)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == kind

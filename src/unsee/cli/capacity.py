@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
-from unsee.cli.options import Json, Model, Out, Parts, Seed, WhichGate, open_model, require_writable, takes_parts
+from unsee.cli.options import Json, Model, Out, Parts, Seed, open_model, require_writable, takes_parts
 from unsee.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ def capacity(
     size: Annotated[list[int] | None, typer.Option(min=1, help="Requests in force at once; repeat.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="A ledger: its policy's limits, and it is told.")] = None,
     profile: Annotated[Path | None, typer.Option(help="Profile folder; default: from the starter kit, cached.")] = None,
-    gate: WhichGate = "subject",
     seed: Seed = 0,
     as_json: Json = False,
     *,
@@ -61,7 +60,7 @@ def capacity(
     made_for = None if profile is None else Profile.from_pretrained(profile)
     loaded, rows = open_model(model, parts), list[dict[str, Any]]()
     with stages_shown() as stages:
-        for row in run(loaded, Trial(asked, others, limits, gate, seed), sizes, out, profile=made_for, stages=stages):
+        for row in run(loaded, Trial(asked, others, limits, seed), sizes, out, profile=made_for, stages=stages):
             rows.append(row)
             say(f"{row['requests']} in force: {_failed(row) or 'every limit is met'}")
     _table(rows)

@@ -24,7 +24,7 @@ from unsee.erase.request.knowledge import Knowledge
 from unsee.erase.request.request import Request
 from unsee.errors import CalibrationError, OptionError
 from unsee.forgetting.before import Before
-from unsee.forgetting.fitting import Gate, request_profile
+from unsee.forgetting.fitting import request_profile
 from unsee.forgetting.run import forget
 from unsee.ledger.asking import Asker, Question, held_out, near_by
 from unsee.ledger.policy import Thresholds
@@ -48,21 +48,19 @@ class Trial:
         requests: in the order in which they come into force.
         retained: people who must be answered about, whatever is in force.
         limits: that every size must meet.
-        gate: as of `unsee.forget`.
         seed: of every draw.
     """
 
     requests: Sequence[Request]
     retained: Sequence[Request]
     limits: Thresholds
-    gate: Gate = "subject"
     seed: int = 0
 
     def settings(self, digest: str) -> dict[str, Any]:
         """What decides the figures, with the model's digest; people by a digest of their names and images."""
         people = hashlib.sha256(repr([[(r.names, [i.encoded for i in r.images]) for r in some]
                                       for some in (self.requests, self.retained)]).encode()).hexdigest()  # fmt: skip
-        return {"model_digest": digest, "people": people, "limits": self.limits.as_json(), "gate": self.gate,
+        return {"model_digest": digest, "people": people, "limits": self.limits.as_json(),
                 "seed": self.seed, "unsee": library_versions()["unsee"]}  # fmt: skip
 
 
@@ -127,7 +125,7 @@ def _fitted(loaded: LoadedModel, trial: Trial, number: int, out: Path, profile: 
     if not (folder / "report.json").is_file():
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            forget(loaded, request, folder, profile=profile, gate=trial.gate, force=True, seed=trial.seed)
+            forget(loaded, request, folder, profile=profile, force=True, seed=trial.seed)
         except CalibrationError as error:
             raise CalibrationError(f"request {number + 1} cannot be fitted: {error} Or leave it out.") from error
     said = json.loads((folder / "request.json").read_bytes())
