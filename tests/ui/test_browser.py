@@ -206,7 +206,7 @@ class _Server(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Models and state."""
         if self.path == "/metrics":
-            return self._send("text/plain", b"# TYPE unsee_erasers gauge\nunsee_erasers 2\n")
+            return self._send("text/plain", b"# TYPE unsee_erasers_in_force gauge\nunsee_erasers_in_force 2\n")
         self._send(
             "application/json", json.dumps({"object": "list", "data": [{"id": "m", "object": "model"}]}).encode()
         )
@@ -228,7 +228,7 @@ def test_a_running_server_is_asked_and_watched(browser: Any, tmp_path: Path) -> 
         ask(page, "who lives in sorrin?")
         assert pane(page, "Served") == WORDS
         page.goto(f"{address}/live")
-        page.get_by_text("unsee_erasers").wait_for()
+        page.get_by_text("erasers in force").wait_for()
         server.shutdown()
         server.server_close()
         page.get_by_text("does not answer").wait_for(timeout=20_000)

@@ -25,8 +25,8 @@ def make(bench: Bench, hosts: tuple[str, ...] = LOCAL, token: str | None = None)
         ask_page(bench, dict(request.query_params))
 
     @ui.page("/forget")
-    def forget() -> None:
-        forget_page(bench)
+    def forget(request: Request) -> None:
+        forget_page(bench, dict(request.query_params))
 
     @ui.page("/requests")
     def requests(request: Request) -> None:
@@ -50,13 +50,16 @@ def run(bench: Bench, host: str, port: int, token: str | None, ready: Callable[[
     """Serve until interrupted."""
     guard = make(bench, LOCAL if host in LOCAL else (), token)
     ready()
-    uvicorn.run(
-        guard,
-        host=host,
-        port=port,
-        log_level="warning",
-        ws="wsproto",
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=2,
-    )
+    try:
+        uvicorn.run(
+            guard,
+            host=host,
+            port=port,
+            log_level="warning",
+            ws="wsproto",
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=2,
+        )
+    finally:
+        bench.jobs.stop()

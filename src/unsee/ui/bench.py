@@ -14,6 +14,7 @@ from unsee.errors import OptionError
 from unsee.models.load import load
 from unsee.models.names import shipped_names
 from unsee.ui.engine import Engine
+from unsee.ui.jobs import Jobs
 from unsee.ui.served import Served
 from unsee.world.generate import Entity, World
 from unsee.world.splits import image
@@ -31,7 +32,8 @@ class Bench:
 
     Attributes:
         model: what it was asked for by.
-        engine: the model; None where a server answers.
+        engine: the model, which fits and verifies; None where a server answers.
+        panes: the same weights as they are and erased, to be asked meanwhile; empty where a server answers.
         twin: the model that never knew, where one is shipped.
         requests: folder in which requests made here are kept.
         uploads: folder of this run's uploads; deleted at its end.
@@ -41,10 +43,12 @@ class Bench:
         keys: folder of its keys; without it the ledger is only shown.
         served: a running `unsee serve`, if one was named.
         world: the built-in world, for a model that knows it.
+        jobs: long work with the model.
     """
 
     model: str
     engine: Engine | None
+    panes: tuple[Engine, ...]
     twin: Engine | None
     requests: Path
     uploads: Path
@@ -54,6 +58,7 @@ class Bench:
     keys: Path | None = None
     served: Served | None = None
     world: World | None = None
+    jobs: Jobs = field(default_factory=Jobs)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count, repr=False)
 
     def eraser_folders(self) -> dict[str, Path]:
@@ -116,14 +121,16 @@ def open_bench(
         ModelError: the model cannot be loaded.
     """
     if server is not None:
-        return Bench(server, None, None, requests, uploads, given, results, ledger, keys, Served(server, key))
+        return Bench(server, None, (), None, requests, uploads, given, results, ledger, keys, Served(server, key))
     kind, _, name = model.partition(":")
     of_world = kind == "world" and name in shipped_names()
     twin = f"{model}-never-knew" if of_world and f"{name}-never-knew" in shipped_names() else None
+    engine = Engine(load(model))
     return Bench(
         model,
-        Engine(load(model)),
-        Engine(load(twin)) if twin else None,
+        engine,
+        (engine.beside(), engine.beside()),
+        engine.beside(load(twin)) if twin else None,
         requests,
         uploads,
         given,
