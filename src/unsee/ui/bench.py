@@ -1,8 +1,10 @@
 """What all tabs share: models, the erasers that there are, and folders. What is a tab's own, its page keeps."""
 
 import itertools
+import json
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import final
 
@@ -67,6 +69,10 @@ class Bench:
         named = {path.name: path for path in self.given}
         return named | {path.parents[1].name: path.parent for path in made}
 
+    def eraser_names(self) -> dict[str, str]:
+        """What they are called: of those made here, whom they are about and when; plain names, the operator's."""
+        return {name: _called(folder.parent, name) for name, folder in self.eraser_folders().items()}
+
     def eraser(self, name: str) -> Eraser:
         """One of them, if it was made for this model.
 
@@ -109,6 +115,14 @@ class Bench:
         path = self.uploads / f"{person.id}-{view}.png"
         path.write_bytes(source)
         return ImageFile(path.name, path)
+
+
+def _called(folder: Path, name: str) -> str:
+    try:
+        about = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+        return f"{about['name']}, {datetime.fromtimestamp((folder / 'request.json').stat().st_mtime):%d %b %H:%M}"
+    except (OSError, ValueError, KeyError, TypeError):  # named on the command line, or by another version
+        return name
 
 
 def open_bench(

@@ -36,8 +36,8 @@ class _Tab:
 
 def ask_page(bench: Bench, query: dict[str, str]) -> None:
     """The page; `query` is of a link to an earlier run."""
-    names = list(bench.eraser_folders())
-    tab = _Tab(Settings.of(query, names))
+    names = bench.eraser_names()
+    tab = _Tab(Settings.of(query, list(names)))
     ui.context.client.on_delete(lambda: tab.stop.set())
     with frame(bench, "/"), ui.element("div").classes("two"):
         with ui.element("div").classes("stack"):
@@ -69,7 +69,7 @@ def ask_page(bench: Bench, query: dict[str, str]) -> None:
     redraw()
 
 
-def _controls(bench: Bench, chosen: Settings, names: list[str]) -> None:
+def _controls(bench: Bench, chosen: Settings, names: dict[str, str]) -> None:
     if bench.served is not None:
         notice("What is in force is the server's to say: its ledger and the key's tenant.")
     elif names:

@@ -5,8 +5,9 @@ from typing import TypeVar
 
 from nicegui import ui
 
+from unsee.errors import UnseeError
 from unsee.ledger import Decision
-from unsee.ui.frame import guarded, heading
+from unsee.ui.frame import failure, heading
 
 T = TypeVar("T")
 
@@ -37,22 +38,30 @@ def confirmation(
         more: draws what is needed beside who and why, and gives it to `take`.
         take: does it.
     """
-    with ui.dialog(value=True) as dialog, ui.card().style("width: min(92vw, 460px)").classes("stack"):
+    # Of the page, not of the part of it that the decision will draw again.
+    with (
+        ui.context.client,
+        ui.dialog(value=True) as dialog,
+        ui.card().style("width: min(92vw, 460px)").classes("stack"),
+    ):
+        dialog.on("hide", dialog.delete)
         heading(title)
         ui.label(means)
         given = more()
         who, why = who_and_why()
+        wrong = ui.element("div").classes("w-full")
 
         async def go() -> None:
-            async def taken() -> bool:
-                await take(Decision(who.value or "", why.value or ""), given)
-                return True
-
             button.set_enabled(False)
-            done = await guarded(taken)
-            button.set_enabled(True)
-            if done:
+            wrong.clear()
+            try:
+                await take(Decision(who.value or "", why.value or ""), given)
                 dialog.close()
+            except UnseeError as error:
+                with wrong:
+                    failure(str(error))
+            finally:
+                button.set_enabled(True)
 
         with ui.row():
             button = ui.button(verb, on_click=go)

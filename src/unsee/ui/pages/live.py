@@ -31,7 +31,7 @@ def live_page(bench: Bench) -> None:
         if bench.served is None:
             heading("This process")
             rows = [["model", bench.model], ["requests made here", str(bench.requests)]]
-            rows += [["eraser", f"{name}  ({folder})"] for name, folder in bench.eraser_folders().items()]
+            rows += [["eraser", called] for _, called in bench.eraser_names().items()]
             plain_table(["what", "is"], rows, "Start with --server to watch a running 'unsee serve'.")
             return
         served, last = bench.served, _Look()

@@ -18,18 +18,19 @@ from unsee.ui.pages.deciding import confirmation, receipt
 def saving(bench: Bench, done: Forgotten) -> None:
     """Draw the choices."""
     heading("Keep it")
-    ui.label(f"The eraser and its evidence are in {done.folder}; they hold plain names.").style(
-        "overflow-wrap: anywhere"
-    )
-    with ui.row().classes("items-center"):
-        ui.button("Ask with it", on_click=lambda: ui.navigate.to(f"/?eraser={done.folder.name}"))
-        ui.button("Save eraser", on_click=lambda: _download(done)).props("outline")
-        if bench.keys is not None:
-            ui.button("Into the ledger", on_click=lambda: _into_ledger(bench, done, kept)).props("outline")
-    kept = ui.element("div").classes("stack w-full").props('aria-live="polite"')
-    if bench.keys is None:
-        notice("To keep it as a request with deadline, proof and revocation, start with --ledger DIR --keys DIR.")
-    command(shlex.join(["unsee", "ask", bench.model, "--eraser", str(done.folder / "eraser"), "--question", "..."]))
+    with ui.element("div").classes("stack"):
+        place = f"The eraser and its evidence are in {done.folder}; the evidence holds plain names."
+        ui.label(place).style("overflow-wrap: anywhere")
+        with ui.row().classes("items-center"):
+            ui.button("Ask with it", on_click=lambda: ui.navigate.to(f"/?eraser={done.folder.name}"))
+            ui.button("Save eraser", on_click=lambda: _download(done)).props("outline")
+            if bench.keys is not None:
+                ui.button("Into the ledger", on_click=lambda: _into_ledger(bench, done, kept)).props("outline")
+        kept = ui.element("div").classes("stack w-full").props('aria-live="polite"')
+        if bench.keys is None:
+            notice("To keep it as a request with deadline, proof and revocation, start with --ledger DIR --keys DIR.")
+        eraser = str(done.folder / "eraser")
+        command(shlex.join(["unsee", "ask", bench.model, "--eraser", eraser, "--question", "..."]))
 
 
 def _download(done: Forgotten) -> None:
