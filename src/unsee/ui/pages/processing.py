@@ -25,12 +25,12 @@ GATES: "dict[Gate, str]" = {
     "prompt": "whole prompts (what 'unsee serve' can hold)",
 }
 FIT = (
-    "The model is asked what it says of this person today; an eraser is fitted from what the vault holds and stored "
-    "with the request. "
+    "The model is asked what it says of this person today; an eraser is fitted from what the vault holds, and stored "
+    "with the request. Then it is verified. "
 )
 VERIFY = (
-    "Then the model is asked about the person in forms that no fit has seen, about neighbours and namesakes, and "
-    "under every attack that only asks. The verdict goes into the log. "
+    "The model is asked about the person in forms that no fit has seen, about neighbours and namesakes, and under "
+    "every attack that only asks. The verdict goes into the log. "
 )
 LAST = "Nothing is put in force by it. It takes minutes; you may leave the page and come back."
 
@@ -43,10 +43,10 @@ def processing(bench: Bench, one: Request) -> None:
         if {"fit", "verify"} & names:
             notice("A server's model cannot be fitted or verified from here: start 'unsee ui MODEL --ledger ...'.")
         return
-    out = ui.element("div").classes("w-full").props('aria-live="polite"')
     if fits or "verify" in names:
         verb = "Fit and verify" if fits else "Verify"
         ui.button(verb, on_click=lambda: _confirm(bench, engine, one, verb, out)).style("margin: 8px 0")
+    out = ui.element("div").classes("w-full").props('aria-live="polite"')
     job = bench.jobs.find(f"ledger/{one.id}")
     if job is not None and (not job.ended or job.error):
         _shown(job, out, one.id)
@@ -79,7 +79,7 @@ def _confirm(bench: Bench, engine: Engine, one: Request, verb: str, out: ui.elem
     confirmation(
         f"{verb} {one.id}?",
         verb,
-        f"{FIT if fits else ''}{VERIFY if fits else VERIFY[5:].capitalize()}{LAST}",
+        f"{FIT if fits else ''}{VERIFY}{LAST}",
         more,
         take,
     )
