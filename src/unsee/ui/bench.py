@@ -23,6 +23,8 @@ from unsee.world.splits import image
 
 LARGEST = 32_000_000
 """Bytes of one upload."""
+ALL = 1_000_000_000
+"""Bytes of all uploads of one process."""
 MOST = 8
 """Images of one conversation or request."""
 
@@ -93,7 +95,10 @@ class Bench:
 
         Raises:
             ImageError: it is no image that is read.
+            OptionError: this process keeps too much already.
         """
+        if sum(path.stat().st_size for path in self.uploads.iterdir()) + len(content) > ALL:
+            raise OptionError(f"{ALL // 10**6:,} MB were uploaded already. Start 'unsee ui' again, which deletes them.")
         plain = re.sub(r"[^\w.-]+", "_", name)[-60:] or "image"
         decode(content, plain)
         path = self.uploads / f"{next(self._numbers):04d}-{plain}"

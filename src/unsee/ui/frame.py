@@ -71,7 +71,10 @@ def file_input(label: str, accept: str, take: Callable[[str, bytes], Any], icon:
 
     async def taken(event: Any) -> None:
         async def read() -> None:
-            take(event.file.name, await event.file.read())
+            body = await event.file.read()
+            if len(body) > LARGEST:  # whoever sent it was no page of ours
+                return refuse()
+            take(event.file.name, body)
 
         await guarded(read)
         upload.reset()

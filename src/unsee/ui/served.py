@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import httpx
 from openai import AsyncOpenAI, OpenAIError
 
 from unsee.data import ImageFile
@@ -56,7 +57,7 @@ class Served:
                     if event.choices and (piece := event.choices[0].delta.content):
                         pieces.append(piece)
                         tell(piece)
-        except (OpenAIError, IndexError) as error:
+        except (OpenAIError, httpx.HTTPError, IndexError, ValueError) as error:  # also where it dies in mid-answer
             raise ServerError(
                 f"{self.address} does not answer this: {error}. Check address, key and 'unsee serve'."
             ) from error
