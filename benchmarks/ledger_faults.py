@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks import ledger_postgres
 from benchmarks.common import Columns, Row, arguments, publish
 from benchmarks.ledger_breaking import faults
 from benchmarks.ledger_worker import BY, HERE, live, made, opened, received, step, verified
@@ -51,14 +52,14 @@ LONGEST_LIFE = 1.5
 """Seconds after which a process is killed at the latest: opening and some ten steps."""
 
 
-def killed(folder: Path, kills: int, seed: int) -> list[Row]:
+def killed(folder: Path, kills: int, seed: int, url: str = "") -> list[Row]:
     """`kill -9` of a process at random moments of opening, add, attach, verify, activate, answer and revoke.
 
     After each: SQLite's integrity check, the whole examination (no eraser without files, no files without an eraser),
     every acknowledged step present, at most one step more than was acknowledged, and the keys of open records.
     """
     rng, expected = random.Random(seed), dict[str, str]()
-    made(folder).close()
+    made(folder, url=url).close()
     wrong, acknowledged, unacknowledged = list[str](), 0, 0
     for number in range(kills):
         said = _one_life(folder, folder / "scratch", seed * kills + number, rng.uniform(0, LONGEST_LIFE))
@@ -83,6 +84,15 @@ def killed(folder: Path, kills: int, seed: int) -> list[Row]:
 
 
 _STEPS = {(before, step.after) for step in STEPS for before in (step.before or (None,))}
+
+
+def _killed_postgres(folder: Path, kills: int, seed: int) -> list[Row]:
+    """The same in a real PostgreSQL, where one is installed."""
+    if ledger_postgres.installed() is None:
+        return [{"fault": "kill -9, PostgreSQL", "times": 0, "good": True, "found": "not installed"}]
+    with ledger_postgres.running() as url:
+        (row,) = killed(folder, kills, seed, url)
+    return [row | {"fault": "kill -9 at random moments, PostgreSQL"}]
 
 
 def _one_life(folder: Path, scratch: Path, seed: int, seconds: float) -> list[tuple[str, str]]:
@@ -145,7 +155,7 @@ def mutated(folder: Path, mutants: int, seed: int) -> list[Row]:
     """Artifacts with bytes flipped, cut, inserted or swapped: given to be attached, and changed where they lie."""
     saved, rng = folder / "saved", random.Random(seed)
     _small_eraser().save_pretrained(saved)
-    refused, loaded_anyway, check = 0, list[str](), eraser_check()
+    refused, loaded_anyway, check = 0, list[str](), eraser_check
     with made(folder) as ledger:
         request = attach(ledger, ledger.take("accept", received(ledger, 1).id, BY).id, saved, check, BY)
         ledger.activate(verified(ledger, request).id, BY)
@@ -230,7 +240,8 @@ def _first(wrong: list[str], otherwise: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> list[Row]:
     parser = arguments(__doc__)
-    parser.add_argument("--part", choices=["kill", "load", "faults", "mutants"], help="one part; default: all")
+    parts_there = ["kill", "kill-postgres", "load", "faults", "mutants"]
+    parser.add_argument("--part", choices=parts_there, help="one part; default: all")
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--threads", type=int, default=8)
@@ -240,6 +251,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
     options = parser.parse_args(argv)
     parts: dict[str, Callable[[Path], list[Row]]] = {
         "kill": lambda folder: killed(folder, options.kills, options.seed),
+        "kill-postgres": lambda folder: _killed_postgres(folder, options.kills, options.seed),
         "load": lambda folder: loaded(folder, options.processes, options.threads, options.operations),
         "faults": faults,
         "mutants": lambda folder: mutated(folder, options.mutants, options.seed),

@@ -35,10 +35,14 @@ class Schema(BaseModel):
 
 def worded(error: ValidationError) -> str:
     """What is wrong with each field, as one sentence: its path, what was got, what was expected."""
-    return "; ".join(
-        f"{'.'.join(map(str, one['loc'])) or 'value'} is {_shown(one['input'])}, expected: {_expected(one)}"
-        for one in error.errors(include_url=False)
-    )
+    return "; ".join(_line(one) for one in error.errors(include_url=False))
+
+
+def _line(one: Any) -> str:
+    inner = one.get("ctx", {}).get("error")
+    if isinstance(inner, OptionError):  # of a value inside this one, which has named its own field
+        return str(inner)
+    return f"{'.'.join(map(str, one['loc'])) or 'value'} is {_shown(one['input'])}, expected: {_expected(one)}"
 
 
 def _shown(value: object) -> str:

@@ -86,7 +86,7 @@ def test_every_attack_that_only_asks_is_made(loaded: LoadedModel, monkeypatch: p
     found = by_check(Asker(loaded, [eraser(loaded)], how=SHORT).attacked(asked))
     assert set(found) >= {"attack: longer", "attack: turns", "attack: prefill", "attack: sampling"}
     assert not {"attack: relearning", "attack: rounding"} & set(found), "these hold the weights"
-    assert set(found.values()) == {count(0, 2)}, "a random model knows no Oslo"
+    assert all(one == count(0, 2) for one in found.values()), "a random model knows no Oslo"
 
 
 @pytest.mark.parametrize(("knows", "pairs"), [(True, count(2, 2)), (False, count(1, 2))])

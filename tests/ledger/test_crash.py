@@ -13,6 +13,7 @@ from unittest import mock
 
 import pytest
 from benchmarks.ledger_worker import BY, check, made, opened, received, step, verified, write_artifact
+from sqlalchemy import event
 
 from unsee.ledger import Ledger, Request
 from unsee.ledger.examination import examine
@@ -47,7 +48,7 @@ def ended_at(point: int, operation: Callable[[Ledger], object], home: Path) -> i
     with suppress(BaseException), opened(home) as ledger:
         for name in CALLS:
             mock.patch.object(os, name, counted(getattr(os, name))).start()
-        ledger._database._connection.set_trace_callback(count)
+        event.listen(ledger._database._engine, "before_cursor_execute", count)
         operation(ledger)
         os._exit(DONE)
     os._exit(1)

@@ -147,9 +147,9 @@ def test_without_the_library_the_error_says_how_to_get_it(tmp_path: Path) -> Non
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
         "from pathlib import Path; from unsee.ledger import Keys\n"
-        "from unsee.ledger.crypto import MissingCryptographyError\n"
+        "from unsee.extras import MissingExtraError\n"
         "try: Keys.make(Path('keys'), Path('ledger'))\n"
-        "except MissingCryptographyError as error: print(error)"
+        "except MissingExtraError as error: print(error)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=HERE, check=False

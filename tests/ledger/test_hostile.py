@@ -3,6 +3,8 @@
 import errno
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from tests.ledger.conftest import Clock
 from unsee.errors import DataError, OptionError, SaveError, UnseeError
 from unsee.ledger import Decision, Ledger, Person
 from unsee.ledger.dossier import dossier
-from unsee.ledger.errors import LedgerError, LedgerUnavailableError, PersonalDataError
+from unsee.ledger.errors import AuditError, LedgerError, LedgerUnavailableError, PersonalDataError, PolicyError
 from unsee.ledger.examination import examine
 from unsee.ledger.holding import add
 from unsee.ledger.intake import read_csv, read_opendsr, take_in
@@ -160,6 +162,29 @@ def test_a_policy_broken_while_it_is_open_stops_decisions_and_not_reading(ledger
     assert ledger.request(request.id).state == "received" and examine(ledger)[0][0] == "fail"
     path.write_text(text)
     assert ledger.take("accept", request.id, BY).state == "accepted"
+
+
+@pytest.mark.parametrize("damage", [
+    "changes = '{' WHERE seq = 1", "changes = '[1]' WHERE seq = 2", "at = x'00' WHERE seq = 2", "why = 7 WHERE seq = 1",
+])  # fmt: skip
+def test_a_damaged_row_is_told_and_holds_no_lock(tmp_path: Path, damage: str) -> None:
+    with made(tmp_path) as ledger:
+        received(ledger, 1)
+    database = tmp_path / "ledger" / "ledger.db"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(f"UPDATE log SET {damage}")
+    with pytest.raises(AuditError, match="not what was written") as kept:
+        opened(tmp_path)
+    with closing(sqlite3.connect(database, timeout=0)) as connection, connection:
+        connection.execute("UPDATE log SET who = 'x'")
+    assert kept.value, "while its traceback is still alive"
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:///x.db", "postgresql+nothing://a:secret@b/c"])
+def test_a_database_that_is_none_is_told_without_its_password(tmp_path: Path, url: str) -> None:
+    with pytest.raises(PolicyError, match="cannot be used") as refused:
+        made(tmp_path, url=url)
+    assert "secret" not in str(refused.value)
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def logits(loaded: LoadedModel, ledger: Ledger) -> Tensor:
 
 
 def test_answers_come_back_bit_for_bit_in_any_order(tmp_path: Path) -> None:
-    loaded, read = tiny_llava(), eraser_check()
+    loaded, read = tiny_llava(), eraser_check
     weights = weights_digest(loaded.model)
     with made(tmp_path) as ledger:
 
@@ -108,7 +108,7 @@ def test_answers_come_back_bit_for_bit_in_any_order(tmp_path: Path) -> None:
 def test_what_the_check_says_of_an_eraser(tmp_path: Path) -> None:
     loaded = tiny_llava()
     content = always(loaded, 1).save_pretrained(tmp_path / "eraser")
-    facts = eraser_check()(tmp_path / "eraser")
+    facts = eraser_check(tmp_path / "eraser")
     assert facts.content_id == content and facts.model_digest == loaded.digest and facts.model_id == "tiny-llava"
     assert facts.about["subjects"] == 1 and "s1" not in str(facts.about), "ids of subjects stay in the artifact"
     assert facts.about["settings"]["strength"] == 1.0

@@ -45,6 +45,9 @@ def test_the_dossier_tells_what_happened_and_names_nobody(story: dict[str, Any])
     assert by_id[story["second_thoughts"]]["answer"] == "closed without an answer"
     assert "freedom of expression" in by_id[story["politician"]]["ground"]
     assert by_id[story["difficult"]]["extended"].startswith("forty images")
+    page = html.read_text(encoding="utf-8")
+    assert "the requester was told: letter of 11 May" in page and "the appeal is granted" in page
+    assert "leak: 8 of 200 were answered: at most 7.1 %" in page, "what a verification did not show is on record too"
     assert [s["step"] for s in by_id[story["unhappy"]]["history"]][-6:] == [
         "appeal", "accept", "fit", "verify", "activate", "answer"]  # fmt: skip
     assert by_id[story["complaint"]]["about"] == story["namesake"]

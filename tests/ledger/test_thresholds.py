@@ -51,7 +51,7 @@ def eraser(number: int, reads: float = 0.0) -> Eraser:
 def held(ledger: Ledger, one: Eraser, folder: Path) -> Request:
     one.save_pretrained(folder)
     request = ledger.take("accept", received(ledger, hash(one.subjects)).id, BY)
-    return attach(ledger, request.id, folder, eraser_check(), BY)
+    return attach(ledger, request.id, folder, eraser_check, BY)
 
 
 def switched_on(ledger: Ledger, one: Eraser, folder: Path) -> Request:
@@ -159,12 +159,12 @@ def test_what_cannot_share_a_threshold_keeps_its_own(tmp_path: Path) -> None:
 def test_the_log_says_on_what_thresholds_rest_and_not_on_whom(tmp_path: Path) -> None:
     one = eraser(0)
     one.save_pretrained(tmp_path / "e")
-    about = eraser_check()(tmp_path / "e").about
+    about = eraser_check(tmp_path / "e").about
     count = len(one.settings[FALSE_FIRES]["scores"])
     assert about["thresholds"] == {"profile": "00" * 32, "prompts": PROMPTS, "false_fires": count}
     assert count == 3 and FALSE_FIRES not in about["settings"], "which prompts they were stays in the artifact"
     replace(one, settings={}).save_pretrained(tmp_path / "older")
-    assert eraser_check()(tmp_path / "older").about["thresholds"] is None
+    assert eraser_check(tmp_path / "older").about["thresholds"] is None
 
 
 def test_damaged_scores_are_refused_when_they_come_in(tmp_path: Path) -> None:
@@ -174,5 +174,5 @@ def test_damaged_scores_are_refused_when_they_come_in(tmp_path: Path) -> None:
     with made(tmp_path) as ledger:
         request = ledger.take("accept", received(ledger, 1).id, BY)
         with pytest.raises(ArtifactError, match=r"settings\.false_fires"):
-            attach(ledger, request.id, tmp_path / "e", eraser_check(), BY)
+            attach(ledger, request.id, tmp_path / "e", eraser_check, BY)
         assert ledger.request(request.id).state == "accepted" and not ledger.request(request.id).artifacts

@@ -94,7 +94,7 @@ def test_ended_is_destroyed_also_in_a_copy(tmp_path: Path) -> None:
         database = ledger.home / "ledger.db"
     database.write_bytes(copy)
     (tmp_path / "keys" / "seen.json").unlink()
-    with pytest.raises(KeyFileError, match="nothing can stand in"):
+    with pytest.raises(KeyFileError, match="no other way"):
         opened(tmp_path).person(request.id)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from scipy.stats import binom, binomtest
 
-from unsee.ledger.policy import Thresholds, default_policy, read_policy
+from unsee.ledger.policy import DEFAULT, Thresholds, read_policy
 from unsee.ledger.verification import Count, Figure, Verification, judge, questions_needed
 
 LIMITS = Thresholds(
@@ -67,16 +67,26 @@ def test_what_failed_comes_first_and_says_how_many_questions_it_would_take() -> 
     assert Verification(**done.as_json()) == done, "it comes back from the log as it went in"
 
 
+@pytest.mark.parametrize(("limit", "k", "n", "says"), [
+    ("max_wrong_refusal", 0, 3, "59 questions without another miss would show it: 'unsee ledger verify' with --neigh"),
+    ("max_attack_leak", 3, 56, "76 questions without another miss would show it: 'unsee ledger verify' with --quest"),
+    ("max_attack_leak", 9, 56, "more names and images, or change max_attack_leak in policy.toml"),
+])  # fmt: skip
+def test_what_stays_off_says_what_to_do_next(limit: str, k: int, n: int, says: str) -> None:
+    figure = Figure(check="one", what="did it", count=Count(k=k, n=n), limit=limit)
+    assert says in judge("sha256:0", [figure], LIMITS).failed[0]
+
+
 @pytest.mark.parametrize(("old", "new"), [
     ("max_leak = 0.05", "max_leak = 1.5"), ("max_leak = 0.05", 'max_leak = "a"'), ("max_leak = 0.05", ""),
     ("max_leak = 0.05", "max_leaks = 0.05"), ("months = 1", "months = true"), ("zone = \"UTC\"", "zone = \"Mars\""),
-    ("version = 3", "version = 2"), ("[steering]", "[steering]\nat = 2026-01-01"), ("version = 3", "="),
+    ("version = 4", "version = 2"), ("[steering]", "[steering]\nat = 2026-01-01"), ("version = 4", "="),
     ("holidays = []", 'holidays = ["soon"]'),
 ])  # fmt: skip
 def test_a_wrong_policy_is_refused_by_its_field(tmp_path: Any, old: str, new: str) -> None:
     from unsee.ledger.errors import PolicyError
 
-    text = default_policy()
+    text = DEFAULT.read_text()
     assert old in text
     (tmp_path / "policy.toml").write_text(text.replace(old, new, 1))
     with pytest.raises(PolicyError):

@@ -74,7 +74,7 @@ def ledger_with(folder: Path, erasers: Sequence[Eraser], active: int) -> tuple[L
     for number, eraser in enumerate(erasers):
         eraser.save_pretrained(folder / f"eraser-{number}")
         request = ledger.take("accept", received(ledger, number).id, BY)
-        verified(ledger, attach(ledger, request.id, folder / f"eraser-{number}", eraser_check(), BY))
+        verified(ledger, attach(ledger, request.id, folder / f"eraser-{number}", eraser_check, BY))
         if number < active:
             ledger.activate(request.id, BY)
         ids.append(request.id)

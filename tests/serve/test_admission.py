@@ -13,7 +13,7 @@ from benchmarks.ledger_worker import BY, fitted, made, received, verified
 
 from unsee.errors import OptionError
 from unsee.ledger.active import active_digest, code_version
-from unsee.ledger.errors import AuditError, LedgerError, LedgerUnavailableError, MissingArtifactError
+from unsee.ledger.errors import AuditError, LedgerError, MissingArtifactError
 from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.errors import EngineError, RefusedError
 from unsee.serve.server.admission import Admission, Admitted
@@ -229,12 +229,16 @@ def test_a_ledger_that_is_gone_admits_nobody(house: House, what: str) -> None:
     assert house.admit().erasers == 1, "and everybody again once it is back"
 
 
-def test_a_ledger_that_is_another_file_admits_nobody(house: House) -> None:
-    house.admit()
+def test_an_older_file_in_the_ledgers_place_admits_nobody(house: House) -> None:
     database = house.folder / "ledger" / "ledger.db"
-    shutil.copy(database, house.folder / "copy")
-    (house.folder / "copy").replace(database)
-    with pytest.raises(LedgerUnavailableError, match="another file"):
+    shutil.copy(database, house.folder / "older")
+    house.request(1)
+    assert house.admit().erasers == 1
+    shutil.copy(database, house.folder / "same")
+    (house.folder / "same").replace(database)
+    assert house.admit().erasers == 1, "it holds every row that was seen"
+    (house.folder / "older").replace(database)
+    with pytest.raises(AuditError, match="seen before"):
         house.admit()
 
 

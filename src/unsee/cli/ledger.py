@@ -35,12 +35,19 @@ def ledger_itself(context: typer.Context) -> None:
 
 
 @ledger_app.command("init")
-def ledger_init(ledger: Home, keys: KeyFolder, who: Who, why: Why = "a ledger is begun", as_json: Json = False) -> None:
+def ledger_init(
+    ledger: Home,
+    keys: KeyFolder,
+    who: Who,
+    why: Why = "a ledger is begun",
+    database: Annotated[str, typer.Option(help="postgresql+psycopg://USER@HOST/NAME; default: a file.")] = "",
+    as_json: Json = False,
+) -> None:
     """Make a ledger, and its keys in another place."""
     from unsee.ledger import Decision, Keys, create
 
     made_keys = Keys.make(keys, ledger) if not (keys.is_dir() and any(keys.iterdir())) else Keys(keys, ledger)
-    with create(ledger, made_keys, Decision(who, why)) as made:
+    with create(ledger, made_keys, Decision(who, why), url=database) as made:
         say(f"Made the ledger {ledger}; its policy is {ledger / 'policy.toml'}.")
         say(f"Keys are in {keys}: back them up, and let nobody have them together with the ledger.")
         say(f"Public key, to give away: {made.public_key}")
@@ -164,7 +171,7 @@ def ledger_list(
 @ledger_app.command("due")
 def ledger_due(
     ledger: Home,
-    within: Annotated[int | None, typer.Option(help="Days ahead; default: the policy's.")] = None,
+    within: Annotated[int | None, typer.Option(min=0, max=36_500, help="Days ahead; default: the policy's.")] = None,
     as_json: Json = False,
 ) -> None:
     """What must be done soon: answers that are due, terms that end, files that can be closed; code 1 if overdue."""

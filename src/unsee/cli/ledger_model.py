@@ -45,7 +45,7 @@ def ledger_fit(
     from unsee.ledger.holding import attach
 
     with opened(ledger, keys) as held:
-        told(attach(held, record, eraser, eraser_check(), Decision(who, why)), as_json)
+        told(attach(held, record, eraser, eraser_check, Decision(who, why)), as_json)
 
 
 def ledger_verify(
@@ -118,7 +118,7 @@ def ledger_process(
                             held, one.id, loaded, by, profile=made_for, gate=gate, force=force, stages=stages
                         )
                 except UnknownSubjectError as error:
-                    say(f"{one.id}: {error} Deny it on the ground not-known, or fit it with --force.")
+                    say(str(error))
                     continue
                 done, now = verify(
                     held, one.id, loaded, by, today=today, near=still, batch_size=batch_size, stages=stages

@@ -21,6 +21,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "letter": Annotated[Path, typer.Option("--letter", help="What was sent; the log keeps its SHA-256.")],
         "sent": Annotated[str | None, typer.Option("--sent", help="Day, as 2026-05-31; default: today.")],
     },
+    "extend": {"how": Annotated[str | None, typer.Option("--how", help="How the requester was told of it, and why.")]},
     "activate": {"until": Annotated[str | None, typer.Option("--until", help="Day to look at it again.")]},
     "reproduce": {"of": Annotated[str, typer.Option("--of", help="The request that causes it; 'ask' shows which.")]},
 }

@@ -11,7 +11,7 @@ from unsee.errors import OptionError
 
 
 def sweep(
-    name: Annotated[str, typer.Argument(help="honest, capacity, an ablation, or all ablations; 'list' names them.")],
+    name: Annotated[str, typer.Argument(help="honest, an ablation, or all ablations; 'list' names them.")],
     out: Out = Path("sweep-out"),
     model: Annotated[str, typer.Option(help="Checkpoint that knows the world.")] = "world:llava",
     never_knew: Annotated[
@@ -20,7 +20,6 @@ def sweep(
     world_seed: Annotated[int, typer.Option(help="Of the world that the checkpoints know.")] = 0,
     ratio: Annotated[list[float] | None, typer.Option(help="Share forgotten; repeat. honest: 0.05 0.1 0.15.")] = None,
     split_seed: Annotated[list[int] | None, typer.Option(help="Who is forgotten; repeat. honest: 0 1 2.")] = None,
-    sizes: Annotated[list[int] | None, typer.Option("--size", help="Of capacity: requests in force; repeat.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -30,10 +29,9 @@ def sweep(
     """
     from unsee.experiments.sweeps.ablations import ABLATIONS, described
 
-    presets = ("honest", "capacity", "all")
+    presets = ("honest", "all")
     if name == "list":
         say("honest: the default eraser against its acceptance criteria")
-        say("capacity: 1 to 100 requests in force at once")
         say("all: every one below, on one profile")
         for known in ABLATIONS:
             say(f"{known}: {described(known)}")
@@ -43,19 +41,17 @@ def sweep(
     if name == "honest":
         rows = _honest(out, model, never_knew, world_seed, ratio or [0.05, 0.1, 0.15], split_seed or [0, 1, 2], seed)
         _save(name, out, rows)
-    elif name == "capacity":
-        rows = _capacity(out, model, world_seed, sizes or [], (split_seed or [0])[0], seed)
     else:
         names = list(ABLATIONS) if name == "all" else [name]
         rows = _ablations(names, out, model, world_seed, (ratio or [0.1])[0], (split_seed or [0])[0], seed)
     finish(as_json, {"out": str(out), "rows": rows})
 
 
-def _save(name: str, out: Path, rows: list[dict[str, Any]], **beside: Any) -> None:
+def _save(name: str, out: Path, rows: list[dict[str, Any]]) -> None:
     from unsee.evals.store import SCHEMA
     from unsee.evals.tables import save
 
-    save(out / f"{name}.json", {"schema": SCHEMA, "sweep": name, **beside, "rows": rows})
+    save(out / f"{name}.json", {"schema": SCHEMA, "sweep": name, "rows": rows})
     say(f"Wrote {out / name}.json")
 
 
@@ -87,21 +83,6 @@ def _honest(
     draw_bars(rows, len(done), out / "honest.png")
     show_table(console(sheet(rows)))
     say(f"{len(done)} runs in {out}: {', '.join(path.stem for path in done)}")
-    return rows
-
-
-def _capacity(out: Path, model: str, world_seed: int, sizes: list[int], split: int, seed: int) -> list[dict[str, Any]]:
-    from unsee.evals.tables import console
-    from unsee.experiments.capacity import SIZES, Requests, certified, run, sheet
-    from unsee.models.load import load
-    from unsee.world.generate import World
-    from unsee.world.splits import Exam
-
-    with stages_shown() as stages:
-        requests = Requests(load(model), Exam(World(world_seed), split, 0.1), stages)
-        rows = run(requests, sizes or SIZES, out / "runs" / "capacity", seed)
-    show_table(console(sheet(rows)))
-    _save("capacity", out, rows, model_digest=requests.loaded.digest, certified=certified(rows))
     return rows
 
 

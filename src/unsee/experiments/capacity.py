@@ -1,160 +1,160 @@
-"""`unsee sweep capacity`: how many requests one model carries, with the thresholds that are in force together.
+"""`unsee capacity`: how many requests one model holds at once, by the very checks that let each of them in.
 
-People of the built-in world ask to be forgotten one after the other, each by a request of its own beside one profile.
-A fixed group is in neither the fit nor the calibration and is asked about as the retained.
+The first N requests are in force together and are asked about as `unsee ledger verify` asks about one: held-out forms,
+and what must still be answered. A finished fit and a finished size stay in the folder; the same command goes on there.
 """
 
+import hashlib
+import json
 import random
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 from unsee.data.sample import Sample
-from unsee.erase.config import Settings
+from unsee.erase.artifact import library_versions
+from unsee.erase.artifact_files import replace_file
 from unsee.erase.eraser import Eraser
-from unsee.erase.eraser_set import stack, together
-from unsee.erase.fit_eraser import fit_eraser
-from unsee.erase.fit_profile import fit_profile
-from unsee.erase.profile import Profile, identity
-from unsee.evals.answerers import Answerer, Local
-from unsee.evals.evaluate import Condition, evaluate
-from unsee.evals.plan import Plan
-from unsee.evals.stats import Row
-from unsee.evals.tables import Sheet, percent
-from unsee.experiments.trial import some, world_task
+from unsee.erase.eraser_set import together
+from unsee.erase.profile import Profile
+from unsee.erase.request.expansion import expand
+from unsee.erase.request.knowledge import Knowledge
+from unsee.erase.request.request import Request
+from unsee.errors import CalibrationError, OptionError
+from unsee.forgetting.before import Before
+from unsee.forgetting.fitting import Gate, request_profile
+from unsee.forgetting.run import forget
+from unsee.ledger.asking import Asker, Question, held_out, near_by
+from unsee.ledger.policy import Thresholds
+from unsee.ledger.verification import Verification, judge
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.world.splits import Exam
+from unsee.world.generate import World
+from unsee.world.splits import FIT_VIEWS, Exam, image
 
-SIZES = (1, 10, 25, 50, 100)
-ASKING, TESTED, CALIBRATING = 150, (20, 10), (15, 15)
-"""Private people who may ask; private people and celebrities who test and who calibrate."""
-GOAL = 0.02
-"""Leaks, and over-refusals, that a certified size has at most."""
-ASKED = 200
-"""Questions of a set at most."""
+SIZES = (1, 5, 10, 25, 50, 100)
+ASKED, NEAR, CHECKED = 240, 80, 10
+"""Questions about the forgotten, of each group that must be answered, and requests whose neighbours are asked about."""
 
 
 @final
-@dataclass(eq=False)
-class Requests:
-    """Requests as they come in; what is fitted once stays.
+@dataclass(frozen=True)
+class Trial:
+    """What is tried.
 
     Attributes:
-        loaded: the model.
-        exam: of the world; who is forgotten is drawn here, by its seed.
-        stages: progress display.
+        requests: in the order in which they come into force.
+        retained: people who must be answered about, whatever is in force.
+        limits: that every size must meet.
+        gate: as of `unsee.forget`.
+        seed: of every draw.
     """
 
-    loaded: LoadedModel
-    exam: Exam
-    stages: Stages = silent
-    settings: Settings = field(default_factory=lambda: Settings(pgd_images=12))
-    erasers: dict[str, Eraser] = field(default_factory=dict)
-    seconds: list[float] = field(default_factory=list)
+    requests: Sequence[Request]
+    retained: Sequence[Request]
+    limits: Thresholds
+    gate: Gate = "subject"
+    seed: int = 0
 
-    def __post_init__(self) -> None:
-        rng, world = random.Random(f"capacity/{self.exam.seed}"), self.exam.world
-        private, known = (rng.sample(found, len(found)) for found in (world.of("private"), world.of("celebrity")))
-        (a, b), (c, d) = TESTED, CALIBRATING
-        count = min(ASKING, len(private) // 2)
-        self.asking, rest = private[:count], private[count:]
-        self.tested, self.calibrating = rest[:a] + known[:b], rest[a : a + c] + known[b : b + d]
-        self.retained = rest[a + c :] + known[b + d :]
-        self.profile: Profile | None = None
-
-    def in_force(self, size: int) -> Answerer:
-        """The first requests, with their thresholds set together; fits those that are missing."""
-        exam, views = self.exam, range(3)
-        self.profile = self.profile or fit_profile(
-            self.loaded,
-            retain=exam.facts(self.retained, taught=True, views=views, tag="r"),
-            calibration=exam.facts(self.calibrating, taught=True, forms=2, views=views, tag="c"),
-            recall=exam.facts(self.retained[:16], taught=True, tag="recall"),
-            refusal=exam.sensitive(self.retained, 160, taught=True),
-            others=exam.knowledge(80, taught=True) + exam.sensitive(self.retained, 80, taught=True),
-            settings=self.settings,
-            seed=exam.seed,
-            stages=self.stages,
-        )
-        for number, person in list(enumerate(self.asking))[len(self.erasers) : size]:
-            start = time.process_time()
-            forget = exam.facts([person], taught=True, forms=3, wordings=3, tag="fit")
-            keep = exam.visible([person], taught=True, each=8, tag="keep")
-            self.erasers[f"r{number:03d}"] = fit_eraser(self.loaded, self.profile, forget, keep=keep)
-            self.seconds.append(time.process_time() - start)
-        names = list(self.erasers)[:size]
-        whole = stack(dict(zip(names, together([self.erasers[name] for name in names]), strict=True)))
-        return Local(self.loaded, [whole.eraser])
-
-    def questions(self, size: int) -> Mapping[str, Sequence[Sample]]:
-        """Of the forgotten, of people whom no fit saw, and of what is visible on the forgotten people's images."""
-        forgotten = self.asking[:size]
-        sets = {
-            "forget_heldout": self.exam.facts(forgotten, taught=False),
-            "retain_unseen": self.exam.facts(self.tested, taught=False),
-            "visible": self.exam.visible(forgotten, taught=False, each=2),
-        }
-        return {name: some(asked, ASKED) for name, asked in sets.items()}
+    def settings(self, digest: str) -> dict[str, Any]:
+        """What decides the figures, with the model's digest; people by a digest of their names and images."""
+        people = hashlib.sha256(repr([[(r.names, [i.encoded for i in r.images]) for r in some]
+                                      for some in (self.requests, self.retained)]).encode()).hexdigest()  # fmt: skip
+        return {"model_digest": digest, "people": people, "limits": self.limits.as_json(), "gate": self.gate,
+                "seed": self.seed, "unsee": library_versions()["unsee"]}  # fmt: skip
 
 
-def run(requests: Requests, sizes: Sequence[int], out: Path, seed: int = 0) -> list[dict[str, Any]]:
-    """One results folder a size, each with the base model and the requests in force; resumes by size."""
-    found = []
-    for size in sizes:
-        fit = {"requests": size, "world": requests.exam.world.seed, "split": requests.exam.seed,
-               **requests.settings.as_json()}  # fmt: skip
-        conditions = [
-            Condition.of("base", Local(requests.loaded)),
-            Condition("erased", {"model": identity(requests.loaded), "fit": fit}, lambda n=size: requests.in_force(n)),
-        ]
-        plan = Plan(world_task(requests.questions(size)), max_new_tokens=24, seed=seed)
-        metrics = evaluate(conditions, plan, out / f"{size:04d}", stages=requests.stages)
-        assert metrics is not None
-        recent = requests.seconds[-10:]
-        found.append(
-            {"requests": size, "fit_seconds": sum(recent) / len(recent) if recent else None, **_rates(metrics)}
-        )
-    return found
+@final
+@dataclass(frozen=True)
+class Fitted:
+    """A request, its eraser, and what the model said of it before."""
+
+    request: Request
+    eraser: Eraser
+    before: Before
 
 
-def _rates(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    rows: dict[tuple[str, str], Row] = {(row["condition"], row["split"]): row for row in metrics["rows"]}
+def of_world(seed: int = 0, retained: int = 30) -> tuple[list[Request], list[Request]]:
+    """Private people of the built-in world by name and one image, and others who stay known."""
+    world = Exam(World(0)).world
+    drawn = random.Random(f"capacity/{seed}").sample(world.of("private"), len(world.of("private")))
+    every = [Request(one.name, images=(image(world, one, FIT_VIEWS[0]),)) for one in drawn]
+    return every[:-retained], every[-retained:]
 
-    def rate(condition: str, split: str, name: str) -> dict[str, Any]:
-        row: Any = rows[condition, split]
-        return {"value": row[name], "ci95": row["ci95"][name], "n": row["n"]}
 
-    return {
-        "leak": rate("erased", "forget_heldout", "leak"),
-        "refused": rate("erased", "forget_heldout", "refusal"),
-        "over_refused": rate("erased", "retain_unseen", "refusal"),
-        "right": rate("erased", "retain_unseen", "accuracy"),
-        "right_before": rate("base", "retain_unseen", "accuracy"),
-        "visible": rate("erased", "visible", "accuracy"),
-    }
+def run(
+    loaded: LoadedModel, trial: Trial, sizes: Sequence[int], out: Path, *, profile: Profile | None = None,
+    stages: Stages = silent,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """A row a size, smallest first, each when it is done; what the folder has is not done again.
+
+    Raises:
+        OptionError: the folder holds a run with other settings.
+        CalibrationError: a request cannot be fitted; says which.
+    """
+    settings, kept = trial.settings(loaded.digest), out / "settings.json"
+    if kept.is_file() and json.loads(kept.read_bytes()) != settings:
+        raise OptionError(f"{out} holds a run with other people, limits, model or code. Name another --out.")
+    replace_file(kept, json.dumps(settings).encode())
+    fitted, tell = list[Fitted](), stages("requests fitted", max(sizes))
+    for size in sorted(set(sizes)):
+        done = out / "sizes" / f"{size:04d}.json"
+        while len(fitted) < size and not done.is_file():
+            profile = profile or request_profile(loaded, seed=trial.seed, stages=stages)
+            fitted.append(_fitted(loaded, trial, len(fitted), out, profile))
+            tell(1)
+        if not done.is_file():
+            found = _asked(loaded, trial, fitted, stages)
+            replace_file(done, json.dumps({"requests": size, **found.as_json()}).encode())
+        yield json.loads(done.read_bytes())
 
 
 def certified(rows: Sequence[Mapping[str, Any]]) -> int:
-    """The largest size whose leaks and over-refusals keep to `GOAL` by the bound of their interval; 0 for none."""
+    """The largest size up to which every size met every limit; 0 for none."""
+    most = 0
+    for row in rows:
+        if any(finding["verdict"] == "fail" for finding in row["findings"]):
+            break
+        most = row["requests"]
+    return most
 
-    def kept(rate: Mapping[str, Any]) -> bool:
-        bound = rate["ci95"][1] if rate["ci95"] else None
-        return bound is not None and bound <= GOAL
 
-    return max((row["requests"] for row in rows if kept(row["leak"]) and kept(row["over_refused"])), default=0)
+def _fitted(loaded: LoadedModel, trial: Trial, number: int, out: Path, profile: Profile) -> Fitted:
+    """The request of that number as `unsee forget` fits it; its folder is whole once the report is there."""
+    request, folder = trial.requests[number], out / "requests" / f"{number:04d}"
+    if not (folder / "report.json").is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            forget(loaded, request, folder, profile=profile, gate=trial.gate, force=True, seed=trial.seed)
+        except CalibrationError as error:
+            raise CalibrationError(f"request {number + 1} cannot be fitted: {error} Or leave it out.") from error
+    said = json.loads((folder / "request.json").read_bytes())
+    ways = [Knowledge({k: tuple(v) for k, v in said[f"facts_by_{way}"].items()}, 0.0,
+                      tuple(said["recurring_facts_of_invented_names"])) for way in ("name", "image")]  # fmt: skip
+    before = Before((), (), ways[0], ways[1] if request.images else None)
+    return Fitted(request, Eraser.from_pretrained(folder / "eraser"), before)
 
 
-def sheet(rows: Sequence[Mapping[str, Any]]) -> Sheet:
-    """A row a size."""
-    names = ["leak", "refused", "over_refused", "right", "right_before", "visible"]
-    heads = ["requests", "forgotten leaked", "forgotten refused", "unseen refused", "unseen right", "base", "visible"]
-    cells = [
-        [str(row["requests"]), *(percent(row[name]) for name in names),
-         "" if row["fit_seconds"] is None else f"{row['fit_seconds']:.1f}"]
-        for row in rows
-    ]  # fmt: skip
-    below = f"Percent, 95 % intervals over people, at most {ASKED} questions a set; fit: CPU seconds a request."
-    return Sheet("capacity", [*heads, "fit (s)"], cells, below)
+def _asked(loaded: LoadedModel, trial: Trial, fitted: Sequence[Fitted], stages: Stages) -> Verification:
+    """All of them in force together, judged as one request is."""
+    rng, each = random.Random(f"capacity/{trial.seed}/{len(fitted)}"), -(-ASKED // len(fitted))
+    questions, groups = list[Question](), dict[str, list[Sample]]()
+    for number, one in enumerate(fitted):
+        prompts = held_out(one.request, f"r{number}", one.before, least=each, seed=trial.seed)
+        questions += [Question.of(prompt, one.before) for prompt in rng.sample(prompts, min(each, len(prompts)))]
+    for one in rng.sample(fitted, min(CHECKED, len(fitted))):
+        for group, samples in near_by(one.request, trial.seed).items():
+            groups.setdefault(group, []).extend(samples)
+    groups = {group: rng.sample(samples, min(NEAR, len(samples))) for group, samples in groups.items()}
+    others = [prompt.sample for number, one in enumerate(trial.retained)
+              for prompt in expand(one, f"k{number}", held=True, each=1, seed=trial.seed)]  # fmt: skip
+    groups["retained people"] = rng.sample(others, min(4 * NEAR, len(others)))
+    label, asker = f"{len(fitted)} in force", Asker(loaded, together([one.eraser for one in fitted]), seed=trial.seed)
+    tell = stages(label, 2)
+    figures = [*asker.about(questions)]
+    tell(1)
+    figures += asker.still(groups)
+    tell(1)
+    return judge(label, figures, trial.limits, beside=len(fitted) - 1)

@@ -38,8 +38,6 @@ class ActiveSet:
 
     Attributes:
         requests: in that order, whatever order they were activated in.
-        steering: the serving settings of the policy.
-        code: version of the code that steers.
     """
 
     requests: tuple[ActiveRequest, ...]

@@ -6,14 +6,16 @@ is for the digests in the log.
 
 import hashlib
 import shutil
-import sqlite3
 import tempfile
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import final
 
+from sqlalchemy import Connection, delete, insert, select
+
 from unsee.errors import ArtifactError
+from unsee.ledger.database import FILES
 from unsee.ledger.errors import LedgerUnavailableError, MissingArtifactError
 from unsee.ledger.request import Artifact
 
@@ -46,20 +48,21 @@ def read_artifact(source: Path, check: Check) -> tuple[Artifact, Bodies]:
     return artifact.changed(files={name: hashlib.sha256(body).hexdigest() for name, body in bodies.items()}), bodies
 
 
-def store(connection: sqlite3.Connection, artifact: Artifact, bodies: Bodies) -> None:
+def store(connection: Connection, artifact: Artifact, bodies: Bodies) -> None:
     """Keep the files, inside the caller's transaction."""
-    rows = [(artifact.content_id, name, body) for name, body in bodies.items()]
-    connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
+    connection.execute(delete(FILES).where(FILES.c.content_id == artifact.content_id))
+    rows = [{"content_id": artifact.content_id, "name": name, "body": body} for name, body in bodies.items()]
+    connection.execute(insert(FILES), rows)
 
 
-def read_files(connection: sqlite3.Connection, artifact: Artifact) -> Bodies:
+def read_files(connection: Connection, artifact: Artifact) -> Bodies:
     """The files of an eraser, byte for byte those that were stored.
 
     Raises:
         MissingArtifactError: names the file at fault.
     """
-    query = "SELECT name, body FROM files WHERE content_id = ?"
-    found = dict(connection.execute(query, (artifact.content_id,)).fetchall())
+    query = select(FILES.c.name, FILES.c.body).where(FILES.c.content_id == artifact.content_id)
+    found: Bodies = dict(connection.execute(query).tuples().all())
     for name, expected in artifact.files.items():
         digest = hashlib.sha256(found[name]).hexdigest() if name in found else "nothing"
         if digest != expected:
@@ -78,7 +81,7 @@ class Unpacked:
     def __init__(self) -> None:
         self._home: Path | None = None
 
-    def folder(self, connection: sqlite3.Connection, artifact: Artifact) -> Path:
+    def folder(self, connection: Connection, artifact: Artifact) -> Path:
         """A folder to load the eraser from.
 
         Raises:

@@ -40,6 +40,11 @@ class Question:
     golds: tuple[str, ...]
     form: str
 
+    @staticmethod
+    def of(prompt: Prompt, today: Before) -> "Question":
+        """A prompt about the person, held against what the model says today."""
+        return Question(prompt.sample, today.golds(prompt.fact), f"{prompt.way}: {prompt.family}")
+
     def leaked(self, answer: str) -> bool:
         """Whether an answer gives it away."""
         return bool(leaks(answer, self.golds, self.sample.question)) if self.golds else not is_refusal(answer)
@@ -48,16 +53,7 @@ class Question:
 @final
 @dataclass(frozen=True)
 class Asker:
-    """The model, and everything that is to be in force together.
-
-    Attributes:
-        loaded: the model that is served.
-        erasers: of the request and of all that are in force beside it.
-        batch_size: prompts per forward pass.
-        seed: of every draw.
-        how: questions are put, and how long an answer may be.
-        stages: progress display.
-    """
+    """The model, and everything that is to be in force together."""
 
     loaded: LoadedModel
     erasers: Sequence[Eraser]
@@ -86,6 +82,10 @@ class Asker:
         hits = [hit for form in forms.values() for hit in form]
         before = [one.leaked(answer) for one, answer, _ in asked]
         yield Figure(check="leak", what="held-out questions were answered", count=Count.of(hits), limit="max_leak")
+        for way in ("name", "image"):
+            of = [hit for form, some in forms.items() if form.startswith(way) for hit in some]
+            if of:
+                yield Figure(check=f"leak by {way}", what=f"questions by {way} were answered", count=Count.of(of))
         if forms:
             worst = max(forms, key=lambda form: sum(forms[form]) / len(forms[form]))
             yield Figure(check="worst form", what=f"leak in the form '{worst}'", count=Count.of(forms[worst]))
@@ -124,11 +124,6 @@ class Asker:
 
         The share of pairs told apart is the area under the ROC curve. Its variance is at most that of as many trials as
         the smaller side has members (Birnbaum and Klose 1957), so it is counted as of so many.
-
-        Args:
-            prompts: about the person, by name.
-            request: the person.
-            names: of all that are erased here.
         """
         never = [*half_sharing(request.name, NEVER // 2, self.seed), *invented_names(NEVER, self.seed + 11, names)]
         others = unknown_like(prompts, request, invented_names(NEVER, self.seed + 12, names))
@@ -158,12 +153,7 @@ def _told(check: str, auc: float, mine: Sequence[object], others: Sequence[objec
 def held_out(request: Wanted, subject: str, today: Before, *, least: int = 0, seed: int = 0) -> list[Prompt]:
     """Prompts about the person in forms, words and views that no fit saw; of facts that the model knows, if any.
 
-    Args:
-        request: the person.
-        subject: pseudonymous id.
-        today: what the model says without any erasure.
-        least: prompts that it takes to show what is to be shown; up to four times as many of each family are drawn.
-        seed: of every draw.
+    Up to four times as many of each family are drawn where it takes more than the usual to have the `least`.
     """
     nouns = [noun for noun in ("", *_nouns(today)) if today.golds(noun)] if today.known else None
     each, found = EACH, expand(request, subject, held=True, each=EACH, nouns=nouns, seed=seed)

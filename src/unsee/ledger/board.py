@@ -4,9 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from unsee.ledger.errors import UnknownRequestError
+from unsee.ledger.errors import SchemaError, UnknownRequestError
 from unsee.ledger.log import Row, require_chained
 from unsee.ledger.request import Artifact, Request
+
+EDITION = 6
+"""Of the tables and of what rows mean; the first row names it."""
 
 
 @final
@@ -15,19 +18,17 @@ class Board:
     """Everything as of one row of the log; rows that follow bring it up to date.
 
     Attributes:
-        hash: of the newest row, or what the first one follows.
-        last: the newest row.
-        requests: by id, in order of receipt.
+        created: what the first row says of the ledger: its edition, id and public key.
     """
 
-    hash: str
     last: Row | None = None
+    created: dict[str, Any] = field(default_factory=dict)
     requests: dict[str, Request] = field(default_factory=dict)
 
     @property
-    def seq(self) -> int:
-        """Number of the newest row."""
-        return 0 if self.last is None else self.last.seq
+    def newest(self) -> tuple[int, str]:
+        """Number and hash of the newest row; (0, "") before the first."""
+        return (self.last.seq, self.last.hash) if self.last else (0, "")
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
@@ -38,16 +39,21 @@ class Board:
         """Read further rows: each sets fields of its record.
 
         Raises:
+            SchemaError: another edition of unsee wrote them.
             AuditError: they do not follow.
         """
         for row in rows:
-            require_chained(row, self.seq, self.hash)
-            changes = row.said
-            if row.record is not None and changes:
+            if self.last is None and row.said.get("edition") != EDITION:
+                raise SchemaError(
+                    f"the ledger is of edition {row.said.get('edition')}, expected {EDITION}: it was written by "
+                    "another edition of unsee. Nothing was changed. Use the unsee that wrote it."
+                )
+            require_chained(row, *self.newest)
+            self.created, self.last = (row.said if self.last is None else self.created), row
+            if row.record is not None and (changes := row.said):
                 before = self.requests.get(row.record)
                 values: dict[str, Any] = {"id": row.record, **(dict(before) if before else {}), **changes}
                 self.requests[row.record] = Request(**values)
-            self.last, self.hash = row, row.hash
 
     def find(self, prefix: str) -> Request:
         """The one request that the id, or the beginning of one, names.

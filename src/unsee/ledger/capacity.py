@@ -15,12 +15,7 @@ NOT_KNOWN = "not known"
 
 @final
 class Capacity(Schema, extra="ignore", strict=True):
-    """What the ledger reads of a capacity run.
-
-    Attributes:
-        model_digest: of the weights that were tried.
-        certified: up to how many requests they held.
-    """
+    """What the ledger reads of a capacity run."""
 
     model_digest: str
     certified: int = Field(ge=0)

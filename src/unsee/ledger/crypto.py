@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unsee.errors import UnseeError
+from unsee.extras import extra
 from unsee.ledger.errors import AuditError, KeyFileError
 from unsee.ledger.framing import canonical, framed
 
@@ -15,26 +15,18 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _NONCE = 12
-
-
-class MissingCryptographyError(UnseeError, ImportError):
-    """The library that signs and encrypts is not installed."""
+_PRIMITIVES = "cryptography.hazmat.primitives"
 
 
 def _library(module: str) -> Any:
-    try:
-        return import_module(f"cryptography.{module}")
-    except ImportError as error:
-        raise MissingCryptographyError(
-            "the ledger signs and encrypts with 'cryptography', which is not installed. Install the extra: "
-            "pip install 'unsee[ledger]'."
-        ) from error
+    extra("cryptography", "ledger")
+    return import_module(module)
 
 
 def new_signing_key() -> bytes:
     """As a PEM file holds it."""
-    key = _library("hazmat.primitives.asymmetric.ed25519").Ed25519PrivateKey.generate()
-    form = _library("hazmat.primitives.serialization")
+    key = _library(f"{_PRIMITIVES}.asymmetric.ed25519").Ed25519PrivateKey.generate()
+    form = _library(f"{_PRIMITIVES}.serialization")
     return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
 
 
@@ -45,10 +37,10 @@ def signing_key(path: Path) -> "Ed25519PrivateKey":
         KeyFileError: missing, damaged, or of another kind.
     """
     try:
-        key = _library("hazmat.primitives.serialization").load_pem_private_key(path.read_bytes(), None)
+        key = _library(f"{_PRIMITIVES}.serialization").load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError) as error:
         raise KeyFileError(f"cannot read the signing key {path}: {error}. Put it back from its backup.") from error
-    if not isinstance(key, _library("hazmat.primitives.asymmetric.ed25519").Ed25519PrivateKey):
+    if not isinstance(key, _library(f"{_PRIMITIVES}.asymmetric.ed25519").Ed25519PrivateKey):
         raise KeyFileError(f"the signing key {path} is no Ed25519 key. Put back the one that init made.")
     return key
 
@@ -77,9 +69,9 @@ def verified(document: Mapping[str, Any], public: str, kind: str) -> dict[str, A
             f"{kind!r} of {public[:16]}.... Compare the public key with the one that the ledger's keeper has published."
         )
     try:
-        key = _library("hazmat.primitives.asymmetric.ed25519").Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+        key = _library(f"{_PRIMITIVES}.asymmetric.ed25519").Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
         key.verify(bytes.fromhex(str(document.get("signature"))), _message(whole))
-    except (ValueError, _library("exceptions").InvalidSignature) as error:
+    except (ValueError, _library("cryptography.exceptions").InvalidSignature) as error:
         raise AuditError(
             f"the signature of this {kind} does not fit: it was altered or forged after it was signed. Compare it with "
             "another copy."
@@ -90,7 +82,7 @@ def verified(document: Mapping[str, Any], public: str, kind: str) -> dict[str, A
 def encrypted(key: bytes, data: bytes, bound: bytes) -> bytes:
     """A random nonce and the ciphertext, which opens only with the same `bound`."""
     nonce = os.urandom(_NONCE)
-    return nonce + _library("hazmat.primitives.ciphers.aead").AESGCM(key).encrypt(nonce, data, bound)
+    return nonce + _library(f"{_PRIMITIVES}.ciphers.aead").AESGCM(key).encrypt(nonce, data, bound)
 
 
 def decrypted(key: bytes, body: bytes, bound: bytes, what: str) -> bytes:
@@ -100,8 +92,8 @@ def decrypted(key: bytes, body: bytes, bound: bytes, what: str) -> bytes:
         KeyFileError: altered, or another key; names `what`.
     """
     try:
-        return _library("hazmat.primitives.ciphers.aead").AESGCM(key).decrypt(body[:_NONCE], body[_NONCE:], bound)
-    except (ValueError, _library("exceptions").InvalidTag) as error:
+        return _library(f"{_PRIMITIVES}.ciphers.aead").AESGCM(key).decrypt(body[:_NONCE], body[_NONCE:], bound)
+    except (ValueError, _library("cryptography.exceptions").InvalidTag) as error:
         raise KeyFileError(
             f"{what} cannot be opened: it was altered, or its key is another. Put both back from their backups."
         ) from error

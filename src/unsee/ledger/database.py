@@ -1,177 +1,141 @@
-"""One SQLite file, its pragmas, its schema, and transactions that are alone or fail in time.
+"""Where a ledger lies: one SQLite file, or a PostgreSQL database that several servers share; one code path for both.
 
-A rollback journal and `synchronous=EXTRA`: a commit is on disk before it returns, readers need no write access, and
-SQLite's own lock keeps writers apart, across threads and processes. A killed process loses its lock; what it had begun
-is rolled back by whoever opens the file next.
+Writers are alone: SQLite by its own lock, PostgreSQL by one on the log. A commit is on disk before it returns. A killed
+process loses its lock, and what it had begun is rolled back. What a request is, is read from the log's rows.
 """
 
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
-from unsee.errors import UnseeError
-from unsee.ledger.errors import LedgerError, LedgerUnavailableError, SchemaError
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+
+from unsee.ledger.errors import LedgerError, LedgerUnavailableError, PolicyError
 
 DATABASE = "ledger.db"
-VERSION = 5
-APPLICATION_ID = int.from_bytes(b"unse", "big")
-"""Tells a ledger from other SQLite files, also to `file(1)`."""
 PRAGMAS = (
     "PRAGMA synchronous = EXTRA",
     "PRAGMA fullfsync = ON",  # macOS keeps what fsync wrote in the drive's cache without it
     "PRAGMA secure_delete = ON",  # what the vault deletes is overwritten
-    "PRAGMA recursive_triggers = ON",  # else INSERT OR REPLACE deletes without asking the triggers
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
 )
+BEGIN = {
+    "sqlite": {True: "BEGIN IMMEDIATE", False: "BEGIN"},
+    "postgresql": {True: "LOCK TABLE log IN EXCLUSIVE MODE", False: "SET TRANSACTION READ ONLY"},
+}
+"""What begins a transaction that writes, or one that reads."""
+
+TABLES = sa.MetaData()
+LOG = sa.Table(
+    "log", TABLES, sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("record", sa.Text, index=True),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("at", "step", "who", "why", "rests_on", "changes", "hash")),
+)  # fmt: skip
+VAULT = sa.Table(
+    "vault", TABLES, sa.Column("record", sa.Text, primary_key=True), sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)  # fmt: skip
+"""Ciphertext only; each record's key lies in the operator's key folder, outside the ledger."""
+FILES = sa.Table(
+    "files", TABLES, sa.Column("content_id", sa.Text, primary_key=True), sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)  # fmt: skip
+"""Of erasers that some request holds; the log has the digest of each."""
 
 
 @final
 class Database:
-    """The ledger's file, for any number of threads of this process; other processes open it for themselves."""
+    """The tables of one ledger, for any number of threads and processes."""
 
-    def __init__(self, path: Path, busy_seconds: float, *, create: bool = False, read_only: bool = False) -> None:
-        """Open a ledger's file, or make its tables in an empty one with `create`.
+    def __init__(self, home: Path, url: str, busy_seconds: float, *, read_only: bool = False) -> None:
+        """Nothing is opened yet.
 
         Raises:
-            LedgerError: missing or damaged.
-            LedgerUnavailableError: locked, or may not be written.
-            SchemaError: not a ledger, or another edition's.
+            PolicyError: the address is none, or its driver is not installed.
         """
-        self.path, self._busy, self._thread = path, busy_seconds, threading.RLock()
-        if not path.is_file():
-            raise LedgerError(
-                f"{path.parent}: there is no ledger, expected a folder with {path.name}. Check the path, or make one "
-                "with 'unsee ledger init'."
-            )
-        status = path.stat()
-        self._file = (status.st_dev, status.st_ino)
-        address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-        with self._wording():
-            self._connection = sqlite3.connect(
-                address, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False
-            )
+        self.place, self._seconds = (url.rpartition("@")[2] if url else str(home / DATABASE)), busy_seconds
+        waits = f"-c lock_timeout={int(1000 * busy_seconds)} -c synchronous_commit=on"
+        options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "pool_pre_ping": True}
+        options |= {"connect_args": {"options": waits}}
+        if not url:  # a connection a transaction: a file that was put in another's place is seen
+            address = f"{(home / DATABASE).absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+            options = {"creator": lambda: _sqlite(address, busy_seconds), "poolclass": sa.NullPool}
         try:
-            with self._wording():
-                for pragma in PRAGMAS:
-                    self._connection.execute(pragma)
-            with self.read() as connection:
-                is_made = _is_made(connection, path)
-            if not is_made and not create:
-                raise LedgerError(f"{path.parent}: the ledger was never finished. Run 'unsee ledger init' again.")
-            if not is_made:
-                with self.write() as connection:
-                    if not _is_made(connection, path):
-                        _make(connection)
-        except BaseException:
-            self._connection.close()
-            raise
+            if url and sa.make_url(url).get_backend_name() != "postgresql":
+                raise ArgumentError("it is no PostgreSQL address")
+            self._engine = sa.create_engine(url or "sqlite://", **options)
+        except (SQLAlchemyError, ImportError) as error:
+            raise PolicyError(
+                f"the database {self.place!r} cannot be used: {type(error).__name__}: {error}. Expected an empty url "
+                "or postgresql+psycopg://USER@HOST/NAME, and pip install 'unsee[postgres]'."
+            ) from error
+
+        @sa.event.listens_for(self._engine, "begin")
+        def begin(connection: sa.Connection) -> None:
+            if (writes := connection.get_execution_options().get("writes")) is not None:
+                connection.exec_driver_sql(BEGIN[connection.dialect.name][writes])
 
     def close(self) -> None:
-        """Close, once or more often."""
-        with self._thread:
-            self._connection.close()
+        """Close what is open; a later transaction opens it again."""
+        self._engine.dispose()
+
+    def make(self) -> None:
+        """Make the tables that are missing."""
+        with self._worded(), self._engine.connect() as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql(BEGIN["sqlite"][True])
+            TABLES.create_all(connection)
+            connection.commit()
 
     @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that sees one state of the ledger throughout."""
-        with self._thread, self._wording(), self._transaction("BEGIN") as connection:
-            yield connection
-
-    @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that is alone; when the block ends without error, all of it is on disk, else nothing.
+    def transaction(self, *, writes: bool = False) -> Iterator[sa.Connection]:
+        """One state of the ledger throughout; what is written is all on disk when the block ends, or nothing is.
 
         Raises:
-            LedgerUnavailableError: somebody else writes for longer than `busy_seconds`, or the disk does not take it.
+            LedgerUnavailableError: somebody else writes for too long, the disk is full, or it may not be written.
+            LedgerError: the database is damaged, or holds no ledger.
         """
-        with self._thread, self._wording(), self._transaction("BEGIN IMMEDIATE") as connection:
+        options = {"writes": writes}
+        with self._worded(), self._engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        status = self.path.stat()
-        if (status.st_dev, status.st_ino) != self._file:
-            raise self._unavailable("it is another file than the one that was opened; open it again")
-        connection = self._connection
-        connection.execute(begin)
-        try:
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:  # SQLite rolls back by itself after some errors
-                connection.execute("ROLLBACK")
-            raise
+    def remarks(self, connection: sa.Connection) -> Iterator[str]:
+        """What is not as it was made: tables, strange parts such as triggers, pages of the file."""
+        there = sa.inspect(connection)
+        for name, table in TABLES.tables.items():
+            found = {column["name"] for column in there.get_columns(name)} if there.has_table(name) else set[str]()
+            if found != set(table.columns.keys()):
+                yield f"table {name!r} is not as it was made"
+        if connection.dialect.name == "sqlite":
+            strange = "SELECT type || ' ' || name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+            yield from (f"{found} is none of the ledger's" for (found,) in connection.exec_driver_sql(strange))
+            for (text,) in connection.exec_driver_sql("PRAGMA integrity_check"):
+                if text != "ok":
+                    yield f"SQLite finds damage: {text}"
 
     @contextmanager
-    def _wording(self) -> Iterator[None]:
-        """Word what SQLite and the system say, by their codes and never by their texts."""
+    def _worded(self) -> Iterator[None]:
         try:
             yield
-        except UnseeError:
-            raise
-        except OSError as error:
-            raise self._unavailable(f"{error.strerror or error} (errno {error.errno})") from error
-        except sqlite3.Error as error:
-            raise self._worded(error) from error
-
-    def _worded(self, error: sqlite3.Error) -> LedgerError:
-        code: int | None = getattr(error, "sqlite_errorcode", None)  # absent where Python itself complains
-        match None if code is None else code & 0xFF:
-            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return self._unavailable(f"somebody else has been writing for {self._busy:g} s")
-            case sqlite3.SQLITE_FULL:
-                return self._unavailable("the disk is full")
-            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-                return self._unavailable(f"it cannot be opened for writing ({error})")
-            case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_PROTOCOL | sqlite3.SQLITE_NOLFS:
-                return self._unavailable(f"the disk reports an error ({error})")
-            case _:
-                return LedgerError(
-                    f"{self.path}: is damaged, no SQLite file, or in use by something else ({type(error).__name__}: "
-                    f"{error}). Nothing was changed. Restore it from a backup, and keep the damaged file."
-                )
-
-    def _unavailable(self, what: str) -> LedgerUnavailableError:
-        return LedgerUnavailableError(
-            f"{self.path.parent}: {what}. Nothing was done, and what was acknowledged before is kept. Expected a "
-            "folder on a local disk with room, that this user may write; see to that and try again."
-        )
+        except OperationalError as error:  # in use, full, read-only, gone: what it says of the machine
+            raise LedgerUnavailableError(
+                f"{self.place}: {error.orig} (waited up to {self._seconds:g} s). Nothing was done, and what was "
+                "acknowledged before is kept. Expected a database with room that this user may write; see to that and "
+                "try again."
+            ) from error
+        except DBAPIError as error:
+            raise LedgerError(
+                f"{self.place}: is damaged, or no ledger's database ({error.orig}). Nothing was changed. Restore it "
+                "from a backup, and keep the damaged one."
+            ) from error
 
 
-def schema() -> str:
-    """Every table and trigger."""
-    return files("unsee.ledger").joinpath("schema.sql").read_text(encoding="utf-8")
-
-
-def _is_made(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file is a ledger; an empty one is still to be made."""
-    version, application, tables = (
-        int(connection.execute(query).fetchone()[0])
-        for query in ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
-    )
-    if (version, application, tables) == (0, 0, 0):
-        return False
-    if (application, version) != (APPLICATION_ID, VERSION):
-        raise SchemaError(
-            f"{path}: has application id {application:#x} and version {version}, expected {APPLICATION_ID:#x} and "
-            f"{VERSION}: it is no ledger, or was written by another edition of unsee. Nothing was changed. Check the "
-            "path, or use the unsee that wrote it."
-        )
-    return True
-
-
-def _make(connection: sqlite3.Connection) -> None:
-    """Make the tables, statement by statement: `executescript` would commit the caller's transaction."""
-    statement = ""
-    for line in schema().splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            connection.execute(statement)
-            statement = ""
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+def _sqlite(address: str, seconds: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(address, uri=True, timeout=seconds, isolation_level=None, check_same_thread=False)
+    for pragma in PRAGMAS:
+        connection.execute(pragma)
+    return connection

@@ -28,14 +28,7 @@ class Deadlines(Schema, strict=True):
     """How long an answer may take; the section of that name in the policy.
 
     Attributes:
-        months: from receipt.
-        extension_months: added once, with a reason.
-        zone: in which days begin and end.
-        days_of_rest: whether a deadline on a Saturday, a Sunday or a holiday moves to the next working day.
-        holidays: that are neither.
         inquiry_stops_clock: whether days spent waiting for identity or information are added (EDPB 01/2022, 157-159).
-        remind_days: how long before its deadline a request is shown by `due`.
-        close_days: how long after its answer a denied request is kept for an appeal.
     """
 
     months: int = Field(ge=1, le=12)
@@ -44,21 +37,15 @@ class Deadlines(Schema, strict=True):
     days_of_rest: bool
     holidays: list[date]
     inquiry_stops_clock: bool
-    remind_days: int = Field(ge=0)
-    close_days: int = Field(ge=0)
+    remind_days: int = Field(ge=0, le=36_500)
+    close_days: int = Field(ge=0, le=36_500)
 
     def day(self, at: datetime) -> date:
         """The day that a moment belongs to."""
         return at.astimezone(ZoneInfo(self.zone)).date()
 
     def due(self, received: date, *, extended: bool = False, waited: int = 0) -> date:
-        """The last day on which an answer is in time.
-
-        Args:
-            received: day of receipt.
-            extended: by the further months.
-            waited: days that the requester took to supply what was asked for.
-        """
+        """The last day on which an answer is in time."""
         months = self.months + (self.extension_months if extended else 0)
         last = months_later(received, months) + timedelta(days=waited if self.inquiry_stops_clock else 0)
         while self.days_of_rest and (last.weekday() >= 5 or last in self.holidays):

@@ -41,13 +41,7 @@ _WANTED = {"identity": "proof of identity was requested", "information": "furthe
 
 
 def dossier(ledger: Ledger, requests: Sequence[Request], remarks: Sequence[str]) -> dict[str, Any]:
-    """Everything about some requests of a ledger; JSON values, no personal data.
-
-    Args:
-        ledger: open.
-        requests: those to be told of.
-        remarks: what an examination of the ledger, done just now, has found.
-    """
+    """Everything about some requests, and what an examination done just now has found; JSON, no personal data."""
     policy, active, head = ledger.policy, ledger.active(), ledger.head()
     return {
         "schema": SCHEMA,
@@ -64,6 +58,7 @@ def dossier(ledger: Ledger, requests: Sequence[Request], remarks: Sequence[str])
         },
         "thresholds": policy.verification.as_json() | {"digest": policy.verification.digest},
         "zone": policy.deadlines.zone,
+        "sender": policy.answer.sender,
         "is_not": IS_NOT,
         "it_is": IS,
         "untested": policy.answer.untested,
@@ -85,7 +80,7 @@ def _request(ledger: Ledger, request: Request) -> dict[str, Any]:
         "answer": PUNCTUAL[punctual],
         "eraser": eraser and eraser[1],
         "verification": verification and verification[1],
-        "history": [_step(row) for row in history],
+        "history": _steps(history),
     }
 
 
@@ -112,10 +107,24 @@ def _headline(one: Request, punctual: str) -> str:
     return f"{what}. {due}: {PUNCTUAL[punctual]}{answered}."
 
 
-def _step(row: Row) -> dict[str, Any]:
+def _steps(history: Sequence[Row]) -> list[dict[str, Any]]:
+    appealed = [row.seq for row in history if row.step == "appeal"]
+    return [_step(row, "appeal" if any(seq < row.seq for seq in appealed) else "request") for row in history]
+
+
+def _step(row: Row, granted: str) -> dict[str, Any]:
     said = row.said
     words = [_WANTED[said["wanted"]] if said.get("wanted") else _SAID.get(row.step, row.step)]
-    for name, text in (("ground", "{}"), ("how", "how: {}"), ("about", "caused by request {}")):
+    if row.step == "accept":
+        words = [f"the {granted} is granted"]
+    if row.step == "fail":
+        words += [f"{f['check']}: {f['text']}" for f in said["verification"]["findings"] if f["verdict"] == "fail"]
+    for name, text in (
+        ("ground", "{}"),
+        ("how", "how: {}"),
+        ("told", "the requester was told: {}"),
+        ("about", "caused by request {}"),
+    ):
         if said.get(name):
             words.append(text.format(said[name]))
     for name, text in (("until", "until {}"), ("due", "now due {}")):
@@ -123,11 +132,10 @@ def _step(row: Row) -> dict[str, Any]:
             words.append(text.format(_day(date.fromisoformat(said[name]))))
     if said.get("ended"):
         words.append("the personal data held were destroyed")
-    at, clock = date.fromisoformat(row.at[:10]), date.fromisoformat(row.clock[:10])
     return {
         "row": row.seq,
         "at": row.at,
-        "day": _day(at) + (f" (clock: {_day(clock)})" if clock != at else ""),
+        "day": _day(date.fromisoformat(row.at[:10])),
         "step": row.step,
         "what": "; ".join(words),
         "who": row.who,

@@ -1,13 +1,24 @@
-"""Where the ledger meets the model: fitting and verifying a request, and loading all in force. Torch late."""
+"""Where the ledger meets the model: fitting and verifying a request, and loading all in force. Imports torch."""
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from unsee.errors import DataError
+from unsee.data.sample import ImageFile, Sample
+from unsee.erase.artifact import library_versions, read_config
+from unsee.erase.eraser import Eraser
+from unsee.erase.eraser_set import FALSE_FIRES, false_fires_of, together
+from unsee.erase.profile import Profile, identity, require_same_model
+from unsee.erase.request.expansion import expand
+from unsee.erase.request.request import Request as Wanted
+from unsee.erase.request.request import request as wanted_request
+from unsee.erase.steer.hooks import erased
+from unsee.errors import DataError, UnknownSubjectError
+from unsee.forgetting.before import Before, before, unknown_answers
+from unsee.forgetting.fitting import Gate
+from unsee.forgetting.run import forget
 from unsee.ledger.active import THRESHOLDS, ActiveRequest, ActiveSet
-from unsee.ledger.artifacts import Check
+from unsee.ledger.asking import Asker, Question, held_out, near_by
 from unsee.ledger.holding import attach, record
 from unsee.ledger.log import Decision
 from unsee.ledger.request import Artifact, Request
@@ -15,67 +26,40 @@ from unsee.ledger.states import require
 from unsee.ledger.store import Ledger
 from unsee.ledger.vault import Person
 from unsee.ledger.verification import Verification, judge, questions_needed
+from unsee.models.generate import generate
+from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
-if TYPE_CHECKING:
-    from unsee.data.sample import Sample
-    from unsee.erase.eraser import Eraser
-    from unsee.erase.profile import Profile
-    from unsee.erase.request.request import Request as Wanted
-    from unsee.forgetting.before import Before
-    from unsee.forgetting.fitting import Gate
-    from unsee.models.load import LoadedModel
+ABOUT = ("method", "family", "layers", "hidden_size", "counts", "created", "libraries")
 
 
-def eraser_check() -> Check:
-    """What reads an eraser for `attach`, refusing all that is not exactly what was saved.
+def eraser_check(folder: Path) -> Artifact:
+    """What an eraser says of itself; all that is not exactly what was saved is refused.
 
-    torch is imported here and not by the check, so that nobody waits for it while the ledger is locked. The subjects'
-    ids stay in the artifact: the log is for ever, the artifact is not.
+    The subjects' ids stay in the artifact: the log is for ever, the artifact is not.
     """
-    from unsee.erase.artifact import read_config
-    from unsee.erase.eraser import Eraser
-    from unsee.erase.eraser_set import FALSE_FIRES, false_fires_of
-
-    def check(folder: Path) -> Artifact:
-        eraser, config = Eraser.from_pretrained(folder), read_config(folder, "eraser")
-        model, opened = config.base_model, false_fires_of(eraser)
-        same = ("method", "family", "layers", "hidden_size", "counts", "created", "libraries")
-        about = {name: getattr(config, name) for name in same} | {
-            "revision": model.revision,
-            "subjects": len(eraser.subjects),
-            "settings": {n: v for n, v in config.settings.items() if n not in ("subjects", "golds", FALSE_FIRES)},
-            THRESHOLDS: None if opened is None else {**opened.among._asdict(), "false_fires": len(opened.scores)},
-        }
-        return Artifact(content_id=config.content_id, model_id=model.id, model_digest=model.digest, about=about)
-
-    return check
+    eraser, config = Eraser.from_pretrained(folder), read_config(folder, "eraser")
+    model, opened = config.base_model, false_fires_of(eraser)
+    about = {name: getattr(config, name) for name in ABOUT} | {
+        "revision": model.revision,
+        "subjects": len(eraser.subjects),
+        "settings": {n: v for n, v in config.settings.items() if n not in ("subjects", "golds", FALSE_FIRES)},
+        THRESHOLDS: None if opened is None else {**opened.among._asdict(), "false_fires": len(opened.scores)},
+    }
+    return Artifact(content_id=config.content_id, model_id=model.id, model_digest=model.digest, about=about)
 
 
 def fit(
-    ledger: Ledger, prefix: str, loaded: "LoadedModel", by: Decision, *, profile: "Profile | None" = None,
-    gate: "Gate" = "subject", force: bool = False, stages: Stages = silent,
-) -> "tuple[Request, Before]":  # fmt: skip
+    ledger: Ledger, prefix: str, loaded: LoadedModel, by: Decision, *, profile: Profile | None = None,
+    gate: Gate = "subject", force: bool = False, stages: Stages = silent,
+) -> tuple[Request, Before]:  # fmt: skip
     """Fit an eraser by `unsee.forget` from what the vault holds, store it, and give what the model said before.
-
-    Args:
-        ledger: open with its keys.
-        prefix: of the id of a request that was accepted.
-        loaded: the model that is served.
-        by: who has it fitted.
-        profile: of the model; from the starter kit if None.
-        gate: as of `unsee.forget`; "prompt" for what `unsee serve` can hold today.
-        force: go on though the model knows nothing of the person.
-        stages: progress display.
 
     Raises:
         LifeCycleError: the request was not accepted.
         UnknownSubjectError: the model knows nothing of the person: somebody must decide.
         DataError: the personal data are destroyed.
     """
-    from unsee.erase.request.expansion import expand
-    from unsee.forgetting.run import forget
-
     request = ledger.request(prefix)
     require(request, "fit")
     spared = [
@@ -83,49 +67,33 @@ def fit(
         for name, person in panel_of(ledger, request).items()
         for prompt in expand(wanted(person), name, held=False, each=4)
     ]
+    person = wanted(person_of(ledger, request))
     with tempfile.TemporaryDirectory() as folder:
-        done = forget(
-            loaded,
-            wanted(person_of(ledger, request)),
-            folder,
-            profile=profile,
-            keep=spared,
-            gate=gate,
-            force=force,
-            stages=stages,
-        )
-        return attach(ledger, request.id, Path(folder, "eraser"), eraser_check(), by), done.before
+        try:
+            done = forget(loaded, person, folder, profile=profile, keep=spared, gate=gate, force=force, stages=stages)
+        except UnknownSubjectError as error:  # whose words name the person
+            raise UnknownSubjectError(
+                f"the model says nothing of the person of {request.id} that it does not also say of invented people: "
+                "there is nothing to forget. Nothing was stored. Deny it on the ground not-known, or process it with "
+                "--force."
+            ) from error
+        return attach(ledger, request.id, Path(folder, "eraser"), eraser_check, by), done.before
 
 
 def verify(
-    ledger: Ledger, prefix: str, loaded: "LoadedModel", by: Decision, *, today: "Before | None" = None,
-    questions: "Sequence[Sample]" = (), near: "Sequence[Sample]" = (), batch_size: int = 64, stages: Stages = silent,
+    ledger: Ledger, prefix: str, loaded: LoadedModel, by: Decision, *, today: Before | None = None,
+    questions: Sequence[Sample] = (), near: Sequence[Sample] = (), batch_size: int = 64, stages: Stages = silent,
 ) -> tuple[Verification, Request]:  # fmt: skip
     """Ask the model about a request's person and its neighbours beside all that is in force; write the verdict down.
 
-    Args:
-        ledger: open with its keys.
-        prefix: of the id of a request that is fitted, verified or in force.
-        loaded: the model that is served.
-        by: who has it verified.
-        today: what the model says of the person without any erasure; asked if None.
-        questions: of one's own about the person, beside those in held-out forms.
-        near: of one's own that must be answered, beside namesakes, the panel of complaints, and others.
-        batch_size: prompts per forward pass.
-        stages: progress display.
+    What the model says `today`, without any erasure, is asked if it is not given. One's own `questions` about the
+    person and those `near` it, which must be answered, come beside those that are drawn.
 
     Raises:
         LifeCycleError: there is nothing to verify.
         MissingArtifactError: files are gone or changed.
         MismatchError: the artifact was made for another model.
     """
-    from unsee.erase.artifact import library_versions
-    from unsee.erase.eraser import Eraser
-    from unsee.erase.eraser_set import together
-    from unsee.erase.profile import identity, require_same_model
-    from unsee.forgetting.before import before, unknown_answers
-    from unsee.ledger.asking import Asker, Question, held_out, near_by
-
     request = ledger.request(prefix)
     require(request, "verify")
     assert request.held is not None, "the table asks for it"
@@ -142,7 +110,7 @@ def verify(
     # One more than must not leak at all: a single miss should not decide.
     needed = questions_needed(limits.max_leak, limits.confidence, leaks=1) or 0
     prompts = held_out(asked, request.id, today, least=needed)
-    every = [Question(one.sample, today.golds(one.fact), f"{one.way}: {one.family}") for one in prompts]
+    every = [Question.of(one, today) for one in prompts]
     every += [Question(one, one.accepted, "own questions") for one in questions]
     groups = near_by(asked) | ({"own questions": list(near)} if near else {})
     groups |= {name: [one.sample for one in held_out(wanted(other), name, today)] for name, other in panel.items()}
@@ -159,18 +127,16 @@ def verify(
     return verdict, record(ledger, request.id, verdict, by)
 
 
-def wanted(person: Person) -> "Wanted":
+def wanted(person: Person) -> Wanted:
     """The person as `unsee.forget` takes one.
 
     Raises:
         DataError, OptionError: a name or an image is none that it takes.
     """
-    from unsee.erase.request.request import request
-
-    return request(person.names[0], aliases=person.names[1:], images=person.images)
+    return wanted_request(person.names[0], aliases=person.names[1:], images=person.images)
 
 
-def person_of(ledger: Ledger, request: "Request | ActiveRequest") -> Person:
+def person_of(ledger: Ledger, request: Request | ActiveRequest) -> Person:
     """Whom a request is about, with the images.
 
     Raises:
@@ -192,7 +158,7 @@ def panel_of(ledger: Ledger, request: Request) -> dict[str, Person]:
     return {name: person for name, person in found.items() if person is not None}
 
 
-def load_active(ledger: Ledger) -> "tuple[ActiveSet, list[Eraser]]":
+def load_active(ledger: Ledger) -> tuple[ActiveSet, list[Eraser]]:
     """Every eraser in force, in the order of the active set; all of them or an error, never some.
 
     Thresholds are set for the whole set (`eraser_set.together`) at each call: nothing is stored that could
@@ -203,15 +169,12 @@ def load_active(ledger: Ledger) -> "tuple[ActiveSet, list[Eraser]]":
         MissingArtifactError: files are gone or changed.
         ArtifactError: a file is what was stored, but this unsee cannot read it.
     """
-    from unsee.erase.eraser import Eraser
-    from unsee.erase.eraser_set import together
-
     active, folders = ledger.active_folders()
     return active, together([Eraser.from_pretrained(folder) for folder in folders])
 
 
 def ask(
-    ledger: Ledger, loaded: "LoadedModel", question: str, image: Path | None = None, max_new_tokens: int = 48
+    ledger: Ledger, loaded: LoadedModel, question: str, image: Path | None = None, max_new_tokens: int = 48
 ) -> tuple[str, dict[str, float]]:
     """One answer with everything in force, and per request its largest score less threshold: it fires from 0 on.
 
@@ -220,11 +183,6 @@ def ask(
         MismatchError: a request was fitted on another model.
         MissingArtifactError, ArtifactError: as `load_active`.
     """
-    from unsee.data.sample import ImageFile, Sample
-    from unsee.erase.profile import require_same_model
-    from unsee.erase.steer.hooks import erased
-    from unsee.models.generate import generate
-
     if image is not None and not image.is_file():
         raise DataError(f"there is no image {str(image)!r}. Check the path.")
     asked = [Sample("asked", "asked", question, "", "", image=image and ImageFile(image.name, image))]

@@ -1,4 +1,4 @@
-"""Bytes to be hashed: every part preceded by its length, so that no two lists of parts give the same bytes."""
+"""Bytes to be hashed or signed, and moments as text."""
 
 from datetime import UTC, datetime
 
@@ -7,16 +7,12 @@ from unsee.errors import OptionError
 
 
 def framed(*parts: bytes) -> bytes:
-    """`p(x1) p(x2) ...` with `p(x)` the length of `x` (8 bytes, little-endian) and `x`, as artifacts frame theirs."""
+    """`p(x1) p(x2) ...` with `p(x)` the length of `x` (8 bytes, little-endian) and `x`: no two lists look alike."""
     return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
 
 
 def canonical(value: object) -> str:
-    """JSON in ASCII with sorted keys, no spaces, floats by `repr`; NaN and infinity are refused.
-
-    Raises:
-        ArtifactError: the value is not JSON.
-    """
+    """JSON in ASCII with sorted keys, no spaces, floats by `repr`; NaN and infinity are refused."""
     return encoded(value, "the ledger").decode("ascii")
 
 

@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, final
 
@@ -16,6 +17,9 @@ from unsee.ledger.texts import a_day, plain_text
 from unsee.ledger.vault import Person
 from unsee.ledger.verification import Verification
 
+EARLIEST = date(2000, 1, 1)
+"""No letter is older; a year that was typed wrong is."""
+
 
 @final
 @dataclass(frozen=True)
@@ -23,7 +27,6 @@ class Received:
     """A request that has come in, and what only its sender is given.
 
     Attributes:
-        request: as it stands.
         token: opens its status to whoever has it; the ledger keeps a digest. Empty where it was known already.
     """
 
@@ -37,15 +40,7 @@ def add(
 ) -> Received:  # fmt: skip
     """Receive a request or a complaint: whom it is about goes into the vault, the log gets pseudonyms.
 
-    Args:
-        ledger: open with its keys.
-        person: whom it is about, or who complains.
-        by: who took it in, and from what letter.
-        legal_basis: on what ground it was asked for; of a request.
-        scope: what is to be unseen, and where; of a request.
-        received: day of receipt, today if empty: the deadline runs from it.
-        reference: what its sender calls it; a second one of that name changes nothing.
-        complaint: somebody is harmed by a request.
+    The deadline runs from the day it was `received`, today if empty. A `reference` seen before changes nothing.
 
     Raises:
         PersonalDataError: a text names the person, or somebody else in the vault.
@@ -53,7 +48,7 @@ def add(
     """
     record = f"{'c' if complaint else 'r'}-{secrets.token_hex(8)}"
     texts = {} if complaint else {n: plain_text(n, v) for n, v in (("legal_basis", legal_basis), ("scope", scope))}
-    day = a_day("received", received, latest=ledger.today) if received else ledger.today
+    day = a_day("received", received, earliest=EARLIEST, latest=ledger.today) if received else ledger.today
     token, named = secrets.token_urlsafe(24), ledger.keys.pseudonym(reference or record, "reference")
     said: dict[str, Any] = texts | {
         "kind": "complaint" if complaint else "request",
@@ -75,14 +70,7 @@ def add(
 
 
 def attach(ledger: Ledger, prefix: str, source: Path | str, check: Check, by: Decision) -> Request:
-    """Store the eraser that was fitted for a request; the same eraser again puts its files back.
-
-    Args:
-        ledger: open with its keys.
-        prefix: of the request's id.
-        source: folder of a saved eraser; it is copied.
-        check: reads the copy and says what it is, as `erasers.eraser_check` does.
-        by: who fitted it.
+    """Store the eraser that was fitted for a request, once `check` has read it; the same again puts its files back.
 
     Raises:
         LifeCycleError: not the time for it, or another request holds this very artifact.

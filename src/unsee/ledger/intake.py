@@ -96,10 +96,9 @@ def read_csv(path: Path) -> list[Row]:
     except csv.Error as error:
         raise DataError(f"{path}: line {table.line_num} is no line of a table: {error}. Expected CSV.") from error
     if "name" not in header or len(set(header)) < len(header) or not set(header) <= set(COLUMNS):
-        raise DataError(f"{path}: the columns are {header}, expected 'name' and any other of {list(COLUMNS)}, once.")
-    return [
-        _line(number, header, cells, path.parent) for number, cells in enumerate(lines, 2) if cells not in ([], [""])
-    ]
+        raise DataError(f"{path}: the columns are {header!r:.200}, expected 'name' and any of {list(COLUMNS)}, once.")
+    numbered = ((number, cells) for number, cells in enumerate(lines, 2) if cells not in ([], [""]))
+    return [_line(number, header, cells, path.parent) for number, cells in numbered]
 
 
 def _line(number: int, header: list[str], cells: list[str], folder: Path) -> Row:

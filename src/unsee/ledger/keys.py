@@ -1,4 +1,4 @@
-"""The operator's key folder, outside the ledger: master key, signing key, one key per record, and what was seen last.
+"""The operator's key folder, outside the ledger: the signing key, one key per record, and what was seen last.
 
 Whoever has the ledger without this folder reads no personal data, links no pseudonym and signs nothing. Deleting a
 record's key destroys what the vault holds on it, also in every copy of the ledger.
@@ -21,7 +21,7 @@ from unsee.ledger.errors import AuditError, KeyFileError, LedgerUnavailableError
 from unsee.ledger.framing import framed
 
 KEY_BYTES = 32
-MASTER, SIGNING, SEEN, RECORDS = "master.key", "sign.pem", "seen.json", "records"
+SIGNING, SEEN, RECORDS = "sign.pem", "seen.json", "records"
 
 
 @final
@@ -40,14 +40,8 @@ class Keys:
                 "DIR or UNSEE_LEDGER_KEYS; 'unsee ledger init' makes one."
             )
         _require_outside(folder, ledger)
-        self.folder = folder
-        self._master = _secret(folder / MASTER)
-        self.signing = signing_key(folder / SIGNING)
-
-    @property
-    def public_key(self) -> str:
-        """To be given away: it verifies what these keys sign."""
-        return public_key(self.signing)
+        self.folder, self.signing = folder, signing_key(folder / SIGNING)
+        self.public_key = public_key(self.signing)
 
     @staticmethod
     def make(folder: Path, ledger: Path) -> "Keys":
@@ -63,30 +57,36 @@ class Keys:
         try:
             (folder / RECORDS).mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
-            write_new(folder / MASTER, secrets.token_hex(KEY_BYTES).encode() + b"\n")
             write_new(folder / SIGNING, new_signing_key())
         except OSError as error:
             raise SaveError(f"cannot make keys in {folder}: {error.strerror}. Choose another folder.") from error
         return Keys(folder, ledger)
 
-    def check_value(self, ledger_id: str) -> str:
-        """What the ledger keeps to know these keys again; it says nothing about them."""
-        return self._mac(b"check value", ledger_id.encode())
-
     def pseudonym(self, reference: str, purpose: str = "subject") -> str:
-        """`HMAC-SHA256(master, p("unsee ledger") p(purpose) p(reference))`: only this key links it to the person."""
+        """`HMAC-SHA256(k, p(purpose) p(reference))`, k derived from the signing key: only it links to the person."""
         text = " ".join(unicodedata.normalize("NFKC", reference).casefold().split())
-        return f"hmac-sha256:{self._mac(purpose.encode(), text.encode('utf-8', 'backslashreplace'))}"
+        key = hmac.digest(self.signing.private_bytes_raw(), b"unsee ledger pseudonyms", "sha256")
+        message = framed(purpose.encode(), text.encode("utf-8", "backslashreplace"))
+        return f"hmac-sha256:{hmac.new(key, message, hashlib.sha256).hexdigest()}"
 
     def record_key(self, record: str, *, make: bool = False) -> bytes:
         """The key that the vault's entry of one record is encrypted with.
 
         Raises:
-            KeyFileError: it is missing: what it opens is destroyed.
+            KeyFileError: it cannot be made, or is missing: what it opens is destroyed.
         """
-        if make and record not in self.records():
-            write_new(self._path(record), secrets.token_hex(KEY_BYTES).encode() + b"\n")
-        return _secret(self._path(record))
+        path = self._path(record)
+        try:
+            if make and not path.exists():
+                write_new(path, secrets.token_hex(KEY_BYTES).encode() + b"\n")
+            secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
+        except (OSError, ValueError) as error:
+            raise KeyFileError(
+                f"cannot read the key {path}: {error}. There is no other way to what it opens."
+            ) from error
+        if len(secret) != KEY_BYTES or not any(secret):
+            raise KeyFileError(f"the key {path} has {len(secret)} bytes or is blank, expected {KEY_BYTES} random ones.")
+        return secret
 
     def destroy(self, record: str) -> None:
         """Overwrite and delete a record's key; no error where it is gone.
@@ -112,7 +112,11 @@ class Keys:
         return {path.stem for path in (self.folder / RECORDS).glob("*.key")}
 
     def noticed(self) -> tuple[int, str]:
-        """Number and hash of the newest row that was seen; (0, "") before the first."""
+        """Number and hash of the newest row that was seen; (0, "") before the first.
+
+        Raises:
+            AuditError: that cannot be read.
+        """
         try:
             seen = json.loads((self.folder / SEEN).read_bytes())
             return int(seen["seq"]), str(seen["hash"])
@@ -141,9 +145,6 @@ class Keys:
     def _path(self, record: str) -> Path:
         return self.folder / RECORDS / f"{record}.key"
 
-    def _mac(self, purpose: bytes, value: bytes) -> str:
-        return hmac.new(self._master, framed(b"unsee ledger", purpose, value), hashlib.sha256).hexdigest()
-
 
 def write_new(path: Path, data: bytes) -> None:
     """Write a file that was not there, for its owner only, and sync it.
@@ -157,19 +158,6 @@ def write_new(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(descriptor)
     sync_folder(path.parent)
-
-
-def _secret(path: Path) -> bytes:
-    try:
-        secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except (OSError, ValueError) as error:
-        raise KeyFileError(
-            f"cannot read the key {path}: {error}. Give the key folder that was made with the ledger, or put the key "
-            "back from its backup; nothing can stand in for it."
-        ) from error
-    if len(secret) != KEY_BYTES or not any(secret):
-        raise KeyFileError(f"the key {path} has {len(secret)} bytes or is blank, expected {KEY_BYTES} random ones.")
-    return secret
 
 
 def _require_outside(folder: Path, ledger: Path) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import tomllib
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -15,6 +14,8 @@ from unsee.ledger.framing import canonical
 from unsee.schema import Schema, worded
 
 FILE_NAME = "policy.toml"
+DEFAULT = Path(__file__).with_name(FILE_NAME)
+"""What a new ledger is given."""
 
 
 @final
@@ -45,20 +46,23 @@ class Answering(Schema, strict=True):
 
 
 @final
+class Place(Schema, strict=True):
+    """Where the ledger lies: beside the policy, or in a database that several servers share."""
+
+    url: str
+
+
+@final
 class Policy(Schema, strict=True):
     """The whole file."""
 
-    version: Literal[3]
+    version: Literal[4]
+    database: Place
     verification: Thresholds
     deadlines: Deadlines
     grounds: dict[str, str]
     answer: Answering
     steering: dict[str, Any]
-
-
-def default_policy() -> str:
-    """The file that a new ledger is given."""
-    return files("unsee.ledger").joinpath(FILE_NAME).read_text(encoding="utf-8")
 
 
 def read_policy(path: Path) -> Policy:

@@ -15,11 +15,7 @@ class Artifact(Schema):
     """A fitted eraser.
 
     Attributes:
-        content_id: "sha256:" and 64 hexadecimal digits.
-        model_id: the checkpoint it was made on.
-        model_digest: digest of that checkpoint's weights.
         about: method, settings, sample counts and whatever else an audit wants; JSON values, no names.
-        files: SHA-256 of each of its files.
     """
 
     content_id: str
@@ -34,33 +30,19 @@ class Request(Schema):
     """A request or a complaint.
 
     Attributes:
-        id: random, means nothing; `r-` or `c-` and 16 hexadecimal digits.
-        kind: whose path it takes.
-        state: where the work stands.
         subject: keyed pseudonym of whom it is about.
         reference: keyed pseudonym of what the sender calls it.
-        received: day of receipt; the deadline runs from it.
-        due: last day on which an answer is in time.
-        token: digest of the requester's token.
-        images: how many the vault was given.
-        legal_basis: on what ground it was asked for.
-        scope: what is to be unseen, and where.
-        wanted: what was asked for last: identity or information.
         asked: day since which that is awaited.
         waited: days that were spent waiting so.
         extended: why the deadline was moved; empty where it was not.
+        told: by what way the requester was told of that (GDPR Art. 12(3)).
         denied: code of the ground; empty where it was not.
         ground: what the requester is told of it.
         held: the eraser that was fitted last.
         verification: of that one.
         in_force: the eraser that acts.
         panel: complaints whose persons it was shown to answer about.
-        until: day on which it is to be looked at again.
-        answered: day on which the answer was sent.
-        how: by what way.
-        letter: SHA-256 of what was sent.
         about: of a complaint, the request that causes the harm.
-        ended: day on which it ended and the personal data were destroyed.
     """
 
     id: str
@@ -78,6 +60,7 @@ class Request(Schema):
     asked: date | None = None
     waited: int = 0
     extended: str = ""
+    told: str = ""
     denied: str = ""
     ground: str = ""
     held: Artifact | None = None

@@ -52,16 +52,7 @@ STATUS: dict[State, str] = {
 @final
 @dataclass(frozen=True)
 class Step:
-    """One row of the table.
-
-    Attributes:
-        name: of the step, as the log and `unsee ledger` call it.
-        before: states that it may be taken from; empty where a record begins.
-        after: state that it leads to; None stays where it is.
-        means: what it is, for people.
-        when: what must hold beside the state.
-        on: for requests, or for complaints.
-    """
+    """One row of the table."""
 
     name: str
     before: tuple[State, ...]
@@ -80,10 +71,10 @@ STEPS: tuple[Step, ...] = (
     Step("deny", (APP,), ACT, "the appeal is refused; what is in force stays", "in force"),
     Step("extend", (*WORKING, D), None, "the deadline moves by two months, for a reason", "not extended before"),
     Step("fit", (A, F, V), F, "an eraser is fitted and stored"),
-    Step("verify", (F, V), V, "the model was asked, and what the policy wants was shown"),
-    Step("fail", (F, V), F, "the model was asked, and what the policy wants was not shown"),
-    Step("verify", (ACT, ANS), None, "asked again while in force, and shown again", "in force"),
-    Step("fail", (ACT, ANS), None, "asked again while in force, and not shown", "in force"),
+    Step("verify", (F, V), V, "the model was asked, and every limit of the policy is met"),
+    Step("fail", (F, V), F, "the model was asked, and not every limit of the policy is met"),
+    Step("verify", (ACT, ANS), None, "asked again while in force, and every limit is met", "in force"),
+    Step("fail", (ACT, ANS), None, "asked again while in force, and not every limit is met", "in force"),
     Step("activate", (V,), ACT, "it is switched on", "not answered before"),
     Step("activate", (V,), ANS, "it is switched on again, refitted", "answered before"),
     Step("answer", (ACT, D), ANS, "the answer was sent to the requester"),
@@ -91,7 +82,7 @@ STEPS: tuple[Step, ...] = (
     Step("refit", (ACT, ANS), A, "it is to be fitted again; what is in force stays until then", "in force"),
     Step("revoke", (*WORKING, D), REV, "taken back; the model answers as if it had never been in force"),
     Step("revoke", (ANS,), REV, "taken back; the model answers as if it had never been in force", "in force"),
-    Step("expire", (ANS,), EXP, "its term is over, or the file is closed; personal data are destroyed"),
+    Step("expire", (ANS,), EXP, "its term is over, or the file is closed"),
     Step("complain", (), R, "somebody else is harmed, as a namesake who is refused", on="complaint"),
     Step("reproduce", (R,), REP, "the harm was seen, and which request causes it", on="complaint"),
     Step("deny", (R,), D, "it could not be reproduced, or is not ours", on="complaint"),
@@ -101,7 +92,7 @@ STEPS: tuple[Step, ...] = (
     Step(
         "extend", (R, REP, PAN, RES, D), None, "the deadline moves by two months", "not extended before", on="complaint"
     ),
-    Step("expire", (ANS,), EXP, "the file is closed; personal data are destroyed", on="complaint"),
+    Step("expire", (ANS,), EXP, "the file is closed", on="complaint"),
 )
 
 

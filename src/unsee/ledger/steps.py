@@ -24,14 +24,7 @@ Changes = dict[str, Any]
 @final
 @dataclass(frozen=True)
 class Moment:
-    """What a step is decided on.
-
-    Attributes:
-        board: everything as it stands.
-        policy: as it is now.
-        today: in the policy's zone.
-        why: the reason that was given.
-    """
+    """What a step is decided on."""
 
     board: Board
     policy: Policy
@@ -40,13 +33,7 @@ class Moment:
 
 
 def changes_of(step: Step, request: Request, moment: Moment, given: Given) -> Changes:
-    """The fields that a step sets which the table allows.
-
-    Args:
-        step: its row of the table.
-        request: as it stands.
-        moment: as of now.
-        given: options of the command; empty ones were not given.
+    """The fields that a step sets which the table allows, by the options that were given (empty ones were not).
 
     Raises:
         OptionError: an option is missing, strange or out of range.
@@ -81,12 +68,12 @@ def _extend(request: Request, moment: Moment, given: Given) -> Changes:
             "before it has passed (GDPR Art. 12(3)). Answer the request, and say that this is late."
         )
     due = moment.policy.deadlines.due(request.received, extended=True, waited=request.waited)
-    return {"due": due, "extended": moment.why}
+    return {"due": due, "extended": moment.why, "told": plain_text("how", given["how"]) if given.get("how") else ""}
 
 
 def _appeal(request: Request, moment: Moment, given: Given) -> Changes:
     due = moment.policy.deadlines.due(moment.today)
-    return {"answered": None, "how": "", "letter": "", "extended": "", "due": due}
+    return {"answered": None, "how": "", "letter": "", "extended": "", "told": "", "due": due}
 
 
 def _answer(request: Request, moment: Moment, given: Given) -> Changes:

@@ -4,8 +4,7 @@ Everything but keys and policy is in one database, so that what belongs together
 torch here: the check that reads an eraser is handed in.
 """
 
-import hmac
-import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -13,12 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
+from sqlalchemy import Connection, inspect, select
+
 from unsee.ledger import log
 from unsee.ledger.active import ActiveSet, active_set
 from unsee.ledger.artifacts import Unpacked
 from unsee.ledger.board import Board
-from unsee.ledger.database import DATABASE, Database
-from unsee.ledger.errors import AuditError, KeyFileError
+from unsee.ledger.database import LOG, Database
+from unsee.ledger.errors import AuditError, KeyFileError, LedgerError
 from unsee.ledger.framing import utc_now
 from unsee.ledger.keys import Keys
 from unsee.ledger.log import Decision, Row
@@ -35,13 +36,7 @@ BUSY_SECONDS = 30.0
 
 @final
 class Ledger:
-    """An open ledger; several threads may use it, and several processes may each open it.
-
-    Attributes:
-        home: its folder.
-        id: random, made with it.
-        public_key: verifies what it signs.
-    """
+    """An open ledger; several threads may use it, and several processes may each open it."""
 
     def __init__(
         self,
@@ -53,12 +48,6 @@ class Ledger:
     ) -> None:
         """Open, and read the whole log; without keys, only to read.
 
-        Args:
-            home: folder of the ledger.
-            keys: the operator's.
-            clock: says what time it is.
-            busy_seconds: how long to wait for another process.
-
         Raises:
             LedgerError: there is no ledger, or it is damaged.
             AuditError: its log is not what was written, or an older one than these keys have seen.
@@ -66,23 +55,33 @@ class Ledger:
             LedgerUnavailableError: locked, read-only, or the disk is full.
         """
         self.home, self.clock, self._keys = Path(home), clock, keys
-        self._unpacked, self._names = Unpacked(), Names()
-        self._database = Database(self.home / DATABASE, busy_seconds, read_only=keys is None)
+        self._unpacked, self._names, self._board, self._thread = Unpacked(), Names(), Board(), threading.RLock()
+        if not (self.home / FILE_NAME).is_file():
+            raise LedgerError(f"{home}: there is no ledger. Check the path, or make one with 'unsee ledger init'.")
+        url = self.policy.database.url
+        self._database = Database(self.home, url, busy_seconds, read_only=keys is None)
         try:
-            with self._database.read() as connection:
-                meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
-                self.id, self.public_key = meta["ledger_id"], meta["public_key"]
-            self._board = Board(log.genesis(self.id))
-            if keys is not None and not hmac.compare_digest(meta["check_value"], keys.check_value(self.id)):
-                raise KeyFileError(f"{keys.folder} holds another ledger's keys. Give those made with {self.home}.")
-            with self.reading() as (connection, _):
-                left = set[str]() if keys is None else keys.records() - self.vault.held(connection)
-            if left:  # a crash came between a row and its key
-                with self.writing() as writing:
-                    writing.gone |= self.keys.records() - self.vault.held(writing.connection)
+            self._open()
         except BaseException:
-            self._database.close()
+            self.close()
             raise
+
+    def _open(self) -> None:
+        with self._database.transaction() as connection:
+            first = log.first_row(connection) if inspect(connection).has_table(LOG.name) else None
+        if first is None:
+            raise LedgerError(
+                f"{self.home}: there is no ledger yet, or it was never finished. Run 'unsee ledger init'."
+            )
+        keys = self._keys
+        if keys is not None and keys.public_key != first.said.get("public_key"):
+            raise KeyFileError(f"{keys.folder} holds another ledger's keys. Give those made with {self.home}.")
+        with self.reading() as (connection, board):
+            self.id, self.public_key = str(board.created["ledger_id"]), str(board.created["public_key"])
+            left = set[str]() if keys is None else keys.records() - self.vault.held(connection)
+        if left:  # a crash came between a row and its key
+            with self.writing() as writing:
+                writing.gone |= self.keys.records() - self.vault.held(writing.connection)
 
     def close(self) -> None:
         """Close; the object is of no use afterwards."""
@@ -123,6 +122,10 @@ class Ledger:
     def has_keys(self) -> bool:
         """Whether it was opened to write."""
         return self._keys is not None
+
+    def remarks(self, connection: Connection) -> Iterator[str]:
+        """What is not as the database was made."""
+        return self._database.remarks(connection)
 
     @property
     def vault(self) -> Vault:
@@ -183,13 +186,7 @@ class Ledger:
             return self.vault.get(connection, board.find(record).id, part)
 
     def take(self, step: str, prefix: str, by: Decision, **given: str) -> Request:
-        """Take a step of the table in `states`.
-
-        Args:
-            step: its name.
-            prefix: of the record's id.
-            by: who decides, and why.
-            **given: what the step needs beside, as the command's options.
+        """Take a step of the table in `states`; what it needs beside is given as the command's options.
 
         Raises:
             LifeCycleError: the table has no such step from here, or something must come first.
@@ -219,40 +216,41 @@ class Ledger:
             return writing.log(by, step, writing.board.find(record).id, {})
 
     @contextmanager
-    def reading(self) -> Iterator[tuple[sqlite3.Connection, Board]]:
+    def reading(self) -> Iterator[tuple[Connection, Board]]:
         """Everything as of now; no other thread reads on meanwhile."""
-        with self._database.read() as connection:
+        with self._thread, self._database.transaction() as connection:
             self._catch_up(connection)
             yield connection, self._board
 
     @contextmanager
     def writing(self) -> Iterator[Writing]:
         """A transaction that is alone: all that is logged in it is on disk when the block ends, or nothing is."""
-        try:
-            with self._database.write() as connection:
-                self._catch_up(connection)
-                self.vault.learn(connection, self._names)
-                writing = Writing(connection, self.id, self._board, self._names, self.vault, self.clock())
-                yield writing
-        except BaseException:
-            self._board = Board(log.genesis(self.id))  # it may hold rows that were not committed: read it again
-            raise
-        for record in writing.gone:
-            self.keys.destroy(record)
-        self.head()
+        with self._thread:
+            try:
+                with self._database.transaction(writes=True) as connection:
+                    self._catch_up(connection)
+                    self.vault.learn(connection, self._names)
+                    writing = Writing(connection, self._board, self._names, self.vault, self.clock())
+                    yield writing
+            except BaseException:
+                self._board = Board()  # it may hold rows that were not committed: read it again
+                raise
+            for record in writing.gone:
+                self.keys.destroy(record)
+            self.head()
 
-    def _catch_up(self, connection: sqlite3.Connection) -> None:
+    def _catch_up(self, connection: Connection) -> None:
         """Read what was written since; the row that was newest before must still be there, and be the same."""
         board, seen = self._board, (0, "") if self._keys is None else self._keys.noticed()
-        for seq, digest in {(board.seq, board.hash), seen} - {(0, ""), (0, board.hash)}:
-            found = connection.execute("SELECT hash FROM log WHERE seq = ?", (seq,)).fetchone()
-            if found != (digest,):
-                gone = "is another" if found else "is missing"
+        for seq, digest in {board.newest, seen} - {(0, "")}:
+            found = connection.scalar(select(LOG.c.hash).where(LOG.c.seq == seq))
+            if found != digest:
+                what = "is another" if found else "is missing"
                 raise AuditError(
-                    f"{self.home}: row {seq} of the log, which was seen before, {gone}: "
-                    "an older file was put in its place, or it was rewritten. Nothing is done and nothing served. Put "
-                    "back the newest; if this is all that there is, 'unsee ledger adopt' goes on from it, and says so."
+                    f"{self.home}: row {seq} of the log, which was seen before, {what}: an older file "
+                    "was put in its place, or it was rewritten. Nothing is done and nothing served. Put back the "
+                    "newest; if this is all that there is, 'unsee ledger adopt' goes on from it, and says so."
                 )
-        board.follow(log.rows(connection, board.seq))
-        if self._keys is not None and board.seq > seen[0]:
-            self._keys.notice(board.seq, board.hash)
+        board.follow(log.rows(connection, board.newest[0]))
+        if self._keys is not None and board.newest[0] > seen[0]:
+            self._keys.notice(*board.newest)

@@ -4,7 +4,6 @@ The ciphertext lies in the ledger, the keys in the operator's key folder, so tha
 can read any more.
 """
 
-import sqlite3
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,9 +11,11 @@ from pathlib import Path
 from typing import Any, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from sqlalchemy import Connection, delete, insert, select
 
 from unsee.errors import DataError, ImageError
 from unsee.ledger.crypto import decrypted, encrypted
+from unsee.ledger.database import VAULT
 from unsee.ledger.framing import framed
 from unsee.ledger.keys import Keys
 from unsee.ledger.names import Names
@@ -27,14 +28,7 @@ JOINERS = "\u200c\u200d"
 
 @final
 class Person(BaseModel):
-    """Whom a request is about, or who complains; lives in the vault only.
-
-    Attributes:
-        names: the usual one first, then aliases.
-        contact: where the answer goes.
-        note: what was written, in the person's words.
-        images: encoded files.
-    """
+    """Whom a request is about, or who complains; lives in the vault only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
     names: tuple[str, ...] = Field(min_length=1, max_length=32)
@@ -98,31 +92,30 @@ class Vault:
     keys: Keys
     ledger_id: str
 
-    def put(self, connection: sqlite3.Connection, record: str, person: Person) -> None:
+    def put(self, connection: Connection, record: str, person: Person) -> None:
         """Encrypt and store."""
         key, bound = self.keys.record_key(record, make=True), self._bound(record)
         for part, leave in (("person", {"images"}), ("whole", set[str]())):
             body = encrypted(key, person.model_dump_json(exclude=leave).encode(), bound(part))
-            connection.execute("INSERT INTO vault VALUES (?, ?, ?)", (record, part, body))
+            connection.execute(insert(VAULT).values(record=record, part=part, body=body))
 
-    def get(self, connection: sqlite3.Connection, record: str, part: Part = "person") -> Person | None:
+    def get(self, connection: Connection, record: str, part: Part = "person") -> Person | None:
         """Whom a record is about, without the images or as a whole; None once that was destroyed.
 
         Raises:
             KeyFileError: the key is gone, or the entry was altered.
         """
-        query = "SELECT body FROM vault WHERE record = ? AND part = ?"
-        found = connection.execute(query, (record, part)).fetchone()
-        if found is None:
+        body = connection.scalar(select(VAULT.c.body).where(VAULT.c.record == record, VAULT.c.part == part))
+        if body is None:
             return None
         key, what = self.keys.record_key(record), f"the vault's entry of {record}"
-        return Person.model_validate_json(decrypted(key, found[0], self._bound(record)(part), what))
+        return Person.model_validate_json(decrypted(key, body, self._bound(record)(part), what))
 
-    def held(self, connection: sqlite3.Connection) -> set[str]:
+    def held(self, connection: Connection) -> set[str]:
         """Records that something is held on."""
-        return {record for (record,) in connection.execute("SELECT DISTINCT record FROM vault")}
+        return set(connection.scalars(select(VAULT.c.record).distinct()))
 
-    def learn(self, connection: sqlite3.Connection, names: Names) -> None:
+    def learn(self, connection: Connection, names: Names) -> None:
         """Bring the names that texts must not hold in line with the vault."""
         held, keyed = self.held(connection), self.keys.records()
         names.keep(held)
@@ -132,9 +125,9 @@ class Vault:
                 person = self.get(connection, record) if record in keyed else None
                 names.add(record, () if person is None else person.names)
 
-    def delete(self, connection: sqlite3.Connection, record: str) -> None:
+    def delete(self, connection: Connection, record: str) -> None:
         """Delete a record's entry; its key goes once that is committed."""
-        connection.execute("DELETE FROM vault WHERE record = ?", (record,))
+        connection.execute(delete(VAULT).where(VAULT.c.record == record))
 
     def _bound(self, record: str) -> Callable[[str], bytes]:
         return lambda part: framed(b"unsee vault 2", self.ledger_id.encode(), record.encode(), part.encode())

@@ -10,16 +10,13 @@ from unsee.ledger.policy import Thresholds
 from unsee.schema import Schema
 
 Verdict = Literal["pass", "fail", "told"]
+MORE = {"max_wrong_refusal": "--neighbours FILE"}
+"""What adds questions of one's own to what a limit is of; those about the person otherwise."""
 
 
 @final
 class Count(Schema):
-    """So many of so many.
-
-    Attributes:
-        k: how many did it.
-        n: of how many.
-    """
+    """So many of so many."""
 
     k: int = 0
     n: int = 0
@@ -67,9 +64,6 @@ class Figure(Schema):
     """One thing that was counted.
 
     Attributes:
-        check: what was looked at.
-        what: that so many of so many did.
-        count: how many.
         limit: field of the policy that it must meet, which begins with `max_` or `min_`; empty where it is only told.
     """
 
@@ -91,16 +85,7 @@ class Finding(Schema):
 
 @final
 class Verification(Schema):
-    """What was found of one eraser, beside so many others, under the thresholds of that digest.
-
-    Attributes:
-        content_id: of the eraser.
-        findings: what stops the request first.
-        policy: digest of the thresholds.
-        panel: complaints whose persons were asked about and none of whose questions was refused.
-        beside: how many other requests were in force.
-        context: what the figures depend on: digests, versions; JSON values, no names.
-    """
+    """What was found of one eraser, beside so many others, under the thresholds of that digest."""
 
     content_id: str
     findings: tuple[Finding, ...]
@@ -143,8 +128,11 @@ def _judged(figure: Figure, limits: Thresholds) -> Finding:
     if not good:
         misses, allowed = (count.k, limit) if most else (count.n - count.k, 1 - limit)
         needed = questions_needed(allowed, level, misses) if misses <= allowed * count.n else None
+        more, rest = MORE.get(figure.limit, "--questions FILE"), f"or change {figure.limit} in policy.toml"
         text += (
-            f"; {needed} questions without another miss would show it" if needed else "; more questions would not help"
+            f"; {needed} questions without another miss would show it: 'unsee ledger verify' with {more}"
+            if needed
+            else f"; more questions would not help: take it in again with more names and images, {rest}"
         )
     return Finding(check=figure.check, verdict="pass" if good else "fail", text=text, count=count)
 
