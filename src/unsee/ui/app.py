@@ -41,6 +41,7 @@ def make(bench: Bench, hosts: tuple[str, ...] = LOCAL, token: str | None = None)
         live_page(bench)
 
     ui.run_with(app, title="unsee", dark=None, language="en-US", tailwind=False, show_welcome_message=False,
+        reconnect_timeout=60.0,  # a machine that sleeps or is busy for a while loses no page
         gzip_middleware_factory=None,  # the guard reads pages, and loopback needs none
     )  # fmt: skip
     return Guard(app, hosts, token)

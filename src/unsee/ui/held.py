@@ -38,9 +38,8 @@ def into_ledger(bench: Bench, done: Forgotten, by: Decision, legal_basis: str, s
             "anything in force, so it would fail. Keep the eraser's folder instead."
         )
     person = Person.of(names=asked.names, images=tuple(image.encoded for image in asked.images))
-    check = eraser_check()
     with opened(bench) as ledger:
         got = add(ledger, person, by, legal_basis=legal_basis, scope=scope, reference=done.content_id)
         if got.request.state == State.RECEIVED:
             ledger.take("accept", got.request.id, by)
-        return attach(ledger, got.request.id, done.folder / "eraser", check, by), got.token
+        return attach(ledger, got.request.id, done.folder / "eraser", eraser_check, by), got.token

@@ -80,7 +80,7 @@ def questions(bench: Bench, items: list[Item], finder: Finder) -> None:
 def _item(bench: Bench, item: Item, finder: Finder) -> None:
     """One line that opens; what is inside is drawn when it is first opened."""
     with ui.expansion(f"{item.split} · {item.person} · {item.question}").classes("w-full").props("dense") as line:
-        inside = ui.element("div").classes("stack")
+        inside = ui.element("div").classes("stack w-full")
 
     def opened() -> None:
         if line.value and not inside.default_slot.children:
