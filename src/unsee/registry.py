@@ -3,12 +3,13 @@
 One decorator a kind. A package of one's own names its modules under the entry points `unsee.benchmarks`,
 `unsee.metrics`, `unsee.methods`, `unsee.attacks` and `unsee.models`; docs/extend.md shows one of each:
 
-    @attack("shouting", access="prompt", queries=1, recovered="the fact is said")
+    @attack("shouting", access="ask", queries=1, recovered="the fact is said")
     def shouting(victim, questions, seed): ...
 
 Nothing is imported before it is asked for by its name, so a broken package breaks no run that does not use it.
 """
 
+import difflib
 import importlib
 import inspect
 import pkgutil
@@ -22,8 +23,9 @@ from unsee.errors import OptionError
 Made = TypeVar("Made", bound=Callable[..., Any])
 Better = Literal["higher", "lower", "same", ""]
 """Which way is good: `same` means as the never-knew model has it, empty that the set is not scored so."""
-Access = Literal["prompt", "sampling", "weights"]
-"""What an attacker needs: to write the prompt, to draw many answers, or to hold the weights."""
+Access = Literal["ask", "ask many", "log-probabilities", "prefill", "image", "weights"]
+"""What an attacker needs: to write the prompt, to draw many answers, to read how likely given answers are, to begin the
+answer, to choose the image, or to hold the weights."""
 
 
 @final
@@ -86,7 +88,9 @@ class Registry:
         if name not in self._entries and name in (others := self._others()):
             self._load(others[name])
         if name not in self._entries:
-            raise OptionError(f"the {self.kind} is {name!r}, expected one of {self.names()}. Pass one of these.")
+            near = difflib.get_close_matches(name, self.names(), 1, 0.5)
+            nearest = f" Did you mean {near[0]!r}?" if near else " Pass one of these."
+            raise OptionError(f"the {self.kind} is {name!r}, expected one of {self.names()}.{nearest}")
         return self._entries[name]
 
     def names(self) -> list[str]:
@@ -221,18 +225,36 @@ def method(
 
 
 def attack(
-    name: str, *, access: Access, queries: int, recovered: str, roles: tuple[str, ...] = ("forget",)
+    name: str,
+    *,
+    access: Access,
+    queries: int,
+    recovered: str,
+    roles: tuple[str, ...] = ("forget",),
+    needs: tuple[str, ...] = (),
+    forms: tuple[str, ...] = ("generation", "cloze", "classification"),
+    whole: bool = False,
+    restarts: int = 0,
+    source: str = "",
 ) -> Callable[[Made], Made]:
     """Register `(victim, questions, seed) -> what the attacker got to each question, or None where he did not ask`.
 
     Args:
         name: for `--attack`.
         access: what the attacker needs.
-        queries: answers that he gets to one question.
+        queries: answers that he gets to one question, where the budget allows so many.
         recovered: what counts as having the fact, in words.
         roles: of the sets that it is carried out on; beside "forget", what it does to the others is a control.
+        needs: of a question: "image", or "no image".
+        forms: of the questions that it applies to.
+        whole: whether it needs all questions of a set at once, rather than a batch.
+        restarts: how often a search begins again.
+        source: where it comes from.
     """
-    facts = {"access": access, "queries": queries, "recovered": recovered, "roles": roles}
+    facts = {
+        "access": access, "queries": queries, "recovered": recovered, "roles": roles, "needs": needs, "forms": forms,
+        "whole": whole, "restarts": restarts, "source": source,
+    }  # fmt: skip
     return _into(ATTACKS, name, facts)
 
 

@@ -1,11 +1,16 @@
 """Rounding against a loop, relearning against the attacker's own aim, and that neither leaves a trace."""
 
+from dataclasses import replace
+from typing import Any, ClassVar, cast
+
+import pytest
 import torch
 
 from tiny_llava import question, tiny_llava
-from unsee.attacks.base import lent
-from unsee.attacks.relearning import relearn
-from unsee.attacks.rounding import GROUP, round_weights, rounded
+from unsee.attacks.base import AccessError, Victim, lent
+from unsee.attacks.relearning import left_behind, relearn, relearning, relearning_others
+from unsee.attacks.rounding import GROUP, pruned, pruning, round_weights, rounded, rounding
+from unsee.evals.answerers import How, Local
 from unsee.methods.rows import with_answers
 from unsee.models.digest import weights_digest
 
@@ -60,3 +65,32 @@ def test_relearning_makes_the_answers_likelier_and_touches_the_language_model_al
         assert all(torch.equal(value, before[name]) for name, value in tower.items())
     assert loss() == first
     assert all(p.grad is None for p in loaded.model.parameters())
+
+
+def test_attacks_on_weights_leave_them_as_they_were() -> None:
+    loaded = tiny_llava()
+    asked = [replace(question(n, "who is it?"), subject=f"p{n % 3}") for n in range(6)]
+    victim = Victim(Local(loaded), How(4), questions=asked, others=[question(9, "who is it?")])
+    plain = victim.said(asked)
+    rounds = rounding(victim, asked, 0)
+    assert all(one is not None for one in rounds) and [one[0] for one in rounds if one] != plain
+    assert [one[0] for one in pruning(victim, asked, 0) if one] != plain
+    for attack in (relearning, relearning_others, left_behind):
+        learnt = attack(victim, asked, 0)
+        assert [one is None for one in learnt] == [n % 3 != 1 for n in range(6)], "every second subject is his own"
+    assert weights_digest(loaded.model) == loaded.digest and victim.said(asked) == plain
+
+
+def test_the_smallest_weights_are_pruned() -> None:
+    weight = torch.tensor([[0.1, -3.0, 2.0, -0.2], [5.0, 0.05, -0.3, 1.0]])
+    assert pruned(weight, 0.5).tolist() == [[0, -3.0, 2.0, 0], [5.0, 0, 0, 1.0]]
+
+
+def test_weights_that_nobody_reaches_are_refused() -> None:
+    with pytest.raises(AccessError, match="holds the weights"):
+        _ = Victim(cast("Any", Filtered())).loaded
+
+
+class Filtered:
+    about: ClassVar = {"engine": "server"}
+    loaded = None

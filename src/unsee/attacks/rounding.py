@@ -1,6 +1,6 @@
-"""Weights rounded to four bits under the method, which stays in place."""
+"""Weights rounded or pruned under the method, which stays in place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -15,18 +15,41 @@ GROUP = 32
 """Weights of one row that share a scale."""
 
 
-@attack(
-    "rounding",
-    access="weights",
-    queries=1,
-    recovered="the fact is said by the model of 4-bit weights",
-    roles=("forget", "retain"),
-)
+_FACTS = {"access": "weights", "queries": 1, "source": "Zhang et al. (arXiv 2410.16454), 2605.02196"}
+
+
+@attack("rounding", recovered="the fact is said by the model of 4-bit weights", roles=("forget", "retain"), **_FACTS)
 def rounding(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
     """The same question to the same model, every matrix but the head rounded to four bits."""
     del seed
+    return _rounded(victim, questions, 4)
+
+
+@attack("rounding-8", recovered="the fact is said by the model of 8-bit weights", **_FACTS)
+def rounding_8(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
+    """The same question to the same model, every matrix but the head rounded to eight bits."""
+    del seed
+    return _rounded(victim, questions, 8)
+
+
+@attack("pruning", recovered="the fact is said by the model of seven tenths of the weights", **_FACTS)
+def pruning(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
+    """The same question to the same model, the smaller three tenths of each matrix set to zero."""
+    del seed
     with lent(victim.loaded):
-        round_weights(victim.loaded)
+        _change(victim.loaded, pruned)
+        return once(victim.said(questions))
+
+
+def pruned(weight: Float[Tensor, "M N"], share: float = 0.3) -> Float[Tensor, "M N"]:
+    """The weights whose magnitude is above the `share` quantile of the matrix; the others are 0."""
+    least = weight.abs().flatten().float().kthvalue(max(1, round(share * weight.numel()))).values
+    return weight.masked_fill(weight.abs() <= least, 0.0)
+
+
+def _rounded(victim: Victim, questions: Sequence[Sample], bits: int) -> Tries:
+    with lent(victim.loaded):
+        round_weights(victim.loaded, bits)
         return once(victim.said(questions))
 
 
@@ -45,10 +68,14 @@ def rounded(weight: Float[Tensor, "M N"], bits: int = 4) -> Float[Tensor, "M N"]
     return (steps * scale).reshape(weight.shape)
 
 
-@torch.no_grad()
 def round_weights(loaded: LoadedModel, bits: int = 4) -> None:
     """Round every matrix but the output head in place, as released 4-bit loaders do."""
+    _change(loaded, lambda weight: rounded(weight, bits))
+
+
+@torch.no_grad()
+def _change(loaded: LoadedModel, change: Callable[[Tensor], Tensor]) -> None:
     head = loaded.model.get_output_embeddings()
     for module in loaded.model.modules():
         if isinstance(module, nn.Linear) and module is not head:
-            module.weight.copy_(rounded(module.weight, bits))
+            module.weight.copy_(change(module.weight))

@@ -1,4 +1,4 @@
-"""Ask again and again: answers are drawn from the whole distribution, and one of them is enough."""
+"""Ask again and again: answers are drawn, and what comes most often is the guess."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,13 +8,29 @@ from unsee.data.sample import Sample
 from unsee.evals.answerers.base import Draw
 from unsee.registry import attack
 
+_OPEN = ("generation", "cloze")
+"""Letters are left out: one drawn often is right by chance."""
 
-@attack("sampling", access="sampling", queries=0, recovered="any of --tries answers at temperature 1 says the fact")
+
+@attack(
+    "sampling", access="ask many", queries=128, forms=_OPEN,
+    recovered="the answer drawn most often says the fact; leak-at-k: any of k does", source="leak@k, arXiv 2511.04934",
+)  # fmt: skip
 def sampling(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
-    """Several answers at temperature 1; choices are left out, since a letter drawn often is right by chance."""
-    asked = [one for one in questions if one.form != "classification"]
-    drawn = [
-        victim.said(asked, replace(victim.how, draw=Draw(seed * 1000 + number, 1.0))) for number in range(victim.tries)
-    ]
-    answers = iter(zip(*drawn, strict=True))
-    return [None if one.form == "classification" else list(next(answers)) for one in questions]
+    """Answers at temperature 1, as many as the budget has."""
+    return _drawn(victim, questions, seed, 1.0)
+
+
+@attack(
+    "hot-sampling", access="ask many", queries=128, forms=_OPEN,
+    recovered="the answer drawn most often says the fact; leak-at-k: any of k does", source="leak@k, arXiv 2511.04934",
+)  # fmt: skip
+def hot_sampling(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
+    """Answers at temperature 2, as many as the budget has."""
+    return _drawn(victim, questions, seed, 2.0)
+
+
+def _drawn(victim: Victim, questions: Sequence[Sample], seed: int, heat: float) -> Tries:
+    draws = [Draw(seed * 1000 + number, heat) for number in range(victim.tries)]
+    said = [victim.said(questions, replace(victim.how, draw=draw)) for draw in draws]
+    return [list(answers) for answers in zip(*said, strict=True)]

@@ -7,6 +7,7 @@ import typer
 
 from unsee import __version__
 from unsee.cli.ask import ask
+from unsee.cli.attack import attack
 from unsee.cli.capacity import capacity
 from unsee.cli.console import complain
 from unsee.cli.demo import demo
@@ -36,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Make a vision-language model unsee: erase people, facts and content at test time, one request at a time.",
 )
-for command in (demo, forget, profile, erase, ask, show, ui, train, sweep, table, capacity):
+for command in (demo, forget, profile, erase, ask, show, ui, train, sweep, table, attack, capacity):
     app.command()(command)
 app.command(context_settings=PASS_ON)(serve)
 app.add_typer(eval_app)

@@ -1,14 +1,19 @@
 """Ask one batch, or carry one attack out: questions in, rows out."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-from unsee.attacks.base import SMALL_TALK, Turn, Victim
+from unsee.attacks.base import SMALL_TALK, AccessError, Asked, Turn, Victim, applies
+from unsee.attacks.guessing import best_guess
+from unsee.attacks.known import names_of
+from unsee.data.prompts import chat
 from unsee.data.sample import Sample
+from unsee.data.task import Set
 from unsee.errors import DataError
-from unsee.evals.answerers.base import Answerer, Draw, How
+from unsee.evals.answerers.base import Answerer, Draw, Gated, How
+from unsee.evals.chat import RefusedError
 from unsee.evals.plan import Plan
 from unsee.evals.rows import row_of, verdict
 from unsee.evals.scoring import Judges, scored_rows
@@ -99,43 +104,119 @@ def asked(
     return rows
 
 
-def attack_rows(answerer: Answerer, plan: Plan, name: str, split: str, condition: str) -> list[Record]:
-    """One row a question that the attacker asked: whether any answer that he got gives the fact away."""
+def attack_batches(plan: Plan, name: str, split: str) -> list[tuple[int, ...]]:
+    """Places of the questions that an attack is given at a time; one empty batch where it applies to none."""
+    facts, items = ATTACKS.named(name).facts, plan.task.sets[split].items
+    places = [place for place, item in enumerate(items) if applies(facts, item.sample)]
+    size = max(1, len(places)) if facts["whole"] else plan.batch_size
+    return [tuple(places[start : start + size]) for start in range(0, max(1, len(places)), size)]
+
+
+def attack_rows(
+    answerer: Answerer, plan: Plan, name: str, split: str, condition: str, places: Sequence[int] | None = None
+) -> list[Record]:
+    """One row a question that the attacker asked: his best guess, and whether any answer that he got says the fact.
+
+    Args:
+        answerer: who is attacked.
+        plan: what, and how.
+        name: of the attack.
+        split: name of the set.
+        condition: name of the rows.
+        places: of the questions in the set, one of `attack_batches`; all of these by default.
+    """
+    if places is None:
+        every = attack_batches(plan, name, split)
+        return [row for one in every for row in attack_rows(answerer, plan, name, split, condition, one)]
     of, entry = plan.task.sets[split], ATTACKS.named(name)
-    samples = of.samples
-    victim = Victim(answerer, plan.how(plan.max_new_tokens or 48), talk_of(plan), plan.tries, plan.batch_size)
-    got = entry.make(victim, samples, plan.seed)
+    victim = Victim(
+        answerer,
+        plan.how(plan.max_new_tokens or 48),
+        talk_of(plan),
+        min(plan.tries, entry.facts["queries"]),
+        plan.batch_size,
+        questions=(known := _questions(plan, of)),
+        names=names_of(known),
+        others=others_of(plan),
+    )
+    samples = [of.items[place].sample for place in places]
+    try:
+        got = entry.make(victim, samples, plan.seed)
+    except (AccessError, RefusedError) as error:
+        return unasked(plan, name, split, condition, f"{type(error).__name__}: {error}", places)
     if len(got) != len(samples):
         raise DataError(f"the attack {name!r} gave {len(got)} results for {len(samples)} questions, expected one each.")
     if all(tries is None for tries in got):
-        return unasked(plan, name, split, condition, "the attack asks none of these questions")
+        return unasked(plan, name, split, condition, "the attack asks none of these questions", places)
     rows = []
     for sample, tries in zip(samples, got, strict=True):
         if tries is None:
             continue
-        verdicts = [verdict(sample, said, of.role) for said in tries]
-        leaks = [one.leaked for one in verdicts]
-        first = next((place for place, leaked in enumerate(leaks) if leaked), 0)
-        row = row_of(condition, f"{split}/{name}", of, sample, tries[first])
-        kept = {"attack": name, "tries": list(tries), "leaks": leaks, "measures": {}}
+        guess = best_guess(tries)
+        leaks = [verdict(sample, said, of.role).leaked for said in tries]
+        row = row_of(condition, f"{split}/{name}", of, sample, tries[guess])
+        heard = victim.record.get(sample.id, [])
+        kept = {"attack": name, "tries": list(tries), "leaks": leaks, "queries": len(heard), "measures": {}}
         if len(tries) > 1:
             kept["measures"] = {"leak-at-k": leak_at_k(leaks, len(tries))}
-        rows.append(row | kept)
+        rows.append(row | kept | _told(heard, tries[guess]))
+    for row, margin in zip(rows, _margins(victim, rows), strict=True):
+        row |= {"batch": [places[0], len(rows)]} | ({} if margin is None else {"margin": margin})
     return rows
 
 
-def unasked(plan: Plan, name: str, split: str, condition: str, reason: str) -> list[Record]:
-    """A row without an answer for every question that an attack should have asked."""
+def unasked(plan: Plan, name: str, split: str, condition: str, reason: str, places: Sequence[int] = ()) -> list[Record]:
+    """A row without an answer for every question that an attack should have asked, or for those in these places."""
     of = plan.task.sets[split]
-    beside = {"attack": name, "measures": {}}
-    return [row_of(condition, f"{split}/{name}", of, sample, None, reason=reason) | beside for sample in of.samples]
+    samples = [of.items[place].sample for place in places] or of.samples
+    beside = {"attack": name, "measures": {}, "batch": [min(places, default=0), len(samples)]}
+    return [row_of(condition, f"{split}/{name}", of, sample, None, reason=reason) | beside for sample in samples]
+
+
+def others_of(plan: Plan) -> list[Sample]:
+    """Questions about others, with their answers: what attackers know besides."""
+    kept = (plan.context or plan.task).of_role("retain", "neighbour")
+    return [sample for of in kept.values() if of.use == "test" for sample in of.samples]
+
+
+def _questions(plan: Plan, of: Set) -> list[Sample]:
+    """The set's own questions, and all others about what is to be forgotten that no fit has seen."""
+    context = plan.context.of_role("forget").values() if plan.context else ()
+    more = [sample for one in context if one.use == "test" for sample in one.samples]
+    return list({sample.id: sample for sample in (*of.samples, *more)}.values())
+
+
+def _told(heard: Sequence[Asked], guess: str) -> Record:
+    """The query that brought the guess, word for word; the last one where several were needed for it."""
+    if not heard:
+        return {}
+    one = next((query for query in heard if query.said == guess), heard[-1])
+    turns = [[message["role"], _text(message["content"])] for message in chat(one.sample, "plain")]
+    return {"transcript": [*turns, ["assistant", f"{one.begun} {one.said}".strip()]]}
+
+
+def _text(content: str | Sequence[Mapping[str, str]]) -> str:
+    if isinstance(content, str):
+        return content
+    return " ".join(part["text"] if part["type"] == "text" else f"[{part['type']}]" for part in content)
+
+
+def _margins(victim: Victim, rows: Sequence[Record]) -> list[float | None]:
+    """How far the nearest gate was above its threshold on the query that brought each guess, where there is one."""
+    if not isinstance(victim.answerer, Gated):
+        return [None] * len(rows)
+    asked: list[Sample] = []
+    for row in rows:
+        heard = victim.record.get(row["id"], [])
+        asked += [next((one.sample for one in heard if one.said == row["answer"]), heard[-1].sample)] if heard else []
+    return victim.answerer.margins(asked, victim.how) if len(asked) == len(rows) else [None] * len(rows)
 
 
 def talk_of(plan: Plan) -> tuple[Turn, ...]:
     """Harmless turns for longer conversations: the task's own questions about nobody, where it has any."""
     told = [
         (item.sample.question, item.sample.answer)
-        for of in plan.task.of_role("general").values()
+        for of in (plan.context or plan.task).of_role("general").values()
         for item in of.items
         if not item.sample.shown and item.sample.form == "generation" and item.sample.answer
     ]

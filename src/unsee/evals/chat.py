@@ -13,6 +13,10 @@ class EndpointError(UnseeError, OSError):
     """The endpoint cannot be reached, refuses, or does not speak the protocol."""
 
 
+class RefusedError(EndpointError):
+    """The endpoint is there and takes no such request: an option or a kind of turn that it does not serve."""
+
+
 @final
 @dataclass(frozen=True)
 class Chat:
@@ -52,7 +56,8 @@ class Chat:
 
         Raises:
             MissingExtraError: openai is not installed.
-            EndpointError: not reachable, refused, or not an OpenAI-compatible reply.
+            RefusedError: this request is not served.
+            EndpointError: not reachable, no right to it, or not an OpenAI-compatible reply.
         """
         openai = extra("openai", "endpoint")
         with openai.OpenAI(
@@ -68,7 +73,8 @@ class Chat:
             except openai.OpenAIError as error:
                 said = f"{type(error).__name__}: {error}"
                 said = said.replace(self.key, "***") if self.key else said
-                raise EndpointError(
+                refused = getattr(error, "status_code", None) in (400, 413, 422)
+                raise (RefusedError if refused else EndpointError)(
                     f"{self.model!r} at {self.url} did not answer: {said[:300]}. Check address, model name, key and "
                     "the length of the prompt."
                 ) from None
@@ -80,3 +86,21 @@ class Chat:
                 "that the url ends in /v1 or what the server documents."
             )
         return content
+
+
+def first_model(url: str, key: str = "") -> str:
+    """The first model that an address names.
+
+    Raises:
+        MissingExtraError: openai is not installed.
+        EndpointError: not reachable, or it names none.
+    """
+    openai = extra("openai", "endpoint")
+    Chat(url, "")  # refuses what is no address
+    try:
+        with openai.OpenAI(base_url=url, api_key=key or "none", timeout=30.0) as client:
+            return client.models.list().data[0].id
+    except (openai.OpenAIError, LookupError, TypeError, AttributeError) as error:
+        raise EndpointError(
+            f"{url} does not name its models: {type(error).__name__}. Check the address, or pass --served NAME."
+        ) from None

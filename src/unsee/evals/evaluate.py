@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from unsee.attacks.base import Victim
 from unsee.data.task import prompt_digest
 from unsee.erase.artifact import library_versions
 from unsee.errors import OptionError, UnseeError
 from unsee.evals.answerers.base import Answerer, scoring
-from unsee.evals.asking import ask, attack_rows, batches, unasked
+from unsee.evals.asking import ask, attack_batches, attack_rows, batches, unasked
 from unsee.evals.choices import SAFETY, takes_probabilities
 from unsee.evals.code import code_version
 from unsee.evals.plan import Plan
@@ -25,7 +24,6 @@ from unsee.evals.scoring import Judges
 from unsee.evals.store import SCHEMA, SETTINGS, Part, Record, complete, key_of, prepare, read_object, rows_of
 from unsee.evals.summary import summary
 from unsee.progress import Stages, silent
-from unsee.registry import ATTACKS
 
 Note = Callable[[str], None]
 
@@ -106,10 +104,10 @@ def evaluate(
             note(lost)
     several.wait()
     settings = read_object(out / SETTINGS)  # with the conditions that were there before
-    done = {key_of(row) for row in rows_of(out)}
+    rows = rows_of(out)
     several.wait()  # nobody writes before everybody has read
     for one in conditions:
-        _run(one, plan, out, done, judges, several, stages)
+        _run(one, plan, out, rows, judges, several, stages)
     several.wait()
     if not several.main:
         return None
@@ -135,13 +133,14 @@ def _run(
     one: Condition,
     plan: Plan,
     out: Path,
-    done: set[tuple[str, str, str]],
+    rows: Sequence[Record],
     judges: Judges,
     several: Processes,
     stages: Stages,
 ) -> None:
+    done = {key_of(row) for row in rows if row["condition"] == one.name}
     expected = {(one.name, split, item.sample.id) for split, of in plan.task.sets.items() for item in of.items}
-    open_ = [pair for pair in plan.attacked() if not any(key[:2] == (one.name, f"{pair[1]}/{pair[0]}") for key in done)]
+    open_ = [part for part in _attacks(plan) if not _carried_out(rows, one.name, *part)]
     if expected <= done and not open_:
         return
     with Part(out, several.index) as part:
@@ -151,24 +150,36 @@ def _run(
             if several.main:
                 reason = f"{type(error).__name__}: {error}"
                 part.append(_unmade(one, plan, reason, expected - done))
-                for name, split in open_:
-                    part.append(unasked(plan, name, split, one.name, reason))
+                for name, split, places in open_:
+                    failed = unasked(plan, name, split, one.name, reason, places)
+                    part.append([row for row in failed if key_of(row) not in done])
             return
         if takes_probabilities(plan.measures):
             scoring(answerer)
-        for name in plan.attacks:
-            if ATTACKS.named(name).facts["access"] == "weights":
-                _ = Victim(answerer).loaded
         left = [(b, keys) for b in batches(answerer, plan) if (keys := b.keys(one.name, plan) - done)]
         mine = left[several.index :: several.count]
-        tell = stages(f"asking: {one.name}", sum(len(keys) for _, keys in mine) + len(open_))
+        attacks = open_[several.index :: several.count]
+        tell = stages(f"asking: {one.name}", sum(len(keys) for _, keys in mine) + sum(len(of[2]) for of in attacks))
         for batch, keys in mine:
-            rows = [_marked(row, one, plan) for row in ask(answerer, plan, batch, one.name, judges)]
-            part.append([row for row in rows if key_of(row) in keys])
+            found = [_marked(row, one, plan) for row in ask(answerer, plan, batch, one.name, judges)]
+            part.append([row for row in found if key_of(row) in keys])
             tell(len(keys))
-        for name, split in open_[several.index :: several.count]:
-            part.append([_marked(row, one, plan) for row in attack_rows(answerer, plan, name, split, one.name)])
-            tell(1)
+        for name, split, places in attacks:
+            found = attack_rows(answerer, plan, name, split, one.name, places)
+            part.append([_marked(row, one, plan) for row in found if key_of(row) not in done])
+            tell(len(places))
+
+
+def _attacks(plan: Plan) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Every batch of every attack."""
+    return [(name, split, places) for name, split in plan.attacked() for places in attack_batches(plan, name, split)]
+
+
+def _carried_out(rows: Sequence[Record], condition: str, name: str, split: str, places: Sequence[int]) -> bool:
+    """Whether every row of the batch is there: a kill may have torn it, and not every question need have one."""
+    wanted = (condition, f"{split}/{name}", min(places, default=0))
+    there = [row for row in rows if (row["condition"], row["split"], row.get("batch", [None])[0]) == wanted]
+    return bool(there) and len(there) == there[0]["batch"][1]
 
 
 def _marked(row: Record, one: Condition, plan: Plan) -> Record:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
+from unsee.attacks.base import applies
 from unsee.data.benchmarks import benchmark_task
 from unsee.data.benchmarks.items import Item, Protocol
 from unsee.data.benchmarks.released_prompts import RELEASED
@@ -48,6 +49,7 @@ class Plan:
         batch_size: prompts per forward pass.
         seed: of the splits, of sampled replies and of attacks.
         tries: k of the measures and attacks that say what k guesses of an attacker get.
+        context: the whole of the task, where only a part is asked: what attackers know besides.
     """
 
     task: Task
@@ -63,6 +65,7 @@ class Plan:
     batch_size: int = 64
     seed: int = 0
     tries: int = TRIES
+    context: Task | None = None
     _digest: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -117,8 +120,10 @@ class Plan:
         for name in self.attacks:
             roles = ATTACKS.named(name).facts["roles"]
             sets = [s for s, of in self.task.sets.items() if of.role in roles]
-            unseen = [s for s in sets if self.task.sets[s].use == "test"]
-            pairs += [(name, split) for split in unseen or sets]
+            facts = ATTACKS.named(name).facts
+            unseen = [s for s in sets if self.task.sets[s].use == "test"] or sets
+            asked = [s for s in unseen if any(applies(facts, one) for one in self.task.sets[s].samples)]
+            pairs += [(name, split) for split in asked or unseen]
         return pairs
 
     def settings(self) -> dict[str, Any]:

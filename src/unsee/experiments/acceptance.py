@@ -103,7 +103,7 @@ def run_one(
     plain = plain_task(exam, loaded)
     plans = (
         Plan(plain, max_new_tokens=LONGEST, seed=seed),
-        Plan(probed_task(exam), max_new_tokens=LONGEST, attacks=("prefill", "turns", "longer"), seed=seed),
+        Plan(probed_task(exam), max_new_tokens=LONGEST, attacks=("prefill", "turns", "longer"), seed=seed, tries=1),
         Plan(sampled_task(plain, SAMPLED), max_new_tokens=16, attacks=("sampling",), tries=SAMPLES, seed=seed),
     )
     for name, plan in zip(PARTS, plans, strict=True):

@@ -23,12 +23,19 @@ from unsee.metrics.telling import LEAST, telling
 from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.registry import ATTACKS
+from unsee.registry import ATTACKS, Entry
 
 EACH, MOST_EACH, NEVER, TRIES = 8, 32, 40, 4
 """Prompts of each held-out family, the most of these, names never erased to try an oracle on, draws of an attacker."""
-ASKS = ("prompt", "sampling")
-"""What an attacker of class `ask` needs: to write prompts, and to draw answers."""
+ASKS = ("ask", "ask many", "prefill")
+"""What an attacker needs who has no more than an address: to write prompts, to draw answers, to begin them."""
+OURS = ("longer", "prefill", "sampling", "turns")
+"""Ours that are carried out, the cheap ones; 'unsee attack' has them all. Other packages' are carried out too."""
+
+
+def _asks(entry: Entry) -> bool:
+    ours = entry.make.__module__.startswith("unsee.attacks.")
+    return entry.facts["access"] in ASKS and (entry.name in OURS or not ours)
 
 
 @final
@@ -110,12 +117,14 @@ class Asker:
         """Every attack of the registry that needs no more than to ask."""
         victim = Victim(Local(self.loaded, self.erasers), self.how, tries=TRIES, batch_size=self.batch_size)
         golds = [replace(one.sample, gold=one.golds[0] if one.golds else "") for one in questions]
-        for attack in (one for one in ATTACKS if one.facts["access"] in ASKS):
+        for attack in (one for one in ATTACKS if _asks(one)):
             tell = self.stages(f"attack: {attack.name}", len(golds))
             tries = attack.make(victim, golds, self.seed)
             tell(len(golds))
             asked = [(one, got) for one, got in zip(questions, tries, strict=True) if got is not None]
             hits = [any(map(one.leaked, got)) for one, got in asked]
+            if not asked:
+                continue
             what = f"questions were answered ({attack.facts['recovered']})"
             yield Figure(check=f"attack: {attack.name}", what=what, count=Count.of(hits), limit="max_attack_leak")
 

@@ -106,6 +106,15 @@ class Scoring(Protocol):
         ...
 
 
+@runtime_checkable
+class Gated(Protocol):
+    """An answerer whose gates can be read."""
+
+    def margins(self, samples: Sequence[Sample], how: How) -> list[float | None]:
+        """By prompt, how far the nearest gate is above its threshold; None where nothing is erased."""
+        ...
+
+
 def scoring(answerer: Answerer) -> Scoring:
     """The answerer, which offers log-probabilities.
 

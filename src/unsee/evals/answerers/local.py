@@ -75,6 +75,19 @@ class Local:
             style=put.style,
         )
 
+    def margins(self, samples: Sequence[Sample], how: How) -> list[float | None]:
+        """As `Gated.margins`: one forward pass a prompt."""
+        if not self.erasers or not samples:
+            return [None] * len(samples)
+        put, found = self._put(how), dict[int, float]()
+        for rows in batches_by_length(put.loaded, put.prompts(samples), 64, put.style):
+            inputs = encode(put.loaded, [put.prompts(samples)[row] for row in rows], put.style)
+            with torch.no_grad(), erased(self.loaded.model, *self.erasers, adapter=self.loaded.adapter) as steering:
+                self.loaded.model(**inputs, use_cache=False, logits_to_keep=1)
+            read = torch.stack([one.margins.amax(1) for one in steering.readings if one is not None]).amax(0)
+            found |= dict(zip(rows, read.tolist(), strict=True))
+        return [found[row] for row in range(len(samples))]
+
     def _put(self, how: How) -> Asking:
         return asking(self.loaded, how.style, verbatim=how.verbatim)
 

@@ -1,0 +1,83 @@
+"""Log-probabilities: which of the values that a fact may have does the model find likeliest behind the question?
+
+Steering adds nearly the same to every question about somebody erased, so what it adds is taken off by centring.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from unsee.attacks.base import Tries, Victim
+from unsee.attacks.known import answering, called, values, without_image
+from unsee.data.sample import Sample
+from unsee.registry import attack
+
+_FACTS = {
+    "access": "log-probabilities", "queries": 1, "forms": ("generation", "cloze"),
+    "recovered": "the likeliest of up to 20 values is the fact",
+}  # fmt: skip
+
+
+@attack("ranking", **_FACTS, source="candidate ranking: RWKU, UnLOK-VQA")
+def ranking(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
+    """The value whose answer is likeliest, by the mean over its tokens."""
+    return [[max(of, key=lambda value: of[value])] for of in _likelihoods(victim, questions, seed)]
+
+
+@attack("centred-ranking", **_FACTS, source="docs/log.md: a near-constant shift, subtracted")
+def centred_ranking(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
+    """The value that is likelier here than on average over the other questions that were asked alike."""
+    of = _likelihoods(victim, questions, seed)
+    return [[_above(of, place)] for place in range(len(of))]
+
+
+@attack("contrast-ranking", **_FACTS, source="pointwise mutual information with the question")
+def contrast_ranking(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
+    """The value that is likelier to the question than to the same question about nobody in particular."""
+    with_name = _likelihoods(victim, questions, seed)
+    about_nobody = _likelihoods(victim, questions, seed, nobody=True)
+    return [
+        [max(mine, key=lambda value: mine[value] - theirs[value])]
+        for mine, theirs in zip(with_name, about_nobody, strict=True)
+    ]
+
+
+def _likelihoods(
+    victim: Victim, questions: Sequence[Sample], seed: int, *, nobody: bool = False
+) -> list[dict[str, float]]:
+    """By question, value to mean log-probability of a token of its answer, in nats."""
+    candidates = [values(victim, one, seed) for one in questions]
+    put = [
+        (_nobody(victim, one) if nobody else one, value)
+        for one, mine in zip(questions, candidates, strict=True)
+        for value in mine
+    ]
+    answers = [answering(by_id, value) for (_, value), by_id in zip(put, _each(questions, candidates), strict=True)]
+    scores = iter(victim.scores([sample for sample, _ in put], answers))
+    found = []
+    for mine in candidates:
+        of = {}
+        for value in mine:
+            score = next(scores)
+            of[value] = -np.inf if score is None else float(score.log_p.mean())
+        found.append(of)
+    return found
+
+
+def _each(questions: Sequence[Sample], candidates: Sequence[Sequence[str]]) -> list[Sample]:
+    return [one for one, mine in zip(questions, candidates, strict=True) for _ in mine]
+
+
+def _nobody(victim: Victim, sample: Sample) -> Sample:
+    name, bare = victim.names.get(sample.subject), without_image(sample)
+    return bare if name is None else called(bare, name)
+
+
+def _above(of: Sequence[Mapping[str, float]], place: int) -> str:
+    mine = of[place]
+
+    def gain(value: str) -> float:
+        others = [other[value] for n, other in enumerate(of) if n != place and value in other]
+        return mine[value] - (float(np.mean(others)) if others else 0.0)
+
+    return max(mine, key=gain)
