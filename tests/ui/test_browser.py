@@ -93,7 +93,7 @@ def test_what_is_no_image_is_refused_in_words_and_the_page_goes_on(browser: Any,
 class _Server(BaseHTTPRequestHandler):
     """As much of an OpenAI-shaped server as a client needs to stream one answer."""
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
 
     def _send(self, kind: str, body: bytes) -> None:
