@@ -2,111 +2,21 @@
 
 import io
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.request
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
+from tests.ui.driving import CHROMIUM, PATIENT, ask, page_of, pane, started
 
-from unsee.erase.eraser import Eraser
-from unsee.erase.gates.prompt_ridge import PromptRidgeGate
-from unsee.erase.profile import identity
-from unsee.erase.replies.canned import CannedReply
-from unsee.models.load import load
-from unsee.models.names import shipped
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WORDS = "There is nothing that I can say about that."
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-def started(*options: str) -> Iterator[str]:
-    address = f"http://127.0.0.1:{(port := free_port())}"
-    source = str(Path(__file__).parents[2] / "src")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "unsee", "ui", *options, "--port", str(port)],
-        env={**os.environ, "PYTHONPATH": source}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        for _ in range(600):
-            assert process.poll() is None, process.stdout and process.stdout.read()
-            try:
-                urllib.request.urlopen(address, timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield address
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
-
-
-@pytest.fixture(scope="module")
-def erasers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One whose gate is always open, and one whose gate is always shut."""
-    folder, loaded = tmp_path_factory.mktemp("erasers"), load(shipped("llava"))
-    for name, bias in (("open", 2.0), ("shut", -2.0)):
-        gate = PromptRidgeGate((4,), torch.zeros(1, 1, 2, 192), torch.full((1,), bias), torch.zeros(1))
-        reply = CannedReply.with_words(loaded, "i do not know this person.")
-        made = Eraser(
-            identity(loaded), "llava", (4,), gate, torch.zeros(1, 2, 192), 1.0, "test", subjects=(name,), reply=reply
-        )
-        made.save_pretrained(folder / name)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(erasers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    place = tmp_path_factory.mktemp("place")
-    yield from started(
-        "world:llava", "--requests", str(place / "requests"), "--results", str(place), "--eraser",
-        str(erasers / "open"), "--eraser", str(erasers / "shut"),
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-def page_of(browser: Any, address: str, **options: Any) -> tuple[Any, list[str]]:
-    page, errors = browser.new_context(**options).new_page(), []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda request: errors.append(request.url) if not _own(request.url, address) else None)
-    page.goto(address)
-    page.locator("#main").wait_for()
-    return page, errors
-
-
-def _own(url: str, address: str) -> bool:
-    return url.startswith(("/".join(address.split("/")[:3]), "data:", "blob:"))
 
 
 @pytest.mark.parametrize("path", ["/", "/forget", "/requests", "/results", "/live"])
@@ -128,16 +38,6 @@ def test_a_page_fits_every_width_loads_only_its_own_and_can_be_read_aloud(
         page.context.close()
 
 
-def ask(page: Any, question: str) -> None:
-    page.get_by_label("Question").fill(question)
-    page.get_by_role("button", name="Ask", exact=True).click()
-    page.get_by_text("The same again").wait_for(timeout=60_000)
-
-
-def pane(page: Any, name: str) -> str:
-    return page.get_by_role("region", name=name).locator(".answer").inner_text()
-
-
 def test_three_panes_answer_and_the_gate_says_why(browser: Any, address: str) -> None:
     page, errors = page_of(browser, f"{address}/?eraser=open")
     ask(page, "what is the capital of arvonia?")
@@ -157,7 +57,7 @@ def test_two_tabs_do_not_mix(browser: Any, address: str) -> None:
     for page in pages:
         page.get_by_role("button", name="Ask", exact=True).click()
     for page in pages:
-        page.get_by_text("The same again").wait_for(timeout=60_000)
+        page.get_by_text("The same again").wait_for(timeout=PATIENT)
     assert pane(pages[0], "Erased") == "i do not know this person."
     assert pane(pages[1], "Erased") == pane(pages[1], "Base")
 
@@ -193,7 +93,7 @@ def test_what_is_no_image_is_refused_in_words_and_the_page_goes_on(browser: Any,
 class _Server(BaseHTTPRequestHandler):
     """As much of an OpenAI-shaped server as a client needs to stream one answer."""
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
 
     def _send(self, kind: str, body: bytes) -> None:
@@ -206,7 +106,7 @@ class _Server(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Models and state."""
         if self.path == "/metrics":
-            return self._send("text/plain", b"# TYPE unsee_erasers gauge\nunsee_erasers 2\n")
+            return self._send("text/plain", b"# TYPE unsee_erasers_in_force gauge\nunsee_erasers_in_force 2\n")
         self._send(
             "application/json", json.dumps({"object": "list", "data": [{"id": "m", "object": "model"}]}).encode()
         )
@@ -228,7 +128,7 @@ def test_a_running_server_is_asked_and_watched(browser: Any, tmp_path: Path) -> 
         ask(page, "who lives in sorrin?")
         assert pane(page, "Served") == WORDS
         page.goto(f"{address}/live")
-        page.get_by_text("unsee_erasers").wait_for()
+        page.get_by_text("erasers in force").wait_for()
         server.shutdown()
         server.server_close()
         page.get_by_text("does not answer").wait_for(timeout=20_000)

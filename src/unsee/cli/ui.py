@@ -39,7 +39,7 @@ def ui(
     if bundle is not None:
         from unsee.ui.bundle import write_bundle
 
-        say(f"Wrote {write_bundle([str(one) for one in results or [Path()]], bundle)}")
+        say(f"Wrote {write_bundle(results or [Path()], bundle)}")
         return
     require_writable(requests)
     if server is not None and not server.startswith(("http://", "https://")):

@@ -93,6 +93,12 @@ class Sample:
     role: str | None = None
     turns: tuple[Turn, ...] = ()
 
+    @staticmethod
+    def of_turns(turns: Sequence[Turn], id: str = "asked", subject: str = "asked") -> "Sample":
+        """A conversation that ends in the question, about a subject of which no fact is known."""
+        shown = next((part for turn in turns for part in turn.parts if isinstance(part, ImageFile)), None)
+        return Sample(id, subject, turns[-1].text, "", "", image=shown, turns=tuple(turns))
+
     @property
     def accepted(self) -> tuple[str, ...]:
         """Every wording that gives the fact away, `gold` first; empty where there is none."""

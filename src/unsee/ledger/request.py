@@ -32,7 +32,7 @@ class Request(Schema):
     Attributes:
         subject: keyed pseudonym of whom it is about.
         reference: keyed pseudonym of what the sender calls it.
-        asked: day since which that is awaited.
+        asked: day since which identity or information is awaited.
         waited: days that were spent waiting so.
         extended: why the deadline was moved; empty where it was not.
         told: by what way the requester was told of that (GDPR Art. 12(3)).

@@ -25,8 +25,8 @@ def make(bench: Bench, hosts: tuple[str, ...] = LOCAL, token: str | None = None)
         ask_page(bench, dict(request.query_params))
 
     @ui.page("/forget")
-    def forget() -> None:
-        forget_page(bench)
+    def forget(request: Request) -> None:
+        forget_page(bench, dict(request.query_params))
 
     @ui.page("/requests")
     def requests(request: Request) -> None:
@@ -41,6 +41,7 @@ def make(bench: Bench, hosts: tuple[str, ...] = LOCAL, token: str | None = None)
         live_page(bench)
 
     ui.run_with(app, title="unsee", dark=None, language="en-US", tailwind=False, show_welcome_message=False,
+        reconnect_timeout=60.0,  # a machine that sleeps or is busy for a while loses no page
         gzip_middleware_factory=None,  # the guard reads pages, and loopback needs none
     )  # fmt: skip
     return Guard(app, hosts, token)
@@ -50,13 +51,16 @@ def run(bench: Bench, host: str, port: int, token: str | None, ready: Callable[[
     """Serve until interrupted."""
     guard = make(bench, LOCAL if host in LOCAL else (), token)
     ready()
-    uvicorn.run(
-        guard,
-        host=host,
-        port=port,
-        log_level="warning",
-        ws="wsproto",
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=2,
-    )
+    try:
+        uvicorn.run(
+            guard,
+            host=host,
+            port=port,
+            log_level="warning",
+            ws="wsproto",
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=2,
+        )
+    finally:
+        bench.jobs.stop()

@@ -1,8 +1,10 @@
 """What all tabs share: models, the erasers that there are, and folders. What is a tab's own, its page keeps."""
 
 import itertools
+import json
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import final
 
@@ -14,12 +16,15 @@ from unsee.errors import OptionError
 from unsee.models.load import load
 from unsee.models.names import shipped_names
 from unsee.ui.engine import Engine
+from unsee.ui.jobs import Jobs
 from unsee.ui.served import Served
 from unsee.world.generate import Entity, World
 from unsee.world.splits import image
 
 LARGEST = 32_000_000
 """Bytes of one upload."""
+ALL = 1_000_000_000
+"""Bytes of all uploads of one process."""
 MOST = 8
 """Images of one conversation or request."""
 
@@ -31,7 +36,8 @@ class Bench:
 
     Attributes:
         model: what it was asked for by.
-        engine: the model; None where a server answers.
+        engine: the model, which fits and verifies; None where a server answers.
+        panes: the same weights as they are and erased, to be asked meanwhile; empty where a server answers.
         twin: the model that never knew, where one is shipped.
         requests: folder in which requests made here are kept.
         uploads: folder of this run's uploads; deleted at its end.
@@ -41,10 +47,12 @@ class Bench:
         keys: folder of its keys; without it the ledger is only shown.
         served: a running `unsee serve`, if one was named.
         world: the built-in world, for a model that knows it.
+        jobs: long work with the model.
     """
 
     model: str
     engine: Engine | None
+    panes: tuple[Engine, ...]
     twin: Engine | None
     requests: Path
     uploads: Path
@@ -54,6 +62,7 @@ class Bench:
     keys: Path | None = None
     served: Served | None = None
     world: World | None = None
+    jobs: Jobs = field(default_factory=Jobs)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count, repr=False)
 
     def eraser_folders(self) -> dict[str, Path]:
@@ -61,6 +70,10 @@ class Bench:
         made = sorted(self.requests.glob("*/eraser/eraser.safetensors"), key=lambda p: -p.stat().st_mtime)
         named = {path.name: path for path in self.given}
         return named | {path.parents[1].name: path.parent for path in made}
+
+    def eraser_names(self) -> dict[str, str]:
+        """What they are called: of those made here, whom they are about and when; plain names, the operator's."""
+        return {name: _called(folder.parent, name) for name, folder in self.eraser_folders().items()}
 
     def eraser(self, name: str) -> Eraser:
         """One of them, if it was made for this model.
@@ -82,7 +95,10 @@ class Bench:
 
         Raises:
             ImageError: it is no image that is read.
+            OptionError: this process keeps too much already.
         """
+        if sum(path.stat().st_size for path in self.uploads.iterdir()) + len(content) > ALL:
+            raise OptionError(f"{ALL // 10**6:,} MB were uploaded already. Start 'unsee ui' again, which deletes them.")
         plain = re.sub(r"[^\w.-]+", "_", name)[-60:] or "image"
         decode(content, plain)
         path = self.uploads / f"{next(self._numbers):04d}-{plain}"
@@ -106,6 +122,14 @@ class Bench:
         return ImageFile(path.name, path)
 
 
+def _called(folder: Path, name: str) -> str:
+    try:
+        about = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+        return f"{about['name']}, {datetime.fromtimestamp((folder / 'request.json').stat().st_mtime):%d %b %H:%M}"
+    except (OSError, ValueError, KeyError, TypeError):  # named on the command line, or by another version
+        return name
+
+
 def open_bench(
     model: str, uploads: Path, requests: Path, *, given: tuple[Path, ...] = (), results: tuple[Path, ...] = (),
     ledger: Path | None = None, keys: Path | None = None, server: str | None = None, key: str = "none",
@@ -116,14 +140,16 @@ def open_bench(
         ModelError: the model cannot be loaded.
     """
     if server is not None:
-        return Bench(server, None, None, requests, uploads, given, results, ledger, keys, Served(server, key))
+        return Bench(server, None, (), None, requests, uploads, given, results, ledger, keys, Served(server, key))
     kind, _, name = model.partition(":")
     of_world = kind == "world" and name in shipped_names()
     twin = f"{model}-never-knew" if of_world and f"{name}-never-knew" in shipped_names() else None
+    engine = Engine(load(model))
     return Bench(
         model,
-        Engine(load(model)),
-        Engine(load(twin)) if twin else None,
+        engine,
+        (engine.beside(), engine.beside()),
+        engine.beside(load(twin)) if twin else None,
         requests,
         uploads,
         given,

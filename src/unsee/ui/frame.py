@@ -66,31 +66,40 @@ async def guarded(work: Callable[[], Awaitable[Any]]) -> Any:
     return None
 
 
-def image_input(bench: Bench, added: Callable[[Any], None]) -> None:
-    """A place for images; each is decoded as everywhere in the library, or refused in its words."""
+def file_input(label: str, accept: str, take: Callable[[str, bytes], Any], icon: str = "attach_file") -> str:
+    """A button that takes files, given as name and bytes; the JavaScript that names its uploader."""
 
-    async def take(event: Any) -> None:
-        async def keep() -> None:
-            added(bench.kept(event.file.name, await event.file.read()))
+    async def taken(event: Any) -> None:
+        async def read() -> None:
+            body = await event.file.read()
+            if len(body) > LARGEST:  # whoever sent it was no page of ours
+                return refuse()
+            take(event.file.name, body)
 
-        await guarded(keep)
+        await guarded(read)
         upload.reset()
 
     def refuse() -> None:
-        ui.notify(f"Not taken: at most {MOST} images of {LARGEST // 1_000_000} MB each.", type="negative")
+        ui.notify(f"Not taken: at most {MOST} files of {LARGEST // 1_000_000} MB each.", type="negative")
 
-    # Quasar's own box cannot be read aloud: it stays hidden, behind a button and what is dropped or pasted anywhere.
+    # Quasar's own box cannot be read aloud: it stays hidden behind a button.
     upload = ui.upload(
-        multiple=True, auto_upload=True, max_file_size=LARGEST, max_files=MOST, on_upload=take, on_rejected=refuse
-    ).props('accept="image/*"').style("display: none")  # fmt: skip
-    files = f"getElement({upload.id}).$refs.qRef"
-    ui.button("Add images", icon="add_photo_alternate").props("outline").on(
-        "click", js_handler=f"() => {files}.pickFiles()"
+        multiple=True, auto_upload=True, max_file_size=LARGEST, max_files=MOST, on_upload=taken, on_rejected=refuse
+    ).props(f'accept="{accept}"').style("display: none")  # fmt: skip
+    place = f"getElement({upload.id}).$refs.qRef"
+    ui.button(label, icon=icon).props("outline").on("click", js_handler=f"() => {place}.pickFiles()")
+    return place
+
+
+def image_input(bench: Bench, added: Callable[[ImageFile], None]) -> None:
+    """A place for images; each is decoded as everywhere in the library, or refused in its words."""
+    place = file_input(
+        "Add images", "image/*", lambda name, body: added(bench.kept(name, body)), icon="add_photo_alternate"
     )
     ui.label("or drop or paste them anywhere on this page").classes("dim")
     ui.run_javascript(
         f"const take = (event, data) => {{ const found = [...(data?.files ?? [])];"
-        f" if (found.length) {{ event.preventDefault(); {files}.addFiles(found); }} }};"
+        f" if (found.length) {{ event.preventDefault(); {place}.addFiles(found); }} }};"
         "document.addEventListener('paste', event => take(event, event.clipboardData));"
         "document.addEventListener('dragover', event => event.preventDefault());"
         "document.addEventListener('drop', event => take(event, event.dataTransfer));"
@@ -100,6 +109,11 @@ def image_input(bench: Bench, added: Callable[[Any], None]) -> None:
 def notice(text: str) -> None:
     """Something that is so, and no error."""
     ui.label(text).classes("notice").props('role="status"')
+
+
+def failure(text: str) -> None:
+    """Why something was not done; it stays."""
+    ui.label(text).classes("notice bad").props('role="alert"')
 
 
 def thumbnails(images: list[ImageFile], shown: ui.row) -> Callable[[], None]:
@@ -122,7 +136,12 @@ def thumbnails(images: list[ImageFile], shown: ui.row) -> Callable[[], None]:
 
 def thumbnail(image: ImageFile, width: int) -> None:
     """One image, small."""
-    ui.image(image.load()).style(f"width: {width}px").props(f'alt="Image {plain(image.id)}"')
+    picture(image.load(), f"Image {image.id}", width)
+
+
+def picture(pixels: Any, alt: str, width: int) -> None:
+    """An image of at most that width, and what it shows for those who hear it."""
+    ui.image(pixels).style(f"max-width: {width}px; width: 100%").props(f'alt="{plain(alt)}"')
 
 
 def plain(text: str) -> str:
@@ -160,9 +179,12 @@ def command(text: str) -> None:
         )
 
 
-def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> None:
-    """A table of text, with its caption for those who hear it."""
-    with ui.element("div").classes("wide"), ui.element("table").classes("plain"):
+def plain_table(head: Sequence[str], rows: Sequence[Sequence[str | float | None]], caption: str) -> None:
+    """A table of text and of shares, in [0, 1], which have a bar; with its caption for those who hear it."""
+    with (
+        ui.element("div").classes("wide").props(f'tabindex="0" role="region" aria-label="{plain(caption[:60])}"'),
+        ui.element("table").classes("plain"),
+    ):
         with ui.element("caption").classes("dim").style("text-align: left; caption-side: top"):
             ui.label(caption)
         with ui.element("thead"), ui.element("tr"):
@@ -174,4 +196,13 @@ def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str
                 with ui.element("tr"):
                     for cell in row:
                         with ui.element("td"):
-                            ui.label(cell)
+                            _cell(cell)
+
+
+def _cell(value: str | float | None) -> None:
+    if value is None or isinstance(value, str):
+        ui.label("-" if value is None else value)
+        return
+    ui.label(f"{value:.0%}")
+    with ui.element("div").classes("share"):
+        ui.element("i").style(f"width: {100 * value:.0f}%")

@@ -3,16 +3,18 @@
 import base64
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import httpx
 from openai import AsyncOpenAI, OpenAIError
 
 from unsee.data import ImageFile
+from unsee.data.messages import to_openai
+from unsee.data.sample import Turn
 from unsee.errors import UnseeError
-from unsee.models.generate import Conversation
-from unsee.ui.engine import Answered, How
+from unsee.ui.answer import Answered, How
 
 
 @final
@@ -34,8 +36,8 @@ class Served:
     key: str
 
     async def answer(
-        self, asked: Conversation, how: How, tell: Callable[[str], None], stop: threading.Event
-    ) -> Answered:  # fmt: skip
+        self, turns: Sequence[Turn], how: How, tell: Callable[[str], None], stop: threading.Event
+    ) -> Answered:
         """As `Engine.answer`; what is in force is the server's to say, and it does not tell.
 
         Raises:
@@ -46,7 +48,7 @@ class Served:
             async with AsyncOpenAI(base_url=f"{self.address.rstrip('/')}/v1", api_key=self.key) as client:
                 model = (await client.models.list()).data[0].id
                 options: dict[str, Any] = {"max_tokens": how.tokens, "temperature": how.temperature, "seed": how.seed}
-                messages: Any = openai_messages(asked)
+                messages: Any = to_openai(turns, _data_url)
                 answer = await client.chat.completions.create(model=model, messages=messages, stream=True, **options)
                 async for event in answer:
                     if stop.is_set():
@@ -55,31 +57,15 @@ class Served:
                     if event.choices and (piece := event.choices[0].delta.content):
                         pieces.append(piece)
                         tell(piece)
-        except (OpenAIError, IndexError) as error:
+        except (OpenAIError, httpx.HTTPError, IndexError, ValueError) as error:  # also where it dies in mid-answer
             raise ServerError(
                 f"{self.address} does not answer this: {error}. Check address, key and 'unsee serve'."
             ) from error
         return Answered("".join(pieces).strip(), (), stopped=stop.is_set())
 
 
-def openai_messages(asked: Conversation) -> list[dict[str, Any]]:
-    """The conversation as OpenAI messages, images as data URLs of what the library's decoder sees."""
-    images = iter(asked.images)
-    return [
-        {
-            "role": one["role"],
-            "content": one["content"] if isinstance(one["content"], str) else list(_parts(one["content"], images)),
-        }
-        for one in asked.messages
-    ]
-
-
-def _parts(content: list[dict[str, str]], images: Iterator[ImageFile]) -> Iterator[dict[str, Any]]:
-    for part in content:
-        if part["type"] != "image":
-            yield dict(part)
-            continue
-        buffer = io.BytesIO()
-        next(images).load().save(buffer, "PNG")
-        url = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-        yield {"type": "image_url", "image_url": {"url": url}}
+def _data_url(image: ImageFile) -> str:
+    """What the library's decoder sees."""
+    buffer = io.BytesIO()
+    image.load().save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -216,5 +216,4 @@ def _sample(id: str, subject: str, said: Sequence[Part | tuple[Part, ...]], syst
     roles: tuple[Role, Role] = ("user", "assistant")
     turns = [Turn("system", (system,))] if system else []
     turns += [Turn(roles[i % 2], part if isinstance(part, tuple) else (part,)) for i, part in enumerate(said)]
-    images = [part for turn in turns for part in turn.parts if isinstance(part, ImageFile)]
-    return Sample(id, subject, turns[-1].text, "", "", image=images[0] if images else None, turns=tuple(turns))
+    return Sample.of_turns(turns, id, subject)

@@ -1,40 +1,26 @@
 """Ask: one conversation, answered by the model as it is, by the erased one, and by one that never knew."""
 
-import shlex
+import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, final
-from urllib.parse import urlencode
+from typing import final
 
 from nicegui import ui
 
 from unsee.data import ImageFile
 from unsee.data.sample import Turn
-from unsee.erase.eraser import Eraser
-from unsee.erase.replies.canned import CannedReply
-from unsee.erase.replies.prefix import PrefixReply
-from unsee.erase.replies.steer import SteerReply
-from unsee.models.generate import Conversation
+from unsee.errors import UnseeError
+from unsee.ui.answer import Answered, How
 from unsee.ui.bench import MOST, Bench
-from unsee.ui.engine import Answered, Engine, How
-from unsee.ui.frame import (
-    command,
-    frame,
-    guarded,
-    heading,
-    image_input,
-    notice,
-    thumbnail,
-    thumbnails,
-    world_faces,
-)
-from unsee.ui.pages.panes import ERASED, TWIN, details, pane
+from unsee.ui.frame import command, frame, guarded, heading, image_input, notice, thumbnail, thumbnails, world_faces
+from unsee.ui.pages.panes import BASE, ERASED, SERVED, TWIN, details, failed, pane
+from unsee.ui.settings import MOST_SEED, MOST_TOKENS, REPLIES, Settings
 
-Ask = Callable[[Conversation, How, Callable[[str], None], threading.Event], Awaitable[Answered]]
-ReplyName = Literal["as fitted", "steer", "prefix", "canned"]
-_OWN_WORDS = "I'm sorry, I don't know who or what that is."
+Ask = Callable[[Sequence[Turn], How, Callable[[str], None], threading.Event], Awaitable[Answered]]
+LONGEST = 20_000
+"""Characters of one question."""
 
 
 @final
@@ -42,22 +28,17 @@ _OWN_WORDS = "I'm sorry, I don't know who or what that is."
 class _Tab:
     """What is one tab's own."""
 
+    settings: Settings
     turns: list[Turn] = field(default_factory=list)
     images: list[ImageFile] = field(default_factory=list)
-    erasers: list[str] = field(default_factory=list)
-    reply: ReplyName = "as fitted"
-    words: str = _OWN_WORDS
-    times: float = 1.0
-    how: How = field(default_factory=How)
-    system: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
 
 
 def ask_page(bench: Bench, query: dict[str, str]) -> None:
     """The page; `query` is of a link to an earlier run."""
-    names = list(bench.eraser_folders())
-    tab = _Tab(erasers=[one for one in query.get("eraser", "").split(",") if one in names] or names[:1])
-    tab.how = replace(tab.how, seed=_whole(query.get("seed")), tokens=_whole(query.get("tokens"), 48, 1, 512))
+    names = bench.eraser_names()
+    tab = _Tab(Settings.of(query, list(names)))
+    ui.context.client.on_delete(lambda: tab.stop.set())
     with frame(bench, "/"), ui.element("div").classes("two"):
         with ui.element("div").classes("stack"):
             heading("Conversation")
@@ -69,9 +50,9 @@ def ask_page(bench: Bench, query: dict[str, str]) -> None:
                 draw()
                 _turns(tab, said)
 
-            question = (
-                ui.textarea("Question", value=query.get("question", "")).props("outlined autogrow").classes("w-full")
-            )
+            asked = query.get("question", "")[:LONGEST]
+            question = ui.textarea("Question", value=asked).classes("w-full")
+            question.props(f"outlined autogrow maxlength={LONGEST}")
             question.on("keydown.enter.prevent.exact", js_handler="() => document.getElementById('ask').click()")
             with ui.row().classes("items-center"):
                 go = ui.button("Ask").props('id="ask"')
@@ -82,46 +63,47 @@ def ask_page(bench: Bench, query: dict[str, str]) -> None:
             world_faces(bench, lambda one: _add(tab, one, redraw))
         with ui.element("div").classes("stack"):
             heading("In force")
-            _controls(bench, tab, names)
+            _controls(bench, tab.settings, names)
         results = ui.element("div").classes("w-full").style("grid-column: 1 / -1")
         go.on_click(lambda: _run(bench, tab, question, results, redraw, go, halt))
     redraw()
 
 
-def _controls(bench: Bench, tab: _Tab, names: list[str]) -> None:
+def _controls(bench: Bench, chosen: Settings, names: dict[str, str]) -> None:
     if bench.served is not None:
         notice("What is in force is the server's to say: its ledger and the key's tenant.")
-        return
-    if names:
-        ui.select(names, multiple=True, value=tab.erasers, label="Erasers").props("outlined use-chips").classes(
-            "w-full"
-        ).bind_value_to(tab, "erasers")
+    elif names:
+        erasers = ui.select(names, multiple=True, value=chosen.erasers, label="Erasers").classes("w-full")
+        erasers.props("outlined use-chips").bind_value_to(chosen, "erasers")
     else:
         ui.label("No eraser yet: make one under Forget, or start with --eraser.").classes("dim")
-    with ui.expansion("Reply, lengths and chance").classes("w-full"):
-        ui.select(
-            ["as fitted", "steer", "prefix", "canned"], value=tab.reply, label="Reply where a gate is open"
-        ).props("outlined").classes("w-full").bind_value_to(tab, "reply")
-        ui.input("Words of prefix and canned", value=tab.words).props("outlined").classes("w-full").bind_value_to(
-            tab, "words"
-        )
-        ui.number("Coefficient, as a multiple of the fitted one", value=1.0, min=0, max=4, step=0.1).props(
-            "outlined"
-        ).classes("w-full").bind_value_to(tab, "times", forward=lambda v: float(v if v is not None else 1))
-        ui.input("System prompt").props("outlined").classes("w-full").bind_value_to(tab, "system")
-        for label, name, least, most in (("Longest answer, tokens", "tokens", 1, 512), ("Seed", "seed", 0, 2**31 - 1)):
-            ui.number(label, value=getattr(tab.how, name), min=least, max=most, precision=0).props("outlined").classes(
-                "w-full"
-            ).on_value_change(
-                lambda e, name=name, least=least: _set(tab, name, int(e.value if e.value is not None else least))
+    with ui.expansion("Reply, lengths and chance").classes("w-full"), ui.element("div").classes("stack"):
+        if bench.served is None:
+            shown = {one: "as each was fitted" if one == "fitted" else one for one in REPLIES}
+            reply = ui.select(shown, value=chosen.reply, label="Reply where a gate is open").classes("w-full")
+            reply.props("outlined").bind_value_to(chosen, "reply")
+            words = ui.input("Words of prefix and canned", value=chosen.words).classes("w-full")
+            words.props("outlined").bind_value_to(chosen, "words", forward=lambda v: v or "")
+            _number("Coefficient, as a multiple of the fitted one", chosen.coefficient, 4.0, 0.1).bind_value_to(
+                chosen, "coefficient", forward=lambda v: float(v if v is not None else 1)
             )
-        ui.number("Temperature (0: greedy)", value=0, min=0, max=3, step=0.1).props("outlined").classes(
-            "w-full"
-        ).on_value_change(lambda e: _set(tab, "temperature", float(e.value or 0)))
+        system = ui.input("System prompt", value=chosen.system).classes("w-full").props("outlined")
+        system.bind_value_to(chosen, "system", forward=lambda v: v or "")
+        for label, name, least, most in (
+            ("Longest answer, tokens", "tokens", 1, MOST_TOKENS), ("Seed", "seed", 0, MOST_SEED),
+        ):  # fmt: skip
+            _number(label, getattr(chosen.how, name), most, 1, least).on_value_change(
+                lambda e, name=name, least=least: chosen.changed(name, int(e.value if e.value is not None else least))
+            )
+        _number("Temperature (0: greedy)", chosen.how.temperature, 3.0, 0.1).on_value_change(
+            lambda e: chosen.changed("temperature", float(e.value or 0))
+        )
 
 
-def _set(tab: _Tab, name: str, value: Any) -> None:
-    tab.how = replace(tab.how, **{name: value})
+def _number(label: str, value: float, most: float, step: float, least: float = 0) -> ui.number:
+    precision = 0 if step == 1 else 2
+    made = ui.number(label, value=value, min=least, max=most, step=step, precision=precision)
+    return made.props("outlined").classes("w-full")
 
 
 def _add(tab: _Tab, image: ImageFile, redraw: Callable[[], None]) -> None:
@@ -134,7 +116,8 @@ def _add(tab: _Tab, image: ImageFile, redraw: Callable[[], None]) -> None:
 
 
 def _over(tab: _Tab, redraw: Callable[[], None]) -> None:
-    tab.turns.clear()
+    tab.stop.set()
+    tab.turns = []
     tab.images.clear()
     redraw()
 
@@ -154,97 +137,82 @@ async def _run(
     halt: ui.button,
 ) -> None:  # fmt: skip
     text = (question.value or "").strip()
-    if not text:
-        ui.notify("There is no question yet.", type="warning")
+    if not text or len(text) > LONGEST:
+        ui.notify(f"The question has {len(text):,} characters, expected 1 to {LONGEST:,}.", type="warning")
         return
-    tab.stop = threading.Event()
-    turn = Turn("user", (*tab.images, text))
-    asked = _conversation(tab, turn)
+    tab.stop, held, turn = threading.Event(), tab.turns, Turn("user", (*tab.images, text))
+    chosen = replace(tab.settings, erasers=list(tab.settings.erasers))  # as they are now, whatever is changed meanwhile
+    system = [Turn("system", (chosen.system,))] if chosen.system.strip() else []
     go.set_enabled(False)
     halt.set_enabled(True)
     try:
-        answered = await guarded(lambda: _panes(bench, tab, asked, results, text))
+        answered = await guarded(lambda: _panes(bench, chosen, [*system, *held, turn], results, tab.stop))
     finally:
         go.set_enabled(True)
         halt.set_enabled(False)
-    if answered is not None:
+    if answered is not None and tab.turns is held:
         tab.turns += [turn, Turn("assistant", (answered.text or "...",))]
         tab.images.clear()
-        question.set_value("")
+        if (question.value or "").strip() == text:
+            question.set_value("")
         redraw()
 
 
-def _conversation(tab: _Tab, turn: Turn) -> Conversation:
-    turns = [*([Turn("system", (tab.system,))] if tab.system.strip() else []), *tab.turns, turn]
-    messages: list[Any] = [
-        {
-            "role": one.role,
-            "content": [{"type": "text", "text": p} if isinstance(p, str) else {"type": "image"} for p in one.parts],
-        }
-        for one in turns
-    ]
-    return Conversation("asked", messages, [p for one in turns for p in one.parts if isinstance(p, ImageFile)])
-
-
-async def _panes(bench: Bench, tab: _Tab, asked: Conversation, results: ui.element, text: str) -> Answered | None:
-    panes = _who_answers(bench, tab)
+async def _panes(
+    bench: Bench, chosen: Settings, turns: list[Turn], results: ui.element, stop: threading.Event
+) -> Answered | None:
+    """Ask everybody at once; what the conversation goes on with."""
+    panes = _who_answers(bench, chosen)
     results.clear()
-    with results, ui.element("div").classes("panes"):
-        boxes = [pane(name) for name, _ in panes]
-    last: Answered | None = None
-    for (name, ask), (box, answer) in zip(panes, boxes, strict=True):
-        written: list[str] = []
-
-        def tell(piece: str, written: list[str] = written, answer: ui.label = answer) -> None:
-            written.append(piece)
-            answer.set_text("".join(written))
-
-        made = await ask(asked, tab.how, tell, tab.stop)
-        answer.set_text(made.text or "(nothing)")
-        with box:
-            details(made, name)
-        last = made if name == ERASED or last is None else last
     with results:
+        with ui.element("div").classes("panes"):
+            boxes = [pane(name) for name, _ in panes]
+        again = ui.element("div").classes("stack w-full")
+    asked = [
+        _one(name, partial(ask, turns, chosen.how), stop, *box) for (name, ask), box in zip(panes, boxes, strict=True)
+    ]
+    made = {name: one for (name, _), one in zip(panes, await asyncio.gather(*asked), strict=True) if one is not None}
+    if len(made) < len(panes):
+        return None
+    with again:
         heading("The same again")
-        link = urlencode(
-            {"question": text, "eraser": ",".join(tab.erasers), "seed": tab.how.seed, "tokens": tab.how.tokens}
-        )
-        ui.link("Link to this question and these settings (images are not in it)", f"/?{link}")
+        ui.link("Link to this question and these settings", chosen.link(turns[-1].text))
+        ui.label("Images and earlier turns are not in the link.").classes("dim")
         if bench.served is None:  # what is in force on a server is not ours to name
-            command(_command(bench, tab, asked, text))
-    return last
+            command(chosen.command(bench.model, bench.eraser_folders(), turns))
+    return made.get(ERASED) or next(iter(made.values()))
 
 
-def _who_answers(bench: Bench, tab: _Tab) -> list[tuple[str, Ask]]:
+async def _one(
+    name: str, ask: Callable[..., Awaitable[Answered]], stop: threading.Event, box: ui.element, answer: ui.label
+) -> Answered | None:
+    """One pane; what goes wrong in it is said in it, and the others are answered."""
+    written: list[str] = []
+
+    def tell(piece: str) -> None:
+        written.append(piece)
+        answer.set_text("".join(written))
+
+    try:
+        made = await ask(tell, stop)
+    except UnseeError as error:
+        failed(answer, str(error))
+        return None
+    answer.set_text(made.text or "(nothing)")
+    with box:
+        details(made, name)
+    return made
+
+
+def _who_answers(bench: Bench, chosen: Settings) -> list[tuple[str, Ask]]:
     """Name of each pane, and what answers in it."""
     if bench.served is not None:
-        return [("Served", bench.served.answer)]
-    assert bench.engine is not None
-    erasers = [_as_chosen(tab, bench.eraser(name), bench.engine) for name in tab.erasers]
-    panes: list[tuple[str, Ask]] = [("Base", partial(bench.engine.answer, ()))]
+        return [(SERVED, bench.served.answer)]
+    plain, steered = bench.panes
+    erasers = [chosen.applied(bench.eraser(name), steered.loaded) for name in chosen.erasers]
+    panes: list[tuple[str, Ask]] = [(BASE, partial(plain.answer, ()))]
     if erasers:
-        panes.append((ERASED, partial(bench.engine.answer, erasers)))
+        panes.append((ERASED, partial(steered.answer, erasers)))
     if bench.twin is not None:
         panes.append((TWIN, partial(bench.twin.answer, ())))
     return panes
-
-
-def _as_chosen(tab: _Tab, eraser: Eraser, engine: Engine) -> Eraser:
-    eraser = eraser.with_strength(eraser.strength * tab.times)
-    made = {"canned": CannedReply, "prefix": PrefixReply}.get(tab.reply)
-    if made is not None:
-        return eraser.with_reply(made.with_words(engine.loaded, tab.words))
-    return eraser if tab.reply == "as fitted" else eraser.with_reply(SteerReply())
-
-
-def _command(bench: Bench, tab: _Tab, asked: Conversation, text: str) -> str:
-    parts = ["unsee", "ask", bench.model, "--question", text]
-    for image in asked.images[:1]:
-        parts += ["--image", str(image.source)]
-    for name in tab.erasers:
-        parts += ["--eraser", str(bench.eraser_folders()[name])]
-    return shlex.join([*parts, "--max-new-tokens", str(tab.how.tokens), "--seed", str(tab.how.seed)])
-
-
-def _whole(value: str | None, default: int = 0, least: int = 0, most: int = 2**31 - 1) -> int:
-    return min(max(int(value), least), most) if value and value.isdecimal() else default

@@ -1,23 +1,20 @@
 """Forget: a name and images, what the model says today, progress, and what it says after."""
 
-import asyncio
-import threading
-import time
-from collections.abc import Callable
+import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, final, get_args
 
 from nicegui import ui
 
 from unsee.data import ImageFile
-from unsee.erase.request.request import Kind, Request, request
-from unsee.errors import UnseeError
+from unsee.erase.request.request import Kind, request
 from unsee.forgetting.run import Forgotten, forget
-from unsee.progress import Progress, Stages
-from unsee.ui.bench import Bench
-from unsee.ui.frame import command, frame, guarded, heading, image_input, notice, plain_table, thumbnails, world_faces
+from unsee.ui.bench import MOST, Bench
+from unsee.ui.frame import frame, guarded, heading, image_input, notice, plain_table, thumbnails, world_faces
+from unsee.ui.jobs import Job
+from unsee.ui.pages.saving import saving
+from unsee.ui.pages.working import follow
 
 if TYPE_CHECKING:
     from unsee.forgetting.before import Before
@@ -27,11 +24,6 @@ LIMITS = (
     "The weights still contain what they contained: this reduces the rate at which this deployment answers. It deletes "
     "nothing and binds nobody who runs the model without it."
 )
-
-
-@final
-class StoppedByUserError(UnseeError):
-    """Somebody pressed Stop."""
 
 
 @final
@@ -45,11 +37,10 @@ class _Form:
     text: str = ""
     force: bool = False
     images: list[ImageFile] = field(default_factory=list)
-    stop: threading.Event = field(default_factory=threading.Event)
 
 
-def forget_page(bench: Bench) -> None:
-    """The page."""
+def forget_page(bench: Bench, query: dict[str, str]) -> None:
+    """The page; `query` may name work that was begun on it before it was loaded again."""
     form = _Form()
     with frame(bench, "/forget"):
         if bench.engine is None:
@@ -65,16 +56,26 @@ def forget_page(bench: Bench) -> None:
                 redraw = thumbnails(form.images, shown)
 
                 def add(one: ImageFile) -> None:
+                    if len(form.images) >= MOST:
+                        ui.notify(f"Not taken: a request holds at most {MOST} images.", type="negative")
+                        return
                     form.images.append(one)
                     redraw()
 
                 image_input(bench, add)
                 world_faces(bench, add)
-        with ui.row().classes("items-center"):
-            go, halt = ui.button("Forget"), ui.button("Stop", on_click=lambda: form.stop.set()).props("outline")
-        halt.set_enabled(False)
+        go = ui.button("Forget").style("margin: 12px 0")
         out = ui.element("div").classes("w-full").props('aria-live="polite"')
-        go.on_click(lambda: _run(bench, form, out, go, halt))
+        go.on_click(lambda: _start(bench, form, out))
+        if "job" in query:
+            job = bench.jobs.find(query["job"])
+            if job is not None:
+                _shown(bench, job, out)
+            else:
+                with out:
+                    notice(
+                        "The work of this address ended with the process that did it. Erasers that it made are kept."
+                    )
 
 
 def _fields(form: _Form) -> None:
@@ -95,118 +96,85 @@ def _fields(form: _Form) -> None:
         ui.checkbox("Go on though the model knows nothing").bind_value_to(form, "force")
 
 
-async def _run(bench: Bench, form: _Form, out: ui.element, go: ui.button, halt: ui.button) -> None:
-    form.stop = threading.Event()
-    go.set_enabled(False)
-    halt.set_enabled(True)
-    out.clear()
-    try:
-        await guarded(lambda: _forget(bench, form, out))
-    finally:
-        go.set_enabled(True)
-        halt.set_enabled(False)
-
-
-async def _forget(bench: Bench, form: _Form, out: ui.element) -> None:
-    assert bench.engine is not None
-    asked = request(
-        form.name, aliases=[one for one in form.aliases.split(",") if one.strip()], images=form.images, kind=form.kind,
-        erase=form.erase, spare=form.spare, text=form.text,
-    )  # fmt: skip
-    folder = bench.requests / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
-    with out:
-        for warning in asked.warnings:
-            notice(warning)
-        stage, bar = (
-            ui.label("Waiting for the model ..."),
-            ui.linear_progress(0, show_value=False).props('aria-label="Progress"'),
+async def _start(bench: Bench, form: _Form, out: ui.element) -> None:
+    async def started() -> Job:
+        assert bench.engine is not None
+        asked = request(
+            form.name, aliases=[one for one in form.aliases.split(",") if one.strip()], images=form.images,
+            kind=form.kind, erase=form.erase, spare=form.spare, text=form.text,
+        )  # fmt: skip
+        folder, loaded, force = (
+            bench.requests / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S-%f}",
+            bench.engine.loaded,
+            form.force,
         )
-        today = ui.element("div").classes("w-full")
-    later = asyncio.get_running_loop().call_soon_threadsafe
-    done = await bench.engine.work(
-        forget, bench.engine.loaded, asked, folder, force=form.force,
-        told=lambda before: later(_before, today, before) and None,
-        stages=_stages(lambda text, share: later(_show, stage, bar, text, share) and None, form.stop),
-    )  # fmt: skip
-    stage.set_text("Done.")
-    bar.set_value(1.0)
-    with out:
-        _after(bench, done, asked, folder)
 
-
-def _show(label: ui.label, bar: ui.linear_progress, text: str, share: float) -> None:
-    label.set_text(text)
-    bar.set_value(share)
-
-
-def _stages(show: Callable[[str, float], None], stop: threading.Event) -> Stages:
-    """Progress with an estimate; raises where somebody has pressed Stop."""
-
-    def stage(name: str, total: int) -> Progress:
-        began, done = time.monotonic(), 0
-
-        def advance(more: int) -> None:
-            nonlocal done
-            if stop.is_set():
-                raise StoppedByUserError("Stopped. The folder keeps what was asked until then; no eraser was made.")
-            done += more
-            left = (
-                f", about {(time.monotonic() - began) * (total - done) / done:.0f} s left in this step" if done else ""
+        def work(job: Job) -> Forgotten:
+            return forget(
+                loaded, asked, folder, force=force, told=lambda known: setattr(job, "told", known), stages=job.stages
             )
-            show(f"{name}: {done} of {total}{left}", done / max(total, 1))
 
-        advance(0)
-        return advance
+        key = secrets.token_urlsafe(12)
+        ui.navigate.history.replace(f"/forget?job={key}")
+        return bench.jobs.start(key, bench.engine, work)
 
-    return stage
-
-
-def _before(out: ui.element, before: "Before") -> None:
-    with out:
-        heading("What it says today")
-        ways = [("by name", before.by_name), *([("by image", before.by_image)] if before.by_image else [])]
-        nouns = dict.fromkeys(noun for _, one in ways for noun in one.facts)
-        rows = [[noun or "anything", *(", ".join(one.facts.get(noun, ())) or "-" for _, one in ways)] for noun in nouns]
-        rows = [row for row in rows if set(row[1:]) != {"-"}]
-        verdicts = "; ".join(f"{way}: {'known' if one.known else 'not known'}" for way, one in ways)
-        plain_table(["fact", *(way for way, _ in ways)], rows, f"What recurs over several wordings. {verdicts}.")
+    job = await guarded(started)
+    if job is not None:
+        _shown(bench, job, out)
 
 
-def _after(bench: Bench, done: Forgotten, asked: Request, folder: Path) -> None:
+def _shown(bench: Bench, job: Job, out: ui.element) -> None:
+    follow(job, out, told=lambda job: _before(job.told), done=lambda job: _after(bench, job.result))
+
+
+def _before(before: "Before") -> None:
+    heading("What it says today")
+    ways = [("by name", before.by_name), *([("by image", before.by_image)] if before.by_image else [])]
+    nouns = dict.fromkeys(noun for _, one in ways for noun in one.facts)
+    rows = [[noun or "anything", *(", ".join(one.facts.get(noun, ())) or "-" for _, one in ways)] for noun in nouns]
+    rows = [row for row in rows if set(row[1:]) != {"-"}]
+    verdicts = "; ".join(f"{way}: {'known' if one.known else 'not known'}" for way, one in ways)
+    plain_table(["fact", *(way for way, _ in ways)], rows, f"What recurs over several wordings. {verdicts}.")
+
+
+def _after(bench: Bench, done: Forgotten) -> None:
     report: Report = done.report
+    for warning in done.request.warnings:
+        notice(warning)
     heading("Before and after")
+    ui.label(_headline(report)).style("font-size: 1.05rem; margin-bottom: 6px")
     rows = [
         [
-            ("held out: " if row.held else "fitted: ") + row.group,
-            str(row.n),
-            _share(row.before),
-            _share(row.after),
-            _share(row.refused),
+            f"{'held out' if row.held else 'fitted'}: {row.group}", str(row.n), row.before, row.after, row.refused,
         ]
         for row in report.rows
-    ]
+    ]  # fmt: skip
     plain_table(
-        ["about the subject", "n", "leaked", "leaks now", "declines now"],
-        rows,
+        ["about the subject", "n", "leaked", "leaks now", "declines now"], rows,
         "Greedy answers; held out: no fit saw it.",
-    )
+    )  # fmt: skip
     heading("Still to be answered")
-    allowed = [
-        [one.group, str(one.n), str(one.answered), _share(one.refused), _share(one.changed)]
-        for one in report.allowances
-    ]
+    allowed = [[one.group, str(one.n), str(one.answered), one.refused, one.changed] for one in report.allowances]
     plain_table(
         ["about others", "n", "answered before", "declines now", "changed"], allowed, "Wrong refusals, held out."
     )
-    if report.leak is not None:
-        ui.label(f"Leaks in held-out forms: {report.leak:.1%}.")
     if report.telling is not None:
         ui.label(f"Do replies tell who is on the list? AUC {report.telling.auc:.2f} (0.5 is no).")
     ui.label(f"Not tested: {'; '.join(report.not_tested)}.").classes("dim")
     ui.label(LIMITS).classes("dim")
-    ui.link("Ask with it in force", f"/?eraser={folder.name}")
-    command(f"unsee ask {bench.model} --eraser {folder / 'eraser'} --question '...'")
+    saving(bench, done)
 
 
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0%}"
+def _headline(report: "Report") -> str:
+    """What came of it, in two sentences."""
+    held = [row for row in report.rows if row.held]
+    n, scored = (max(1, sum(getattr(row, name) for row in held)) for name in ("n", "scored"))
+    before, now = (sum((getattr(row, name) or 0) * row.scored for row in held) / scored for name in ("before", "after"))
+    declined = sum(row.refused * row.n for row in held) / n
+    about = sum(one.answered for one in report.allowances)
+    wrong = sum(round((one.refused or 0) * one.answered) for one in report.allowances)
+    return (
+        f"Asked {n} questions in forms that the fit has not seen, it gave a fact away in {before:.0%} before and in "
+        f"{now:.0%} now; it declines {declined:.0%}. Of {about} questions about others that it had answered, it "
+        f"declines {wrong}."
+    )

@@ -2,11 +2,10 @@
 
 from nicegui import ui
 
-from unsee.ui.engine import Answered, Meter
+from unsee.ui.answer import Answered, Meter
 from unsee.ui.frame import heading, plain
 
-ERASED, TWIN = "Erased", "Never knew"
-"""Panes that say more than their answer."""
+BASE, ERASED, TWIN, SERVED = "Base", "Erased", "Never knew", "Served"
 
 
 def pane(name: str) -> tuple[ui.element, ui.label]:
@@ -15,6 +14,12 @@ def pane(name: str) -> tuple[ui.element, ui.label]:
         heading(name)
         answer = ui.label("...").classes("answer").props('aria-live="polite"')
     return box, answer
+
+
+def failed(answer: ui.label, reason: str) -> None:
+    """Why there is no answer, in its place."""
+    answer.set_text(reason)
+    answer.classes(replace="notice bad").props('role="alert"')
 
 
 def details(made: Answered, name: str) -> None:
