@@ -75,6 +75,7 @@ class Slots:
 
     def renumber(self, moved: Sequence[Int[Tensor, " V"]]) -> None:
         """Ways have other numbers: of all rows, also those that nothing fired on and that nobody has."""
+        self.way = self.way.clone()
         for g, numbers in enumerate(moved):
             if len(numbers):
                 self.way[:, g] = numbers.to(self.way.device)[self.way[:, g]]
