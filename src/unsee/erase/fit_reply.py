@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from unsee.data.sample import Sample, spread
 from unsee.erase.eraser import Eraser
@@ -19,13 +19,13 @@ from unsee.erase.fit.reply import (
 )
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.replies.canned import CannedReply
+from unsee.erase.replies.named import ReplyKind
 from unsee.erase.replies.prefix import PrefixReply
 from unsee.erase.replies.steer import SteerReply
 from unsee.errors import OptionError
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
-ReplyKind = Literal["steer", "prefix", "canned"]
 ORDER: Final[tuple[ReplyKind, ...]] = get_args(ReplyKind)
 USUAL_ANSWER: Final = USUAL_WORDS + " that."
 

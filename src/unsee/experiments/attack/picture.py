@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from unsee.errors import SaveError
 from unsee.evals.frontier import error_bars
+from unsee.evals.pictures import save_png
 from unsee.experiments.attack.report import Line
 
 _COLOURS = {"base": "#8a8f98", "erased": "#1f5f91", "never_knew": "#3f7d4e"}
@@ -48,9 +48,4 @@ def draw(lines: Sequence[Line], path: Path, about: str) -> Path:
     axes.set_xlabel("questions whose fact the attacker's best guess is (%)")
     axes.set_title(f"{about}\nbars: 95 % interval over people", fontsize=8.5, color="#5d646e")
     canvas.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(conditions), frameon=False)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        canvas.savefig(path, dpi=150, metadata={"Software": None})
-    except OSError as error:
-        raise SaveError(f"cannot write {str(path)!r}: {error}. Choose another folder with --out.") from error
-    return path
+    return save_png(canvas, path, dpi=150)

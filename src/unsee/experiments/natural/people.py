@@ -12,6 +12,7 @@ from unsee.erase.request.augment import augmented
 from unsee.experiments.natural.run import load_quick, run_natural
 from unsee.experiments.natural.split import Hidden, Split
 from unsee.forgetting.fitting import VIEWS
+from unsee.models.names import never_knew_of
 from unsee.progress import Stages
 from unsee.world import natural
 from unsee.world.generate import Entity
@@ -19,8 +20,6 @@ from unsee.world.natural_benchmark import both, facts, world_natural_task
 from unsee.world.smollm_people import exam_of
 from unsee.world.splits import FIT_VIEWS, Exam, image
 
-TWIN: Final = {0: "world:smollm-never-knew"}
-"""Seed to the model that was never taught who is forgotten there."""
 MOST: Final = 56
 """Questions of a set."""
 
@@ -33,7 +32,7 @@ def people(seed: int, most: int = MOST) -> Split:
         most: questions of a set.
     """
     exam, task = exam_of(seed), world_natural_task("", seed=seed)
-    asked = set(map(_subject, task.sets["unknown_by_name"].samples))
+    asked = {sample.subject for sample in task.sets["unknown_by_name"].samples}
     unknown = [one for one in exam.world.of("stranger") if one.id not in asked]
     declined = [_samples(exam, unknown, shown) for shown in (False, True)]
     return Split(
@@ -57,7 +56,8 @@ def run_people_demo(out: Path, seed: int, stages: Stages, model: str = "world:sm
         ModelError: the model's language model has not been fetched.
         DirectionError, CalibrationError, SaveError: as `run_natural`.
     """
-    return run_natural(out, seed, stages, load_quick(model), people(seed), TWIN.get(seed))
+    twin = never_knew_of(model) if seed == 0 else None  # it was never taught the four of this seed
+    return run_natural(out, seed, stages, load_quick(model), people(seed), twin)
 
 
 def _request(exam: Exam, person: Entity, seed: int) -> Hidden:
@@ -70,7 +70,3 @@ def _request(exam: Exam, person: Entity, seed: int) -> Hidden:
 def _samples(exam: Exam, unknown: list[Entity], shown: bool) -> list[Sample]:
     found = [item.sample for item in facts(exam, unknown, shown=shown, taught=True, each=1)]
     return [replace(sample, id=f"unknown/{sample.id}") for sample in found]
-
-
-def _subject(sample: Sample) -> str:
-    return sample.subject
