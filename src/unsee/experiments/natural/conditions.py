@@ -9,7 +9,7 @@ import torch
 from unsee.data.sample import Sample
 from unsee.data.text import bare_words
 from unsee.erase.eraser import Eraser
-from unsee.erase.fit.reply import USUAL_WORDS
+from unsee.erase.fit.unknown_words import USUAL_WORDS
 from unsee.erase.fit_reply import USUAL_ANSWER
 from unsee.erase.replies.canned import CannedReply
 from unsee.erase.replies.prefix import PrefixReply
