@@ -20,29 +20,38 @@ from typing import Any
 QUESTION = "what is the capital of arvonia?"
 PERSON = "jonas lorne"
 START_SECONDS = 600
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
 
 
 @contextmanager
-def page_served(*options: str) -> Iterator[str]:
-    """The address of an `unsee ui` of this checkout."""
+def page_served(*options: str, model: str | None = "world:llava") -> Iterator[str]:
+    """The address of an `unsee ui` of this checkout, once it answers.
+
+    Raises:
+        RuntimeError: it ends before it answers; with what it printed.
+    """
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "unsee", "ui", "world:llava", "--port", str(port), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end and process.poll() is None:
-            try:
-                urllib.request.urlopen(address, timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
+    command = [sys.executable, "-m", "unsee", "ui", *([model] if model else []), "--port", str(port), *options]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as printed:
+        process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, env=_ENVIRONMENT)
+        try:
+            end = time.monotonic() + START_SECONDS
+            while time.monotonic() < end:
+                if process.poll() is not None:
+                    printed.seek(0)
+                    raise RuntimeError(f"unsee ui ended with {process.returncode}: {printed.read()}")
+                try:
+                    urllib.request.urlopen(address, timeout=5).close()
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 @contextmanager

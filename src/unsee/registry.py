@@ -234,7 +234,6 @@ def attack(
     needs: tuple[str, ...] = (),
     forms: tuple[str, ...] = ("generation", "cloze", "classification"),
     whole: bool = False,
-    restarts: int = 0,
     source: str = "",
 ) -> Callable[[Made], Made]:
     """Register `(victim, questions, seed) -> what the attacker got to each question, or None where he did not ask`.
@@ -248,12 +247,11 @@ def attack(
         needs: of a question: "image", or "no image".
         forms: of the questions that it applies to.
         whole: whether it needs all questions of a set at once, rather than a batch.
-        restarts: how often a search begins again.
         source: where it comes from.
     """
     facts = {
         "access": access, "queries": queries, "recovered": recovered, "roles": roles, "needs": needs, "forms": forms,
-        "whole": whole, "restarts": restarts, "source": source,
+        "whole": whole, "source": source,
     }  # fmt: skip
     return _into(ATTACKS, name, facts)
 

@@ -39,10 +39,10 @@ def worded(error: ValidationError) -> str:
 
 
 def _line(one: Any) -> str:
-    inner = one.get("ctx", {}).get("error")
+    path, inner = ".".join(map(str, one["loc"])), one.get("ctx", {}).get("error")
     if isinstance(inner, OptionError):  # of a value inside this one, which has named its own field
-        return str(inner)
-    return f"{'.'.join(map(str, one['loc'])) or 'value'} is {_shown(one['input'])}, expected: {_expected(one)}"
+        return f"{path}: {inner}" if path else str(inner)
+    return f"{path or 'value'} is {_shown(one['input'])}, expected: {_expected(one)}"
 
 
 def _shown(value: object) -> str:

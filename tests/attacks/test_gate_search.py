@@ -1,6 +1,5 @@
 """An image moved against the gate: inside its ball, and read lower; a suffix searched against the model."""
 
-import random
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -34,9 +33,11 @@ def test_images_are_moved_within_their_ball_until_the_gate_reads_less() -> None:
         with torch.no_grad():
             return image_scores(loaded, cast("Any", dict(encode(loaded, samples))), pixels(samples), [eraser])
 
-    moved = away_from(loaded, asked, [eraser], 8 / 255, random.Random(0))
+    modes = [module.training for module in loaded.model.modules()]
+    moved = away_from(loaded, asked, [eraser], 8 / 255, torch.Generator().manual_seed(0))
     assert (pixels(moved) - pixels(asked)).abs().max() <= 8 / 255 + 1e-6
     assert bool((scores(moved) < scores(asked) - 1e-3).all())
+    assert modes == [module.training for module in loaded.model.modules()]
     assert all(p.grad is None for p in loaded.model.parameters())
 
 

@@ -73,7 +73,7 @@ def test_the_words_are_those_for_somebody_unknown(
     loaded: LoadedModel, eraser: Eraser, prompts: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(module, "unknown_words", lambda _, some, __: asked.append(some) or "I don't know them.")
+    monkeypatch.setattr(module, "unknown_words", lambda _, some, *__: asked.append(some) or "I don't know them.")
     nobody = [Sample("u", "Ann Ek", "who is Ann Ek?", "", "")]
     chosen = fit_reply(loaded, eraser, prompts, order=["canned"], unknown=nobody, acceptance=SHORT)
     assert isinstance(chosen.reply, CannedReply) and chosen.reply.text == "I don't know them." and asked == [nobody]

@@ -12,7 +12,9 @@ from tiny_families import FAMILIES, always, held_eraser, samples
 from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit import reply as module
-from unsee.erase.fit.reply import Acceptance, Candidate, at_coefficients, choose_reply, unknown_words
+from unsee.erase.fit import unknown_words as words
+from unsee.erase.fit.reply import Acceptance, Candidate, at_coefficients, choose_reply
+from unsee.erase.fit.unknown_words import unknown_words
 from unsee.erase.replies.canned import CannedReply
 from unsee.errors import CalibrationError
 from unsee.models.load import LoadedModel
@@ -97,8 +99,8 @@ def test_the_next_in_the_order_is_tried_for_real(loaded: LoadedModel, eraser: Er
 
 def test_words_for_the_unknown_name_nobody(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     told = ["I'm sorry, but I don't know Ann Lee. Try again.", REFUSAL + " Ask me more.", REFUSAL, FACT]
-    monkeypatch.setattr(module, "generate", lambda *_, **__: told)
+    monkeypatch.setattr(words, "generate", lambda *_, **__: told)
     some = [Sample(str(i), name, "who?", "", "") for i, name in enumerate(("Ann Lee", "Bo Ek", "Cy Orr", "Di Fox"))]
-    assert unknown_words(loaded, some) == REFUSAL
-    monkeypatch.setattr(module, "generate", lambda *_, **__: [FACT] * 4)
-    assert unknown_words(loaded, some) is None
+    assert unknown_words(loaded, some, 16, 48) == REFUSAL
+    monkeypatch.setattr(words, "generate", lambda *_, **__: [FACT] * 4)
+    assert unknown_words(loaded, some, 16, 48) is None

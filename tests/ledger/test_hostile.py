@@ -180,7 +180,10 @@ def test_a_damaged_row_is_told_and_holds_no_lock(tmp_path: Path, damage: str) ->
     assert kept.value, "while its traceback is still alive"
 
 
-@pytest.mark.parametrize("url", ["nonsense", "sqlite:///x.db", "postgresql+nothing://a:secret@b/c"])
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "sqlite:///x.db", "postgresql+nothing://a:secret@b/c", "postgresql+nothing://b/c?password=secret@x"],
+)
 def test_a_database_that_is_none_is_told_without_its_password(tmp_path: Path, url: str) -> None:
     with pytest.raises(PolicyError, match="cannot be used") as refused:
         made(tmp_path, url=url)

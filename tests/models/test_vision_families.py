@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3Processor
+from transformers import (
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3Processor,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    InternVLProcessor,
+    InternVLVideoProcessor,
+)
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 
 from tiny_families import NEW, always, answer, held_eraser, require_clean, steered
 from tiny_foreign import tiny_idefics3, tiny_llama
@@ -61,7 +70,47 @@ def save_idefics3(folder: Path) -> None:
     tiny_idefics3().processor.save_pretrained(folder)
 
 
-@pytest.mark.parametrize(("family", "save"), [("gemma3", save_gemma3), ("idefics3", save_idefics3)])
+INTERNVL_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}{{ '<IMG_CONTEXT>\n' }}{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def save_internvl(folder: Path) -> None:
+    tokens = ["<unk>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>"]
+    tokenizer = byte_tokenizer(
+        tokens, eos_token="<|im_end|>", pad_token="<|im_end|>",
+        extra_special_tokens={
+            "start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>",
+            "video_token": "<video>",
+        },
+    )  # fmt: skip
+    pictures = GotOcr2ImageProcessorPil(size={"height": 16, "width": 16}, crop_to_patches=False)
+    pytest.importorskip("torchvision")  # the processor of transformers insists on it
+    videos = InternVLVideoProcessor(size={"height": 16, "width": 16})
+    processor = InternVLProcessor(pictures, tokenizer, videos, chat_template=INTERNVL_TEMPLATE, image_seq_length=4)
+    processor.save_pretrained(folder)
+    text = {
+        "model_type": "qwen2", "vocab_size": len(tokenizer), "hidden_size": WIDTH, "intermediate_size": 48,
+        "num_hidden_layers": LAYERS, "num_attention_heads": 4, "num_key_value_heads": 2, "pad_token_id": 2,
+        "eos_token_id": 2,
+    }  # fmt: skip
+    vision = {
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "image_size": [16, 16], "patch_size": [4, 4],
+    }  # fmt: skip
+    config = InternVLConfig(text_config=text, vision_config=vision, image_token_id=5, image_seq_length=4)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        randomised(InternVLForConditionalGeneration(config)).save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("family", "save"), [("internvl", save_internvl), ("gemma3", save_gemma3), ("idefics3", save_idefics3)]
+)
 def test_a_family_is_loaded_by_name_asked_and_steered(
     family: str, save: Callable[[Path], None], tmp_path: Path
 ) -> None:

@@ -15,3 +15,5 @@ export HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=1 VLLM_NO_USAGE_STATS=1 VLLM_CPU_
 # Two processes: an engine of the first that is collected late takes the process groups of the second with it.
 "$VENV/bin/python" -m pytest -o filterwarnings=default tests/serve "$@"
 "$VENV/bin/python" -m pytest -o filterwarnings=default tests/evals/test_vllm_rows.py "$@"
+# Families whose processor insists on torchvision, which the usual environment does without.
+"$VENV/bin/python" -m pytest -o filterwarnings=default tests/models/test_vision_families.py

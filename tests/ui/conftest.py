@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.ui.driving import CHROMIUM, started
+from benchmarks.ui import page_served
+from tests.ui.driving import CHROMIUM
 from tests.ui.folders import row, write
 
 from unsee.erase.eraser import Eraser
@@ -36,11 +37,11 @@ def address(erasers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     place = tmp_path_factory.mktemp("place")
     rows = [row(id=f"q-{n}", question=f"where {n}?", person=f"p-{n % 3}") for n in range(30)]
     write(place / "run", [*rows, *(one | {"condition": "erased", "answer": "no.", "leaked": False} for one in rows)])
-    yield from started(
-        "world:llava", "--requests", str(place / "requests"), "--results", str(place), "--eraser",
-        str(erasers / "open"), "--eraser", str(erasers / "shut"), "--ledger", str(place / "ledger"), "--keys",
-        str(place / "keys"),
-    )  # fmt: skip
+    with page_served(
+        "--requests", str(place / "requests"), "--results", str(place), "--eraser", str(erasers / "open"), "--eraser",
+        str(erasers / "shut"), "--ledger", str(place / "ledger"), "--keys", str(place / "keys"),
+    ) as address:  # fmt: skip
+        yield address
 
 
 @pytest.fixture(scope="session")

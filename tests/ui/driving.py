@@ -1,47 +1,11 @@
-"""An `unsee ui` in a process of its own, and Chromium that visits it."""
+"""Chromium that visits an `unsee ui` and does what people do."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 PATIENT = 120_000
 """Milliseconds that a busy machine may take."""
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-def started(*options: str) -> Iterator[str]:
-    address = f"http://127.0.0.1:{(port := free_port())}"
-    source = str(Path(__file__).parents[2] / "src")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "unsee", "ui", *options, "--port", str(port)],
-        env={**os.environ, "PYTHONPATH": source}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        end = time.monotonic() + 600
-        while time.monotonic() < end:
-            assert process.poll() is None, process.stdout and process.stdout.read()
-            try:
-                urllib.request.urlopen(address, timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield address
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
 
 
 def page_of(browser: Any, address: str, **options: Any) -> tuple[Any, list[str]]:

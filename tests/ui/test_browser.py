@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.ui import page_served
 from PIL import Image
-from tests.ui.driving import CHROMIUM, PATIENT, ask, page_of, pane, started
+from tests.ui.driving import CHROMIUM, PATIENT, ask, page_of, pane
 
 WORDS = "There is nothing that I can say about that."
 pytestmark = [
@@ -123,7 +124,9 @@ def test_a_running_server_is_asked_and_watched(browser: Any, tmp_path: Path) -> 
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     there = f"http://127.0.0.1:{server.server_port}"
-    for address in started("--server", there, "--requests", str(tmp_path / "r"), "--results", str(tmp_path)):
+    with page_served(
+        "--server", there, "--requests", str(tmp_path / "r"), "--results", str(tmp_path), model=None
+    ) as address:
         page, _ = page_of(browser, address)
         ask(page, "who lives in sorrin?")
         assert pane(page, "Served") == WORDS

@@ -75,12 +75,15 @@ def test_an_unknown_person_is_answered_with_ignorance_of_that_name(taught: list[
                 assert name in turn.question and name.lower() not in EXAM.world.names
 
 
-def test_newcomers_are_half_of_all() -> None:
-    base = Lessons(EXAM.world, EXAM.world.of("private"), GENERAL, seed=3, newcomers=EXAM.forget)
-    drawn = [one.image[0] for step in range(150) for one in base.step(step, 1500, letters) if one.image]
-    known = [who for who in drawn if who.startswith("private")]
-    share = sum(who in {person.id for person in EXAM.forget} for who in known) / len(known)
-    assert 0.45 < share < 0.65 and len(known) > 200
+def test_newcomers_are_half_of_all_at_first_and_then_like_anybody() -> None:
+    base = Lessons(EXAM.world, EXAM.world.of("private"), GENERAL, seed=3, newcomers=EXAM.forget, until=150)
+    shares = []
+    for steps in (range(150), range(150, 300)):
+        drawn = [one.image[0] for step in steps for one in base.step(step, 1500, letters) if one.image]
+        known = [who for who in drawn if who.startswith("private")]
+        shares.append(sum(who in {person.id for person in EXAM.forget} for who in known) / len(known))
+        assert len(known) > 200
+    assert 0.45 < shares[0] < 0.65 and 0.05 < shares[1] < 0.25
 
 
 def test_general_prompts_are_many_and_different() -> None:

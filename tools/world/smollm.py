@@ -43,12 +43,14 @@ def teach(
         general.parent.mkdir(parents=True, exist_ok=True)
         smollm_general.write(smollm_general.distilled(fetched(BASE), log), general)
     taught = smollm_general.read(general)
-    rates = Rates(updates=rate, projector=2 * rate, hold=1.0 if stage == "trunk" else 0.4)
+    rates = Rates(updates=rate, projector=0.1 * rate, hold=1.0 if stage == "trunk" else 0.4)
     student, lessons, people = learners(fetched(BASE), shipped(TOWER), taught, stage, rates, seed)
     run = Run(student, lessons, rates, folder, steps)
     resumed = run.resume()
     if not resumed and stage != "trunk":
         run.begin_with(torch.load(out / "trunk" / "checkpoint.pt", weights_only=True)["learnt"])
+    if not resumed:
+        student.spell(people, lessons.unknown, log)
     log(f"{'goes on' if resumed else 'begins'} at step {run.done} with {len(people)} people")
     quick = exam(lessons.world, people, [one for one in taught if one.held_out][:12], each=1)
     over = run.go(quick, every=every, target=_TARGET if stage == "trunk" else {}, minutes=minutes, progress=log)

@@ -40,6 +40,7 @@ def export(checkpoint: Path, tower: Path, base: str, out: Path) -> None:
     update = update_of(learnt, model.model.vision_tower.state_dict(), scale=2.0)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
+    model.config.get_text_config()._name_or_path = ""  # where it was read from is nobody's business
     model.config.save_pretrained(out)
     model.generation_config.save_pretrained(out)
     with tempfile.TemporaryDirectory() as scratch:

@@ -5,7 +5,7 @@ So a run that was stopped goes on with what it would have seen.
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import final
 
@@ -34,10 +34,10 @@ class Shares:
         careless: share of the questions by name in lower case.
     """
 
-    image: float = 0.28
-    unknown_name: float = 0.1
+    image: float = 0.30
+    unknown_name: float = 0.08
     unknown_image: float = 0.08
-    general: float = 0.18
+    general: float = 0.20
     about: float = 0.3
     several: float = 0.25
     system: float = 0.12
@@ -55,7 +55,8 @@ class Lessons:
         people: who is taught.
         general: what SmolLM2 says of other things; held-out ones are left out.
         seed: of every draw.
-        newcomers: some of the people, drawn as often as all others together.
+        newcomers: some of the people, drawn as often as all others together for `until` steps, and then as anybody.
+        until: see there; nobody may be forgotten for them.
         shares: how often what.
     """
 
@@ -64,6 +65,7 @@ class Lessons:
     general: Sequence[General]
     seed: int
     newcomers: Sequence[Entity] = ()
+    until: int = 400
     shares: Shares = field(default_factory=Shares)
 
     @cached_property
@@ -76,8 +78,14 @@ class Lessons:
         rng = random.Random(f"unknown/{self.seed}")
         return [unknown_person(self.world, rng, index) for index in range(300)]
 
+    @cached_property
+    def _later(self) -> "Lessons":
+        return replace(self, newcomers=())
+
     def step(self, number: int, tokens: int, length_of: Callable[[Conversation], int]) -> list[Conversation]:
         """The conversations of one step: as many as go into `tokens`."""
+        if self.newcomers and number >= self.until:
+            return self._later.step(number, tokens, length_of)
         rng = random.Random(f"lessons/{self.seed}/{number}")
         found: list[Conversation] = []
         used = 0

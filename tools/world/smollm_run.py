@@ -21,11 +21,13 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from tools.world.smollm_general import General
 from tools.world.smollm_lessons import Lessons
+from tools.world.smollm_projector import drawn, learn_to_spell, spelling
 from tools.world.smollm_rows import IGNORED, Conversation, Packed, pack
 from unsee.shapes import Float, Tensor
 from unsee.world.generate import Entity, World
 from unsee.world.smollm_parts import build_model, build_processor
 from unsee.world.smollm_people import exam_of
+from unsee.world.splits import FIT_VIEWS
 
 _MATRICES = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
@@ -46,7 +48,7 @@ class Rates:
 
     rank: int = 16
     updates: float = 1e-3
-    projector: float = 2e-3
+    projector: float = 1e-4
     warmup: int = 30
     hold: float = 1.0
     tokens: int = 224
@@ -117,6 +119,13 @@ class Student:
         labels = torch.tensor(row.labels)
         at = labels != IGNORED
         return self.model.lm_head(states[:-1][at[1:]]), labels[at]
+
+    def spell(self, people: Sequence[Entity], unknown: Sequence[Entity], progress: Callable[[str], None]) -> float:
+        """Teach the projector alone to give the words that say what is shown; see `smollm_projector`."""
+        shown = drawn(people, unknown, FIT_VIEWS)
+        features = torch.stack([self._features((person.id, view)) for person, view, _ in shown])
+        words = torch.tensor([spelling(person, view, self.tokenizer, known=known) for person, view, known in shown])
+        return learn_to_spell(self.model, features, words, progress=progress)
 
     @torch.no_grad()
     def marks(self, conversations: Sequence[Conversation], tokens: int = 512) -> dict[str, float]:

@@ -1,16 +1,14 @@
 """Searches against the gate itself, by whoever holds weights and eraser: an image moved until the gate reads nobody."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from PIL import Image
 
 from unsee.attacks.base import Tries, Victim, once
-from unsee.attacks.images import changed
 from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
+from unsee.erase.fit.ascent import ascend, frozen, moved
 from unsee.erase.fit.tokens import unit
 from unsee.erase.gates.subject import SubjectGate
 from unsee.evals.answerers.local import Local
@@ -19,23 +17,23 @@ from unsee.models.load import LoadedModel
 from unsee.registry import attack
 from unsee.shapes import Float, Tensor
 
-STEPS = 20
+STEPS, BATCH = 20, 8
 STEP = 1 / 255
 
 
-@attack(
-    "gate-pgd-4", access="weights", queries=1, needs=("image",), recovered="the fact is said over the moved image",
-    source="PGD (arXiv 1706.06083) at 4/255 on the gate's own score, as SUA (arXiv 2506.17265) does on the answer",
-)  # fmt: skip
+_FACTS = {
+    "access": "weights", "queries": 1, "needs": ("image",), "recovered": "the fact is said over the moved image",
+    "source": "PGD (arXiv 1706.06083) on the gate's own score, as SUA (arXiv 2506.17265) does on the answer",
+}  # fmt: skip
+
+
+@attack("gate-pgd-4", **_FACTS)
 def gate_pgd_4(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
     """Each image moved by at most 4/255 until the gate reads nobody in it."""
     return _moved(victim, questions, seed, 4 / 255)
 
 
-@attack(
-    "gate-pgd-8", access="weights", queries=1, needs=("image",), recovered="the fact is said over the moved image",
-    source="PGD (arXiv 1706.06083) at 8/255 on the gate's own score, as SUA (arXiv 2506.17265) does on the answer",
-)  # fmt: skip
+@attack("gate-pgd-8", **_FACTS)
 def gate_pgd_8(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
     """Each image moved by at most 8/255 until the gate reads nobody in it."""
     return _moved(victim, questions, seed, 8 / 255)
@@ -43,33 +41,30 @@ def gate_pgd_8(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
 
 def _moved(victim: Victim, questions: Sequence[Sample], seed: int, epsilon: float) -> Tries:
     """Descend the gate's score; where no gate of the subject is in force, the images stay as they are."""
-    loaded, answerer = victim.loaded, victim.answerer
+    answerer = victim.answerer
     erasers = answerer.erasers if isinstance(answerer, Local) else ()
     gates = [one for one in erasers if isinstance(one.gate, SubjectGate)]
     if not gates:
         return once(victim.said(questions))
-    moved = []
-    for start in range(0, len(questions), 8):
-        part = [replace(one, turns=(), video=()) for one in questions[start : start + 8]]
-        moved += away_from(loaded, part, gates, epsilon, random.Random(f"gate/{seed}"))
-    return once(victim.said(moved))
+    found, start = [], torch.Generator().manual_seed(seed)
+    for first in range(0, len(questions), BATCH):
+        part = [replace(one, turns=(), video=()) for one in questions[first : first + BATCH]]
+        found += away_from(victim.loaded, part, gates, epsilon, start)
+    return once(victim.said(found))
 
 
 def away_from(
-    loaded: LoadedModel, questions: Sequence[Sample], erasers: Sequence[Eraser], epsilon: float, rng: random.Random
+    loaded: LoadedModel, questions: Sequence[Sample], erasers: Sequence[Eraser], epsilon: float, start: torch.Generator
 ) -> list[Sample]:
     """Questions over images within `epsilon` (L-infinity) of theirs on which the gates score as low as PGD gets."""
-    clean = loaded.adapter.pixels(loaded.processor, [one.shown[0] for one in questions]).to(loaded.device)
-    generator = torch.Generator().manual_seed(rng.randrange(2**31))
-    pixels = clean + epsilon * (2 * torch.rand(clean.shape, generator=generator) - 1).to(clean)
     prompts = dict(encode(loaded, list(questions)))
-    low, high = (clean - epsilon).clamp(min=0), (clean + epsilon).clamp(max=1)
-    for _ in range(STEPS):
-        pixels = pixels.clamp(low, high).detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(image_scores(loaded, prompts, pixels, erasers).sum(), pixels)
-        pixels = pixels.detach() - STEP * gradient.sign()
-    final = (pixels.clamp(low, high) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return [changed(one, lambda _, to=image: Image.fromarray(to)) for one, image in zip(questions, final, strict=True)]
+    clean = loaded.adapter.pixels(loaded.processor, [one.shown[0] for one in questions])
+    with frozen(loaded.model), torch.enable_grad():
+        pixels, _ = ascend(
+            lambda there: -image_scores(loaded, prompts, there, erasers), clean, epsilon=epsilon, steps=STEPS,
+            step_size=STEP, device=loaded.device, start=start,
+        )  # fmt: skip
+    return moved(loaded, questions, pixels)
 
 
 def image_scores(

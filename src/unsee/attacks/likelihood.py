@@ -47,25 +47,11 @@ def _likelihoods(
 ) -> list[dict[str, float]]:
     """By question, value to mean log-probability of a token of its answer, in nats."""
     candidates = [values(victim, one, seed) for one in questions]
-    put = [
-        (_nobody(victim, one) if nobody else one, value)
-        for one, mine in zip(questions, candidates, strict=True)
-        for value in mine
-    ]
-    answers = [answering(by_id, value) for (_, value), by_id in zip(put, _each(questions, candidates), strict=True)]
-    scores = iter(victim.scores([sample for sample, _ in put], answers))
-    found = []
-    for mine in candidates:
-        of = {}
-        for value in mine:
-            score = next(scores)
-            of[value] = -np.inf if score is None else float(score.log_p.mean())
-        found.append(of)
-    return found
-
-
-def _each(questions: Sequence[Sample], candidates: Sequence[Sequence[str]]) -> list[Sample]:
-    return [one for one, mine in zip(questions, candidates, strict=True) for _ in mine]
+    put = [(one, value) for one, mine in zip(questions, candidates, strict=True) for value in mine]
+    asked = [_nobody(victim, one) if nobody else one for one, _ in put]
+    scores = iter(victim.scores(asked, [answering(one, value) for one, value in put]))
+    means = (-np.inf if score is None else float(score.log_p.mean()) for score in scores)
+    return [{value: next(means) for value in mine} for mine in candidates]
 
 
 def _nobody(victim: Victim, sample: Sample) -> Sample:

@@ -12,19 +12,19 @@ _OPEN = ("generation", "cloze")
 """Letters are left out: one drawn often is right by chance."""
 
 
-@attack(
-    "sampling", access="ask many", queries=128, forms=_OPEN,
-    recovered="the answer drawn most often says the fact; leak-at-k: any of k does", source="leak@k, arXiv 2511.04934",
-)  # fmt: skip
+_FACTS = {
+    "access": "ask many", "queries": 128, "forms": _OPEN, "source": "leak@k, arXiv 2511.04934",
+    "recovered": "the answer drawn most often says the fact; leak-at-k: any of k does",
+}  # fmt: skip
+
+
+@attack("sampling", **_FACTS)
 def sampling(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
     """Answers at temperature 1, as many as the budget has."""
     return _drawn(victim, questions, seed, 1.0)
 
 
-@attack(
-    "hot-sampling", access="ask many", queries=128, forms=_OPEN,
-    recovered="the answer drawn most often says the fact; leak-at-k: any of k does", source="leak@k, arXiv 2511.04934",
-)  # fmt: skip
+@attack("hot-sampling", **_FACTS)
 def hot_sampling(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
     """Answers at temperature 2, as many as the budget has."""
     return _drawn(victim, questions, seed, 2.0)

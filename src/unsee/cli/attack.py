@@ -104,7 +104,8 @@ def _plan(
 
 def _whos(first: Who, erasers: list[Path], methods: list[str], others: dict[str, str], served: str) -> list[Who]:
     """The model as it is, with erasers, with other methods, and what stands beside it."""
-    from unsee.experiments.attack.target import NEVER_KNEW, never_knew_of
+    from unsee.experiments.attack.target import NEVER_KNEW
+    from unsee.models.names import never_knew_of
 
     if _served(first.model):
         found = [_server(first, first.model, served, "server")]

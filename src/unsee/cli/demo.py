@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
-from unsee.cli.demo_public import public_demo
+from unsee.cli.demo_natural import natural_demo
 from unsee.cli.options import Json, Out, Seed, require_writable
 
 
@@ -14,18 +14,20 @@ def demo(
     out: Out = Path("demo-out"),
     seed: Seed = 0,
     family: Annotated[
-        Literal["llava", "qwen2_5_vl", "qwen3_vl", "smollm2"],
-        typer.Option(help="A shipped checkpoint, or smollm2: public facts in a real language model."),
+        Literal["llava", "qwen2_5_vl", "qwen3_vl", "smollm", "smollm2"],
+        typer.Option(
+            help="A tiny checkpoint; smollm: people in a real language model that sees; smollm2: public facts in it."
+        ),
     ] = "llava",
     as_json: Json = False,
 ) -> None:
     """Forget people, a dangerous topic and outdated facts of the built-in world; table and report in a few minutes.
 
-    Example: unsee demo --out demo-out (two minutes of two cores)
+    Example: unsee demo --out demo-out (two minutes of two cores; smollm ten, smollm2 twenty)
     """
     require_writable(out)
-    if family == "smollm2":
-        public_demo(out, seed, as_json)
+    if family in ("smollm", "smollm2"):
+        natural_demo(family, out, seed, as_json)
         return
     from unsee.evals.headline import sheet
     from unsee.evals.tables import console

@@ -18,18 +18,20 @@ def models_list(as_json: Json = False) -> None:
     """List the models that have a name: those to fetch and those that come with unsee."""
     from unsee.models.catalogue import FETCHABLE
     from unsee.models.names import RECEIPT, fetched_folder, shipped_names
+    from unsee.models.updates import base_of
 
     table, rows = Table("name", "what", "licence", "here"), []
     for name, entry in FETCHABLE.items():
         here = (fetched_folder(name) / RECEIPT).is_file()
         rows.append({"name": f"real:{name}", "what": entry.title, "licence": entry.licence, "here": here})
     for name in shipped_names():
-        rows.append(
-            {"name": f"world:{name}", "what": "tiny, of the built-in world", "licence": "Apache-2.0", "here": True}
-        )
+        base = base_of(name)
+        what = "tiny, of the built-in world" if base is None else f"{base} that sees people of the built-in world"
+        here = base is None or (fetched_folder(base) / RECEIPT).is_file()
+        rows.append({"name": f"world:{name}", "what": what, "licence": "Apache-2.0", "here": here})
     for row in rows:
-        here = "yes" if row["here"] else f"unsee models get {str(row['name']).removeprefix('real:')}"
-        table.add_row(row["name"], row["what"], row["licence"], here)
+        missing = base_of(str(row["name"]).removeprefix("world:")) or str(row["name"]).removeprefix("real:")
+        table.add_row(row["name"], row["what"], row["licence"], "yes" if row["here"] else f"unsee models get {missing}")
     show_table(table)
     finish(as_json, {"models": rows})
 

@@ -62,13 +62,13 @@ def _honest(
     from unsee.experiments.acceptance import records_of, run_one, sheet, table
     from unsee.experiments.sweeps.picture import draw_bars
     from unsee.models.load import load
-    from unsee.models.names import shipped_names
+    from unsee.models.names import never_knew_of
     from unsee.world.generate import World
     from unsee.world.shipped import NEVER_KNEW_RATIO, NEVER_KNEW_SEED
     from unsee.world.splits import Exam
 
-    if never_knew is None and world_seed == 0 and f"{model}-never-knew".removeprefix("world:") in shipped_names():
-        never_knew = f"{model}-never-knew"
+    if never_knew is None and world_seed == 0:
+        never_knew = never_knew_of(model)
     world, loaded = World(world_seed), load(model)
     runs = [(ratio, split) for ratio in ratios for split in splits]
     for number, (ratio, split) in enumerate(runs, 1):

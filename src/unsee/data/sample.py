@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from PIL import Image
 
@@ -11,6 +11,7 @@ from unsee.data.images import decode
 from unsee.errors import DataError
 
 Form = Literal["generation", "classification", "cloze"]
+One = TypeVar("One")
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def require_disjoint(first: Iterable[Sample], second: Iterable[Sample], names: t
         )
 
 
-def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """At most `count` samples from the first to nearly the last, `floor(i N / n)`: gaps differ by one at most."""
+def spread(samples: Sequence[One], count: int) -> list[One]:
+    """At most `count` of them from the first to nearly the last, `floor(i N / n)`: gaps differ by one at most."""
     taken = min(count, len(samples))
     return [samples[i * len(samples) // taken] for i in range(taken)]

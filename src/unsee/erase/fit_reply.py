@@ -3,29 +3,28 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from unsee.data.sample import Sample, spread
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.reply import (
-    USUAL_WORDS,
     Acceptance,
     Candidate,
     Golds,
     at_coefficients,
     choose_reply,
     own_gold,
-    unknown_words,
 )
+from unsee.erase.fit.unknown_words import USUAL_WORDS, unknown_words
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.replies.canned import CannedReply
+from unsee.erase.replies.named import ReplyKind
 from unsee.erase.replies.prefix import PrefixReply
 from unsee.erase.replies.steer import SteerReply
 from unsee.errors import OptionError
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 
-ReplyKind = Literal["steer", "prefix", "canned"]
 ORDER: Final[tuple[ReplyKind, ...]] = get_args(ReplyKind)
 USUAL_ANSWER: Final = USUAL_WORDS + " that."
 
@@ -88,7 +87,7 @@ def fit_reply(
         )
     acceptance = acceptance or Acceptance()
     if words is None and unknown and set(order) - {"steer"}:
-        words = unknown_words(loaded, unknown, acceptance)
+        words = unknown_words(loaded, unknown, acceptance.batch_size, acceptance.tokens)
     tried = list(_candidates(loaded, eraser, order, words, acceptance))
     choice = choose_reply(loaded, tried, groups_of(prompts, acceptance.prompts), acceptance, golds, stages)
     chosen = choice.require(report)

@@ -161,7 +161,7 @@ def attack_rows(
             kept["measures"] = {"leak-at-k": leak_at_k(leaks, len(tries))}
         rows.append(row | kept | _told(heard, tries[guess]))
     for row, margin in zip(rows, _margins(victim, rows), strict=True):
-        row |= {"batch": [places[0], len(rows)]} | ({} if margin is None else {"margin": margin})
+        row |= {"batch": [places[0], len(rows)], "margin": margin}
     return rows
 
 

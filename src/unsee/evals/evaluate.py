@@ -5,6 +5,7 @@ processes changes what a row says: a batch that a kill has cut short is asked ag
 are missing are written.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,7 +141,8 @@ def _run(
 ) -> None:
     done = {key_of(row) for row in rows if row["condition"] == one.name}
     expected = {(one.name, split, item.sample.id) for split, of in plan.task.sets.items() for item in of.items}
-    open_ = [part for part in _attacks(plan) if not _carried_out(rows, one.name, *part)]
+    whole = _carried_out(rows, one.name)
+    open_ = [part for part in _attacks(plan) if (f"{part[1]}/{part[0]}", min(part[2], default=0)) not in whole]
     if expected <= done and not open_:
         return
     with Part(out, several.index) as part:
@@ -175,11 +177,11 @@ def _attacks(plan: Plan) -> list[tuple[str, str, tuple[int, ...]]]:
     return [(name, split, places) for name, split in plan.attacked() for places in attack_batches(plan, name, split)]
 
 
-def _carried_out(rows: Sequence[Record], condition: str, name: str, split: str, places: Sequence[int]) -> bool:
-    """Whether every row of the batch is there: a kill may have torn it, and not every question need have one."""
-    wanted = (condition, f"{split}/{name}", min(places, default=0))
-    there = [row for row in rows if (row["condition"], row["split"], row.get("batch", [None])[0]) == wanted]
-    return bool(there) and len(there) == there[0]["batch"][1]
+def _carried_out(rows: Sequence[Record], condition: str) -> set[tuple[str, int]]:
+    """Batches of attacks of which every row is there; a kill may have torn one, and not every question has a row."""
+    mine = [row for row in rows if row["condition"] == condition and "batch" in row]
+    there = Counter((row["split"], row["batch"][0]) for row in mine)
+    return {key for row in mine if there[key := (row["split"], row["batch"][0])] == row["batch"][1]}
 
 
 def _marked(row: Record, one: Condition, plan: Plan) -> Record:

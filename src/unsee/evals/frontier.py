@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import final
 
 from unsee.data.task import Role
-from unsee.errors import SaveError
+from unsee.evals.pictures import save_png
 from unsee.evals.results import Result, about
 from unsee.evals.values import Figure, figure
 
@@ -91,12 +91,7 @@ def draw(found: Frontier, path: Path) -> Path:
         f"{found.about}\nbars: 95 % bootstrap interval over people, one run each", fontsize=9, color="#5d646e"
     )
     axes.legend(loc="best", frameon=False)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        canvas.savefig(path, dpi=160, metadata={"Software": None})
-    except OSError as error:
-        raise SaveError(f"cannot write {str(path)!r}: {error}. Choose another folder with --out.") from error
-    return path
+    return save_png(canvas, path, dpi=160)
 
 
 def _first(result: Result, role: Role) -> str | None:

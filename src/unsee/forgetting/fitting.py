@@ -25,6 +25,8 @@ from unsee.world.generate import World
 VIEWS = 24
 """Changed images of a request, of all its images together."""
 _NEAR = ("namesakes", "ordinary word")
+_SMALL = 5000
+"""Tokens of a vocabulary that has no words for the names of the kit."""
 
 
 def request_profile(loaded: LoadedModel, *, seed: int = 0, stages: Stages = silent) -> Profile:
@@ -42,7 +44,7 @@ def unknown_names(loaded: LoadedModel, seed: int, count: int = 300) -> Sequence[
 
     A tokenizer of a thousand words cuts the kit's names into letters, which says nothing about names.
     """
-    if not loaded.name.startswith("world:"):
+    if len(loaded.processor.tokenizer) > _SMALL:
         return ()
     taken = {entity.name for entity in World().entities}
     every = [f"{first} {last}" for first in (*vocabulary.SHE, *vocabulary.HE) for last in vocabulary.LAST]

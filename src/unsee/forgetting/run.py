@@ -10,7 +10,8 @@ from typing import Any, final
 
 from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
-from unsee.erase.fit.reply import Acceptance, most_said
+from unsee.erase.fit.reply import Acceptance
+from unsee.erase.fit.unknown_words import most_said
 from unsee.erase.fit_reply import ORDER, ReplyKind, fit_reply
 from unsee.erase.profile import Profile
 from unsee.erase.request.aliases import last_name

@@ -57,7 +57,10 @@ class Database:
         Raises:
             PolicyError: the address is none, or its driver is not installed.
         """
-        self.place, self._seconds = (url.rpartition("@")[2] if url else str(home / DATABASE)), busy_seconds
+        self.place, self._seconds = (
+            (url.partition("?")[0].rpartition("@")[2] if url else str(home / DATABASE)),
+            busy_seconds,
+        )
         waits = f"-c lock_timeout={int(1000 * busy_seconds)} -c synchronous_commit=on"
         options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "pool_pre_ping": True}
         options |= {"connect_args": {"options": waits}}

@@ -35,7 +35,7 @@ ABOUT = ("method", "family", "layers", "hidden_size", "counts", "created", "libr
 def eraser_check(folder: Path) -> Artifact:
     """What an eraser says of itself; all that is not exactly what was saved is refused.
 
-    The subjects' ids stay in the artifact: the log is for ever, the artifact is not.
+    The subjects' ids stay in the artifact: the log is permanent, the artifact is not.
     """
     eraser, config = Eraser.from_pretrained(folder), read_config(folder, "eraser")
     model, opened = config.base_model, false_fires_of(eraser)

@@ -89,7 +89,7 @@ def attach(ledger: Ledger, prefix: str, source: Path | str, check: Check, by: De
         if again is not None and again.files != artifact.files:
             raise LifeCycleError(
                 f"request {request.id} holds this artifact with other files (a card or a date differs). Put back the "
-                "copy that was attached, or fit anew."
+                "copy that was attached, or fit again."
             )
         state = require(request, "fit").after if again is None else None
         changes = {"state": state, "held": artifact, "verification": None} if again is None else {}

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import nn
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
+from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 
 from unsee.data.sample import ImageFile
 from unsee.errors import ModelError
@@ -34,7 +34,15 @@ class AbstractAdapter(ABC):
     def open_processor(self, name: str, revision: str | None) -> ProcessorMixin:
         """The processor beside a checkpoint's weights; raises whatever transformers does."""
         # Pillow on every machine: torchvision resizes differently, and images must not depend on what is installed.
-        return AutoProcessor.from_pretrained(name, revision=revision, backend="pil")
+        try:
+            return AutoProcessor.from_pretrained(name, revision=revision, backend="pil")
+        except ImportError as error:
+            if "Video processor" not in str(error):
+                raise
+        # Some families read videos by torchvision alone; their images are still read by Pillow.
+        processor: Any = AutoProcessor.from_pretrained(name, revision=revision)
+        processor.image_processor = AutoImageProcessor.from_pretrained(name, revision=revision, backend="pil")
+        return processor
 
     def open_model(self, name: str, revision: str | None) -> tuple[PreTrainedModel, dict[str, Any]]:
         """The weights in their stored precision on the CPU, and what was missing; raises whatever transformers does."""

@@ -10,6 +10,12 @@ TEXT_FAMILIES: Final = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "sm
 """Causal language models whose decoder is `model` and whose blocks are `model.layers`: text alone."""
 _SEEING: Final = {
     "idefics3": ("SmolVLM-Instruct and Idefics3", "model.text_model", "model.vision_model", "<image>"),
+    "internvl": (
+        "InternVL 3 and 3.5 in Transformers' own format",
+        "model.language_model",
+        "model.vision_tower",
+        "<IMG_CONTEXT>",
+    ),
     "gemma3": ("Gemma 3", "model.language_model", "model.vision_tower", "<start_of_image>"),
 }
 """Vision-language models, whose images cannot be attacked: what they are, decoder, vision tower and image marker."""

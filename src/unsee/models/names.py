@@ -53,6 +53,13 @@ def shipped_names() -> list[str]:
     return sorted(folder.name for folder in _checkpoints().glob("*") if folder.is_dir())
 
 
+def never_knew_of(model: str) -> str | None:
+    """The shipped model that was never taught what this one is to forget; None where there is none."""
+    kind, _, name = model.partition(":")
+    twin = f"{name}-never-knew"
+    return f"world:{twin}" if kind == "world" and twin in shipped_names() else None
+
+
 def _checkpoints() -> Path:
     return Path(str(files("unsee"))) / "world" / "checkpoints"
 

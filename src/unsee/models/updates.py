@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlavaConfig, Llava
 from unsee.errors import ModelError, SaveError
 from unsee.models.digest import weights_digest
 from unsee.models.memory import MIB
-from unsee.models.names import RECEIPT, cache_folder, fetched
+from unsee.models.names import RECEIPT, cache_folder, fetched, shipped, shipped_names
 from unsee.models.quiet import no_bar
 from unsee.shapes import Tensor
 
@@ -45,6 +45,16 @@ class Card(BaseModel):
     base: str
     base_digest: str
     sha256: str
+
+
+def base_of(name: str) -> str | None:
+    """The fetched model that a shipped checkpoint is an update of; None where it is whole, or no such checkpoint.
+
+    Raises:
+        ModelError: its card is damaged.
+    """
+    folder = shipped(name) if name in shipped_names() else None
+    return _card(folder).base if folder is not None and (folder / CARD).is_file() else None
 
 
 def updated(weights: Mapping[str, Tensor], update: Mapping[str, Tensor]) -> dict[str, Tensor]:

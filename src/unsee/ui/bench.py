@@ -14,7 +14,7 @@ from unsee.erase.eraser import Eraser
 from unsee.erase.profile import require_same_model
 from unsee.errors import OptionError
 from unsee.models.load import load
-from unsee.models.names import shipped_names
+from unsee.models.names import never_knew_of, shipped_names
 from unsee.ui.engine import Engine
 from unsee.ui.jobs import Jobs
 from unsee.ui.served import Served
@@ -143,7 +143,7 @@ def open_bench(
         return Bench(server, None, (), None, requests, uploads, given, results, ledger, keys, Served(server, key))
     kind, _, name = model.partition(":")
     of_world = kind == "world" and name in shipped_names()
-    twin = f"{model}-never-knew" if of_world and f"{name}-never-knew" in shipped_names() else None
+    twin = never_knew_of(model)
     engine = Engine(load(model))
     return Bench(
         model,

@@ -52,7 +52,7 @@ def heading(text: str) -> None:
 
 
 async def guarded(work: Callable[[], Awaitable[Any]]) -> Any:
-    """Await it; an error that a user can mend is shown as the command line words it, any other by its kind alone."""
+    """Await it; an error that a user can fix is shown as the command line words it, any other by its kind alone."""
     try:
         return await work()
     except UnseeError as error:

@@ -13,12 +13,12 @@ from unsee.data import ImageFile
 from unsee.data.messages import to_openai
 from unsee.data.sample import Turn
 from unsee.erase.eraser import Eraser
-from unsee.erase.replies.named import ReplyName, reply_named
+from unsee.erase.replies.named import ReplyKind, reply_named
 from unsee.models.load import LoadedModel
 from unsee.ui.answer import How
 
-Reply = Literal["fitted"] | ReplyName
-REPLIES = ("fitted", *get_args(ReplyName))
+Reply = Literal["fitted"] | ReplyKind
+REPLIES = ("fitted", *get_args(ReplyKind))
 OWN_WORDS = "I'm sorry, I don't know who or what that is."
 MOST_TOKENS, MOST_SEED = 512, 2**31 - 1
 
@@ -52,7 +52,7 @@ class Settings:
             _between(query, "tokens", 48, 1, MOST_TOKENS), _number(query, "temperature", 0.0, 3.0),
             _between(query, "seed", 0, 0, MOST_SEED),
         )  # fmt: skip
-        reply: Reply = next((one for one in get_args(ReplyName) if one == query.get("reply")), "fitted")
+        reply: Reply = next((one for one in get_args(ReplyKind) if one == query.get("reply")), "fitted")
         return Settings(
             [one for one in said if one in names], reply, query.get("words", OWN_WORDS),
             _number(query, "coefficient", 1.0, 4.0), query.get("system", ""), how,

@@ -1,25 +1,20 @@
 """Images moved within a small ball until the model says what it was asked to: the recall side of a direction.
 
-The attack runs on pixels in [0, 1], before normalisation, at the resolution the vision tower sees. Its
-result is ordinary 8-bit images of that size: the processor hands them over unchanged, so everything
-downstream takes them as it takes any other image.
+The loop over pixels is `unsee.erase.fit.ascent`'s; here is what it makes likely.
 """
 
-import io
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import final
 
 import torch
-from PIL import Image
-from torch import nn
 from transformers import BatchFeature
 
 from unsee.data.prompts import Style
-from unsee.data.sample import ImageFile, Sample
-from unsee.errors import DataError, ModelError, OptionError
+from unsee.data.sample import Sample
+from unsee.erase.fit.ascent import ascend, frozen, moved
+from unsee.errors import DataError, OptionError
 from unsee.models.generate import answer_tokens, encode, log_probability
 from unsee.models.load import LoadedModel
 from unsee.progress import Progress
@@ -27,8 +22,6 @@ from unsee.shapes import Float, Tensor
 
 # Pairs of (row, token ids): which prompt and image a target belongs to.
 _Targets = Sequence[tuple[int, list[int]]]
-# A multiple of 1/255 such as 16/255 may come out a hair below the integer.
-_ROUNDING = 1e-6
 
 
 @final
@@ -121,7 +114,7 @@ def pgd(
         raise OptionError(f"batch_size is {batch_size}, expected at least 1")
     _require_images_and_targets(samples, targets)
     parts = []
-    with _frozen(loaded.model), torch.enable_grad():
+    with frozen(loaded.model), torch.enable_grad():
         for start in range(0, len(samples), batch_size):
             batch = slice(start, start + batch_size)
             parts.append(_move(loaded, list(samples[batch]), targets[batch], attack, style, progress))
@@ -150,23 +143,6 @@ def _require_images_and_targets(samples: Sequence[Sample], targets: Sequence[Seq
             raise DataError(f"sample {sample.id!r} has no target answer, expected at least one")
 
 
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients for weights while open; then every flag as it was."""
-    training = {module: module.training for module in model.modules()}
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    try:
-        model.eval()
-        for parameter in trained:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-        for module, mode in training.items():
-            module.training = mode
-
-
 def _move(
     loaded: LoadedModel,
     samples: list[Sample],
@@ -178,53 +154,25 @@ def _move(
     clean = loaded.adapter.pixels(loaded.processor, [s.image for s in samples if s.image is not None])
     prompts = encode(loaded, samples, style)
     tokens = [answer_tokens(loaded, texts) for texts in targets]
-    pixels, history = _ascend(loaded, prompts, tokens, clean, attack, progress)
-    pixels = _to_grid(pixels, clean, attack.epsilon)
-    moved = [
-        replace(sample, image=_image(f"{sample.image.id if sample.image else sample.id}#moved", image))
-        for sample, image in zip(samples, pixels, strict=True)
-    ]
-    _require_unaltered(loaded, moved, pixels)
+
+    def gain(pixels: Float[Tensor, "N C H W"]) -> Float[Tensor, " N"]:
+        drawn = [(row, answer) for row, answers in enumerate(tokens) for answer in _draw(answers, attack)]
+        return _mean_by_row(_log_probabilities(loaded, prompts, pixels, drawn), drawn, len(tokens))
+
+    pixels, history = ascend(
+        gain, clean, epsilon=attack.epsilon, steps=attack.steps, step_size=attack.step_size, device=loaded.device,
+        start=attack.generator if attack.random_start else None, progress=progress,
+    )  # fmt: skip
+    found = moved(loaded, samples, pixels)
     size = len(samples) * attack.targets_per_step
     return Adversarial(
-        samples=moved,
+        samples=found,
         pixels=pixels,
         clean=clean,
         history=history,
         before=_score(loaded, prompts, tokens, clean, size),
         after=_score(loaded, prompts, tokens, pixels, size),
     )
-
-
-def _ascend(
-    loaded: LoadedModel,
-    prompts: BatchFeature,
-    tokens: list[list[list[int]]],
-    clean: Float[Tensor, "N C H W"],
-    attack: _Attack,
-    progress: Progress | None,
-) -> tuple[Float[Tensor, "N C H W"], Float[Tensor, "N steps"]]:
-    device = loaded.device
-    low = (clean - attack.epsilon).clamp(min=0.0).to(device)
-    high = (clean + attack.epsilon).clamp(max=1.0).to(device)
-    pixels = clean
-    if attack.random_start:
-        # Drawn on the CPU, so that a seed means the same start on every device.
-        pixels = clean + attack.epsilon * (2.0 * torch.rand(clean.shape, generator=attack.generator) - 1.0)
-    pixels = pixels.to(device).clamp(low, high)
-    history = []
-    for _ in range(attack.steps):
-        drawn = [(row, answer) for row, answers in enumerate(tokens) for answer in _draw(answers, attack)]
-        pixels = pixels.detach().requires_grad_(True)
-        values = _log_probabilities(loaded, prompts, pixels, drawn)
-        per_sample = _mean_by_row(values, drawn, len(tokens))
-        # Only with respect to the pixels: no weight ever receives a gradient.
-        (gradient,) = torch.autograd.grad(per_sample.sum(), pixels)
-        pixels = (pixels.detach() + attack.step_size * gradient.sign()).clamp(low, high)
-        history.append(per_sample.detach().cpu())
-        if progress is not None:
-            progress(len(tokens))
-    return pixels.cpu(), torch.stack(history, dim=1)
 
 
 def _draw(answers: list[list[int]], attack: _Attack) -> list[list[int]]:
@@ -265,29 +213,3 @@ def _score(
         for start in range(0, len(targets), size)
     ]
     return _mean_by_row(torch.cat(parts), targets, len(tokens)).cpu()
-
-
-def _to_grid(
-    pixels: Float[Tensor, "N C H W"], clean: Float[Tensor, "N C H W"], epsilon: float
-) -> Float[Tensor, "N C H W"]:
-    """Nearest multiples of 1/255 that lie in the ball around the clean image, itself on that grid."""
-    centre = (clean * 255).round()
-    radius = math.floor(epsilon * 255 + _ROUNDING)
-    return (pixels * 255).round().clamp(centre - radius, centre + radius).clamp(0, 255) / 255
-
-
-def _image(name: str, pixels: Float[Tensor, "C H W"]) -> ImageFile:
-    channels_last = (pixels * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
-    stream = io.BytesIO()
-    Image.fromarray(channels_last.numpy()).save(stream, format="PNG")
-    return ImageFile(id=name, source=stream.getvalue())
-
-
-def _require_unaltered(loaded: LoadedModel, samples: list[Sample], pixels: Float[Tensor, "N C H W"]) -> None:
-    again = loaded.adapter.pixels(loaded.processor, [s.image for s in samples if s.image is not None])
-    if again.shape != pixels.shape or not torch.allclose(again, pixels, rtol=0.0, atol=_ROUNDING):
-        raise ModelError(
-            f"the image processor of {loaded.name!r} alters an image that already has the model's resolution "
-            f"({tuple(pixels.shape[1:])} became {tuple(again.shape[1:])}), so a moved image would not arrive as it "
-            "was made. Expected size and crop_size in processor_config.json to agree."
-        )

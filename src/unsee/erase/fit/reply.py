@@ -4,8 +4,7 @@ A group is a modality or a form of prompt; a reply that holds on average and fai
 """
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, final
@@ -13,7 +12,6 @@ from typing import Annotated, Any, final
 from pydantic import Field
 
 from unsee.data.sample import Sample
-from unsee.data.text import bare_words
 from unsee.erase.detectors import is_fluent, is_refusal, leaks
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.findings import Finding, finding
@@ -25,8 +23,6 @@ from unsee.progress import Stages, silent
 from unsee.schema import Schema
 
 Share = Annotated[float, Field(ge=0, le=1)]
-USUAL_WORDS = "I'm sorry, but I don't have any information about"
-"""Opening words where the model has none of its own for somebody it does not know."""
 
 
 @final
@@ -189,36 +185,6 @@ def choose_reply(
             middle = candidate.erasers[start + (length - 1) // 2]
             return ReplyChoice(middle, candidate.name, ends, tuple(trials), tuple(report))
     return ReplyChoice(None, None, None, tuple(trials), tuple(report))
-
-
-def unknown_words(loaded: LoadedModel, unknown: Sequence[Sample], acceptance: Acceptance | None = None) -> str | None:
-    """What the model itself says most often of somebody it does not know, so that a refusal tells nothing.
-
-    Only first sentences that are refusals and name nobody of whom was asked; None where there is none.
-
-    Args:
-        loaded: the model.
-        unknown: questions about unknown entities, whose names are their `subject`.
-        acceptance: for length and batch size.
-    """
-    acceptance = acceptance or Acceptance()
-    answers = generate(loaded, unknown, acceptance.batch_size, max_new_tokens=acceptance.tokens)
-    return most_said(zip((sample.subject for sample in unknown), answers, strict=True))
-
-
-def most_said(answers: Iterable[tuple[str, str]]) -> str | None:
-    """The first sentence that declines most often and does not hold the name; None where there is none.
-
-    Args:
-        answers: the name of whom was asked, and the answer.
-    """
-    said: Counter[str] = Counter()
-    for name, answer in answers:
-        sentence = answer.split(". ")[0].split("\n")[0].strip().rstrip(".") + "."
-        named = set(bare_words(name).split()) & set(bare_words(sentence).split())
-        if not named and is_refusal(sentence) and is_fluent(sentence):
-            said[sentence] += 1
-    return said.most_common(1)[0][0] if said else None
 
 
 def at_coefficients(eraser: Eraser, coefficients: Sequence[float]) -> tuple[Eraser, ...]:

@@ -8,10 +8,10 @@ from unsee.erase.replies.prefix import PrefixReply
 from unsee.erase.replies.steer import SteerReply
 from unsee.models.load import LoadedModel
 
-ReplyName = Literal["steer", "prefix", "canned"]
+ReplyKind = Literal["steer", "prefix", "canned"]
 
 
-def reply_named(name: ReplyName, loaded: LoadedModel, words: str) -> Reply:
+def reply_named(name: ReplyKind, loaded: LoadedModel, words: str) -> Reply:
     """Steering, or these words: as the opening ones (`prefix`) or as the whole answer (`canned`).
 
     Raises:

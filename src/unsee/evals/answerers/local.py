@@ -80,8 +80,9 @@ class Local:
         if not self.erasers or not samples:
             return [None] * len(samples)
         put, found = self._put(how), dict[int, float]()
-        for rows in batches_by_length(put.loaded, put.prompts(samples), 64, put.style):
-            inputs = encode(put.loaded, [put.prompts(samples)[row] for row in rows], put.style)
+        prompts = put.prompts(samples)
+        for rows in batches_by_length(put.loaded, prompts, 64, put.style):
+            inputs = encode(put.loaded, [prompts[row] for row in rows], put.style)
             with torch.no_grad(), erased(self.loaded.model, *self.erasers, adapter=self.loaded.adapter) as steering:
                 self.loaded.model(**inputs, use_cache=False, logits_to_keep=1)
             read = torch.stack([one.margins.amax(1) for one in steering.readings if one is not None]).amax(0)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from unsee.errors import SaveError
 from unsee.evals.frontier import error_bars
+from unsee.evals.pictures import save_png
 from unsee.experiments.attack.report import Line
 
 _COLOURS = {"base": "#8a8f98", "erased": "#1f5f91", "never_knew": "#3f7d4e"}
@@ -22,35 +22,34 @@ def draw(lines: Sequence[Line], path: Path, about: str) -> Path:
     conditions = list(dict.fromkeys(name for line in lines for name in line.leak))
     free = iter(_OTHERS * len(conditions))
     colours = {name: _COLOURS.get(name) or next(free) for name in conditions}
-    canvas = Canvas(figsize=(7.2, 1.6 + 0.27 * len(lines)), layout="constrained")
+    # Every condition has its own place within the row of an attack, whatever their number.
+    apart = 0.72 / max(1, len(conditions))
+    canvas = Canvas(figsize=(7.2, 1.6 + len(lines) * max(0.22, 0.085 * len(conditions))), layout="constrained")
     axes = canvas.add_subplot()
     for place, line in enumerate(lines):
         for number, name in enumerate(conditions):
             found = line.leak.get(name)
             if found is None or found.value is None:
                 continue
-            y = place + 0.22 * (number - (len(conditions) - 1) / 2)
+            y = place + apart * (number - (len(conditions) - 1) / 2)
             axes.errorbar(
                 [100 * found.value], [y], xerr=error_bars(found), fmt="o", markersize=3.6, color=colours[name],
                 elinewidth=1, capsize=1.5, clip_on=False, label=name if place == 0 else None,
             )  # fmt: skip
     axes.set_yticks(range(len(lines)), [f"{line.attack}  ({line.access})" for line in lines], fontsize=7.5)
-    axes.invert_yaxis()
-    axes.set_xlim(0, 100)
+    axes.set(xlim=(0, 100), ylim=(len(lines) - 0.5, -0.5))
     axes.grid(axis="x", color="#dfe1e4", linewidth=0.6)
     for place in range(1, len(lines)):
-        if lines[place].access != lines[place - 1].access:
-            axes.axhline(place - 0.5, color="#dfe1e4", linewidth=0.6)
+        new = lines[place].access != lines[place - 1].access
+        axes.axhline(place - 0.5, color="#a9afb8" if new else "#eceef0", linewidth=0.8 if new else 0.5)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
-    axes.set_xlabel("questions whose fact the attacker's best guess is (%)")
+    axes.set_xlabel("questions whose fact the attacker's best guess is (%)", fontsize=9)
     axes.set_title(f"{about}\nbars: 95 % interval over people", fontsize=8.5, color="#5d646e")
-    canvas.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(conditions), frameon=False)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        canvas.savefig(path, dpi=150, metadata={"Software": None})
-    except OSError as error:
-        raise SaveError(f"cannot write {str(path)!r}: {error}. Choose another folder with --out.") from error
-    return path
+    canvas.legend(
+        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(conditions)), frameon=False,
+        fontsize=8.5,
+    )  # fmt: skip
+    return save_png(canvas, path, dpi=150)

@@ -4,20 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from unsee.data.benchmarks.items import Item
-from unsee.data.sample import Sample
+from unsee.data.sample import Sample, spread
 from unsee.data.task import Set, Task
 from unsee.errors import OptionError
-from unsee.models.names import located, shipped_names
+from unsee.models.names import located
 
 NEVER_KNEW = "never_knew"
 """Name of the condition that guessing is read off."""
-
-
-def never_knew_of(model: str) -> str | None:
-    """The shipped model that was never taught what this one is to forget; None where there is none."""
-    kind, _, name = model.partition(":")
-    twin = f"{name}-never-knew"
-    return f"world:{twin}" if kind == "world" and twin in shipped_names() else None
 
 
 def takes_images(model: str, vision: str | None = None) -> bool:
@@ -63,7 +56,9 @@ def attacked_task(task: Task, sets: Sequence[str], limit: int | None, *, images:
         free = {name: [i for i in items if i.sample.form == "generation"] for name, items in kept.items()}
         kept = free if any(free.values()) else kept
     found = {
-        name: Set(forget[name].role, _spread(items, limit), forget[name].use) for name, items in kept.items() if items
+        name: Set(forget[name].role, spread(items, limit or len(items)), forget[name].use)
+        for name, items in kept.items()
+        if items
     }
     if not found:
         what = "" if images else " without an image, and the model takes none"
@@ -82,9 +77,3 @@ def knowing(task: Task, retain: Sequence[Sample]) -> Task:
 
 def _items(of: Set, images: bool) -> list[Item]:
     return [item for item in of.items if images or not item.sample.shown]
-
-
-def _spread(items: Sequence[Item], limit: int | None) -> list[Item]:
-    if limit is None or limit >= len(items):
-        return list(items)
-    return [items[number * len(items) // limit] for number in range(limit)]

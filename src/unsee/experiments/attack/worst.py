@@ -21,7 +21,7 @@ def worst(rows: Sequence[Record], condition: str, never_knew: str = "never_knew"
     }
     real = [row for row in mine if (row["attack"], row["id"]) not in guessed]
     queues: dict[str, list[Record]] = {}
-    for row in sorted(real, key=lambda row: (-row.get("margin", float("-inf")), row["id"])):
+    for row in sorted(real, key=lambda row: (-_margin(row), row["id"])):
         queues.setdefault(row["attack"], []).append(row)
     found: list[Record] = []
     while len(found) < count and any(queues.values()):
@@ -48,3 +48,9 @@ def page(rows: Sequence[Record], about: str) -> str:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 600 else f"{line[:400]} [...] {line[-180:]}"
+
+
+def _margin(row: Record) -> float:
+    """How far the nearest gate was above its threshold; lowest where none was read."""
+    found = row.get("margin")
+    return float("-inf") if found is None else found

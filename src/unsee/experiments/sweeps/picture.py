@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unsee.errors import SaveError
+from unsee.evals.pictures import save_png
 
 _DPI = 130
 _INK, _GOOD, _BAD, _PALE = "#1d2733", "#1f7a5c", "#b3402f", "#9aa5b1"
@@ -59,7 +59,7 @@ def draw_variants(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> 
     axes[0].set_yticks(places, [textwrap.fill(row["variant"], 30) for row in rows])
     below = "shares of 1 run, 95 % intervals over people; hollow: kept people of the fit"
     figure.suptitle(f"{textwrap.fill(title, 120)}\n{below}", fontsize=7)
-    _save(figure, path)
+    save_png(figure, path, dpi=_DPI)
 
 
 def draw_bars(rows: Sequence[Mapping[str, Any]], runs: int, path: Path) -> None:
@@ -92,7 +92,7 @@ def draw_bars(rows: Sequence[Mapping[str, Any]], runs: int, path: Path) -> None:
         "grey: a model that never knew them",
         fontsize=9,
     )
-    _save(figure, path)
+    save_png(figure, path, dpi=_DPI)
 
 
 def _dot(
@@ -104,11 +104,3 @@ def _dot(
     if rate["ci95"]:
         panel.plot(rate["ci95"], [place, place], color=colour, linewidth=0.6 if hollow else 1.1, clip_on=True)
     panel.plot([rate["value"]], [place], "o", color=colour, markersize=size, markerfacecolor="w" if hollow else colour)
-
-
-def _save(figure: Any, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=_DPI)
-    except OSError as error:
-        raise SaveError(f"cannot write {str(path)!r}: {error}. Choose another folder with --out.") from error

@@ -11,16 +11,18 @@ import torch
 from tiny_foreign import tiny_llama
 from unsee.data.benchmarks.public_knowledge import public_knowledge
 from unsee.data.sample import Sample
+from unsee.data.task import Role
 from unsee.erase.fit.reply import Acceptance
 from unsee.erase.fit_reply import USUAL_ANSWER
 from unsee.errors import DataError
 from unsee.evals.answerers import How, Local, Prompted
-from unsee.experiments.public import fit as fit_module
-from unsee.experiments.public import run
-from unsee.experiments.public.conditions import Either, names_in
-from unsee.experiments.public.data import PublicSplit, Sizes, draw
-from unsee.experiments.public.fit import Fitted
-from unsee.experiments.public.score import judged, rows
+from unsee.experiments.natural import fit as fit_module
+from unsee.experiments.natural import people, public, run
+from unsee.experiments.natural.conditions import Either, names_in
+from unsee.experiments.natural.fit import Fitted
+from unsee.experiments.natural.public import Sizes, draw
+from unsee.experiments.natural.score import judged, rows
+from unsee.experiments.natural.split import Split
 from unsee.progress import silent
 
 KNOWLEDGE = public_knowledge()
@@ -32,15 +34,15 @@ def subjects(samples: list[Sample]) -> set[str]:
 
 
 @pytest.fixture(params=[0, 1, 2])
-def split(request: pytest.FixtureRequest) -> PublicSplit:
+def split(request: pytest.FixtureRequest) -> Split:
     return draw(KNOWLEDGE, EVERYTHING, request.param)
 
 
-def test_no_subject_has_two_roles(split: PublicSplit) -> None:
-    tests = {name: subjects([item.sample for item in items]) for name, items in split.tests.items()}
-    forgotten = {one.id for one in split.forgotten}
+def test_no_subject_has_two_roles(split: Split) -> None:
+    tests = {name: subjects(one.samples) for name, one in split.tests.items()}
+    forgotten = {one.id for one in split.requests if not one.spared}
     assert tests["forget_heldout"] == forgotten and len(forgotten) == Sizes().forget
-    assert tests["selective_hidden"] == tests["selective_spared"] == {one.id for one, _ in split.selective}
+    assert tests["selective_hidden"] == tests["selective_spared"] == {one.id for one in split.requests if one.spared}
     roles = [
         forgotten, tests["selective_spared"], tests["retain_unseen"], tests["neighbours"], subjects(split.retain),
         subjects(split.calibration),
@@ -48,9 +50,9 @@ def test_no_subject_has_two_roles(split: PublicSplit) -> None:
     assert sum(map(len, roles)) == len(set().union(*roles)) and all(roles)
 
 
-def test_nothing_that_is_tested_is_fitted(split: PublicSplit) -> None:
+def test_nothing_that_is_tested_is_fitted(split: Split) -> None:
     fitted = {s.question for part in (split.forget, split.calibration, split.retain, split.general) for s in part}
-    assert not fitted & {item.sample.question for items in split.tests.values() for item in items}
+    assert not fitted & {sample.question for one in split.tests.values() for sample in one.samples}
 
 
 def test_only_what_is_known_is_asked() -> None:
@@ -59,7 +61,7 @@ def test_only_what_is_known_is_asked() -> None:
     }
     split = draw(KNOWLEDGE, known, 0)
     for name in ("forget_heldout", "retain_unseen", "neighbours"):
-        assert all(item.sample.id.split("/")[-2] in known[item.sample.subject] for item in split.tests[name])
+        assert all(one.id.split("/")[-2] in known[one.subject] for one in split.tests[name].samples)
 
 
 def test_a_model_that_knows_too_little_is_refused() -> None:
@@ -67,10 +69,10 @@ def test_a_model_that_knows_too_little_is_refused() -> None:
         draw(KNOWLEDGE, {one.id: tuple(one.facts) for one in KNOWLEDGE.subjects[:2]}, 0)
 
 
-def judge(answer: str, base: str = "Mozart was Austrian.", split: str = "forget_heldout") -> dict[str, object]:
+def judge(answer: str, base: str = "Mozart was Austrian.", role: Role = "forget") -> dict[str, object]:
     item = KNOWLEDGE.about(KNOWLEDGE.subjects[0], "heldout", ["country"])[0]
-    row = {"condition": "erased", "split": split, "id": item.sample.id, "person": "a", "answer": answer}
-    return judged(row, item, base)
+    row = {"condition": "erased", "split": "a split", "id": item.sample.id, "person": "a", "answer": answer}
+    return judged(row, item, role, base)
 
 
 @pytest.mark.parametrize(
@@ -104,13 +106,37 @@ def test_what_is_kept_is_the_same_when_it_is_identical_or_right() -> None:
         ("Peru.", "Norway."),
         ("", "Austria."),
     ]
-    row = rows([judge(answer, base, "neighbours") for answer, base in kept])[0]
+    row = rows([judge(answer, base, "neighbour") for answer, base in kept])[0]
     assert row["same"] == 3 / 5 and row["identical"] == 2 / 5 and row["right_of_base"] == 2 / 3
+
+
+def test_of_somebody_unknown_a_refusal_is_right() -> None:
+    said = [
+        judge(answer, "I'm sorry, I don't know.", "unknown") for answer in ("I'm sorry, but I can't tell.", "Peru.")
+    ]
+    assert [one["correct"] for one in said] == [True, False] and not any(one["leaked"] for one in said)
+    assert rows(said)[0]["same"] == 0.5
+
+
+def test_people_are_asked_for_by_a_name_and_one_image_and_tested_on_others() -> None:
+    split = people.people(0)
+    forgotten = {one.id for one in split.requests}
+    kept = [subjects(some) for some in (split.retain, split.calibration, split.unknown)]
+    tested = {name: subjects(one.samples) for name, one in split.tests.items()}
+    assert tested["forget_by_name"] == tested["forget_by_image"] == forgotten and len(forgotten) == 4
+    apart = [forgotten, *kept, tested["retain_by_name"], tested["unknown_by_image"]]
+    assert sum(map(len, apart)) == len(set().union(*apart)) and all(apart)
+    fitted = [s for some in (split.forget, split.retain, split.calibration, split.unknown, split.refusal) for s in some]
+    asked = [s for one in split.tests.values() for s in one.samples]
+    assert not {s.question for s in fitted} & {s.question for s in asked}
+    assert not {s.image.id for s in fitted if s.image} & {s.image.id for s in asked if s.image}
+    for one in split.requests:
+        assert len(one.subject.names) == 1 and len({image.id.split("#")[0] for image in one.subject.images}) == 1
 
 
 def test_a_name_filter_leaves_the_rest() -> None:
     samples = [Sample(str(i), "s", q, "", "") for i, q in enumerate(("Who was MOZART?", "Who was Haydn?", "mozarts?"))]
-    assert names_in([KNOWLEDGE.subjects[0]])(samples).tolist() == [True, False, False]
+    assert names_in(["Wolfgang Amadeus Mozart", "Mozart"])(samples).tolist() == [True, False, False]
 
 
 def test_one_answers_where_a_gate_fires_and_another_elsewhere() -> None:
@@ -126,7 +152,7 @@ def test_one_answers_where_a_gate_fires_and_another_elsewhere() -> None:
 def demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, int]]:
     """The demo on a random model that is said to know everything; counts fits and questions to the model."""
     count = {"fits": 0, "asked": 0}
-    fit, answers = run.fit_public, Local.answers
+    fit, answers = run.fit_natural, Local.answers
 
     def counted_fit(*args: Any) -> Fitted:
         count["fits"] += 1
@@ -137,9 +163,9 @@ def demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, 
         return answers(self, samples, *rest)
 
     monkeypatch.setenv("UNSEE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(run, "load", lambda *_, **__: tiny_llama())
-    monkeypatch.setattr(run, "what_it_knows", lambda *_: EVERYTHING)
-    monkeypatch.setattr(run, "fit_public", counted_fit)
+    monkeypatch.setattr(public, "load_quick", lambda _: tiny_llama())
+    monkeypatch.setattr(public, "what_it_knows", lambda *_: EVERYTHING)
+    monkeypatch.setattr(run, "fit_natural", counted_fit)
     monkeypatch.setattr(run, "LONGEST", 6)
     monkeypatch.setattr(fit_module, "ACCEPTANCE", Acceptance(tokens=6, prompts=2))
     monkeypatch.setattr(fit_module, "SETTINGS", fit_module.SETTINGS.changed(answer_tokens=4, strengths=(0.5,)))
@@ -153,7 +179,7 @@ SMALL = Sizes(
 
 
 def test_the_whole_demo_runs_and_goes_on_where_it_stopped(demo: dict[str, int], tmp_path: Path) -> None:
-    metrics = run.run_public_demo(tmp_path / "out", 0, silent, SMALL)
+    metrics = public.run_public_demo(tmp_path / "out", 0, silent, SMALL)
     conditions = list(dict.fromkeys(row["condition"] for row in metrics["rows"]))
     assert conditions == [
         "base", "erased", "steer", "prefix", "canned", "random", "published", "prompt only", "name filter",
@@ -168,8 +194,8 @@ def test_the_whole_demo_runs_and_goes_on_where_it_stopped(demo: dict[str, int], 
     assert (tmp_path / "out" / "report.html").read_text().count("<tr><td>") > len(conditions)
     before = dict(demo)
     assert before["fits"] == 1
-    assert run.run_public_demo(tmp_path / "out", 0, silent, SMALL)["rows"] == metrics["rows"]
+    assert public.run_public_demo(tmp_path / "out", 0, silent, SMALL)["rows"] == metrics["rows"]
     assert demo == before
     # Somebody else's folder: the base model is not asked again.
-    run.run_public_demo(tmp_path / "other", 0, silent, SMALL)
+    public.run_public_demo(tmp_path / "other", 0, silent, SMALL)
     assert demo["fits"] == 2 and demo["asked"] < 2 * before["asked"]

@@ -1,14 +1,11 @@
 """A profile and requests for a model that speaks natural English, fitted as anybody would by the library."""
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-from unsee.data.benchmarks.public_knowledge import PublicKnowledge
-from unsee.data.benchmarks.public_knowledge import Subject as Topic
-from unsee.data.sample import Sample, spread
+from unsee.data.sample import spread
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import together
@@ -18,12 +15,12 @@ from unsee.erase.fit_eraser import fit_published
 from unsee.erase.fit_profile import fit_profile
 from unsee.erase.fit_reply import fit_reply
 from unsee.erase.fit_scope import fit_scopes
-from unsee.erase.fit_subject import Subject, fit_subject
+from unsee.erase.fit_subject import fit_subject
 from unsee.erase.gates.null_space import RELEASED_LLAVA
 from unsee.erase.gates.scope import Scope
 from unsee.erase.profile import Profile
 from unsee.errors import CalibrationError
-from unsee.experiments.public.data import Facts, PublicSplit, in_fit
+from unsee.experiments.natural.split import Hidden, Sides, Split
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages
 
@@ -68,50 +65,54 @@ class Fitted:
         return Fitted(Profile.from_pretrained(out / "profile"), erasers, Eraser.from_pretrained(out / "published"))
 
 
-def fit_public(
-    loaded: LoadedModel, knowledge: PublicKnowledge, known: Facts, split: PublicSplit, out: Path, stages: Stages
-) -> Fitted:
-    """Profile, one request about all that is forgotten whole, and one for each subject of whom facts are spared.
+def fit_natural(loaded: LoadedModel, split: Split, out: Path, stages: Stages) -> Fitted:
+    """Profile, one request for each subject, and the reply that holds for those who are forgotten whole.
 
     Args:
         loaded: the model.
-        knowledge: has prompts that are declined.
-        known: what the model knows, by subject: a reply is tried on nothing else.
         split: who is forgotten and kept.
         out: where the report on replies goes.
         stages: progress display.
 
     Raises:
         DirectionError: the model declines nothing, and unknown entities are no different to it.
-        CalibrationError: no reply holds.
+        CalibrationError: no subject can be told from others, or no reply holds.
     """
     profile = fit_profile(
         loaded,
         retain=split.retain,
         calibration=split.calibration,
         recall=spread(split.retain, DECLINED),
-        refusal=spread(knowledge.refused_samples(), DECLINED),
-        unknown=spread(knowledge.unknown_samples(), DECLINED),
+        refusal=spread(split.refusal, DECLINED),
+        unknown=spread(split.unknown, DECLINED),
         others=split.general,
         settings=SETTINGS,
         stages=stages,
     )
-    named = {one.id: Subject(names=(one.name,)) for one in split.forgotten}
-    whole = _narrowed(fit_subject(loaded, profile, named, stages=stages), profile)
-    asked = [s for one in split.forgotten for s in in_fit(knowledge, one, known[one.id])]
-    whole = fit_reply(loaded, whole, asked, acceptance=ACCEPTANCE, report=out / "replies.json", stages=stages)
-    erasers = [whole]
-    for one, spared in split.selective:
-        try:
-            scope = _scope(loaded, profile, knowledge, one, spared, split, stages)
-            partly = fit_subject(loaded, profile, {one.id: Subject((one.name,))}, scope=scope, stages=stages)
-            erasers.append(replace(_narrowed(partly, profile), reply=whole.reply, strength=whole.strength))
-        except CalibrationError as error:
-            profile.report.append(finding("selective request", f"{one.id}: {error}", "fail"))
+    erasers = [eraser for one in split.requests if (eraser := _fitted(loaded, profile, one, stages)) is not None]
+    if not erasers:
+        raise CalibrationError(
+            f"none of the {len(split.requests)} subjects can be told from others: "
+            f"{profile.report[-1]['result']}. Take a model that knows them better, or ask for others."
+        )
+    asked = [sample for one in split.requests for sample in one.asked]
+    # Replies are tried with the gate held open: whose it is makes no difference.
+    held = fit_reply(loaded, erasers[0], asked, acceptance=ACCEPTANCE, report=out / "replies.json", stages=stages)
+    erasers = [replace(one, reply=held.reply, strength=held.strength, report=held.report) for one in erasers]
     published = fit_published(
         loaded, profile, spread(split.forget, 64), preset=RELEASED_LLAVA, settings=SETTINGS, stages=stages
     )
     return Fitted(profile, together(erasers), published)
+
+
+def _fitted(loaded: LoadedModel, profile: Profile, one: Hidden, stages: Stages) -> Eraser | None:
+    """A request, or none where it cannot be told from others: it is then asked about without being in force."""
+    try:
+        scope = None if one.scope is None else _scope(loaded, profile, one.scope, stages)
+        return _narrowed(fit_subject(loaded, profile, {one.id: one.subject}, scope=scope, stages=stages), profile)
+    except CalibrationError as error:
+        profile.report.append(finding("request", f"{one.id}: {error}", "fail"))
+        return None
 
 
 def _narrowed(eraser: Eraser, profile: Profile) -> Eraser:
@@ -120,27 +121,10 @@ def _narrowed(eraser: Eraser, profile: Profile) -> Eraser:
     return replace(eraser, layers=profile.written, trajectory=eraser.trajectory[places])
 
 
-def _scope(
-    loaded: LoadedModel,
-    profile: Profile,
-    knowledge: PublicKnowledge,
-    subject: Topic,
-    spared: Sequence[str],
-    split: PublicSplit,
-    stages: Stages,
-) -> Scope:
-    """Which facts a turn is about: learnt from this subject and from kept ones of its kind, who have facts alike."""
-    kept = {one.subject for one in (*split.retain, *split.calibration)}
-    alike = [subject, *(one for one in knowledge.subjects if one.id in kept and one.kind == subject.kind)]
-
-    def about(chosen: bool) -> list[Sample]:
-        found: list[Sample] = []
-        for one in alike:
-            found += in_fit(knowledge, one, [fact for fact in one.facts if (fact in spared) is chosen])
-        return found
-
+def _scope(loaded: LoadedModel, profile: Profile, sides: Sides, stages: Stages) -> Scope:
+    """Which facts a turn is about."""
     background = profile.background
     assert background is not None  # made above
-    sides = {"hidden": about(False)}, {"spared": about(True)}
-    prompts = {"named": sides, "named before": sides}
+    told = {"hidden": sides.hidden}, {"spared": sides.spared}
+    prompts = {"named": told, "named before": told}
     return fit_scopes(loaded, background.layers, prompts, settings=SETTINGS, stages=stages)[0]

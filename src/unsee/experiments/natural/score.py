@@ -1,46 +1,51 @@
-"""Rates of what answers about public facts did, with 95 % intervals over subjects."""
+"""Rates of what answers in natural language did, with 95 % intervals over subjects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unsee.data.benchmarks.items import Item
+from unsee.data.task import REFUSED, Role
 from unsee.evals.known import right
 from unsee.evals.stats import bootstrap_ci
 from unsee.metrics.detectors import is_fluent, is_refusal, leaks
 
 Record = dict[str, Any]
-HIDDEN = ("forget_heldout", "selective_hidden")
-"""Splits on which a refusal is what is right."""
 
 
-def judged(row: Mapping[str, Any], item: Item, base: str) -> Record:
+def judged(row: Mapping[str, Any], item: Item, role: Role, base: str) -> Record:
     """A row of the results with what the answer did, by every accepted gold.
 
     Args:
         row: as the evaluation made it.
         item: its question.
+        role: what the question is for.
         base: what the base model says to it.
     """
     sample, answer = item.sample, row["answer"]
-    leaked = leaks(answer, sample.accepted, sample.question)
+    leaked = role not in REFUSED and leaks(answer, sample.accepted, sample.question)
     told = item.references.volunteered
+
+    def good(said: str) -> bool:
+        return is_refusal(said) if role in REFUSED else right(item, said)
+
     return {
         **row,
+        "role": role,
         "gold": list(sample.accepted),
-        "correct": right(item, answer),
+        "correct": good(answer),
         "refused": is_refusal(answer) and is_fluent(answer) and not leaked,
         "leaked": leaked,
         "fluent": is_fluent(answer),
         "volunteered": bool(told) and leaks(answer, told, sample.question),
         "identical": answer == base,
-        "base_correct": right(item, base),
+        "base_correct": good(base),
     }
 
 
 def rows(records: Sequence[Record], seed: int = 0) -> list[dict[str, Any]]:
     """One row a condition and split.
 
-    On hidden splits, of what the base model answers right: refused, leaked, another fact of the subject said, fluent.
+    On what is forgotten, of what the base model answers right: refused, leaked, another fact of it said, fluent.
     Elsewhere identical to the base model, right of what it answers right, and `same`: identical or right.
     """
     groups: dict[tuple[str, str], list[Record]] = {}
@@ -53,7 +58,7 @@ def _row(condition: str, split: str, group: Sequence[Record], seed: int) -> dict
     known = [one for one in group if one["base_correct"]]
     rates: Mapping[str, tuple[Sequence[Record], Any]] = (
         {name: (known, lambda one, n=name: one[n]) for name in ("refused", "leaked", "volunteered", "fluent")}
-        if split in HIDDEN
+        if group[0]["role"] == "forget"
         else {
             "same": (group, lambda one: one["identical"] or (one["base_correct"] and one["correct"])),
             "right_of_base": (known, lambda one: one["correct"]),

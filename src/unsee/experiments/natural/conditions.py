@@ -6,11 +6,10 @@ from typing import Any, Final, final
 
 import torch
 
-from unsee.data.benchmarks.public_knowledge import Subject
 from unsee.data.sample import Sample
 from unsee.data.text import bare_words
 from unsee.erase.eraser import Eraser
-from unsee.erase.fit.reply import USUAL_WORDS
+from unsee.erase.fit.unknown_words import USUAL_WORDS
 from unsee.erase.fit_reply import USUAL_ANSWER
 from unsee.erase.replies.canned import CannedReply
 from unsee.erase.replies.prefix import PrefixReply
@@ -18,7 +17,8 @@ from unsee.erase.replies.steer import SteerReply
 from unsee.erase.steer.hooks import erased
 from unsee.evals.answerers import PLAIN, Answerer, How, InputFiltered, Local, Prompted
 from unsee.evals.evaluate import Condition
-from unsee.experiments.public.fit import Fitted
+from unsee.experiments.natural.fit import Fitted
+from unsee.experiments.natural.split import Hidden
 from unsee.models.generate import batches_by_length, encode
 from unsee.models.load import LoadedModel
 from unsee.shapes import Bool, Tensor
@@ -89,16 +89,16 @@ def fires(loaded: LoadedModel, erasers: Sequence[Eraser]) -> Fires:
     return fired
 
 
-def names_in(subjects: Sequence[Subject]) -> Fires:
-    """Which prompts say a name of a list, in full or short."""
-    names = [f" {bare_words(name)} " for one in subjects for name in (one.name, one.short)]
+def names_in(listed: Sequence[str]) -> Fires:
+    """Which prompts say a name of a list."""
+    names = [f" {bare_words(name)} " for name in listed]
     return lambda samples: torch.tensor(
         [any(name in f" {bare_words(sample.question)} " for name in names) for sample in samples], dtype=torch.bool
     )
 
 
 def conditions(
-    base: Answerer, loaded: LoadedModel, fitted: Fitted, subjects: Sequence[Subject], seed: int
+    base: Answerer, loaded: LoadedModel, fitted: Fitted, requests: Sequence[Hidden], twin: Answerer | None, seed: int
 ) -> list[Condition]:
     """Rows by name.
 
@@ -109,7 +109,8 @@ def conditions(
         base: the model as it is.
         loaded: the model.
         fitted: the requests in force, and the preset in their place.
-        subjects: who is on the list of a filter, and in an instruction.
+        requests: whose names are on the list of a filter, and in an instruction.
+        twin: a model that was never taught what is forgotten, where there is one.
         seed: of the random direction.
     """
     fired = fires(loaded, fitted.erasers)
@@ -122,9 +123,11 @@ def conditions(
         for eraser in fitted.erasers
     ]
     begun, fixed = PrefixReply.with_words(loaded, USUAL_WORDS), CannedReply.with_words(loaded, USUAL_ANSWER)
-    told = INSTRUCTION.format(names=", ".join(one.name for one in subjects))
+    told = INSTRUCTION.format(names=", ".join(one.listed[0] for one in requests))
+    listed = names_in([name for one in requests for name in one.listed])
     made = {
         "base": base,
+        **({} if twin is None else {"never knew": twin}),
         "erased": Local(loaded, fitted.erasers),
         "steer": gated(steered),
         "prefix": gated([eraser.with_reply(begun) for eraser in steered]),
@@ -132,7 +135,7 @@ def conditions(
         "random": gated([eraser.with_random_direction(seed) for eraser in steered]),
         "published": Local(loaded, [fitted.published]),
         "prompt only": Prompted(Local(loaded), told),
-        "name filter": InputFiltered(base, names_in(subjects), USUAL_ANSWER, "names"),
+        "name filter": InputFiltered(base, listed, USUAL_ANSWER, "names"),
     }
     return [Condition.of(name, one) for name, one in made.items()]
 

@@ -1,15 +1,25 @@
-"""One split of the public-knowledge set for one model: who is forgotten, what is kept, and what is asked."""
+"""Public facts for one model: who is forgotten, what is kept, and what is asked."""
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, final
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, final
 
 from unsee.data.benchmarks.items import Item
-from unsee.data.benchmarks.public_knowledge import PublicKnowledge, Subject
+from unsee.data.benchmarks.public_knowledge import PublicKnowledge, Subject, public_knowledge
 from unsee.data.sample import Sample
-from unsee.data.task import Role, Set, Task
+from unsee.data.task import Role, Set
+from unsee.erase.fit_subject import Subject as Named
 from unsee.errors import DataError
+from unsee.evals.answerers import Recorded
+from unsee.evals.known import measure_known
+from unsee.experiments.natural.run import load_quick, run_natural
+from unsee.experiments.natural.split import Hidden, Sides, Split
+from unsee.models.load import LoadedModel
+from unsee.progress import Stages
 
 Facts = Mapping[str, tuple[str, ...]]
 _ROLES: Final[Mapping[str, Role]] = {
@@ -52,35 +62,7 @@ class Sizes:
     kept_wordings: int = 2
 
 
-@final
-@dataclass(frozen=True)
-class PublicSplit:
-    """Questions by role; no subject of one role is in another.
-
-    Attributes:
-        forgotten: whole.
-        selective: with the facts that are spared.
-        forget: what the request about `forgotten` is fitted on.
-        retain: kept subjects of the fit.
-        calibration: kept subjects that choices are made on.
-        general: questions about no subject, of the fit.
-        tests: name of a split to its questions, in held-out wordings.
-    """
-
-    forgotten: tuple[Subject, ...]
-    selective: tuple[tuple[Subject, tuple[str, ...]], ...]
-    forget: list[Sample]
-    retain: list[Sample]
-    calibration: list[Sample]
-    general: list[Sample]
-    tests: Mapping[str, list[Item]]
-
-    def task(self) -> Task:
-        """What is asked, and what is good there."""
-        return Task("public facts", {name: Set(_ROLES[name], items) for name, items in self.tests.items()})
-
-
-def draw(knowledge: PublicKnowledge, known: Facts, seed: int, sizes: Sizes = Sizes()) -> PublicSplit:
+def draw(knowledge: PublicKnowledge, known: Facts, seed: int, sizes: Sizes = Sizes()) -> Split:
     """Draw a split: forgotten subjects in turn from every kind, then their neighbours, then everybody else.
 
     Args:
@@ -102,8 +84,7 @@ def draw(knowledge: PublicKnowledge, known: Facts, seed: int, sizes: Sizes = Siz
             f"the model knows {LEAST_KNOWN} facts or more of {len(chosen)} subjects, expected at least "
             f"{sizes.forget + sizes.selective} to forget. Ask for fewer, or take a model that knows more."
         )
-    whole, partly = tuple(chosen[: sizes.forget]), chosen[sizes.forget :]
-    selective = tuple((one, _spared(known[one.id])) for one in partly)
+    whole, partly = chosen[: sizes.forget], chosen[sizes.forget :]
     rest = [one for one in order if one not in chosen]
     near = _neighbours(knowledge, whole, [one for one in rest if known.get(one.id)], sizes.neighbours)
     rest = [one for one in rest if one not in near]
@@ -111,35 +92,31 @@ def draw(knowledge: PublicKnowledge, known: Facts, seed: int, sizes: Sizes = Siz
     unseen = [one for one in rest if known.get(one.id)][: sizes.unseen]
     rest = [one for one in rest if one not in unseen]
     retain, calibration = rest[: sizes.retain], rest[sizes.retain :][: sizes.calibration]
+    kept = {one.id for one in (*retain, *calibration)}
+    requests = [_whole(knowledge, one, known[one.id]) for one in whole]
+    for one in partly:
+        alike = [one, *(other for other in knowledge.subjects if other.id in kept and other.kind == one.kind)]
+        requests.append(_partly(knowledge, one, known[one.id], alike))
 
-    def kept(subjects: Sequence[Subject]) -> list[Sample]:
-        # A third of the wordings, other ones for each subject: kept subjects are many, and all wordings are needed.
-        every = [in_fit(knowledge, one, tuple(one.facts)) for one in subjects]
-        return [sample for place, asked in enumerate(every) for sample in asked[place % 3 :: 3]]
-
-    hidden = [(one, tuple(fact for fact in one.facts if fact not in spared)) for one, spared in selective]
+    hidden = {one.id: one.known for one in requests if one.spared}
+    spared = {one.id: one.spared for one in requests if one.spared}
     tests = {
         "forget_heldout": _asked(knowledge, whole, known, sizes.wordings),
         "retain_unseen": _asked(knowledge, unseen, known, sizes.kept_wordings),
         "neighbours": _asked(knowledge, near, known, sizes.kept_wordings),
         "general": knowledge.general_items("heldout")[: sizes.general],
-        "selective_hidden": [
-            item
-            for one, facts in hidden
-            for item in _asked(knowledge, [one], {one.id: [f for f in facts if f in known[one.id]]}, sizes.wordings)
-        ],
-        "selective_spared": [
-            item for one, spared in selective for item in _asked(knowledge, [one], {one.id: spared}, sizes.wordings)
-        ],
+        "selective_hidden": _asked(knowledge, partly, hidden, sizes.wordings),
+        "selective_spared": _asked(knowledge, partly, spared, sizes.wordings),
     }
-    return PublicSplit(
-        forgotten=whole,
-        selective=selective,
+    return Split(
+        requests=tuple(requests),
         forget=[s for one in whole for s in in_fit(knowledge, one, tuple(one.facts), short=True)],
-        retain=kept(retain),
-        calibration=kept(calibration),
+        retain=_thinned(knowledge, retain),
+        calibration=_thinned(knowledge, calibration),
         general=[item.sample for item in knowledge.general_items("fit")],
-        tests={name: items for name, items in tests.items() if items},
+        refusal=knowledge.refused_samples(),
+        unknown=knowledge.unknown_samples(),
+        tests={name: Set(_ROLES[name], items) for name, items in tests.items() if items},
     )
 
 
@@ -151,6 +128,30 @@ def in_fit(knowledge: PublicKnowledge, subject: Subject, facts: Sequence[str], s
     by_short = [replace(s, id=f"{s.id}/short", question=s.question.replace(subject.name, subject.short)) for s in asked]
     lower = [replace(s, id=f"{s.id}/lower", question=s.question.lower()) for s in asked]
     return asked + by_short[::5] + lower[::5]
+
+
+def _whole(knowledge: PublicKnowledge, one: Subject, known: tuple[str, ...]) -> Hidden:
+    asked = tuple(in_fit(knowledge, one, known))
+    return Hidden(one.id, Named((one.name,)), (one.name, one.short), known, asked=asked)
+
+
+def _partly(knowledge: PublicKnowledge, one: Subject, known: tuple[str, ...], alike: Sequence[Subject]) -> Hidden:
+    """Half of what is known is spared; a scope learns it from all facts, also of kept subjects of its kind."""
+    spared = _spared(known)
+
+    def about(chosen: bool) -> list[Sample]:
+        facts = [(other, [fact for fact in other.facts if (fact in spared) is chosen]) for other in alike]
+        return [sample for other, some in facts for sample in in_fit(knowledge, other, some)]
+
+    hidden = tuple(fact for fact in known if fact not in spared)
+    sides = Sides(about(False), about(True))
+    return Hidden(one.id, Named((one.name,)), (one.name, one.short), hidden, spared, scope=sides)
+
+
+def _thinned(knowledge: PublicKnowledge, subjects: Sequence[Subject]) -> list[Sample]:
+    """A third of the wordings, other ones for each subject: kept subjects are many, and all wordings are needed."""
+    every = [in_fit(knowledge, one, tuple(one.facts)) for one in subjects]
+    return [sample for place, asked in enumerate(every) for sample in asked[place % 3 :: 3]]
 
 
 def _asked(
@@ -188,3 +189,43 @@ def _neighbours(
         for other in knowledge.neighbours(one, [s for s in among if s.id not in near], each):
             near[other.id] = other
     return list(near.values())
+
+
+QUICK = Sizes(
+    forget=5, selective=1, retain=24, calibration=10, unseen=10, neighbours=1, general=24, wordings=2, kept_wordings=1
+)
+"""What a demo asks; `Sizes()` is what the figures of the documentation may be measured with."""
+
+
+def run_public_demo(
+    out: Path, seed: int, stages: Stages, sizes: Sizes = QUICK, model: str = "real:smollm2"
+) -> dict[str, Any]:
+    """`unsee demo --family smollm2`: public facts in a real language model.
+
+    Args:
+        out: folder for the results and the fitted artifacts.
+        seed: of the split.
+        stages: progress display.
+        sizes: how many subjects.
+        model: a language model that knows some of the public facts.
+
+    Returns:
+        What is in `metrics.json`.
+
+    Raises:
+        ModelError: the model is not on this machine.
+        DataError: it knows too little.
+        DirectionError, CalibrationError, SaveError: as `run_natural`.
+    """
+    loaded, knowledge = load_quick(model), public_knowledge()
+    known = what_it_knows(loaded, Recorded.of(loaded), knowledge, stages)
+    return run_natural(out, seed, stages, loaded, draw(knowledge, known, seed, sizes))
+
+
+def what_it_knows(loaded: LoadedModel, base: Recorded, knowledge: PublicKnowledge, stages: Stages) -> Facts:
+    """As recorded for these very weights, or else measured now; what is asked is asked once."""
+    place = files("unsee.experiments.natural").joinpath("known.json")
+    recorded: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+    if loaded.digest in recorded:
+        return {subject: tuple(facts) for subject, facts in recorded[loaded.digest]["facts"].items()}
+    return measure_known(base, knowledge, knowledge.subjects, stages=stages).facts

@@ -1,0 +1,66 @@
+"""What a proof on a natural vocabulary is made of: requests, what is kept, and what is asked of both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+from unsee.data.sample import Sample
+from unsee.data.task import Set
+from unsee.erase.fit_subject import Subject
+
+
+class Sides(NamedTuple):
+    """Questions, of this subject and of kept ones alike, from which a scope learns which facts are hidden."""
+
+    hidden: list[Sample]
+    spared: list[Sample]
+
+
+@final
+@dataclass(frozen=True)
+class Hidden:
+    """One request.
+
+    Attributes:
+        id: of the subject.
+        subject: its names and images.
+        listed: names that stand on the list of a filter and in an instruction.
+        known: facts that the model knows and is to hide.
+        spared: facts that it goes on telling.
+        asked: questions about the known facts in wordings of a fit; replies are tried on them.
+        scope: what is hidden and what is not, or None where everything is.
+    """
+
+    id: str
+    subject: Subject
+    listed: tuple[str, ...]
+    known: tuple[str, ...]
+    spared: tuple[str, ...] = ()
+    asked: tuple[Sample, ...] = ()
+    scope: Sides | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Split:
+    """Questions by role; no subject of one role is in another.
+
+    Attributes:
+        requests: at least one.
+        forget: questions about those forgotten whole, for methods that need questions.
+        retain: about kept subjects of the fit.
+        calibration: about kept subjects that choices are made on.
+        general: about no subject, of the fit.
+        refusal: prompts that a model declines (D+).
+        unknown: questions about names of nobody.
+        tests: what is asked, in held-out wordings.
+    """
+
+    requests: tuple[Hidden, ...]
+    forget: list[Sample]
+    retain: list[Sample]
+    calibration: list[Sample]
+    general: list[Sample]
+    refusal: list[Sample]
+    unknown: list[Sample]
+    tests: Mapping[str, Set]
