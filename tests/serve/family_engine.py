@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from tests.serve.conversations import conversations
 from tests.tiny_llava import randomised
 from tests.tiny_qwen import _TOKENS, SPECIALS, TEMPLATE, tiny_tokenizer
@@ -22,12 +23,12 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from unsee.models.load import load
+from unsee.models.load import LoadedModel, load
 from unsee.models.names import shipped
 from unsee.models.qwen_vl import Qwen2_5_VLProcessor, Qwen3VLProcessor
 from unsee.serve.engine.compat import part
 from unsee.serve.engine.fired import as_required
-from unsee.serve.engine.plugin import engine_options
+from unsee.serve.engine.plugin import engine_options, set_environment
 from unsee.serve.engine.tracking import NO_SET, SET, TICKET
 from unsee.serve.parity.canary import fly, hatch
 from unsee.serve.parity.comparison import Answer, Prompt, engine_answer
@@ -64,16 +65,33 @@ def save(family: str, folder: Path) -> None:
     processor.save_pretrained(folder)
 
 
+def pixels(loaded: LoadedModel, llm: Any) -> list[float]:
+    """Largest difference between what the tower of each side is given of noise, which shows any other way to resize."""
+    registry, found = part("vllm.multimodal:MULTIMODAL_REGISTRY"), []
+    served = registry.create_processor(llm.llm_engine.model_config).info.get_hf_processor().image_processor
+    for number, size in enumerate(((16, 16), (37, 90), (300, 200))):
+        noise = torch.randint(0, 256, (*size, 3), generator=torch.Generator().manual_seed(number), dtype=torch.uint8)
+        image = Image.fromarray(noise.numpy())
+        both = [
+            of(images=[image], return_tensors="pt")["pixel_values"] for of in (served, loaded.processor.image_processor)
+        ]
+        found.append(float((both[0] - both[1]).abs().max()))
+    return found
+
+
 def main(family: str, folder: Path) -> None:
     path = shipped("llava") if family == "llava" else folder / "model"
     if family != "llava":
         save(family, path)
+    set_environment()
     loaded = load(path, dtype="float32")
     canaries = hatch(loaded, READ)
     llm: Any = part("vllm:LLM")(
         str(path), dtype="float32", max_model_len=512, enforce_eager=True, block_size=32, max_num_seqs=16,
         max_num_batched_tokens=64, limit_mm_per_prompt={"image": 2, "video": 0}, **engine_options(),
     )  # fmt: skip
+
+    (folder / "pixels.json").write_text(json.dumps(pixels(loaded, llm)))
 
     async def ask(prompt: Prompt, steered: bool) -> Answer:
         extra = {SET: "canary" if steered else NO_SET, TICKET: f"{prompt.id} {steered}"}

@@ -15,6 +15,7 @@ def test_the_engine_decides_and_answers_as_the_library(family: str, tmp_path: Pa
     command = [sys.executable, "-m", "tests.serve.family_engine", family, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+    assert json.loads((tmp_path / "pixels.json").read_text()) == [0.0] * 3
     found = json.loads((tmp_path / "found.json").read_text())
     assert [one["fired"] for one in found] == [False, False, True, False] * 3
     assert max(one["logprob"] for one in found) < 1e-3

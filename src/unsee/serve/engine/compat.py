@@ -37,6 +37,7 @@ _SEAMS: dict[str, tuple[str, ...]] = {
         "start_mm_idx",
     ),
     "vllm.model_executor.model_loader.base_loader:BaseModelLoader.load_model": ("vllm_config", "model_config"),
+    "vllm.multimodal.processing.context:InputProcessingContext.get_hf_processor": ("typ",),
     "vllm.v1.worker.gpu_model_runner:GPUModelRunner.execute_model": ("scheduler_output",),
     "vllm.v1.worker.gpu_model_runner:GPUModelRunner._prepare_inputs": ("scheduler_output",),
     "vllm.v1.worker.gpu_model_runner:GPUModelRunner._sample": ("logits",),

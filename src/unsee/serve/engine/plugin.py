@@ -7,7 +7,7 @@ of the key of its compilation cache. Every other engine on the machine runs as i
 import os
 import sys
 from collections.abc import Mapping
-from functools import wraps
+from functools import cache, wraps
 from itertools import count
 from typing import Any
 
@@ -25,6 +25,7 @@ RUNNER = "VLLM_USE_V2_MODEL_RUNNER"
 _OPERATOR = "unsee::steer"
 _LOADER = "vllm.model_executor.model_loader.base_loader:BaseModelLoader"
 _HASHES = "vllm.v1.core.kv_cache_utils"
+_CONTEXT = "vllm.multimodal.processing.context:InputProcessingContext"
 _NUMBERS = count()
 
 
@@ -63,6 +64,7 @@ def register() -> None:
     process.attend()
     _share_blocks_within_a_set()
     _split_graphs_at_the_operator()
+    _read_images_as_the_library_does()
     original = loader.load_model
 
     @wraps(original)
@@ -168,6 +170,28 @@ def _split_graphs_at_the_operator() -> None:
     """Graphs are cut where attention is, and here: both depend on what the host knows of a step."""
     config = part("vllm.config.compilation:CompilationConfig")
     config._attention_ops = [*config._attention_ops, _OPERATOR]
+
+
+def _read_images_as_the_library_does() -> None:
+    """Pillow resizes images; torchvision, which vLLM takes where it is, gives some pixels another level (by 1 or 2)."""
+    context = part(_CONTEXT)
+    original = context.get_hf_processor
+
+    @wraps(original)
+    def get_hf_processor(self: Any, *args: Any, **kwargs: Any) -> Any:
+        processor = original(self, *args, **kwargs)
+        if process.SERVED in os.environ and hasattr(processor, "image_processor"):
+            processor.image_processor = _by_pillow(self.model_config.model, self.model_config.revision)
+        return processor
+
+    context.get_hf_processor = get_hf_processor
+
+
+@cache
+def _by_pillow(model: str, revision: str | None) -> Any:
+    from transformers import AutoImageProcessor
+
+    return AutoImageProcessor.from_pretrained(model, revision=revision, backend="pil")
 
 
 def _read_flat_tower_names() -> None:

@@ -42,6 +42,7 @@ def engine_arguments(options: Options, prepared: Prepared) -> Any:
         "--enable-log-requests (it writes prompts down)": bool(getattr(arguments, "enable_log_requests", False)),
         "--tokenizer": bool(arguments.tokenizer),
         "--hf-overrides": bool(arguments.hf_overrides),
+        "--mm-processor-kwargs (images would not be those of erasers)": bool(arguments.mm_processor_kwargs),
         "--additional-config": bool(arguments.additional_config),
         "--worker-extension-cls": bool(arguments.worker_extension_cls),
         "--model": arguments.model != options.path,
