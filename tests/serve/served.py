@@ -1,12 +1,15 @@
 """What the tests of the server share: questions, erasers that fire on some of them, a ledger that holds these."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from benchmarks.ledger_worker import BY, made, received, verified
 
+from unsee.data.prompts import instruction
 from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture_features
@@ -117,3 +120,14 @@ def ledger_with(folder: Path, erasers: Sequence[Eraser], active: int) -> tuple[L
             ledger.activate(request.id, BY)
         ids.append(request.id)
     return ledger, ids
+
+
+def messages(sample: Sample) -> list[dict[str, Any]]:
+    """A sample as a client would put it."""
+    content: list[dict[str, Any]] = [{"type": "text", "text": instruction(sample, "plain")}]
+    if sample.image is not None:
+        source = sample.image.source
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        content.insert(0, {"type": "image_url", "image_url": {"url": url}})
+    return [{"role": "user", "content": content}]

@@ -1,7 +1,6 @@
 """A real server on loopback, asked by the plain `openai` client: a ledger in force, changed while it serves."""
 
 import asyncio
-import base64
 import json
 import os
 import random
@@ -22,7 +21,7 @@ import pytest
 pytest.importorskip("vllm", reason="serving has an environment of its own: tests/serve/run.sh")
 
 from benchmarks.ledger_worker import BY
-from tests.serve.served import ledger_with, mixed_erasers, questions
+from tests.serve.served import ledger_with, messages, mixed_erasers, questions
 from tests.serve.test_door import ADDRESSES, BROKEN, shown
 from tests.serve.test_life import alive
 
@@ -98,19 +97,6 @@ class Server:
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
-
-
-def messages(sample: Sample) -> list[dict[str, Any]]:
-    """A sample as a client would put it."""
-    from unsee.data.prompts import instruction
-
-    content: list[dict[str, Any]] = [{"type": "text", "text": instruction(sample, "plain")}]
-    if sample.image is not None:
-        source = sample.image.source
-        data = source if isinstance(source, bytes) else source.read_bytes()
-        url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-        content.insert(0, {"type": "image_url", "image_url": {"url": url}})
-    return [{"role": "user", "content": content}]
 
 
 @pytest.fixture(scope="module")
