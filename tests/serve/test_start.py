@@ -96,7 +96,9 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("model", "served-model-name", "dtype", "worker-extension-cls", "tokenizer", "hf-overrides"):
+        for name in ("model", "served-model-name", "dtype", "worker-extension-cls"):
+            self.add_argument(f"--{name}")
+        for name in ("tokenizer", "hf-overrides", "mm-processor-kwargs"):
             self.add_argument(f"--{name}")
         for name in ("grpc", "headless", "enable-log-requests"):
             self.add_argument(f"--{name}", action="store_true")
@@ -147,7 +149,7 @@ def test_graphs_of_whole_steps_are_refused_by_name(graphs: str, monkeypatch: pyt
     [
         "--api-key=k", "--middleware=m", "--chat-template=t", "--sse-keep-alive-interval=5", "--of-a-later-version=4",
         "--tokenizer=t", "--hf-overrides=h", "--grpc", "--headless", "--api-server-count=2", "--additional-config=a",
-        "--enable-log-requests",
+        "--enable-log-requests", "--mm-processor-kwargs=k",
     ],
 )  # fmt: skip
 def test_options_that_would_be_ignored_are_refused_by_name(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
