@@ -126,8 +126,9 @@ def started(folder: Path, stack: ExitStack) -> tuple[list[Server], list[Sample],
 def told(times: Sequence[float], opens: Sequence[bool]) -> float:
     """Area under the curve of telling open gates by longer times, or by shorter ones, whichever tells more."""
     there, not_there = ([t for t, one in zip(times, opens, strict=True) if one is which] for which in (True, False))
-    area = mannwhitneyu(there, not_there).statistic / (len(there) * len(not_there))
-    return float(max(area, 1 - area))
+    larger: Any = mannwhitneyu(there, not_there)
+    area = float(larger.statistic) / (len(there) * len(not_there))
+    return max(area, 1 - area)
 
 
 def measured(made: Sequence[Server], samples: Sequence[Sample], options: Any) -> dict[str, list[dict[str, Any]]]:
