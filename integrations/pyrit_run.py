@@ -36,7 +36,8 @@ async def leaked(url: str, questions: str, converter: str, model: str, key: str)
     config = AttackConverterConfig()
     if converter:
         made = getattr(importlib.import_module("pyrit.converter"), converter)()
-        config = AttackConverterConfig(request_converters=ConverterConfiguration.from_converters(converters=[made]))
+        words = ConverterConfiguration(converters=[made], prompt_data_types_to_apply=["text"])
+        config = AttackConverterConfig(request_converters=[words])
     asked = known(questions)
     done = await AttackExecutor(max_concurrency=4).execute_attack_async(
         attack=PromptSendingAttack(objective_target=target, attack_converter_config=config),

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from integrations.loopback import Server
@@ -30,10 +30,10 @@ ASKED = [
 class ByName:
     """Says a fact, behind signs that stop other generators, unless an image is shown or the name is not known."""
 
-    about: ClassVar = {"engine": "function"}
     loaded = None
 
     def __init__(self) -> None:
+        self.about: dict[str, Any] = {"engine": "function"}
         self.images = 0
 
     def order(self, samples: Sequence[Sample], how: How) -> list[int]:
