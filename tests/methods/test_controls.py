@@ -80,12 +80,9 @@ def test_lists_refuse_who_is_named_in_any_turn_or_shown(base: LoadedModel, tmp_p
     def about(name: str, place: int, words: str) -> Sample:
         return Sample(f"{name}/{place}", name, words.replace("X", name), "a pilot.", "pilot")
 
-    forget = [
-        about(name, n, words) for name in ("mara olin", "jon berg") for n, words in enumerate(("who is X?", "X?"))
-    ]
-    shown = [
-        replace(one, id=f"{one.id}/shown", question="who is it?", image=noise_image(n)) for n, one in enumerate(forget)
-    ]
+    put = list(enumerate(("who is X?", "X?")))
+    named = [about(name, n, words) for name in ("mara olin", "jon berg") for n, words in put]
+    forget = [*named, *(replace(one, id=f"{n}", question="who?", image=noise_image(n)) for n, one in enumerate(named))]
     others = [question(10 + i) for i in range(30)]
     made = fit("lists", Request(base, FitData(forget, others, others), tmp_path, 0.1)).answerer
     asked = [
