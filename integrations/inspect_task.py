@@ -40,7 +40,7 @@ def put(questions: str, before: str, behind: str) -> Solver:
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         del generate
-        one = reworded(asked[str(state.sample_id)], lambda text: f"{before} {text} {behind}".strip())
+        one = reworded(asked[str(state.sample_id)], lambda text: " ".join(filter(None, (before, text, behind))))
         turns: list[ChatMessage] = await messages_from_openai(messages_of(one, PLAIN))
         state.messages = turns
         return state

@@ -34,7 +34,7 @@ class Readings:
     Attributes:
         replies: words of each answer.
         likelihoods: by question, the distribution over the values that the fact may have.
-        states: similarity of each question's state behind the last block to every other's, in [-1, 1], [N N].
+        states: similarity of each question's state in the middle of the model to every other's, in [-1, 1], [N N].
     """
 
     replies: Sequence[frozenset[str]]
@@ -68,13 +68,14 @@ def readings_of(victim: Victim, questions: Sequence[Sample], seed: int = 0) -> R
     put = [(one, value) for one, mine in zip(questions, offered, strict=True) for value in mine]
     scores = victim.scores([one for one, _ in put], [answering(one, value) for one, value in put])
     means = iter([-np.inf if score is None else float(score.log_p.sum()) for score in scores])
-    states = behind_blocks(victim, questions)[:, -1].double().numpy()
-    states = states - states.mean(0)
-    states = states / np.linalg.norm(states, axis=1, keepdims=True).clip(1e-12)
+    states = behind_blocks(victim, questions)
+    middle = states[:, states.shape[1] // 2].double().numpy()
+    middle = middle - middle.mean(0)
+    middle = middle / np.linalg.norm(middle, axis=1, keepdims=True).clip(1e-12)
     return Readings(
         [frozenset(bare_words(said).split()) for said in victim.said(questions)],
         [_softmax(np.array([next(means) for _ in mine])) for mine in offered],
-        states @ states.T,
+        middle @ middle.T,
     )
 
 
