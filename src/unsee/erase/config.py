@@ -31,8 +31,12 @@ class Settings(Schema):
         trajectory_prompts: kept prompts that the trajectory is averaged over.
         read: part of the decoder's depth that a gate reads, as fractions.
         blocks_read: how many blocks of that part, evenly spaced.
-        subject_read: parts of the depth at which a subject's own tokens are read.
-        subject_ridge: gamma of a subject's vector.
+        subject_read: parts of the depth at which a subject's names are read; what a turn is about, at the first.
+        image_read: parts of the depth at which its images are read: earlier, while they are still themselves.
+        subject_ridge: gamma of a subject's vector for its names.
+        image_ridge: gamma of that for its images.
+        image_views: share of the scatter of other images that is taken within subjects.
+        image_floor: lowest threshold for images; another view of somebody scores less than copies of the one given.
         scope_ridge: gamma of a scope.
         ridge: gamma of the class-balanced ridge, relative to the mean spread of one feature.
         tail: share of kept people's prompts that any gate of a request may wrongly fire on.
@@ -57,8 +61,12 @@ class Settings(Schema):
     trajectory_prompts: Count = 128
     read: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.3, 0.85)
     blocks_read: Count = 4
-    subject_read: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.27, 0.4, 0.53)
+    subject_read: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.27, 0.4, 0.53)
+    image_read: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.03, 0.1, 0.27)
     subject_ridge: Annotated[float, Field(ge=0)] = 0.001
+    image_ridge: Annotated[float, Field(ge=0)] = 0.01
+    image_views: Annotated[float, Field(ge=0, le=1)] = 0.8
+    image_floor: Share = 0.4
     scope_ridge: Annotated[float, Field(ge=0)] = 0.03
     ridge: Annotated[float, Field(ge=0)] = 0.003
     tail: Share = 0.01
@@ -84,12 +92,24 @@ class Settings(Schema):
         """Settings from an artifact; what is not a setting is left out."""
         return Settings(**{name: values[name] for name in Settings.model_fields if name in values})
 
+    def name_layers(self, depth: int) -> tuple[int, ...]:
+        """Decoder blocks at which names are read: early enough that a name is still there."""
+        return _blocks(self.subject_read, depth)
+
+    def image_layers(self, depth: int) -> tuple[int, ...]:
+        """Decoder blocks at which images are read."""
+        return _blocks(self.image_read, depth)
+
     def subject_layers(self, depth: int) -> tuple[int, ...]:
-        """Decoder blocks at which a subject's own tokens are read: early enough that its name is still there."""
-        return tuple(sorted({min(max(1, round(part * depth)), depth - 1) for part in self.subject_read}))
+        """Decoder blocks at which a subject's own tokens are read, names or images."""
+        return tuple(sorted({*self.name_layers(depth), *self.image_layers(depth)}))
 
     def layers_read(self, depth: int) -> tuple[int, ...]:
         """Decoder blocks that a gate reads: never the first, whose last token is the same in every prompt."""
         low, high = (min(max(1, round(part * depth)), depth - 1) for part in self.read)
         count = min(self.blocks_read, high - low + 1)
         return tuple(sorted({low + round(i * (high - low) / max(1, count - 1)) for i in range(count)}))
+
+
+def _blocks(parts: tuple[float, ...], depth: int) -> tuple[int, ...]:
+    return tuple(sorted({min(max(1, round(part * depth)), depth - 1) for part in parts}))

@@ -31,14 +31,14 @@ def fit_scopes(
     settings: Settings,
     stages: Stages = silent,
 ) -> tuple[Scope, list[Finding]]:
-    """A scope of these blocks, and what it takes for in scope wrongly. It reads the first of them alone.
+    """A scope of these blocks, and what it takes for in scope wrongly. It reads the first that names are read at.
 
     Words tell what a turn is about, and they are plainest early: more blocks held what was learnt, and told unseen
     turns apart less well (`docs/log.md`).
 
     Args:
         loaded: the model.
-        layers: decoder blocks of the gate.
+        layers: decoder blocks of the gate, that one among them.
         prompts: inside and outside, by evidence (of `EVIDENCE`); all is in scope where there is none of an evidence.
         settings: ridge and batch size.
         stages: progress display.
@@ -47,13 +47,15 @@ def fit_scopes(
         DataError: a group has not two subjects, or prompts at all.
         CalibrationError: both sides are equal.
     """
+    layer = settings.name_layers(len(loaded.adapter.layers(loaded.model)))[0]
+    place = layers.index(layer)
     tell = stages("scope prompts", sum(len(g) for sides in prompts.values() for side in sides for g in side.values()))
 
     def features(side: Prompts) -> Groups:
         found: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         for name, samples in side.items():
             read = [conversation_of(sample) for sample in samples]
-            states = capture_turns(loaded, read, layers[:1], settings.batch_size, tell)
+            states = capture_turns(loaded, read, [layer], settings.batch_size, tell)
             second = set(subjects(samples)[1::2])
             half = torch.tensor([sample.subject in second for sample in samples])
             if not half.any() or half.all():
@@ -66,7 +68,7 @@ def fit_scopes(
     for number, name in enumerate(EVIDENCE):
         if name in prompts:
             made = fit_scope(*(features(side) for side in prompts[name]), gamma=settings.scope_ridge, lost=LOST)
-            scope.weight[0, number, :1], scope.bias[0, number] = made.weight, made.bias
+            scope.weight[0, number, place], scope.bias[0, number] = made.weight[0], made.bias
             result = ", ".join(f"{group} {share:.1%}" for group, share in made.wrong.items())
             report.append(
                 finding(f"scope where {name}", result, "pass" if max(made.wrong.values()) < _MUCH else "warn")

@@ -25,7 +25,7 @@ from unsee.erase.fit.tokens import TokenStates, capture_tokens, last_token_of
 from unsee.erase.gates.scope import Scope
 from unsee.erase.gates.subject import SubjectGate
 from unsee.erase.profile import Profile, require_same_model
-from unsee.errors import DataError
+from unsee.errors import DataError, OptionError
 from unsee.models.generate import Conversation
 from unsee.models.load import LoadedModel
 from unsee.models.turns import turn_marker
@@ -41,6 +41,8 @@ BEFORE = (
     ("Hello.", "Hello! How can I help you?"),
     ("What is the capital of France?", "The capital of France is Paris."),
 )
+FOLDS = 8
+"""Of the background's images, by subject: a fit on most of them is like the one on all."""
 NEAR = "near"
 TAILS = {"subjects": 0.005, "general": 0.005, NEAR: 0.1}
 """By group of background prompts, the share that any gate of a request may fire on; of any other group 0.5 %."""
@@ -89,6 +91,7 @@ def fit_subject(
         DataError: no subject, one without name and image, images for a model of text alone, or a profile without
             background.
         MismatchError: the profile is another model's.
+        OptionError: the settings read blocks that the profile's background lacks.
         CalibrationError: a subject cannot be told from the background at all.
     """
     settings = settings or Settings.from_json(profile.settings)
@@ -99,8 +102,9 @@ def fit_subject(
     images = [read.images(subject) for subject in subjects.values()]
     if near:
         background = _widened(background, read.tokens(near, "prompts that look alike"))
-    by_name = _evidence(background, names, settings, shown=False)
-    by_image = _evidence(background, images, settings, shown=True)
+    depth = len(loaded.adapter.layers(loaded.model))
+    by_name = _evidence(background, names, settings, settings.name_layers(depth), shown=False)
+    by_image = _evidence(background, images, settings, settings.image_layers(depth), shown=True)
     gate = _gate(profile, background.layers, by_name, by_image, len(subjects), scope, turn_marker(loaded))
     margins = torch.stack([one.margins for one in (by_name, by_image) if one is not None]).amax(0)
     written = profile.written  # where the strength was tried
@@ -133,26 +137,26 @@ class _Reader:
         told = self.stages(what, len(prompts))
         return capture_tokens(self.loaded, prompts, self.layers, self.settings.batch_size, told)
 
-    def names(self, subject: Subject, templates: Sequence[str]) -> Float[Tensor, "N F"]:
+    def names(self, subject: Subject, templates: Sequence[str]) -> Float[Tensor, "N R D"]:
         """States of the last token of every name in every template."""
         written = self._written(subject, templates)
         prompts = [(_said(text.format(s=name), number), name) for number, (name, text) in enumerate(written)]
         if not prompts:
-            return torch.zeros(0, len(self.layers) * self.loaded.adapter.hidden_size(self.loaded.model))
+            return torch.zeros(0, len(self.layers), self.loaded.adapter.hidden_size(self.loaded.model))
         states = self.tokens([prompt for prompt, _ in prompts], "names")
         starts = torch.searchsorted(states.prompt, torch.arange(len(prompts)))
         ends = torch.tensor([last_token_of(self.loaded, prompt, name) for prompt, name in prompts])
-        return states.text[starts + ends].flatten(1)
+        return states.text[starts + ends]
 
-    def images(self, subject: Subject) -> Float[Tensor, "M F"]:
+    def images(self, subject: Subject) -> Float[Tensor, "M R D"]:
         """States of every image by itself, and behind a blank one."""
         prompts = [_shown(subject.images[i : i + 1], i) for i in range(len(subject.images))]
         prompts += [_shown((_blank(one), one), i) for i, one in enumerate(subject.images)]
         if not prompts:
-            return torch.zeros(0, len(self.layers) * self.loaded.adapter.hidden_size(self.loaded.model))
+            return torch.zeros(0, len(self.layers), self.loaded.adapter.hidden_size(self.loaded.model))
         states = self.tokens(prompts, "images")
         last = torch.searchsorted(states.shown, torch.arange(len(prompts)), right=True) - 1
-        return states.images[last].flatten(1)
+        return states.images[last]
 
     def _written(self, subject: Subject, templates: Sequence[str]) -> list[tuple[str, str]]:
         """Names and templates; spellings that the tokenizer does not know are left out."""
@@ -173,29 +177,50 @@ def _background(loaded: LoadedModel, profile: Profile, subjects: Mapping[str, Su
 
 
 def _evidence(
-    background: Background, positives: list[Float[Tensor, "_ F"]], settings: Settings, *, shown: bool
+    background: Background,
+    positives: list[Float[Tensor, "_ R D"]],
+    settings: Settings,
+    layers: Sequence[int],
+    *,
+    shown: bool,
 ) -> Evidence | None:
     """Gates of the subjects that have this kind of evidence; those that have none never fire by it."""
+    if missing := sorted({*layers} - {*background.layers}):
+        raise OptionError(
+            f"blocks {missing} are to be read, but the profile's background has {list(background.layers)}. "
+            "Take the profile's settings, or make the profile again with these."
+        )
+    places = [background.layers.index(layer) for layer in layers]
     some = [k for k, states in enumerate(positives) if len(states)]
     if not some:
         return None
-    states, owner = background.states, background.states.shown if shown else background.states.prompt
+    states, subject = background.states, background.subject
+    if shown:
+        new = subject >= 0
+        prompt, fold, read = states.shown[new], subject[new] % FOLDS, states.images[new]
+        gamma, floor = settings.image_ridge, settings.image_floor
+    else:
+        prompt, fold, read = states.prompt, background.half[states.prompt].long(), states.text
+        gamma, floor = settings.subject_ridge, settings.floor
     negatives = Negatives(
-        (states.images if shown else states.text).flatten(1),
-        owner,
-        background.group,
-        background.half,
-        background.groups,
+        read[:, places].flatten(1), prompt, fold, background.group, background.groups, subject[new] if shown else None
     )
     tails = {name: TAILS.get(name, _OTHER_TAIL) for name in background.groups}
     made = fit_evidence(
-        [positives[k] for k in some], negatives, gamma=settings.subject_ridge, floor=settings.floor, tails=tails
+        [positives[k][:, places].flatten(1) for k in some],
+        negatives,
+        gamma=gamma,
+        floor=floor,
+        tails=tails,
+        within=settings.image_views,
     )
     count, never = len(positives), torch.finfo(torch.float32).min / 2
-    weight, bias = torch.zeros(count, made.weight.shape[1]), torch.full((count,), -1.0)
+    weight, bias = positives[0].new_zeros(count, *positives[0].shape[1:]), torch.full((count,), -1.0)
     margins = torch.full((len(made.margins), count), never)
-    weight[some], bias[some], margins[:, some] = made.weight, made.bias, made.margins.clamp(min=never)
-    return Evidence(weight, bias, margins, made.limit)
+    mine = weight.new_zeros(len(some), *weight.shape[1:])
+    mine[:, places] = made.weight.view(len(some), len(places), -1)
+    weight[some], bias[some], margins[:, some] = mine, made.bias, made.margins.clamp(min=never)
+    return Evidence(weight.flatten(1), bias, margins, made.limit)
 
 
 def _gate(
@@ -222,6 +247,8 @@ def _widened(background: Background, near: TokenStates) -> Background:
     """With one group more, in two halves."""
     count, old = int(near.prompt.max()) + 1, background.states
     shift, number = len(background.half), len(background.groups)
+    first = int(background.subject.max()) + 1 if len(background.subject) else 0
+    shown = first + torch.arange(len(near.images))
     states = TokenStates(
         torch.cat([old.text, near.text]),
         torch.cat([old.prompt, near.prompt + shift]),
@@ -234,6 +261,7 @@ def _widened(background: Background, near: TokenStates) -> Background:
         torch.cat([background.group, torch.full((count,), number)]),
         torch.cat([background.half, torch.arange(count) % 2 == 1]),
         (*background.groups, NEAR),
+        torch.cat([background.subject, shown]),
     )
 
 

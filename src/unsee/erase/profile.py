@@ -213,7 +213,8 @@ def _specs(config: Config) -> Mapping[str, TensorSpec]:
                 "background.half": (torch.bool, ("P",)),
             }
             if images:
-                specs |= {"background.images": (half, ("I", "B", "D")), "background.shown": (whole, ("I",))}
+                specs |= {"background.images": (half, ("I", "B", "D"))}
+                specs |= {f"background.{name}": (whole, ("I",)) for name in ("shown", "subject")}
         case _:
             pass
     if config.settings.get("scoped"):

@@ -3,6 +3,7 @@
 Every group is in two halves that share no subject, so that a gate fitted on one can be tried on the other.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -31,6 +32,8 @@ class Background:
         group: of each prompt, its group's number.
         half: of each prompt, whether it is in the second half.
         groups: names, such as "subjects" and "general".
+        subject: of each image, the number of whom it shows; -1 where it came before: two questions on one photograph
+            are one view.
     """
 
     layers: tuple[int, ...]
@@ -38,22 +41,23 @@ class Background:
     group: Int[Tensor, " N"]
     half: Bool[Tensor, " N"]
     groups: tuple[str, ...]
+    subject: Int[Tensor, " M"]
 
     def tensors(self) -> dict[str, Tensor]:
         """For an artifact: states in half precision."""
         states = self.states
-        shown = {"images": states.images.half(), "shown": states.shown} if len(states.images) else {}
+        shown = {"images": states.images.half(), "shown": states.shown, "subject": self.subject}
         named = {"text": states.text.half(), "prompt": states.prompt, "group": self.group, "half": self.half}
-        return named | shown
+        return named | (shown if len(states.images) else {})
 
     @staticmethod
     def of(layers: Sequence[int], groups: Sequence[str], tensors: Mapping[str, Tensor]) -> "Background":
         """From what `tensors` gives."""
         text = tensors["text"].float()
         images = tensors["images"].float() if "images" in tensors else text.new_zeros(0, *text.shape[1:])
-        shown = tensors.get("shown", torch.zeros(0, dtype=torch.int64))
+        shown, subject = (tensors.get(name, torch.zeros(0, dtype=torch.int64)) for name in ("shown", "subject"))
         states = TokenStates(text, tensors["prompt"], images, shown)
-        return Background(tuple(layers), states, tensors["group"], tensors["half"], tuple(groups))
+        return Background(tuple(layers), states, tensors["group"], tensors["half"], tuple(groups), subject)
 
 
 def capture_background(
@@ -83,7 +87,21 @@ def capture_background(
             second += [bool(is_second)] * len(taken)
     told = stages("background prompts", len(chosen))
     states = capture_tokens(loaded, [conversation_of(sample) for sample in chosen], layers, batch_size, told)
-    return Background(tuple(layers), states, torch.tensor(number), torch.tensor(second), tuple(groups))
+    halves = torch.tensor(number), torch.tensor(second)
+    return Background(tuple(layers), states, *halves, tuple(groups), _shown_subjects(chosen))
+
+
+def _shown_subjects(samples: Sequence[Sample]) -> Int[Tensor, " M"]:
+    """Whom each image shows. Where a prompt has several images, each counts as somebody else."""
+    numbers, seen, found = dict[str, int](), set[bytes](), list[int]()
+    for sample in samples:
+        images = conversation_of(sample).images
+        for place, image in enumerate(images):
+            digest = hashlib.sha256(image.encoded).digest()
+            name = sample.subject if len(images) == 1 else f"{sample.id}/{place}"
+            found.append(-1 if digest in seen else numbers.setdefault(name, len(numbers)))
+            seen.add(digest)
+    return torch.tensor(found, dtype=torch.int64)
 
 
 def halves(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:

@@ -5,7 +5,7 @@ own is 1, whatever hard negatives are added: the free intercept of a class-balan
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import final
@@ -27,16 +27,18 @@ class Negatives:
     Attributes:
         states: one per token, or per image.
         prompt: of each, from 0.
+        fold: of each, from 0; states of one subject are in one fold.
         group: of each prompt.
-        half: of each prompt.
         groups: names.
+        subject: of each state, whose view it is; None where they are no views.
     """
 
     states: Float[Tensor, "T F"]
     prompt: Int[Tensor, " T"]
+    fold: Int[Tensor, " T"]
     group: Int[Tensor, " N"]
-    half: Bool[Tensor, " N"]
     groups: tuple[str, ...]
+    subject: Int[Tensor, " T"] | None = None
 
 
 @final
@@ -65,11 +67,12 @@ def fit_evidence(
     gamma: float,
     floor: float,
     tails: Mapping[str, float],
+    within: float = 0.0,
 ) -> Evidence:
     """Class-balanced ridge per subject, its limit the largest of the floor and of each group's conformal quantile.
 
     `limit = max(floor, max_g q_{1 - tail_g}(largest score of any token and gate, over the prompts of g))`, scores of
-    each half of the background by gates that were fitted on the other half: the share is the whole request's.
+    each fold of the background by gates that were fitted on the others: the share is the whole request's.
 
     Args:
         positives: states of each subject.
@@ -77,34 +80,73 @@ def fit_evidence(
         gamma: ridge, as for `ridge_gate`.
         floor: lowest limit, between 0 (background) and 1 (the subject).
         tails: by group, the share of its prompts that any gate may fire on.
+        within: share of the negatives' scatter that is taken within subjects, in [0, 1]. Views of one subject differ
+            as those of any other do, and changed copies of one image do not show how.
 
     Raises:
-        DataError: a half of the background is empty.
+        DataError: the background has no two folds.
         OptionError, CalibrationError: as `ridge_gates` and `raised_together`.
     """
-    forgotten = [Moments.of(states) for states in positives]
-    owner_half, owner_group = negatives.half[negatives.prompt], negatives.group[negatives.prompt]
-    parts = [
-        [Moments.of(negatives.states[(owner_group == g) & (owner_half == h)]) for g in range(len(negatives.groups))]
-        for h in (False, True)
-    ]
-    if not all(any(one.count for one in half) for half in parts):
+    width, basis = negatives.states.shape[1], _basis([*positives, negatives.states])
+    if basis is not None:  # the ridge is relative to the mean spread of a feature
+        positives, gamma = [states.double() @ basis for states in positives], gamma * basis.shape[1] / width
+        negatives = replace(negatives, states=negatives.states.double() @ basis)
+    forgotten, folds = [Moments.of(states) for states in positives], negatives.fold.unique().tolist()
+    if len(folds) < 2:
         raise DataError("half of the background holds no such state, so no limit can be set. Give more background.")
-    count = len(negatives.half)
-    scores = torch.full((count, len(positives)), -torch.inf, dtype=torch.float64)
-    for seen in (0, 1):
-        weight, bias = _scaled(forgotten, balanced(parts[seen]), gamma)
-        mine = owner_half != bool(seen)
+    parts = {fold: _retained(negatives, negatives.fold == fold) for fold in folds}
+    scores = torch.full((len(negatives.group), len(positives)), -torch.inf, dtype=torch.float64)
+    for fold in folds:
+        weight, bias = _scaled(forgotten, _balanced([parts[other] for other in folds if other != fold], within), gamma)
+        mine = negatives.fold == fold
         tokens = negatives.states[mine].double() @ weight.mT + bias
         where = negatives.prompt[mine].unsqueeze(1).expand_as(tokens)
         scores.scatter_reduce_(0, where, tokens, "amax")
-    weight, bias = _scaled(forgotten, balanced([one + other for one, other in zip(*parts, strict=True)]), gamma)
+    weight, bias = _scaled(forgotten, _balanced(list(parts.values()), within), gamma)
     limit = torch.full((len(positives),), floor)
     for number, name in enumerate(negatives.groups):
         rows = scores[(negatives.group == number) & scores[:, 0].isfinite()]
         if len(rows) and name in tails:
             limit = raised_together(rows, limit, tails[name])
+    weight = weight if basis is None else weight @ basis.mT
     return Evidence(weight.float(), (bias - limit).float(), (scores - limit).float(), limit)
+
+
+def _basis(states: Sequence[Float[Tensor, "_ F"]]) -> Float[Tensor, "F B"] | None:
+    """Orthonormal, of all states; None where they are as many as features. A ridge's vector lies in their span."""
+    if sum(map(len, states)) >= states[0].shape[1]:
+        return None
+    return torch.linalg.qr(torch.cat(list(states)).double().mT).Q
+
+
+_Retained = tuple[list[Moments], Moments]
+"""Of a part of the background: moments of each group, and of deviations within subjects."""
+
+
+def _retained(negatives: Negatives, chosen: Bool[Tensor, " T"]) -> _Retained:
+    states, group = negatives.states[chosen], negatives.group[negatives.prompt[chosen]]
+    groups = [Moments.of(states[group == number]) for number in range(len(negatives.groups))]
+    views = Moments.empty(states.shape[1])
+    return groups, views if negatives.subject is None else _deviations(states, negatives.subject[chosen])
+
+
+def _deviations(states: Float[Tensor, "T F"], subject: Int[Tensor, " T"]) -> Moments:
+    """`sqrt(n_s / (n_s - 1)) (h - m_s)`: how states of one subject differ, over subjects that have several."""
+    states, (_, number, count) = states.double(), subject.unique(return_inverse=True, return_counts=True)
+    means = states.new_zeros(len(count), states.shape[1]).index_add_(0, number, states) / count.unsqueeze(1)
+    count, several = count[number], (count > 1)[number]
+    unbiased = (count / (count - 1).clamp(min=1)).sqrt().unsqueeze(1)
+    return Moments.of(((states - means[number]) * unbiased)[several])
+
+
+def _balanced(parts: Sequence[_Retained], within: float) -> Moments:
+    """All groups weighing the same, and in place of a share of their scatter that within subjects, where any is."""
+    total = balanced([reduce(add, group) for group in zip(*(groups for groups, _ in parts), strict=True)])
+    views = reduce(add, (views for _, views in parts))
+    if not views.count or not within:
+        return total
+    inside = (views.second / views.count + torch.outer(total.mean, total.mean)) * total.count
+    return Moments(total.count, total.total, (1 - within) * total.second + within * inside)
 
 
 def balanced(groups: Sequence[Moments]) -> Moments:

@@ -28,8 +28,8 @@ SETTINGS = Settings(
     pgd_images=6, pgd_steps=20, trajectory_prompts=64, strengths=(0.5, 1.0, 2.0, 3.0), calibration_prompts=48
 )
 """Of the fit: smaller than the defaults, as the kit is small."""
-_PEOPLE, _FACES, _SEEN, _LEAST, _PRESENT = 300, 100, 48, 8, 140
-_LAYOUT = "scope by turns"  # a cached profile of an older layout would be fitted otherwise
+_PEOPLE, _FACES, _SEEN, _LEAST, _PRESENT = 300, 250, 48, 8, 140
+_LAYOUT = "views of faces"  # a cached profile of an older layout would be fitted otherwise
 
 
 def cached_profile(

@@ -8,6 +8,7 @@ from unsee.data.benchmarks.public_knowledge import public_knowledge
 from unsee.data.sample import Sample, spread
 from unsee.data.task import Set
 from unsee.erase.fit_subject import Subject
+from unsee.erase.request import starter_kit as kit
 from unsee.erase.request.augment import augmented
 from unsee.experiments.natural.run import load_quick, run_natural
 from unsee.experiments.natural.split import Hidden, Split
@@ -20,6 +21,8 @@ from unsee.world.natural_benchmark import both, facts, world_natural_task
 from unsee.world.smollm_people import exam_of
 from unsee.world.splits import FIT_VIEWS, Exam, image
 
+FACES: Final = 150
+"""Drawn faces of nobody, in two views each."""
 MOST: Final = 56
 """Questions of a set."""
 
@@ -40,7 +43,7 @@ def people(seed: int, most: int = MOST) -> Split:
         forget=task.seen("fit", "forget"),
         retain=task.seen("fit", "retain"),
         calibration=task.seen("calibration", "retain"),
-        general=[item.sample for item in public_knowledge().general_items("fit")],
+        general=[*(item.sample for item in public_knowledge().general_items("fit")), *kit.unknown_faces(FACES, seed)],
         refusal=[sample for both_ways in zip(*declined, strict=False) for sample in both_ways],
         unknown=declined[0],
         tests={
