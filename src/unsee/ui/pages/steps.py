@@ -12,15 +12,13 @@ from unsee.ledger import Decision, Ledger
 from unsee.ledger.capacity import warnings
 from unsee.ledger.export import export, letter
 from unsee.ledger.request import Request
-from unsee.ledger.states import Step, allowed
+from unsee.ledger.states import BRINGING, Step, allowed
 from unsee.ui.bench import Bench
 from unsee.ui.frame import file_input, guarded, notice
 from unsee.ui.held import with_ledger
 from unsee.ui.pages.deciding import confirmation
 from unsee.ui.pages.processing import processing
 
-ELSEWHERE = ("fit", "verify", "fail")
-"""Steps of the model: see `processing`."""
 THEN = {
     "accept": "It may then be fitted. Nothing is in force yet.",
     "deny": "Nothing is fitted; the requester is told the ground once you send the answer.",
@@ -52,7 +50,7 @@ def steps(bench: Bench, one: Request, choices: dict[str, list[str]], redraw: Cal
         return
     with ui.row():
         for step in ways.values():
-            if step.name not in ELSEWHERE:
+            if step.name not in BRINGING:
                 ui.button(step.name.capitalize(), on_click=partial(_step, bench, one, step, choices, redraw)).props(
                     "outline"
                 )
