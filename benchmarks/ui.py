@@ -51,7 +51,7 @@ def page_served(*options: str, model: str | None = "world:llava") -> Iterator[st
             yield address
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(180)  # work with the model ends at its next step, which a busy machine takes long for
 
 
 @contextmanager
