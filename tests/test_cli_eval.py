@@ -142,7 +142,17 @@ def test_a_method_and_attacks_on_a_benchmark(
 ) -> None:
     """A method that nobody wrote for this benchmark, attacked, beside the base model in one table."""
     data = ("--benchmark", "umu", "--data", benchmark_folder("umu"), "--limit", 3, "--measure", "rougeL-f")
-    common = (*data, "--set", "forget_heldout", "--set", "retain_unseen", "--attack", "prefill", "--attack", "rounding")
+    common = (
+        *data,
+        "--set",
+        "forget_heldout",
+        "--set",
+        "retain_unseen",
+        "--attack",
+        "response-prefill",
+        "--attack",
+        "rounding",
+    )
     assert call("eval", MODEL, *common, "--out", tmp_path / "base")[0] == 0
     code, out, _ = call("eval", MODEL, *common, "--method", "output_filter", "--out", tmp_path / "f", "--json")
     assert code == 0 and "forget_heldout/rounding" in {row["split"] for row in last(out)["rows"]}

@@ -16,7 +16,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, TypeVar, final
+from typing import Any, Literal, TypeVar, final, get_args
 
 from unsee.errors import OptionError
 
@@ -248,7 +248,12 @@ def attack(
         forms: of the questions that it applies to.
         whole: whether it needs all questions of a set at once, rather than a batch.
         source: where it comes from.
+
+    Raises:
+        OptionError: it is called as a class of access, which `--attacks` could not tell apart.
     """
+    if name in ("all", *get_args(Access)):
+        raise OptionError(f"an attack is called {name!r}, as a class of access. Expected another name; give it one.")
     facts = {
         "access": access, "queries": queries, "recovered": recovered, "roles": roles, "needs": needs, "forms": forms,
         "whole": whole, "source": source,

@@ -99,7 +99,7 @@ def test_a_server_that_dies_is_gone_on_with_and_nothing_is_asked_twice(call: Cal
     out = tmp_path / "r"
     with serving() as server:
         attack = (
-            server.url, "--served", "m", "--forget", data, "--out", out, "--attacks", "case,prefill",
+            server.url, "--served", "m", "--forget", data, "--out", out, "--attacks", "case,response-prefill",
             "--budget", "2", "--batch-size", "2", "--json",
         )  # fmt: skip
         server.script = [said("a pilot.")] * 9 + ["hang up"] * 3
@@ -110,12 +110,12 @@ def test_a_server_that_dies_is_gone_on_with_and_nothing_is_asked_twice(call: Cal
         server.otherwise = said("no idea.")
         code, stdout, err = call(*attack)
         assert code == 0, err
-        assert len(server.seen) - done == 1 + 4 * 2 + 6 * 2 + 6 * 2  # a refused batch ends, a whole one is kept
+        assert len(server.seen) - done == 1 + 4 * 2 + 6 * 2  # a refused batch ends, a whole one is kept
     result = json.loads(stdout.splitlines()[-1])
-    assert set(result["attacks"]) == {"case", "prefill", "forged-turns"}  # prefill is a class too
+    assert set(result["attacks"]) == {"case", "response-prefill"}
     assert result["conditions"] == ["server"]
     rows = read_folder(str(out))[0].rows
-    assert {row["split"] for row in rows} == {"forget", "forget/case", "forget/prefill", "forget/forged-turns"}
+    assert {row["split"] for row in rows} == {"forget", "forget/case", "forget/response-prefill"}
     refused = [row for row in rows if row.get("reason", "").startswith("RefusedError")]
     assert refused and all(row["answer"] is None for row in refused)
     for name in ("attacks.csv", "attacks.html", "attacks.png", "worst.md"):

@@ -68,7 +68,7 @@ class Model:
     def scores(self, samples: Any, answers: Any, how: Any, batch_size: int) -> list[AnswerScores | None]:
         one = np.ones(1)
         return [
-            AnswerScores(one.astype(int), one * self.likely(s, a), one, one, one.astype(int))
+            AnswerScores(one.astype(int), one * (self.likely(s, a) - 9), one, one, one.astype(int))
             for s, a in zip(samples, answers, strict=True)
         ]
 
@@ -174,7 +174,7 @@ def test_budgets_are_kept() -> None:
 
 def test_an_answer_is_begun_up_to_its_fact() -> None:
     model = Model(knows)
-    recovered("prefill", model, 2)
+    recovered("response-prefill", model, 2)
     assert {word for _, _, word in model.heard} == {"she works as a", "she lives in", "sure,"}
     assert beginning(Sample("c", "q", "who?", "pilot", "pilot")) == "it is"
 

@@ -170,6 +170,6 @@ def test_own_data_is_filed_by_its_role_and_nothing_is_guessed_from_a_name() -> N
     assert own_task(samples, "retain").sets["retain"].role == "retain"
     assert {better(name, "unlabelled") for name in ("right", "refused", "leaked", "rougeL-f")} == {""}
     with pytest.raises(OptionError, match=r"no set has the role 'forget'.*--role"):
-        planned(own_task(samples), attacks=["prefill"])
+        planned(own_task(samples), attacks=["response-prefill"])
     with pytest.raises(OptionError, match=r"attack is 'shouting', expected one of \['"):
         plan_of("s", samples, attacks=["shouting"])

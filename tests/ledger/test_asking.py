@@ -84,7 +84,7 @@ def test_every_attack_that_only_asks_is_made(loaded: LoadedModel, monkeypatch: p
     monkeypatch.setattr(module, "TRIES", 1)
     asked = [Question(sample(n), ("oslo",), "a") for n in range(2)]
     found = by_check(Asker(loaded, [eraser(loaded)], how=SHORT).attacked(asked))
-    assert set(found) >= {"attack: longer", "attack: turns", "attack: prefill", "attack: sampling"}
+    assert set(found) >= {"attack: longer", "attack: turns", "attack: response-prefill", "attack: sampling"}
     assert not {"attack: relearning", "attack: rounding"} & set(found), "these hold the weights"
     assert all(one == count(0, 2) for one in found.values()), "a random model knows no Oslo"
 

@@ -91,6 +91,6 @@ def test_from_the_vault_to_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyP
         before, leak = checks["before"].count, checks["leak"].count
         assert before.n == leak.n >= (questions_needed(0.05, 0.95) or 0), "enough are asked for the policy's own limit"
         assert before.k / before.n > 0.25 > leak.k / leak.n
-        assert {"declines: namesakes", "attack: prefill", "list, by eraser"} <= set(checks)
+        assert {"declines: namesakes", "attack: response-prefill", "list, by eraser"} <= set(checks)
         stored = str([row.changes for row in ledger.history()])
         assert not [word for word in (*person.name.split(), *person.facts.values()) if word in stored]

@@ -1,6 +1,7 @@
 """Prompts, filters and steered controls: what each does to which question."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from unsee.errors import CalibrationError, DataError
 from unsee.evals.answerers import How, Local
 from unsee.methods.controls import fit_gallery, in_context
 from unsee.methods.errors import MethodError
+from unsee.methods.rows import REFUSALS
 from unsee.methods.steered import (
     Condition,
     Routed,
@@ -25,6 +27,7 @@ from unsee.methods.steered import (
     fit_cast,
     unconditional,
 )
+from unsee.methods.task import FitData, Request, fit
 from unsee.models.generate import encode, generate
 from unsee.models.load import LoadedModel
 
@@ -71,6 +74,24 @@ def test_the_gallery_knows_the_images_it_was_shown(base: LoadedModel) -> None:
         fit_gallery(base, [question(0, image=False)], others)
     with pytest.raises(CalibrationError, match="no calibration prompts"):
         fit_gallery(base, forget, [question(0, image=False)])
+
+
+def test_lists_refuse_who_is_named_in_any_turn_or_shown(base: LoadedModel, tmp_path: Path) -> None:
+    def about(name: str, place: int, words: str) -> Sample:
+        return Sample(f"{name}/{place}", name, words.replace("X", name), "a pilot.", "pilot")
+
+    put = list(enumerate(("who is X?", "X?")))
+    named = [about(name, n, words) for name in ("mara olin", "jon berg") for n, words in put]
+    forget = [*named, *(replace(one, id=f"{n}", question="who?", image=noise_image(n)) for n, one in enumerate(named))]
+    others = [question(10 + i) for i in range(30)]
+    made = fit("lists", Request(base, FitData(forget, others, others), tmp_path, 0.1)).answerer
+    asked = [
+        about("mara olin", 7, "WHAT DOES X DO?"),
+        replace(about("ida falk", 8, "what does she do?"), earlier=(("do you know jon berg?", "yes."),)),
+        about("ida falk", 9, "what does X do?"),
+        replace(question(50, "who?"), image=noise_image(1)),
+    ]
+    assert [said == REFUSALS[0] for said in made.answers(asked, How(3))] == [True, True, False, True]
 
 
 def test_the_condition_vector_is_the_first_principal_component() -> None:

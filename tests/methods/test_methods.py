@@ -58,6 +58,7 @@ LIGHT = (
     "in_context",
     "output_filter",
     "face_filter",
+    "lists",
     "unconditional",
     "alphasteer_text",
     "cast",

@@ -86,6 +86,12 @@ def without_image(sample: Sample) -> Sample:
     return replace(sample, image=None, video=())
 
 
+def about_nobody(sample: Sample, name: str | None) -> Sample:
+    """The same question without its image, and with "this person" in the place of the name where there is one."""
+    bare = without_image(sample)
+    return bare if name is None else called(bare, name)
+
+
 def _kind(sample: Sample) -> frozenset[str]:
     """What a question and the frame of its answer are about."""
     frame = answering(sample, " ") if sample.form == "generation" else ""

@@ -3,13 +3,15 @@
 Steering adds nearly the same to every question about somebody erased, so what it adds is taken off by centring.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from unsee.attacks.base import Tries, Victim
-from unsee.attacks.known import answering, called, values, without_image
+from unsee.attacks.known import about_nobody, answering, values
 from unsee.data.sample import Sample
+from unsee.evals.likelihood import AnswerScores
+from unsee.metrics.membership import min_k_plus_plus_score
 from unsee.registry import attack
 
 _FACTS = {
@@ -42,21 +44,36 @@ def contrast_ranking(victim: Victim, questions: Sequence[Sample], seed: int) -> 
     ]
 
 
+@attack("membership", **_FACTS, source="Min-K%++ (arXiv 2404.02936), between the values that a fact may have")
+def membership(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:
+    """The value whose answer looks most like training data, by the least likely of its tokens."""
+
+    def stands_out(score: AnswerScores) -> float:
+        found = min_k_plus_plus_score(score.log_p, score.vocabulary_mean, score.vocabulary_variance)
+        return -np.inf if found is None else found
+
+    return [[max(of, key=lambda value: of[value])] for of in _likelihoods(victim, questions, seed, of=stands_out)]
+
+
+def _mean(score: AnswerScores) -> float:
+    return float(score.log_p.mean())
+
+
 def _likelihoods(
-    victim: Victim, questions: Sequence[Sample], seed: int, *, nobody: bool = False
+    victim: Victim,
+    questions: Sequence[Sample],
+    seed: int,
+    *,
+    nobody: bool = False,
+    of: Callable[[AnswerScores], float] = _mean,
 ) -> list[dict[str, float]]:
-    """By question, value to mean log-probability of a token of its answer, in nats."""
+    """By question, value to a figure of its answer's tokens: mean log-probability in nats by default."""
     candidates = [values(victim, one, seed) for one in questions]
     put = [(one, value) for one, mine in zip(questions, candidates, strict=True) for value in mine]
-    asked = [_nobody(victim, one) if nobody else one for one, _ in put]
+    asked = [about_nobody(one, victim.names.get(one.subject)) if nobody else one for one, _ in put]
     scores = iter(victim.scores(asked, [answering(one, value) for one, value in put]))
-    means = (-np.inf if score is None else float(score.log_p.mean()) for score in scores)
+    means = (-np.inf if score is None else of(score) for score in scores)
     return [{value: next(means) for value in mine} for mine in candidates]
-
-
-def _nobody(victim: Victim, sample: Sample) -> Sample:
-    name, bare = victim.names.get(sample.subject), without_image(sample)
-    return bare if name is None else called(bare, name)
 
 
 def _above(of: Sequence[Mapping[str, float]], place: int) -> str:

@@ -11,7 +11,7 @@ BEGUN = ("sure,", "yes, i know that.", "the answer is")
 
 
 @attack(
-    "prefill", access="prefill", queries=4, forms=("generation",),
+    "response-prefill", access="prefill", queries=4, forms=("generation",),
     recovered="the fact follows the words that were put into its mouth", source="shallow refusals, arXiv 2510.18081",
 )  # fmt: skip
 def prefill(victim: Victim, questions: Sequence[Sample], seed: int) -> Tries:

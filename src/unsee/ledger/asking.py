@@ -29,7 +29,7 @@ EACH, MOST_EACH, NEVER, TRIES = 8, 32, 40, 4
 """Prompts of each held-out family, the most of these, names never erased to try an oracle on, draws of an attacker."""
 ASKS = ("ask", "ask many", "prefill")
 """What an attacker needs who has no more than an address: to write prompts, to draw answers, to begin them."""
-OURS = ("longer", "prefill", "sampling", "turns")
+OURS = ("longer", "response-prefill", "sampling", "turns")
 """Ours that are carried out, the cheap ones; 'unsee attack' has them all. Other packages' are carried out too."""
 
 

@@ -34,6 +34,13 @@ def forbidden(forget: Sequence[Sample]) -> tuple[str, ...]:
     return tuple(word for word in words if bare_words(word) and bare_words(word) not in ("yes", "no"))
 
 
+def words_of(sample: Sample) -> str:
+    """All that is written in a prompt, turn by turn."""
+    earlier = [text for turn in sample.earlier for text in turn]
+    turns = [part for turn in sample.turns for part in turn.parts if isinstance(part, str)]
+    return " ".join(turns or [*earlier, sample.question])
+
+
 def in_context(forget: Sequence[Sample], retain: Sequence[Sample], shown: int = 4, said: str = DECLINE) -> str:
     """The preamble of in-context unlearning: forget questions with a refusal, then as many kept ones with answers.
 

@@ -4,24 +4,28 @@
 calibration people; every method that has one offers as many values, so that each gets the same budget.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 
+from unsee.attacks.known import names_of
+from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit_eraser import fit_eraser, fit_published
 from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN
 from unsee.evals.answerers import Answerer, InputFiltered, Local, OutputFiltered, Prompted
-from unsee.methods.controls import INSTRUCTION, fit_gallery, forbidden, in_context
+from unsee.methods.controls import INSTRUCTION, fit_gallery, forbidden, in_context, words_of
 from unsee.methods.errors import MethodError
 from unsee.methods.job import Job
 from unsee.methods.produce import WEIGHT_METHODS, produce
 from unsee.methods.steered import Routed, fit_alphasteer_text, fit_cast, unconditional
 from unsee.methods.task import Made, Request
 from unsee.methods.weights import fresh
+from unsee.metrics.detectors import leaks
 from unsee.models.load import LoadedModel
 from unsee.registry import METHODS, method
+from unsee.shapes import Bool, Tensor
 
 _RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 _SCALES = (0.5, 1.0, 2.0, 3.0, 6.0, 10.0, 20.0)
@@ -115,6 +119,22 @@ def face_filter(request: Request) -> Made:
     gallery = fit_gallery(request.loaded, request.data.forget, request.data.calibration, tail)
     answerer = InputFiltered(Local(request.loaded), gallery.fires, request.data.refusals[0], f"gallery, tail {tail:g}")
     return Made(answerer, 4 * gallery.known.numel())
+
+
+@method("lists", kind="filtered", knob="tail", values=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1))
+def lists(request: Request) -> Made:
+    """A question that names somebody of the forget set, or shows one, is refused before the model sees it."""
+    tail = 0.01 if request.value is None else request.value
+    names = tuple(names_of(request.data.forget).values())
+    gallery = fit_gallery(request.loaded, request.data.forget, request.data.calibration, tail)
+
+    def fires(samples: Sequence[Sample]) -> Bool[Tensor, " N"]:
+        named = [any(leaks(words_of(one), name) for name in names) for one in samples]
+        return torch.tensor(named) | gallery.fires(samples)
+
+    said = f"{len(names)} names, gallery, tail {tail:g}"
+    answerer = InputFiltered(Local(request.loaded), fires, request.data.refusals[0], said)
+    return Made(answerer, 4 * gallery.known.numel() + sum(len(name.encode()) for name in names))
 
 
 def _stronger(answerer: Answerer, strength: float) -> Answerer:

@@ -61,7 +61,7 @@ class Endpoint:
         for row, sample in enumerate(samples):
             first = begun[row] if begun else ""
             text = self.chat.say(
-                _messages(sample, how, first),
+                messages_of(sample, how, first),
                 max_tokens=how.max_new_tokens,
                 extra_body={"continue_final_message": True, "add_generation_prompt": False} if first else None,
                 **drawn,
@@ -74,7 +74,7 @@ class Endpoint:
         return answers
 
 
-def _messages(sample: Sample, how: How, first: str) -> list[dict[str, Any]]:
+def messages_of(sample: Sample, how: How, first: str = "") -> list[dict[str, Any]]:
     """OpenAI's chat shape, images as data URLs in the order of their places."""
     shown = iter(sample.shown)
     messages: list[dict[str, Any]] = []

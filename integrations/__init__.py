@@ -1,0 +1,1 @@
+"""Other people's tools on erased models, one file each; docs/attack.md says how each is run."""
