@@ -51,7 +51,7 @@ def page_served(*options: str, model: str | None = "world:llava") -> Iterator[st
             yield address
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(180)  # work with the model ends at its next step, which a busy machine takes long for
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def shots(chromium: Any, address: str, out: Path) -> None:
     page.get_by_label("Name", exact=True).fill(PERSON)
     _face(page)
     page.get_by_role("button", name="Forget", exact=True).click()
-    page.get_by_text("Keep it").wait_for()
+    page.get_by_text("Keep it", exact=True).wait_for()
     page.screenshot(path=out / "ui-forget.png", full_page=True)
     page.get_by_role("button", name="Ask with it").click()
     page.get_by_label("Question").wait_for()

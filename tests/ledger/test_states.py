@@ -12,7 +12,7 @@ from unsee.errors import OptionError
 from unsee.ledger import Decision, Ledger, Person, State
 from unsee.ledger.errors import LifeCycleError, UnknownRequestError
 from unsee.ledger.holding import add, attach, record
-from unsee.ledger.states import STATUS, STEPS, allowed
+from unsee.ledger.states import BRINGING, STATUS, STEPS, allowed
 
 SENT = {"letter": "sha256:0", "how": "by post"}
 
@@ -36,10 +36,10 @@ def test_every_step_has_a_command_and_a_line_in_the_docs() -> None:
 
 
 @pytest.mark.parametrize(("steps", "ways"), [
-    (1, {"inquire", "accept", "deny", "extend", "revoke"}),
-    (2, {"fit", "deny", "extend", "revoke"}),
-    (3, {"fit", "verify", "fail", "deny", "extend", "revoke"}),
-    (4, {"fit", "verify", "fail", "activate", "deny", "extend", "revoke"}),
+    (1, {"inquire", "amend", "accept", "deny", "extend", "revoke"}),
+    (2, {"amend", "fit", "deny", "extend", "revoke"}),
+    (3, {"amend", "fit", "verify", "fail", "deny", "extend", "revoke"}),
+    (4, {"amend", "fit", "verify", "fail", "activate", "deny", "extend", "revoke"}),
     (5, {"verify", "fail", "answer", "extend", "refit", "revoke"}),
     (6, {"verify", "fail", "appeal", "refit", "expire", "revoke"}),
     (7, set[str]()),
@@ -56,6 +56,10 @@ def test_what_is_allowed_and_what_is_said_of_the_rest(
         with pytest.raises(LifeCycleError) as refused:
             ledger.take(name, request.id, BY, ground="excessive", **SENT)
         assert all(f"'{way}'" in str(refused.value) for way in ways)
+    assert len(ledger.history()) == rows
+    for name in ways & set(BRINGING):
+        with pytest.raises(LifeCycleError, match="its own command"):
+            ledger.take(name, request.id, BY)
     assert len(ledger.history()) == rows
 
 

@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import pytest
-from benchmarks.ledger_worker import BY, GROUND, made, opened, received
+from benchmarks.ledger_worker import BY, GROUND, fitted, made, opened, received, verified
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unsee.errors import DataError, ImageError
+from unsee.errors import DataError, ImageError, OptionError
 from unsee.ledger import Decision, Ledger, Person
-from unsee.ledger.errors import KeyFileError, PersonalDataError
-from unsee.ledger.holding import add
+from unsee.ledger.errors import KeyFileError, LifeCycleError, PersonalDataError
+from unsee.ledger.examination import examine
+from unsee.ledger.holding import add, amend
 from unsee.ledger.names import Names
 from unsee.ledger.vault import read_images
 
@@ -121,3 +122,38 @@ def test_images_are_images(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         with pytest.raises(ImageError):
             read_images([tmp_path / name])
+
+
+def test_what_comes_later_is_added_under_the_same_key_and_undoes_the_fit(tmp_path: Path) -> None:
+    more = Person(names=("Jane Doe", "Yael Stern"), images=(b"second",))
+    with made(tmp_path) as ledger:
+        first = add(ledger, JANE.model_copy(update={"images": (b"first",)}), BY, **GROUND).request
+        key = ledger.keys.record_key(first.id)
+        ledger.take("accept", first.id, BY)
+        held = verified(ledger, fitted(ledger, first, tmp_path / "a", 1))
+        with pytest.raises(PersonalDataError):
+            amend(ledger, first.id, more, Decision("desk", "stern is another name"))
+        assert ledger.request(first.id) == held, "nothing of it was written"
+        now = amend(ledger, first.id, more, BY)
+        assert (now.state, now.images, now.held, now.verification) == ("accepted", 2, None, None)
+        whole = ledger.person(first.id, "whole")
+        assert whole is not None and whole.images == (b"first", b"second")
+        assert whole.names == ("Jane Doe", "J. Doe-Roe", "Yael Stern") and whole.contact == JANE.contact
+        assert ledger.keys.record_key(first.id) == key
+        with pytest.raises(PersonalDataError):
+            ledger.note("noted", Decision("desk", "stern called"), first.id)
+        with pytest.raises(OptionError, match="already"):
+            amend(ledger, first.id, more, BY)
+        on = ledger.activate(verified(ledger, fitted(ledger, first, tmp_path / "b", 2)).id, BY)
+        with pytest.raises(LifeCycleError):
+            amend(
+                ledger,
+                on.id,
+                Person(
+                    names=("Jane Doe", "J D"),
+                ),
+                BY,
+            )
+        ledger.take("refit", on.id, BY)
+        assert amend(ledger, on.id, Person(names=("Jane Doe", "J D")), BY).in_force == on.in_force
+        assert examine(ledger) == []

@@ -44,8 +44,9 @@ def address(erasers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """Not of the session: while it is open its event loop runs in this thread, and other tests need their own."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,9 @@ ledger_app = typer.Typer(help="Erasure requests from receipt to their end, logge
 Basis = Annotated[str, typer.Option(help="On what legal ground it is asked for.")]
 Scope = Annotated[str, typer.Option(help="What is to be unseen, and where.")]
 Name = Annotated[list[str], typer.Option("--name", help="Name, then aliases; repeat. '-' reads lines from input.")]
+
+MoreNames = Annotated[list[str] | None, typer.Option("--name", help="Another name; repeat. '-' reads from input.")]
+Images = Annotated[list[Path] | None, typer.Option("--image", help="Image of the person; repeat.")]
 
 
 @ledger_app.callback(invoke_without_command=True)
@@ -63,7 +67,7 @@ def ledger_add(
     name: Name,
     legal_basis: Basis = "",
     scope: Scope = "",
-    image: Annotated[list[Path] | None, typer.Option("--image", help="Image of the person; repeat.")] = None,
+    image: Images = None,
     contact: Annotated[str, typer.Option(help="Where the answer goes; into the vault.")] = "",
     received: Annotated[str, typer.Option(help="Day of receipt, as 2026-05-31; default: today.")] = "",
     reference: Annotated[str, typer.Option(help="What the sender calls it; it is taken in once.")] = "",
@@ -77,8 +81,7 @@ def ledger_add(
     from unsee.ledger.holding import add
     from unsee.ledger.vault import read_images
 
-    typed = [line for one in name for line in (sys.stdin.read().splitlines() if one == "-" else [one])]
-    person = Person.of(names=tuple(typed), contact=contact, images=read_images(image or ()))
+    person = Person.of(names=tuple(_typed(name)), contact=contact, images=read_images(image or ()))
     if receipt is not None and receipt.exists():
         raise OptionError(f"{receipt} is there already, and nothing is overwritten. Name another file.")
     with opened(ledger, keys) as held:
@@ -94,6 +97,34 @@ def ledger_add(
     if others:
         say(f"This person has {len(others)} other open record(s): {', '.join(others)}")
     told(got.request, as_json, {"token": got.token, "others": others})
+
+
+@ledger_app.command("amend")
+def ledger_amend(
+    ledger: Home,
+    keys: KeyFolder,
+    record: Id,
+    who: Who,
+    why: Why,
+    name: MoreNames = None,
+    image: Images = None,
+    rests_on: RestsOn = "",
+    as_json: Json = False,
+) -> None:
+    """Add names or images that came later; what was fitted without them is to be fitted again."""
+    from unsee.ledger import Decision, Person
+    from unsee.ledger.holding import amend
+    from unsee.ledger.vault import read_images
+
+    images = read_images(image or ())
+    with opened(ledger, keys) as held:
+        known = held.person(record)
+        names = (*(known.names[:1] if known else ()), *_typed(name or ()))
+        told(amend(held, record, Person.of(names=names, images=images), Decision(who, why, rests_on)), as_json)
+
+
+def _typed(names: Sequence[str]) -> list[str]:
+    return [line for one in names for line in (sys.stdin.read().splitlines() if one == "-" else [one])]
 
 
 @ledger_app.command("import")

@@ -11,7 +11,7 @@ from unsee.cli.console import finish, say
 from unsee.cli.ledger_options import Home, Id, KeyFolder, RestsOn, Who, Why, opened, told
 from unsee.cli.options import Json
 from unsee.errors import DataError
-from unsee.ledger.states import STEPS
+from unsee.ledger.states import BRINGING, STEPS
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "inquire": {"wanted": Annotated[str, typer.Option("--for", help="identity or information.")]},
@@ -28,13 +28,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """What a step needs beside who, why and what that rests on."""
 REASONS = {"answer": "the answer was sent"}
 """What is written down where no reason is given; other steps need one."""
-ELSEWHERE = ("add", "complain", "fit", "verify", "fail")
-"""Steps that have commands of their own."""
 
 
 def add_step_commands(app: typer.Typer) -> None:
     """Put the steps' commands under `unsee ledger`."""
-    for name in dict.fromkeys(step.name for step in STEPS if step.name not in ELSEWHERE):
+    for name in dict.fromkeys(step.name for step in STEPS if step.name not in BRINGING):
         means = next(step.means for step in STEPS if step.name == name)
         app.command(name, help=f"{means[0].upper()}{means[1:]}.")(_command(name, OPTIONS.get(name, {})))
     app.command("note")(ledger_note)

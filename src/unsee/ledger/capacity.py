@@ -49,7 +49,10 @@ def warnings(ledger: Ledger, record: str) -> list[str]:
         )
     if isinstance(number, str) or len(active.requests) > number:
         said = number if isinstance(number, str) else f"certified up to {number}"
-        found.append(f"{len(active.requests)} request(s) are in force; how many this model holds is {said}.")
+        found.append(
+            f"{len(active.requests)} request(s) are in force; how many this model holds is {said}: "
+            "'unsee capacity MODEL' measures it."
+        )
     alone = [one.id for one in active.requests if not one.shares_threshold]
     if len(active.requests) > 1 and alone:
         found.append(f"thresholds of {', '.join(alone)} cannot be set together with the others; fit them again.")

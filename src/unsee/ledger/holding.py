@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, final
 
+from unsee.errors import OptionError
 from unsee.ledger.artifacts import Check, read_artifact, store
 from unsee.ledger.crypto import token_digest
 from unsee.ledger.errors import LifeCycleError
@@ -67,6 +68,34 @@ def add(
             writing.log(by, "complain" if complaint else "add", record, said, texts)
             ledger.vault.put(writing.connection, record, person)
     return Received(ledger.request(known or record), "" if known else token)
+
+
+def amend(ledger: Ledger, prefix: str, more: Person, by: Decision) -> Request:
+    """Add the names and images of `more` to what the vault holds; what was fitted without them is let go.
+
+    A request in force stays so: 'refit' it first.
+
+    Raises:
+        LifeCycleError: not the time for it.
+        PersonalDataError: a text names the person.
+        OptionError: nothing of it is new.
+        DataError: more than a request holds.
+    """
+    with ledger.writing() as writing:
+        request = writing.board.find(prefix)
+        step, before = require(request, "amend"), ledger.vault.get(writing.connection, request.id, "whole")
+        assert before is not None, "only what has ended holds nobody, and the table lets that go nowhere"
+        whole = before.joined(more)
+        if whole == before:
+            raise OptionError(f"{request.id} holds all of that already. Give a name or an image that is new.")
+        changes: dict[str, Any] = {"images": len(whole.images)}
+        if step.after is not None:
+            changes |= {"state": step.after, "held": request.in_force, "verification": None}
+        writing.names.add(request.id, whole.names)
+        writing.log(by, step.name, request.id, changes)
+        ledger.vault.delete(writing.connection, request.id)
+        ledger.vault.put(writing.connection, request.id, whole)
+    return ledger.request(request.id)
 
 
 def attach(ledger: Ledger, prefix: str, source: Path | str, check: Check, by: Decision) -> Request:

@@ -66,6 +66,8 @@ STEPS: tuple[Step, ...] = (
     Step("add", (), R, "a request comes in; its deadline starts"),
     Step("inquire", (R,), W, "identity or information is requested; the clock may stop"),
     Step("supply", (W,), R, "what was requested has come; the clock goes on"),
+    Step("amend", (R, W, A), None, "names or images are added to what the vault holds"),
+    Step("amend", (F, V), A, "names or images are added, so that it is to be fitted again"),
     Step("accept", (R, APP), A, "the request, or the appeal, is granted"),
     Step("deny", (R, W, A, F, V, APP), D, "it is refused on a ground", "not in force"),
     Step("deny", (APP,), ACT, "the appeal is refused; what is in force stays", "in force"),
@@ -94,6 +96,9 @@ STEPS: tuple[Step, ...] = (
     ),
     Step("expire", (ANS,), EXP, "the file is closed", on="complaint"),
 )
+
+BRINGING = ("add", "complain", "amend", "fit", "verify", "fail")
+"""Steps that bring a person, an eraser or findings, and have a command of their own: see `holding`."""
 
 
 def allowed(record: "Request") -> list[Step]:

@@ -11,7 +11,7 @@ from unsee.ledger.board import Board
 from unsee.ledger.errors import LifeCycleError
 from unsee.ledger.policy import Policy
 from unsee.ledger.request import Request
-from unsee.ledger.states import ENDED, Step
+from unsee.ledger.states import BRINGING, ENDED, Step
 from unsee.ledger.texts import a_day, plain_text
 
 INQUIRIES = ("identity", "information")
@@ -39,6 +39,8 @@ def changes_of(step: Step, request: Request, moment: Moment, given: Given) -> Ch
         OptionError: an option is missing, strange or out of range.
         LifeCycleError: something else must come first.
     """
+    if step.name in BRINGING:
+        raise LifeCycleError(f"'{step.name}' brings what it is about: use its own command, 'unsee ledger {step.name}'.")
     made = _CHANGES.get(step.name, lambda request, moment, given: {})(request, moment, given)
     state = step.after or request.state
     if state in ENDED:

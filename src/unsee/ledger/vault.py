@@ -46,6 +46,18 @@ class Person(BaseModel):
             raise ValueError("a name holds control characters; type it again without them")
         return cleaned
 
+    def joined(self, more: "Person") -> "Person":
+        """This one with what another adds: further names and images once each, notes one after the other.
+
+        Raises:
+            DataError: too much of something.
+        """
+        notes = "\n".join(note for note in (self.note, more.note) if note)
+        return Person.of(
+            names=tuple(dict.fromkeys((*self.names, *more.names))), contact=more.contact or self.contact, note=notes,
+            images=tuple(dict.fromkeys((*self.images, *more.images))),
+        )  # fmt: skip
+
     @staticmethod
     def of(**values: Any) -> "Person":
         """A person from values that somebody typed.
@@ -93,7 +105,7 @@ class Vault:
     ledger_id: str
 
     def put(self, connection: Connection, record: str, person: Person) -> None:
-        """Encrypt and store."""
+        """Encrypt and store, with the record's key or a new one."""
         key, bound = self.keys.record_key(record, make=True), self._bound(record)
         for part, leave in (("person", {"images"}), ("whole", set[str]())):
             body = encrypted(key, person.model_dump_json(exclude=leave).encode(), bound(part))

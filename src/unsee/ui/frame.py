@@ -10,6 +10,7 @@ from nicegui import ui
 from unsee.data import ImageFile
 from unsee.errors import UnseeError
 from unsee.ui.bench import LARGEST, MOST, Bench
+from unsee.ui.jobs import reason
 
 PAGES = {"/": "Ask", "/forget": "Forget", "/requests": "Requests", "/results": "Results", "/live": "Live"}
 _STYLE = files("unsee.ui").joinpath("style.css").read_text(encoding="utf-8")
@@ -24,17 +25,15 @@ def frame(bench: Bench, path: str) -> Iterator[None]:
     with ui.element("a").props('href="#main"').classes("skip"):
         ui.label("Go to the content")
     with (
-        ui.element("header").style("border-bottom: 1px solid var(--line); width: 100%"),
-        ui.element("div")
-        .classes("row items-center")
-        .style("max-width: 1240px; margin: 0 auto; padding: 8px 16px; gap: 4px"),
+        ui.element("header"),
+        ui.element("div").classes("row items-center"),
     ):
-        with ui.element("nav").props('aria-label="Pages"').classes("row").style("gap: 2px; flex: 1"):
+        with ui.element("nav").props('aria-label="Pages"').classes("row"):
             for there, name in PAGES.items():
                 link = ui.link(name, there)
                 if there == path:
                     link.props('aria-current="page"')
-        ui.label(bench.model).classes("dim")
+        ui.label(bench.model).classes("dim model")
         ui.button(icon="contrast", on_click=lambda: dark.set_value(not dark.value)).props(
             'flat round dense color=none aria-label="Light or dark"'
         )
@@ -59,7 +58,7 @@ async def guarded(work: Callable[[], Awaitable[Any]]) -> Any:
         ui.notify(str(error), type="negative", multi_line=True, timeout=0, close_button="Close")
     except Exception as error:
         ui.notify(
-            f"That failed ({type(error).__name__}). The terminal says more; nothing was changed.",
+            f"That failed ({reason(error)}). The terminal says more; nothing was changed.",
             type="negative", timeout=0, close_button="Close",
         )  # fmt: skip
         raise
@@ -154,12 +153,9 @@ def world_faces(bench: Bench, add: Callable[[ImageFile], None]) -> None:
     people = bench.people()
     if not people:
         return
-    with ui.row().classes("w-full items-center no-wrap"):
-        who = (
-            ui.select(list(people), with_input=True, label="Or somebody of the world")
-            .props("outlined dense")
-            .style("flex: 1")
-        )
+    with ui.row().classes("w-full items-center"):
+        who = ui.select(list(people), with_input=True, label="Or somebody of the world").props("outlined dense")
+        who.style("flex: 1; min-width: 220px")
         view = ui.number("View", value=5, min=0, max=99, precision=0).props("outlined dense").style("width: 90px")
 
         def show() -> None:
@@ -179,14 +175,15 @@ def command(text: str) -> None:
         )
 
 
-def plain_table(head: Sequence[str], rows: Sequence[Sequence[str | float | None]], caption: str) -> None:
-    """A table of text and of shares, in [0, 1], which have a bar; with its caption for those who hear it."""
+def plain_table(
+    head: Sequence[str], rows: Sequence[Sequence[str | float | None]], caption: str, *, figures: bool = False
+) -> None:
+    """A table of text and of shares, in [0, 1], which have a bar; lines of `figures` are not broken."""
+    ui.label(caption).classes("dim")  # no <caption>: that would be cut where the table is wider than the screen
     with (
         ui.element("div").classes("wide").props(f'tabindex="0" role="region" aria-label="{plain(caption[:60])}"'),
-        ui.element("table").classes("plain"),
+        ui.element("table").classes("plain figures" if figures else "plain"),
     ):
-        with ui.element("caption").classes("dim").style("text-align: left; caption-side: top"):
-            ui.label(caption)
         with ui.element("thead"), ui.element("tr"):
             for cell in head:
                 with ui.element("th").props('scope="col"'):

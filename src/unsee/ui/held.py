@@ -1,5 +1,9 @@
 """The ledger that the pages decide in: opened for each step, and what Forget has made put into it."""
 
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
 from unsee.errors import OptionError
 from unsee.forgetting.run import Forgotten
 from unsee.ledger import Decision, Keys, Ledger, Person
@@ -9,6 +13,24 @@ from unsee.ledger.request import Request
 from unsee.ledger.states import State
 from unsee.ui.bench import Bench
 
+T = TypeVar("T")
+BUSY_SECONDS = 5.0
+"""How long a page waits for another process that writes."""
+
+
+async def with_ledger(bench: Bench, work: Callable[[Ledger], T]) -> T:
+    """Do something with the ledger, in a thread: whoever waits for it keeps no other tab waiting.
+
+    Raises:
+        LedgerError: it is gone, damaged, or in use for too long.
+    """
+
+    def done() -> T:
+        with opened(bench) as ledger:
+            return work(ledger)
+
+    return await asyncio.to_thread(done)
+
 
 def opened(bench: Bench) -> Ledger:
     """The ledger, to write where there are keys.
@@ -17,7 +39,8 @@ def opened(bench: Bench) -> Ledger:
         LedgerError: it is gone or damaged.
     """
     assert bench.ledger is not None
-    return Ledger(bench.ledger, None if bench.keys is None else Keys(bench.keys, bench.ledger))
+    keys = None if bench.keys is None else Keys(bench.keys, bench.ledger)
+    return Ledger(bench.ledger, keys, busy_seconds=BUSY_SECONDS)
 
 
 def into_ledger(bench: Bench, done: Forgotten, by: Decision, legal_basis: str, scope: str) -> tuple[Request, str]:

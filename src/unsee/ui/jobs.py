@@ -99,6 +99,12 @@ class Jobs:
             job.stop.set()
 
 
+def reason(error: Exception) -> str:
+    """Its kind; of a file or disk what the system says, as that it is full. No text of ours is in it, and no path."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or type(error).__name__
+
+
 async def _run(job: Job, engine: Engine, work: Callable[[Job], Any]) -> None:
     try:
         job.result = await engine.work(work, job)
@@ -106,4 +112,4 @@ async def _run(job: Job, engine: Engine, work: Callable[[Job], Any]) -> None:
         job.error = str(error)
     except Exception as error:
         LOG.exception("work with the model has failed")
-        job.error = f"That failed ({type(error).__name__}). The terminal says more; nothing was put in force."
+        job.error = f"That failed ({reason(error)}). The terminal says more; nothing was put in force."

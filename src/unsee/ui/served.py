@@ -59,7 +59,7 @@ class Served:
                         tell(piece)
         except (OpenAIError, httpx.HTTPError, IndexError, ValueError) as error:  # also where it dies in mid-answer
             raise ServerError(
-                f"{self.address} does not answer this: {error}. Check address, key and 'unsee serve'."
+                f"{self.address} does not answer this: {str(error).rstrip('.')}. Check address, key and 'unsee serve'."
             ) from error
         return Answered("".join(pieces).strip(), (), stopped=stop.is_set())
 

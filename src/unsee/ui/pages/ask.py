@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import final
@@ -11,6 +11,7 @@ from nicegui import ui
 
 from unsee.data import ImageFile
 from unsee.data.sample import Turn
+from unsee.erase.eraser import Eraser
 from unsee.errors import UnseeError
 from unsee.ui.answer import Answered, How
 from unsee.ui.bench import MOST, Bench
@@ -42,7 +43,11 @@ def ask_page(bench: Bench, query: dict[str, str]) -> None:
     with frame(bench, "/"), ui.element("div").classes("two"):
         with ui.element("div").classes("stack"):
             heading("Conversation")
-            said = ui.element("div").props('aria-live="polite"').classes("w-full")
+            said = (
+                ui.element("div")
+                .props('aria-live="polite" tabindex="0" role="log" aria-label="Conversation"')
+                .classes("w-full said")
+            )
             shown = ui.row()
             draw = thumbnails(tab.images, shown)
 
@@ -162,14 +167,17 @@ async def _panes(
     bench: Bench, chosen: Settings, turns: list[Turn], results: ui.element, stop: threading.Event
 ) -> Answered | None:
     """Ask everybody at once; what the conversation goes on with."""
-    panes = _who_answers(bench, chosen)
+    names, folders = bench.eraser_names(), bench.eraser_folders()  # as they are now: a folder may go meanwhile
+    erasers = {} if bench.served is not None else {name: bench.eraser(name) for name in chosen.erasers}
+    panes, called = _who_answers(bench, chosen, erasers.values()), _called(names, erasers)
     results.clear()
     with results:
         with ui.element("div").classes("panes"):
             boxes = [pane(name) for name, _ in panes]
         again = ui.element("div").classes("stack w-full")
     asked = [
-        _one(name, partial(ask, turns, chosen.how), stop, *box) for (name, ask), box in zip(panes, boxes, strict=True)
+        _one(name, partial(ask, turns, chosen.how), stop, called, *box)
+        for (name, ask), box in zip(panes, boxes, strict=True)
     ]
     made = {name: one for (name, _), one in zip(panes, await asyncio.gather(*asked), strict=True) if one is not None}
     if len(made) < len(panes):
@@ -179,13 +187,16 @@ async def _panes(
         ui.link("Link to this question and these settings", chosen.link(turns[-1].text))
         ui.label("Images and earlier turns are not in the link.").classes("dim")
         if bench.served is None:  # what is in force on a server is not ours to name
-            command(chosen.command(bench.model, bench.eraser_folders(), turns))
+            if erasers:
+                ui.label(f"With the erasers: {'; '.join(names[one] for one in erasers)}.").classes("dim")
+            command(chosen.command(bench.model, folders, turns))
     return made.get(ERASED) or next(iter(made.values()))
 
 
 async def _one(
-    name: str, ask: Callable[..., Awaitable[Answered]], stop: threading.Event, box: ui.element, answer: ui.label
-) -> Answered | None:
+    name: str, ask: Callable[..., Awaitable[Answered]], stop: threading.Event, called: dict[str, str],
+    box: ui.element, answer: ui.label,
+) -> Answered | None:  # fmt: skip
     """One pane; what goes wrong in it is said in it, and the others are answered."""
     written: list[str] = []
 
@@ -200,16 +211,24 @@ async def _one(
         return None
     answer.set_text(made.text or "(nothing)")
     with box:
-        details(made, name)
+        details(made, name, called)
     return made
 
 
-def _who_answers(bench: Bench, chosen: Settings) -> list[tuple[str, Ask]]:
+def _called(names: Mapping[str, str], erasers: Mapping[str, Eraser]) -> dict[str, str]:
+    """What the operator calls whom the gates are for, by pseudonymous id."""
+    return {
+        id: names[name] if len(one.subjects) == 1 else f"{names[name]}: {id}"
+        for name, one in erasers.items() for id in one.subjects
+    }  # fmt: skip
+
+
+def _who_answers(bench: Bench, chosen: Settings, given: Iterable[Eraser]) -> list[tuple[str, Ask]]:
     """Name of each pane, and what answers in it."""
     if bench.served is not None:
         return [(SERVED, bench.served.answer)]
     plain, steered = bench.panes
-    erasers = [chosen.applied(bench.eraser(name), steered.loaded) for name in chosen.erasers]
+    erasers = [chosen.applied(one, steered.loaded) for one in given]
     panes: list[tuple[str, Ask]] = [(BASE, partial(plain.answer, ()))]
     if erasers:
         panes.append((ERASED, partial(steered.answer, erasers)))

@@ -1,10 +1,11 @@
 """Fitting and verifying a request of the ledger by a button: what will happen, how far it is, and a stop."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
 
 from nicegui import ui
 
+from unsee.data.sample import Sample, Turn
 from unsee.ledger import Decision
 from unsee.ledger.erasers import fit, verify
 from unsee.ledger.request import Request
@@ -32,7 +33,22 @@ VERIFY = (
     "The model is asked about the person in forms that no fit has seen, about neighbours and namesakes, and under "
     "every attack that only asks. The verdict goes into the log. "
 )
+NEAR = "Questions that must still be answered, one a line (may be empty)"
 LAST = "Nothing is put in force by it. It takes minutes; you may leave the page and come back."
+
+
+@final
+@dataclass
+class _Given:
+    """What the dialog asks beside who and why."""
+
+    gate: "Gate" = "subject"
+    force: bool = False
+    near: str = ""
+
+    def samples(self) -> list[Sample]:
+        lines = dict.fromkeys(line.strip() for line in (self.near or "").splitlines() if line.strip())
+        return [Sample.of_turns([Turn("user", (line,))], id=f"own-{n}") for n, line in enumerate(lines, 1)]
 
 
 def processing(bench: Bench, one: Request) -> None:
@@ -55,24 +71,26 @@ def processing(bench: Bench, one: Request) -> None:
 def _confirm(bench: Bench, engine: Engine, one: Request, verb: str, out: ui.element) -> None:
     fits = one.state == State.ACCEPTED
 
-    def more() -> "tuple[Callable[[], Gate], Callable[[], bool]]":
-        if not fits:
-            return lambda: "subject", lambda: False
-        gate = ui.select(GATES, value="subject", label="What the gate reads").props("outlined").classes("w-full")
-        force = ui.checkbox("Go on though the model knows nothing of the person")
-        return lambda: "prompt" if gate.value == "prompt" else "subject", lambda: bool(force.value)
+    def more() -> _Given:
+        given = _Given()
+        if fits:
+            gate = ui.select(GATES, value=given.gate, label="What the gate reads").props("outlined").classes("w-full")
+            gate.bind_value_to(given, "gate")
+            ui.checkbox("Go on though the model knows nothing of the person").bind_value_to(given, "force")
+        ui.textarea(NEAR).props("outlined autogrow maxlength=50000").classes("w-full").bind_value_to(given, "near")
+        return given
 
-    async def take(by: Decision, given: "tuple[Callable[[], Gate], Callable[[], bool]]") -> None:
-        gate, force = given[0](), given[1]()
+    async def take(by: Decision, given: _Given) -> None:
+        near = given.samples()
 
         def work(job: Job) -> Request:
             with opened(bench) as ledger:
                 today = None
                 if ledger.request(one.id).state == State.ACCEPTED:
                     _, today = fit(
-                        ledger, one.id, engine.loaded, by, gate=gate, force=force, stages=job.stages
+                        ledger, one.id, engine.loaded, by, gate=given.gate, force=given.force, stages=job.stages
                     )  # fmt: skip
-                return verify(ledger, one.id, engine.loaded, by, today=today, stages=job.stages)[1]
+                return verify(ledger, one.id, engine.loaded, by, today=today, near=near, stages=job.stages)[1]
 
         _shown(bench.jobs.start(f"ledger/{one.id}", engine, work), out, one.id)
 

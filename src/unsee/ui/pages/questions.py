@@ -107,16 +107,15 @@ def _inside(bench: Bench, item: Item, finder: Finder) -> None:
 
 def _reply(bench: Bench, item: Item, name: str, reply: Reply) -> None:
     with ui.element("div").classes("pane"):
-        with ui.row().classes("w-full items-center"):
-            ui.label(name).style("font-weight: 600; flex: 1; min-width: 160px")
-            if not reply.reason:
-                button = ui.button("Verdict is wrong", on_click=partial(_correct, bench, item, name))
-                button.props("flat dense size=sm")
+        ui.label(name).style("font-weight: 600")
         ui.label(reply.text or reply.reason or "(nothing)").style("overflow-wrap: anywhere; white-space: pre-wrap")
         said = [f"{flag}: {'yes' if v else 'no'}" for flag in FLAGS if (v := reply.verdicts.get(flag)) is not None]
         if reply.reading is not None:
             said.append(f"gate: {reply.reading:+.2f}, {'open' if reply.reading >= 0 else 'shut'}")
         ui.label("; ".join(said) or "not scored").classes("dim")
+        if not reply.reason:
+            button = ui.button("Verdict is wrong", on_click=partial(_correct, bench, item, name))
+            button.props("flat dense size=sm")
         if reply.transcript:
             with ui.expansion("The conversation").classes("w-full").props("dense"):
                 for role, text in reply.transcript:

@@ -1,5 +1,6 @@
 """What comes into the ledger: the ledger itself, and requests."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from unsee.ledger import Decision, Keys, Person, create
 from unsee.ledger.holding import Received, add
 from unsee.ui.bench import Bench
 from unsee.ui.frame import guarded, heading, image_input, notice, thumbnails
-from unsee.ui.held import opened
+from unsee.ui.held import with_ledger
 from unsee.ui.pages.deciding import confirmation, receipt, who_and_why
 
 
@@ -22,8 +23,11 @@ def make_ledger(bench: Bench, redraw: Callable[[], Any]) -> None:
     notice(f"There is no ledger in {home} yet.")
 
     async def take(by: Decision, _: None) -> None:
-        keys = Keys(place, home) if place.is_dir() and any(place.iterdir()) else Keys.make(place, home)
-        create(home, keys, by).close()
+        def made() -> None:
+            keys = Keys(place, home) if place.is_dir() and any(place.iterdir()) else Keys.make(place, home)
+            create(home, keys, by).close()
+
+        await asyncio.to_thread(made)
         await redraw()
 
     means = (
@@ -57,11 +61,10 @@ def receive(bench: Bench, redraw: Callable[[], Any]) -> None:
         async def taken() -> Received:
             names = tuple(one.strip() for one in (name.value or "").split(",") if one.strip())
             pixels = tuple(one.source.read_bytes() for one in images if isinstance(one.source, Path))
-            with opened(bench) as ledger:
-                return add(
-                    ledger, Person.of(names=names, images=pixels), Decision(who.value or "", why.value or ""),
-                    legal_basis=basis.value or "", scope=scope.value or "", complaint=bool(complaint.value),
-                )  # fmt: skip
+            person, by = Person.of(names=names, images=pixels), Decision(who.value or "", why.value or "")
+            given = {"legal_basis": basis.value or "", "scope": scope.value or ""}
+            harmed = bool(complaint.value)
+            return await with_ledger(bench, lambda ledger: add(ledger, person, by, complaint=harmed, **given))
 
         async def go() -> None:
             got = await guarded(taken)

@@ -1,15 +1,19 @@
 """Requests: the ledger's board, and one request with its evidence, its history, and what can be done now."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, final
 
 from nicegui import ui
 
+from unsee.ledger import Ledger
+from unsee.ledger.log import Row
 from unsee.ledger.request import Request
+from unsee.ledger.steps import INQUIRIES
 from unsee.ui.bench import Bench
 from unsee.ui.frame import frame, guarded, heading, notice, plain_table
-from unsee.ui.held import opened
+from unsee.ui.held import with_ledger
 from unsee.ui.pages.receiving import make_ledger, receive
 from unsee.ui.pages.steps import steps
 
@@ -26,31 +30,52 @@ def requests_page(bench: Bench, query: dict[str, str]) -> None:
 
         async def draw() -> None:
             out.clear()
-            await guarded(partial(_draw, bench, query.get("id", ""), out, draw))
+            if not await guarded(partial(_draw, bench, query.get("id", ""), out, draw)):
+                with out:
+                    ui.button("Try again", on_click=draw)
 
         ui.timer(0.05, draw, once=True)
 
 
-async def _draw(bench: Bench, id: str, out: ui.element, redraw: Callable[[], Any]) -> None:
+@final
+@dataclass(frozen=True)
+class _Read:
+    """What is shown, as of one moment."""
+
+    found: list[tuple[Request, str]]
+    one: Request | None
+    timely: str
+    history: list[Row]
+    grounds: list[str]
+
+    @staticmethod
+    def of(ledger: Ledger, id: str) -> "_Read":
+        one, today = ledger.request(id) if id else None, ledger.today
+        return _Read(
+            [(request, request.punctual(today)) for request in ledger.requests()],
+            one, one.punctual(today) if one else "", ledger.history(one.id) if one else [], list(ledger.policy.grounds),
+        )  # fmt: skip
+
+
+async def _draw(bench: Bench, id: str, out: ui.element, redraw: Callable[[], Any]) -> bool:
     if bench.keys is not None and bench.ledger is not None and not bench.ledger.exists():
         with out:
             make_ledger(bench, redraw)
-        return
-    with opened(bench) as ledger:
-        found, today, grounds = ledger.requests(), ledger.today, list(ledger.policy.grounds)
-        one = ledger.request(id) if id else None
-        history = ledger.history(one.id) if one else []
+        return True
+    read = await with_ledger(bench, lambda ledger: _Read.of(ledger, id))
+    one = read.one
     with out:
         if one is None:
-            _board([(request, request.punctual(today)) for request in found])
+            _board(read.found)
             if bench.keys is not None:
                 receive(bench, redraw)
-            return
+            return True
         ui.link("All requests", "/requests")
         heading(f"{one.kind.capitalize()} {one.id}")
-        plain_table(["what", "is"], _facts(one, one.punctual(today)), "As it stands.")
+        plain_table(["what", "is"], _facts(one, read.timely), "As it stands.")
         heading("What can be done now")
-        steps(bench, one, grounds, redraw)
+        others = [request.id for request, _ in read.found if request.in_force]
+        steps(bench, one, {"deny": read.grounds, "inquire": list(INQUIRIES), "reproduce": others}, redraw)
         if one.verification is not None:
             heading("Evidence")
             rows = [[_VERDICTS[f.verdict], f.check, f.text] for f in one.verification.findings]
@@ -58,9 +83,11 @@ async def _draw(bench: Bench, id: str, out: ui.element, redraw: Callable[[], Any
             plain_table(["verdict", "check", "finding"], rows, caption)
         heading("History")
         rows = [
-            [str(row.seq), row.at[:16].replace("T", " "), row.step, row.who, row.why, row.rests_on] for row in history
+            [str(row.seq), row.at[:16].replace("T", " "), row.step, row.who, row.why, row.rests_on]
+            for row in read.history
         ]
         plain_table(["", "when (UTC)", "step", "who", "why", "rests on"], rows, "Every row of its log.")
+    return True
 
 
 def _board(found: Sequence[tuple[Request, str]]) -> None:

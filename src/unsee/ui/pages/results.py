@@ -71,7 +71,7 @@ async def _show(bench: Bench, folders: list[Path], out: ui.element) -> None:
             notice("These were not all asked the same questions in the same way, so they stand in tables of their own.")
         for group in groups:
             heading(group.title)
-            plain_table(group.table.columns, group.table.rows, group.table.caption)
+            plain_table(group.table.columns, group.table.rows, group.table.caption, figures=True)
             if group.image is not None:
                 heading("Forget and retain")
                 picture(group.image, "Leaked share against right share per condition", 560)

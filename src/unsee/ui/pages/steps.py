@@ -8,20 +8,17 @@ from typing import Any
 
 from nicegui import ui
 
-from unsee.ledger import Decision
+from unsee.ledger import Decision, Ledger
 from unsee.ledger.capacity import warnings
 from unsee.ledger.export import export, letter
 from unsee.ledger.request import Request
-from unsee.ledger.states import Step, allowed
-from unsee.ledger.steps import INQUIRIES
+from unsee.ledger.states import BRINGING, Step, allowed
 from unsee.ui.bench import Bench
 from unsee.ui.frame import file_input, guarded, notice
-from unsee.ui.held import opened
+from unsee.ui.held import with_ledger
 from unsee.ui.pages.deciding import confirmation
 from unsee.ui.pages.processing import processing
 
-ELSEWHERE = ("fit", "verify", "fail")
-"""Steps of the model: see `processing`."""
 THEN = {
     "accept": "It may then be fitted. Nothing is in force yet.",
     "deny": "Nothing is fitted; the requester is told the ground once you send the answer.",
@@ -35,11 +32,16 @@ THEN = {
     "appeal": "A new deadline starts.",
 }
 """What a step leads to, beside what the ledger's table says of it."""
+CHOICES = {
+    "deny": ("ground", "Ground"), "inquire": ("wanted", "What is requested"),
+    "reproduce": ("of", "The request that causes it"),
+}  # fmt: skip
+"""What is chosen with a step: the command line's option, and what it is called."""
 Fields = dict[str, Callable[[], str]]
 
 
-def steps(bench: Bench, one: Request, grounds: list[str], redraw: Callable[[], Any]) -> None:
-    """Buttons, and the work with the model that belongs to the request."""
+def steps(bench: Bench, one: Request, choices: dict[str, list[str]], redraw: Callable[[], Any]) -> None:
+    """Buttons, and the work with the model that belongs to the request; `choices` by step that asks for one."""
     ways = {step.name: step for step in allowed(one)}
     if not ways:
         notice("Nothing: it has ended.")
@@ -48,8 +50,8 @@ def steps(bench: Bench, one: Request, grounds: list[str], redraw: Callable[[], A
         return
     with ui.row():
         for step in ways.values():
-            if step.name not in ELSEWHERE:
-                ui.button(step.name.capitalize(), on_click=partial(_step, bench, one, step, grounds, redraw)).props(
+            if step.name not in BRINGING:
+                ui.button(step.name.capitalize(), on_click=partial(_step, bench, one, step, choices, redraw)).props(
                     "outline"
                 )
         ui.button("Draft the letter", on_click=partial(_letter, bench, one)).props("outline")
@@ -57,12 +59,15 @@ def steps(bench: Bench, one: Request, grounds: list[str], redraw: Callable[[], A
     processing(bench, one)
 
 
-def _step(bench: Bench, one: Request, step: Step, grounds: list[str], redraw: Callable[[], Any]) -> None:
+def _step(bench: Bench, one: Request, step: Step, choices: dict[str, list[str]], redraw: Callable[[], Any]) -> None:
     async def take(by: Decision, fields: Fields) -> None:
         given = {name: value for name, read in fields.items() if (value := read())}
-        with opened(bench) as ledger:
+
+        def taken(ledger: Ledger) -> list[str]:
             ledger.take(step.name, one.id, by, **given)
-            found = warnings(ledger, one.id) if step.name == "activate" else []
+            return warnings(ledger, one.id) if step.name == "activate" else []
+
+        found = await with_ledger(bench, taken)
         await redraw()
         for text in found:
             ui.notify(text, type="warning", timeout=0, close_button="Close", multi_line=True)
@@ -71,16 +76,14 @@ def _step(bench: Bench, one: Request, step: Step, grounds: list[str], redraw: Ca
         f"{step.name.capitalize()} {one.id}?",
         step.name.capitalize(),
         f"{step.means[0].upper()}{step.means[1:]}. {THEN.get(step.name, '')}".strip(),
-        lambda: _fields(step.name, grounds, [r.id for r in _in_force(bench)] if step.name == "reproduce" else []),
+        lambda: _fields(step.name, choices.get(step.name, [])),
         take,
     )
 
 
-def _fields(step: str, grounds: list[str], others: list[str]) -> Fields:
-    choices = {"deny": ("ground", "Ground", grounds), "inquire": ("wanted", "What is requested", list(INQUIRIES))}
-    choices["reproduce"] = ("of", "The request that causes it", others)
-    if step in choices:
-        name, label, options = choices[step]
+def _fields(step: str, options: list[str]) -> Fields:
+    if step in CHOICES:
+        name, label = CHOICES[step]
         chosen = ui.select(options, label=label).props("outlined").classes("w-full")
         return {name: lambda: chosen.value or ""}
     if step == "activate":
@@ -104,20 +107,14 @@ def _sent(name: str, body: bytes, digests: list[str], shown: ui.label) -> None:
     shown.set_text(f"{name}, {len(body):,} bytes")
 
 
-def _in_force(bench: Bench) -> list[Request]:
-    with opened(bench) as ledger:
-        return [request for request in ledger.requests() if request.in_force]
-
-
 async def _letter(bench: Bench, one: Request) -> None:
-    async def drafted() -> Path:
-        with opened(bench) as ledger:
-            path = bench.uploads / f"letter-{one.id}-{ledger.head().seq}.txt"
-            path.unlink(missing_ok=True)
-            letter(ledger, ledger.request(one.id), path)
+    def drafted(ledger: Ledger) -> Path:
+        path = bench.uploads / f"letter-{one.id}-{ledger.head().seq}.txt"
+        path.unlink(missing_ok=True)
+        letter(ledger, ledger.request(one.id), path)
         return path
 
-    path = await guarded(drafted)
+    path = await guarded(lambda: with_ledger(bench, drafted))
     if path is not None:
         ui.download.content(path.read_bytes(), f"letter-{one.id}.txt")
         path.unlink()
@@ -125,10 +122,12 @@ async def _letter(bench: Bench, one: Request) -> None:
 
 def _dossier(bench: Bench, one: Request) -> None:
     async def take(by: Decision, _: None) -> None:
-        with opened(bench) as ledger:
+        def written(ledger: Ledger) -> list[Path]:
             folder = bench.requests / "dossiers" / f"{one.id}-{ledger.head().seq}"
-            for path in export(ledger, folder, by, one.id, ("html",)):
-                ui.download(path)
+            return export(ledger, folder, by, one.id, ("html",))
+
+        for path in await with_ledger(bench, written):
+            ui.download(path)
 
     means = "Everything that the log holds on it, as one page; that it was written is logged too."
     confirmation(f"Dossier of {one.id}", "Write", means, lambda: None, take)
