@@ -65,7 +65,7 @@ def _vision(**others: Any) -> dict[str, Any]:
     }
 
 
-_TOKENS = {
+TOKENS: dict[str, Any] = {
     "image_token_id": SPECIALS.index("<|image_pad|>"),
     "video_token_id": SPECIALS.index("<|video_pad|>"),
     "vision_start_token_id": SPECIALS.index("<|vision_start|>"),
@@ -76,7 +76,7 @@ _TOKENS = {
 def tiny_qwen2_5_vl(seed: int = 0) -> LoadedModel:
     """Qwen2.5-VL in float32 on the CPU, as `unsee.models.load.load` would hand it over."""
     vision = _vision(depth=2, window_size=2 * PATCH, fullatt_block_indexes=[1])
-    config = Qwen2_5_VLConfig(text_config=_text(), vision_config=vision, **_TOKENS)
+    config = Qwen2_5_VLConfig(text_config=_text(), vision_config=vision, **TOKENS)
     processor = Qwen2_5_VLProcessor(_images(), tiny_tokenizer(), chat_template=TEMPLATE)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -88,7 +88,7 @@ def tiny_qwen3_vl(seed: int = 0) -> LoadedModel:
     """Qwen3-VL, with DeepStack into the inputs of blocks 1 and 2."""
     vision = _vision(depth=3, num_position_embeddings=16, deepstack_visual_indexes=[0, 1])
     text = _text(mrope_interleaved=True) | {"head_dim": WIDTH // 4}
-    config = Qwen3VLConfig(text_config=text, vision_config=vision, **_TOKENS)
+    config = Qwen3VLConfig(text_config=text, vision_config=vision, **TOKENS)
     processor = Qwen3VLProcessor(_images(), tiny_tokenizer(), chat_template=TEMPLATE)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

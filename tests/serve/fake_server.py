@@ -8,6 +8,7 @@ import asyncio
 import json
 import socket
 import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -38,7 +39,7 @@ class Engine:
             await asyncio.sleep(3600)
 
     @asynccontextmanager
-    async def admitted(self, tenant: Any, extras: Any) -> Any:
+    async def admitted(self, tenant: Any, extras: Any) -> AsyncIterator[Admitted]:
         await self.alive()
         yield Admitted("sha256:s", "s", "s/0", 0, "ticket", {})
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from tests.serve.conversations import conversations
 from tests.tiny_llava import randomised
-from tests.tiny_qwen import _TOKENS, SPECIALS, TEMPLATE, tiny_tokenizer
+from tests.tiny_qwen import SPECIALS, TEMPLATE, TOKENS, tiny_tokenizer
 from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
@@ -54,11 +54,11 @@ def save(family: str, folder: Path) -> None:
     images = Qwen2VLImageProcessorPil(patch_size=patch, size={"shortest_edge": 56**2, "longest_edge": 128**2})
     if family == "qwen3_vl":
         vision |= {"depth": 3, "num_position_embeddings": 16, "deepstack_visual_indexes": [0, 1]}
-        model: Any = Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **_TOKENS))
+        model: Any = Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **TOKENS))
         processor: Any = Qwen3VLProcessor(images, tiny_tokenizer(), chat_template=TEMPLATE)
     else:
         vision |= {"depth": 2, "window_size": 112, "fullatt_block_indexes": [1]}
-        config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, **_TOKENS)
+        config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, **TOKENS)
         model = Qwen2_5_VLForConditionalGeneration(config)
         processor = Qwen2_5_VLProcessor(images, tiny_tokenizer(), chat_template=TEMPLATE)
     randomised(model).save_pretrained(folder)

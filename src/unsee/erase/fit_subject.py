@@ -194,17 +194,15 @@ def _evidence(
     some = [k for k, states in enumerate(positives) if len(states)]
     if not some:
         return None
-    states, subject = background.states, background.subject
+    states, new = background.states, background.subject >= 0
     if shown:
-        new = subject >= 0
-        prompt, fold, read = states.shown[new], subject[new] % FOLDS, states.images[new]
-        gamma, floor = settings.image_ridge, settings.image_floor
+        prompt, read, subject = states.shown[new], states.images[new], background.subject[new]
+        fold, gamma, floor = subject % FOLDS, settings.image_ridge, settings.image_floor
     else:
-        prompt, fold, read = states.prompt, background.half[states.prompt].long(), states.text
-        gamma, floor = settings.subject_ridge, settings.floor
-    negatives = Negatives(
-        read[:, places].flatten(1), prompt, fold, background.group, background.groups, subject[new] if shown else None
-    )
+        prompt, read, subject = states.prompt, states.text, None
+        fold, gamma, floor = background.half[prompt].long(), settings.subject_ridge, settings.floor
+    read = read[:, places].flatten(1)
+    negatives = Negatives(read, prompt, fold, background.group, background.groups, subject)
     tails = {name: TAILS.get(name, _OTHER_TAIL) for name in background.groups}
     made = fit_evidence(
         [positives[k][:, places].flatten(1) for k in some],
