@@ -44,9 +44,9 @@ BEFORE = (
 FOLDS = 8
 """Of the background's images, by subject: a fit on most of them is like the one on all."""
 NEAR = "near"
-TAILS = {"subjects": 0.005, "general": 0.005, NEAR: 0.1}
-"""By group of background prompts, the share that any gate of a request may fire on; of any other group 0.5 %."""
-_OTHER_TAIL = 0.005
+TAIL, IMAGE_TAIL, NEAR_TAIL = 0.005, 0.01, 0.1
+"""Shares of a group of background prompts that any gate of a request may fire on: by name, by image (of a few hundred
+faces the likest one alone would else set the limit), and of prompts that look alike."""
 
 
 @final
@@ -197,13 +197,13 @@ def _evidence(
     states, new = background.states, background.subject >= 0
     if shown:
         prompt, read, subject = states.shown[new], states.images[new], background.subject[new]
-        fold, gamma, floor = subject % FOLDS, settings.image_ridge, settings.image_floor
+        fold, gamma, floor, tail = subject % FOLDS, settings.image_ridge, settings.image_floor, IMAGE_TAIL
     else:
         prompt, read, subject = states.prompt, states.text, None
-        fold, gamma, floor = background.half[prompt].long(), settings.subject_ridge, settings.floor
+        fold, gamma, floor, tail = background.half[prompt].long(), settings.subject_ridge, settings.floor, TAIL
     read = read[:, places].flatten(1)
     negatives = Negatives(read, prompt, fold, background.group, background.groups, subject)
-    tails = {name: TAILS.get(name, _OTHER_TAIL) for name in background.groups}
+    tails = {name: NEAR_TAIL if name == NEAR else tail for name in background.groups}
     made = fit_evidence(
         [positives[k][:, places].flatten(1) for k in some],
         negatives,
@@ -269,7 +269,7 @@ def _findings(
     fired, found = (margins >= 0).any(1).float(), list[Finding]()
     for number, name in enumerate(background.groups):
         mine = fired[background.group == number]
-        verdict = "pass" if float(mine.mean()) <= 2 * TAILS.get(name, _OTHER_TAIL) else "warn"
+        verdict = "pass" if float(mine.mean()) <= (NEAR_TAIL if name == NEAR else TAIL + IMAGE_TAIL) else "warn"
         result = f"{float(mine.mean()):.2%} of {len(mine)} prompts that a gate was not fitted on open it"
         found.append(finding(f"gates stay shut on {name}", result, verdict))
     for what, one in (("names", by_name), ("images", by_image)):
