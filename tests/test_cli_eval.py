@@ -111,7 +111,7 @@ def test_options_that_are_not_legal_name_those_that_are(
     refused(call("eval", MODEL, *umu, "--tries", 0), "tries 0", "at least 1")
     refused(call("eval", MODEL, *umu, "--engine", "llama"), "engine is 'llama'", "['transformers', 'vllm']")
     refused(call("eval", MODEL, *umu, "--engine-option", "a=1"), "--engine-option is for vLLM")
-    refused(call("eval", MODEL, *umu, "--attack", "shouting"), "attack is 'shouting'", "'prefill'")
+    refused(call("eval", MODEL, *umu, "--attack", "shouting"), "attack is 'shouting'", "'response-prefill'")
     refused(call("eval", MODEL, *umu, "--method", "magic"), "method is 'magic'", "'npo'")
     refused(call("eval", MODEL, *umu, "--method", "npo", "--eraser", tmp_path), "takes no --eraser")
     refused(call("eval", MODEL, *umu, "--endpoint", "http://h/v1", "--method", "npo"), "takes no --method")

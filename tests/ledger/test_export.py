@@ -1,6 +1,7 @@
 """Page, PDF and JSON: private, never overwritten, any script, whole when the library is missing."""
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,11 @@ def test_what_was_typed_is_shown_as_it_is_in_any_script(ledger: Ledger, tmp_path
         assert "yes" in fonts, "fonts are embedded"
 
 
-def test_letters_without_a_font_are_told_and_not_boxes(ledger: Ledger, tmp_path: Path) -> None:
+@pytest.mark.parametrize("silenced", [False, True])
+def test_letters_without_a_font_are_told_and_not_boxes(
+    ledger: Ledger, tmp_path: Path, silenced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("weasyprint"), "disabled", silenced)
     request = received(ledger, 1)
     ledger.take("deny", request.id, Decision("desk", "\U0001e900\U0001e901"), ground="excessive")
     with pytest.raises(MissingWeasyPrintError, match="would be boxes"):

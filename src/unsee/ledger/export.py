@@ -93,11 +93,16 @@ def _pdf(page: str) -> bytes:
     lacking = list[str]()
     told.emit = lambda record: lacking.append(record.getMessage()) if ".notdef" in record.msg else None
     logger = logging.getLogger("weasyprint")
+    before = logger.disabled, logger.level
     logger.addHandler(told)
+    logger.disabled = False  # whoever configures logging anew turns off what it does not know
+    logger.setLevel(logging.WARNING)
     try:
         made = HTML(string=page, url_fetcher=nothing_else).write_pdf() or b""
     finally:
         logger.removeHandler(told)
+        logger.disabled = before[0]
+        logger.setLevel(before[1])
     if lacking:
         raise MissingWeasyPrintError(
             f"letters of {len(lacking)} word(s) are in no font of this machine and would be boxes in the PDF: "
