@@ -100,7 +100,7 @@ def eval(
 ) -> None:
     """Ask every question, write one row each and the figures they make; go on where a killed run stopped.
 
-    Example: unsee eval world:llava --benchmark world --limit 20 --attack prefill --out results/base
+    Example: unsee eval world:llava --benchmark world --limit 20 --attack response-prefill --out results/base
     """
     options = {
         "style": style, "max_new_tokens": max_new_tokens, "measures": measure or (), "attacks": attack or (),
