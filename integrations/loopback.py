@@ -11,7 +11,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from unsee.cli.options import erasers_of
 from unsee.data.messages import openai_turns
@@ -73,10 +73,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: what is asked is about erased people."""
-
-
-def _not_fetched(url: str, at: str) -> NoReturn:
-    reject("request", at, url, "a data URL")
 
 
 def _stopped(said: str, stop: str | list[str]) -> str:

@@ -97,7 +97,7 @@ def behind_blocks(
     patch: tuple[int, Float[Tensor, "N D"]] | None = None,
     logits: bool = False,
 ) -> Float[Tensor, "N L D"]:
-    """State of the last token of each begun answer behind every block, or the logits there as [N 1 V].
+    """State of the last token of each response prefill behind every block, or the logits there as [N 1 V].
 
     Args:
         victim: with what steers it.

@@ -144,9 +144,8 @@ def _evidence(
     count, never = len(positives), torch.finfo(torch.float32).min / 2
     weight, bias = positives[0].new_zeros(count, *positives[0].shape[1:]), torch.full((count,), -1.0)
     margins = torch.full((len(made.margins), count), never)
-    mine = weight.new_zeros(len(some), *weight.shape[1:])
-    mine[:, places] = made.weight.view(len(some), len(places), -1)
-    weight[some], bias[some], margins[:, some] = mine, made.bias, made.margins.clamp(min=never)
+    weight[torch.tensor(some).unsqueeze(1), places] = made.weight.view(len(some), len(places), -1)
+    bias[some], margins[:, some] = made.bias, made.margins.clamp(min=never)
     return Evidence(weight.flatten(1), bias, margins, made.limit)
 
 

@@ -95,7 +95,7 @@ def _pdf(page: str) -> bytes:
     logger = logging.getLogger("weasyprint")
     before = logger.disabled, logger.level
     logger.addHandler(told)
-    logger.disabled = False  # whoever configures logging anew turns off what it does not know
+    logger.disabled = False  # configuring logging again turns off the loggers that it does not name
     logger.setLevel(logging.WARNING)
     try:
         made = HTML(string=page, url_fetcher=nothing_else).write_pdf() or b""

@@ -12,7 +12,7 @@ import torch
 
 from unsee.data.sample import Sample, spread, subjects
 from unsee.erase.fit.tokens import TokenStates, capture_tokens
-from unsee.models.generate import conversation_of
+from unsee.models.generate import Conversation, conversation_of
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Bool, Int, Tensor
@@ -86,19 +86,19 @@ def capture_background(
             number += [index] * len(taken)
             second += [bool(is_second)] * len(taken)
     told = stages("background prompts", len(chosen))
-    states = capture_tokens(loaded, [conversation_of(sample) for sample in chosen], layers, batch_size, told)
+    prompts = [conversation_of(sample) for sample in chosen]
+    states = capture_tokens(loaded, prompts, layers, batch_size, told)
     halves = torch.tensor(number), torch.tensor(second)
-    return Background(tuple(layers), states, *halves, tuple(groups), _shown_subjects(chosen))
+    return Background(tuple(layers), states, *halves, tuple(groups), _shown_subjects(chosen, prompts))
 
 
-def _shown_subjects(samples: Sequence[Sample]) -> Int[Tensor, " M"]:
+def _shown_subjects(samples: Sequence[Sample], prompts: Sequence[Conversation]) -> Int[Tensor, " M"]:
     """Whom each image shows. Where a prompt has several images, each counts as somebody else."""
     numbers, seen, found = dict[str, int](), set[bytes](), list[int]()
-    for sample in samples:
-        images = conversation_of(sample).images
-        for place, image in enumerate(images):
+    for sample, prompt in zip(samples, prompts, strict=True):
+        for place, image in enumerate(prompt.images):
             digest = hashlib.sha256(image.encoded).digest()
-            name = sample.subject if len(images) == 1 else f"{sample.id}/{place}"
+            name = sample.subject if len(prompt.images) == 1 else f"{sample.id}/{place}"
             found.append(-1 if digest in seen else numbers.setdefault(name, len(numbers)))
             seen.add(digest)
     return torch.tensor(found, dtype=torch.int64)

@@ -97,12 +97,14 @@ def fit_evidence(
     parts = {fold: _retained(negatives, negatives.fold == fold) for fold in folds}
     scores = torch.full((len(negatives.group), len(positives)), -torch.inf, dtype=torch.float64)
     for fold in folds:
-        weight, bias = _scaled(forgotten, _balanced([parts[other] for other in folds if other != fold], within), gamma)
+        weight, bias = _scaled(
+            forgotten, _with_views([parts[other] for other in folds if other != fold], within), gamma
+        )
         mine = negatives.fold == fold
         tokens = negatives.states[mine].double() @ weight.mT + bias
         where = negatives.prompt[mine].unsqueeze(1).expand_as(tokens)
         scores.scatter_reduce_(0, where, tokens, "amax")
-    weight, bias = _scaled(forgotten, _balanced(list(parts.values()), within), gamma)
+    weight, bias = _scaled(forgotten, _with_views(list(parts.values()), within), gamma)
     limit = torch.full((len(positives),), floor)
     for number, name in enumerate(negatives.groups):
         rows = scores[(negatives.group == number) & scores[:, 0].isfinite()]
@@ -139,7 +141,7 @@ def _deviations(states: Float[Tensor, "T F"], subject: Int[Tensor, " T"]) -> Mom
     return Moments.of(((states - means[number]) * unbiased)[several])
 
 
-def _balanced(parts: Sequence[_Retained], within: float) -> Moments:
+def _with_views(parts: Sequence[_Retained], within: float) -> Moments:
     """All groups weighing the same, and in place of a share of their scatter that within subjects, where any is."""
     total = balanced([reduce(add, group) for group in zip(*(groups for groups, _ in parts), strict=True)])
     views = reduce(add, (views for _, views in parts))

@@ -57,7 +57,7 @@ class Recorded:
         return self.inner.order(samples, how)
 
     def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
-        """As `Answerer.answers`; drawn and begun answers are never kept."""
+        """As `Answerer.answers`; drawn answers and those to a response prefill are never kept."""
         if how.draw is not None or how.verbatim or any(begun):
             return self.inner.answers(samples, how, begun)
         keys = [_key(one, how) for one in samples]
