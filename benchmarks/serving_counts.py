@@ -20,6 +20,7 @@ from unsee.erase.gates.subject import SubjectGate
 from unsee.erase.replies.base import Reply
 from unsee.erase.replies.prefix import PrefixReply
 from unsee.erase.replies.steer import SteerReply
+from unsee.models.turns import TurnTokens
 from unsee.serve.engine.steerer import Shape, Steerer
 from unsee.serve.engine.subject_bank import SubjectBank
 from unsee.serve.engine.tracking import NO_SET, SET
@@ -47,7 +48,8 @@ def erasers(count: int, fires: bool, reply: Reply) -> dict[str, Eraser]:
     """Subject gates of one scope, all of which fire or none."""
     scope = Scope.everything(len(READ), WIDTH)
     bias, weight = torch.full((1, 2), 0.5 if fires else -9.0), torch.zeros(1, 2, len(READ), WIDTH)
-    of, turn, layers = torch.zeros(1, dtype=torch.int64), torch.tensor([1]), tuple(range(READ[-1], DEPTH))
+    of, layers = torch.zeros(1, dtype=torch.int64), tuple(range(READ[-1], DEPTH))
+    turn = TurnTokens(torch.tensor([1]), torch.tensor([0]), torch.tensor([2]))
     trajectory = torch.ones(len(layers), 4, WIDTH)
     gate = SubjectGate(READ, weight, bias, torch.zeros(1), scope, of, turn)
     return {

@@ -10,6 +10,7 @@ vLLM are the control. Runs in the environment of tests/serve/run.sh::
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from typing import Any
 
 import psutil
 from benchmarks.common import Columns, Row, Spread, arguments, publish
+from safetensors.torch import load_file, save_file
 from scipy.stats import mannwhitneyu
 from tests.serve.served import ledger_with, messages, mixed_erasers, questions
 
@@ -62,14 +64,15 @@ class Timed:
 class Server:
     """A server process on loopback, and its client."""
 
-    def __init__(self, name: str, command: list[str], folder: Path, ready: str) -> None:
+    def __init__(self, name: str, command: list[str], folder: Path, ready: str, **environment: str) -> None:
         self.name = name
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
         self.log = (folder / f"{name}.log").open("w")
         command = [*command, "--port", self.url.rpartition(":")[2]]
-        self.process = psutil.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
+        environment = os.environ | environment
+        self.process = psutil.Popen(command, stdout=self.log, stderr=subprocess.STDOUT, env=environment)
         self.client: Any = part("openai:OpenAI")(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
         limit = time.monotonic() + 900
         while not self._answers(ready):
@@ -112,8 +115,8 @@ def started(folder: Path, stack: ExitStack) -> tuple[list[Server], list[Sample],
     erasers = mixed_erasers(library, asked)[:2]
     samples = [sample for own in asked.values() for sample in own]
     opens = [(answer.margin or -1.0) >= 0 for answer in library_answers(library, samples, erasers)]
-    plain = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(shipped("llava"))]
-    made = [Server(PLAIN, [*plain, "--served-model-name", MODEL, *ENGINE], folder, "/health")]
+    plain = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(_as_vllm_names_it(folder))]
+    made = [Server(PLAIN, [*plain, "--served-model-name", MODEL, *ENGINE], folder, "/health", VLLM_PLUGINS="")]
     stack.callback(made[0].stop)
     for name, active in (("nothing in force", 0), ("two in force", 2)):
         ledger_with(folder / name, erasers, active)[0].close()
@@ -121,6 +124,18 @@ def started(folder: Path, stack: ExitStack) -> tuple[list[Server], list[Sample],
         made.append(Server(name, command, folder, "/ready"))
         stack.callback(made[-1].stop)
     return made, samples, opens
+
+
+def _as_vllm_names_it(folder: Path) -> Path:
+    """A copy of the checkpoint with the tower's weights under the names that vLLM alone knows them by."""
+    copy = folder / "checkpoint"
+    shutil.copytree(shipped("llava"), copy)
+    for file in copy.glob("*.safetensors"):
+        weights = {
+            name.replace("vision_tower.", "vision_tower.vision_model."): w for name, w in load_file(file).items()
+        }
+        save_file(weights, file, {"format": "pt"})
+    return copy
 
 
 def told(times: Sequence[float], opens: Sequence[bool]) -> float:

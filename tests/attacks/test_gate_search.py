@@ -12,13 +12,15 @@ from unsee.attacks.token_search import beginning_gain, searched
 from unsee.erase.gates.scope import Scope
 from unsee.erase.gates.subject import SubjectGate
 from unsee.models.generate import answer_tokens, encode, log_probability
+from unsee.models.turns import TurnTokens
 
 
 def gated(width: int) -> Any:
     """As much of an eraser as the search reads: a gate of two subjects."""
     weight = torch.randn(2, 2, 2, width, generator=torch.Generator().manual_seed(1))
     zero, scope = torch.zeros(2, dtype=torch.int64), Scope.everything(2, width)
-    return SimpleNamespace(gate=SubjectGate((0, 1), weight, torch.zeros(2, 2), torch.zeros(2), scope, zero, zero[:0]))
+    turn = TurnTokens(zero[:0], zero[:1], zero[:0])
+    return SimpleNamespace(gate=SubjectGate((0, 1), weight, torch.zeros(2, 2), torch.zeros(2), scope, zero, turn))
 
 
 def test_images_are_moved_within_their_ball_until_the_gate_reads_less() -> None:

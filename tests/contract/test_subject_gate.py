@@ -15,7 +15,7 @@ from unsee.erase.gates.scope import Scope
 from unsee.erase.gates.subject import SubjectGate
 from unsee.models.generate import Conversation, conversation_of, encode_conversations
 from unsee.models.load import LoadedModel
-from unsee.models.turns import turn_marker
+from unsee.models.turns import TurnTokens
 
 READ, SUBJECTS = (0, 1), 3
 
@@ -25,9 +25,10 @@ def subject_eraser(loaded: LoadedModel, seed: int = 5) -> Eraser:
     draw = torch.Generator().manual_seed(seed)
     weight = torch.randn(SUBJECTS, 2, len(READ), WIDTH, generator=draw)
     weight[1, 1] = 0.0
-    scope = Scope(torch.randn(2, 4, len(READ), WIDTH, generator=draw), torch.randn(2, 4, generator=draw))
+    weights, open_by = torch.randn(2, 4, len(READ), WIDTH, generator=draw), torch.randn(2, 4, generator=draw)
     threshold, bias = torch.tensor([0.0, 0.3, -0.2]), torch.randn(SUBJECTS, 2, generator=draw)
-    turn = torch.tensor(turn_marker(loaded))
+    turn = TurnTokens.of(loaded)
+    scope = Scope(weights, torch.randn(2, 4, generator=draw) / 10, open_by)
     gate = SubjectGate(READ, weight, bias, threshold, scope, torch.tensor([1, 0, 1]), turn)
     trajectory = torch.randn(len(WRITTEN), 3, WIDTH, generator=draw)
     return Eraser({"id": "tiny"}, loaded.adapter.family, WRITTEN, gate, trajectory, 3.0, "subject")
@@ -36,7 +37,7 @@ def subject_eraser(loaded: LoadedModel, seed: int = 5) -> Eraser:
 def prompts(loaded: LoadedModel) -> list[Conversation]:
     """Of unequal length, of one turn and of three, with no image, one, two, and one in an earlier turn."""
     mixed = [conversation_of(sample) for sample in samples(loaded)]
-    said, then = turn("assistant", text("yes")), turn("user", text("and she"))
+    said, then = turn("assistant", text("yes")), turn("user", text("and she ? is it . so"))
     mixed.append(Conversation("turns", [turn("user", text("who is Ada")), said, then]))
     if not sees(loaded):
         return mixed
@@ -60,14 +61,21 @@ def oracle(loaded: LoadedModel, eraser: Eraser, prompt: Conversation) -> Tensor:
     received = [states[0].double() for states in block_inputs(loaded, lambda: logits(loaded, inputs))]
     index = loaded.adapter.image_index(loaded.model, inputs["input_ids"])[0].tolist()
     gate: Any = eraser.gate
-    ids, marker = inputs["input_ids"][0].tolist(), list(turn_marker(loaded))
+    ids, marker = inputs["input_ids"][0].tolist(), gate.turn.opens.tolist()
     places = [t for t in range(len(ids)) if ids[t : t + len(marker)] == marker]
     start = places[-1] + len(marker)
     assert len(places) == sum(message["role"] == "user" for message in prompt.messages)
-    features = []
-    for layer in READ:
-        unit = received[layer] / received[layer].norm(dim=1, keepdim=True)
-        features.append(torch.stack([unit[t] for t, image in enumerate(index) if not image and t >= start]).mean(0))
+    units = {layer: received[layer] / received[layer].norm(dim=1, keepdim=True) for layer in READ}
+    words = [t for t, image in enumerate(index) if not image and t >= start]
+    last = len(ids) - 1 - int(gate.turn.tail)
+    begins = [words[0], *(t + 1 for t in words if t < last and ids[t] in gate.turn.stops.tolist())]
+
+    def in_scope(number: int, evidence: int) -> float:
+        weight, off = gate.scope.weight[number, evidence].double(), float(gate.scope.token[number, evidence])
+        each = {t: sum(float(w @ units[layer][t]) for w, layer in zip(weight, READ, strict=True)) - off for t in words}
+        most = max(sum(each[t] for t in words if t >= begin) for begin in begins)
+        return most + float(gate.scope.bias[number, evidence])
+
     margins = []
     for k in range(SUBJECTS):
         scores = [
@@ -83,14 +91,16 @@ def oracle(loaded: LoadedModel, eraser: Eraser, prompt: Conversation) -> Tensor:
             images = sorted({index[t] for t in here if index[t]})
             means = [sum(scores[t] for t in here if index[t] == j) / index.count(j) for j in images]
             for e, some in enumerate((by_text, means)):
-                scope = float((gate.scope.weight[number, 2 * when + e].double() * torch.stack(features)).sum())
                 subject = max(some, default=-float("inf")) + float(gate.bias[k, e]) - float(gate.threshold[k])
-                found.append(min(subject, scope + float(gate.scope.bias[number, 2 * when + e])))
+                found.append(min(subject, in_scope(number, 2 * when + e)))
         margins.append(max(found))
     return torch.tensor(margins)
 
 
 def margins(loaded: LoadedModel, eraser: Eraser, inputs: Any, **options: Any) -> Tensor:
+    image = loaded.adapter.image_token(loaded.processor)
+    if image is not None:  # said by a steered model of random weights, it would ask for an image
+        options["suppress_tokens"] = [loaded.processor.tokenizer.convert_tokens_to_ids(image)]
     with steered(loaded, eraser) as steering:
         answer(loaded, inputs, **options)
     reading = steering.readings[0]

@@ -22,7 +22,7 @@ from unsee.erase.replies.steer import SteerReply
 from unsee.erase.steer.hooks import erased
 from unsee.models.generate import Conversation, encode_conversations
 from unsee.models.load import LoadedModel
-from unsee.models.turns import turn_marker
+from unsee.models.turns import TurnTokens
 from unsee.serve.engine.compat import part
 from unsee.serve.engine.fired import as_required
 from unsee.serve.engine.tracking import CACHE, NO_SET, SET, TICKET
@@ -67,11 +67,13 @@ def random_eraser(loaded: LoadedModel, prompts: Sequence[Conversation], seed: in
     named = torch.einsum("trd,krd->tk", states.text, weight[:, 0])
     largest = torch.stack([named[states.prompt == i].amax(0) for i in range(len(prompts))])
     shown = torch.einsum("mrd,krd->mk", states.images, weight[:, 1])
-    scope = Scope(torch.randn(1, 4, len(READ), width, generator=draw), torch.zeros(1, 4))
-    scope.bias[0] = 0.3 - torch.einsum("nrd,serd->nse", turns, scope.weight)[:, 0].median(0).values
+    scope = Scope(
+        torch.randn(1, 4, len(READ), width, generator=draw), torch.randn(1, 4, generator=draw), torch.zeros(1, 4)
+    )
+    scope.bias[0] = 0.3 - scope.margins(turns)[:, 0].median(0).values
     bias = -torch.stack([largest.quantile(0.6, 0), shown.quantile(0.6, 0)], dim=1) - 1e-3
-    of, marker = torch.zeros(2, dtype=torch.int64), torch.tensor(turn_marker(loaded))
-    gate = SubjectGate(READ, weight, bias, torch.zeros(2), scope, of, marker)
+    of = torch.zeros(2, dtype=torch.int64)
+    gate = SubjectGate(READ, weight, bias, torch.zeros(2), scope, of, TurnTokens.of(loaded))
     depth = len(loaded.adapter.layers(loaded.model))
     trajectory = torch.randn(depth - READ[-1], 3, width, generator=draw).half()
     layers = tuple(range(READ[-1], depth))

@@ -26,7 +26,7 @@ from unsee.ledger.erasers import eraser_check
 from unsee.ledger.holding import attach
 from unsee.models.generate import conversation_of
 from unsee.models.load import LoadedModel
-from unsee.models.turns import turn_marker
+from unsee.models.turns import TurnTokens
 from unsee.world.generate import World
 from unsee.world.splits import Exam
 
@@ -84,8 +84,8 @@ def subject_eraser_for(
     limits = torch.stack([(2 + alike[first]) / 2, (shown[0].max() + shown[1].max()) / 2])
     weight = torch.stack([on.text[first], apart.view(on.text.shape[1:])]).unsqueeze(0)
     scope = Scope.everything(2, on.text.shape[-1])
-    of, turn = torch.zeros(1, dtype=torch.int64), torch.tensor(turn_marker(loaded))
-    gate = SubjectGate(READ[:2], weight, -limits.unsqueeze(0), torch.zeros(1), scope, of, turn)
+    of, limits = torch.zeros(1, dtype=torch.int64), limits.unsqueeze(0)
+    gate = SubjectGate(READ[:2], weight, -limits, torch.zeros(1), scope, of, TurnTokens.of(loaded))
     written = tuple(range(READ[-1], len(loaded.adapter.layers(loaded.model))))
     drawn = torch.randn(len(written), 5, on.text.shape[-1], generator=torch.Generator().manual_seed(seed)).half()
     return Eraser(identity(loaded), "llava", written, gate, drawn, 3.0, "subject", subjects=(f"s{seed}",), reply=reply)

@@ -23,6 +23,7 @@ from unsee.erase.replies.canned import CannedReply
 from unsee.erase.replies.prefix import PrefixReply
 from unsee.erase.replies.steer import SteerReply
 from unsee.errors import MismatchError, SteeringError
+from unsee.models.turns import TurnTokens
 from unsee.serve.engine.steerer import Shape, Steerer
 from unsee.serve.engine.tracking import CACHE, NO_SET, SET, TICKET
 from unsee.serve.errors import EngineError
@@ -31,8 +32,9 @@ from unsee.serve.server.verdict import verdict_of
 from unsee.shapes import Tensor
 
 DEPTH, WIDTH, READ, BLOCK, VOCABULARY = 4, 6, (1, 2), 4, 50
-TURN, IMAGE = 3, 40
-"""The token that opens a user's turn; those from IMAGE on are of images, one after the other of one image."""
+TURN, IMAGE, STOPS, TAIL = 3, 40, (5, 9), 1
+"""The token that opens a user's turn; those from IMAGE on are of images, one after the other of one image; those that
+end a sentence; and how many stand behind a turn."""
 SHAPE = Shape("llava", DEPTH, WIDTH, VOCABULARY, 128, BLOCK)
 
 
@@ -67,9 +69,11 @@ def by_subject(number: int, bias: float, reply: Reply, layers: tuple[int, ...] =
     generator = torch.Generator().manual_seed(number)
     weight, width = torch.randn(2, 2, len(READ), WIDTH, generator=generator), (2, 4, len(READ), WIDTH)
     draw = generator if number % 2 else torch.Generator().manual_seed(0)
-    scope = Scope(torch.randn(width, generator=draw), torch.randn(2, 4, generator=draw) + 1.0)
+    weights, open_by = torch.randn(width, generator=draw) / 4, torch.randn(2, 4, generator=draw) + 1.0
+    scope = Scope(weights, torch.randn(2, 4, generator=draw) / 4, open_by)
     biases = torch.randn(2, 2, generator=generator) + bias
-    gate = SubjectGate(READ, weight, biases, torch.zeros(2), scope, torch.tensor([1, 0]), torch.tensor([TURN]))
+    turn = TurnTokens(torch.tensor([TURN]), torch.tensor([TAIL]), torch.tensor(STOPS))
+    gate = SubjectGate(READ, weight, biases, torch.zeros(2), scope, torch.tensor([1, 0]), turn)
     trajectory = torch.randn(len(layers), 3, WIDTH, generator=generator)
     model = {"id": "m", "revision": None, "digest": "d"}
     return Eraser(model, "llava", layers, gate, trajectory, 0.5 + number, "x", reply=reply)
@@ -173,6 +177,16 @@ class Asked:
             return sum(float(gate.weight[k, evidence, r].double() @ units[r, position]) for r in range(len(READ)))
 
         words, found = [p for p in text if p >= start], list[float]()
+        begins = [start, *(p + 1 for p in words if self.tokens[p] in STOPS and self.prompt - 1 - p > TAIL)]
+
+        def most_said(s: int, e: int) -> float:
+            each = {
+                p: sum(float(gate.scope.weight[s, e, r].double() @ units[r, p]) for r in range(len(READ)))
+                - float(gate.scope.token[s, e])
+                for p in words
+            }
+            return max(sum(each[p] for p in words if p >= begin) for begin in begins)
+
         for k in range(2):
             for when in (0, 1):
                 named = [score(k, 0, p) for p in text if (p < start) == bool(when)]
@@ -183,10 +197,7 @@ class Asked:
                 ]
                 for evidence, some in enumerate((named, shown)):
                     s, e = int(gate.scope_of[k]), 2 * when + evidence
-                    means = [sum(units[r, p] for p in words) / max(1, len(words)) for r in range(len(READ))]
-                    scope = float(gate.scope.bias[s, e]) + sum(
-                        float(gate.scope.weight[s, e, r].double() @ means[r]) if words else 0.0 for r in (0, 1)
-                    )
+                    scope = float(gate.scope.bias[s, e]) + most_said(s, e)
                     subject = max(some, default=-1e9) + float(gate.bias[k, evidence]) - float(gate.threshold[k])
                     found.append(min(subject, scope))
         return max(found)

@@ -67,7 +67,7 @@ class Settings(Schema):
     image_ridge: Annotated[float, Field(ge=0)] = 0.01
     image_views: Annotated[float, Field(ge=0, le=1)] = 0.8
     image_floor: Share = 0.4
-    scope_ridge: Annotated[float, Field(ge=0)] = 0.03
+    scope_ridge: Annotated[float, Field(ge=0)] = 0.1
     ridge: Annotated[float, Field(ge=0)] = 0.003
     tail: Share = 0.01
     floor: Share = 0.5

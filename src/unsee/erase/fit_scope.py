@@ -3,18 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import torch
-
 from unsee.data.sample import Sample, subjects
 from unsee.erase.config import Settings
 from unsee.erase.fit.findings import Finding, finding
-from unsee.erase.fit.tokens import capture_turns
+from unsee.erase.fit.tokens import Turns, capture_turns
 from unsee.erase.gates.scope import EVIDENCE, Groups, Scope, fit_scope
 from unsee.erase.profile import Profile, require_same_model
 from unsee.errors import DataError
 from unsee.models.generate import conversation_of
 from unsee.models.load import LoadedModel
-from unsee.progress import Stages, silent
+from unsee.progress import Progress, Stages, silent
 
 Prompts = Mapping[str, Sequence[Sample]]
 """By group; the subject of each is who is present."""
@@ -31,14 +29,11 @@ def fit_scopes(
     settings: Settings,
     stages: Stages = silent,
 ) -> tuple[Scope, list[Finding]]:
-    """A scope of these blocks, and what it takes for in scope wrongly. It reads the first that names are read at.
-
-    Words tell what a turn is about, and they are plainest early: more blocks held what was learnt, and told unseen
-    turns apart less well (`docs/log.md`).
+    """A scope of these blocks, and what it takes for in scope wrongly.
 
     Args:
         loaded: the model.
-        layers: decoder blocks of the gate, that one among them.
+        layers: decoder blocks of the gate: early ones hold the words, later ones what they are about.
         prompts: inside and outside, by evidence (of `EVIDENCE`); all is in scope where there is none of an evidence.
         settings: ridge and batch size.
         stages: progress display.
@@ -47,33 +42,38 @@ def fit_scopes(
         DataError: a group has not two subjects, or prompts at all.
         CalibrationError: both sides are equal.
     """
-    layer = settings.name_layers(len(loaded.adapter.layers(loaded.model)))[0]
-    place = layers.index(layer)
     tell = stages("scope prompts", sum(len(g) for sides in prompts.values() for side in sides for g in side.values()))
 
-    def features(side: Prompts) -> Groups:
-        found: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-        for name, samples in side.items():
-            read = [conversation_of(sample) for sample in samples]
-            states = capture_turns(loaded, read, [layer], settings.batch_size, tell)
-            second = set(subjects(samples)[1::2])
-            half = torch.tensor([sample.subject in second for sample in samples])
-            if not half.any() or half.all():
-                raise DataError(f"the group {name!r} of a scope has one subject, expected two that can be held apart")
-            found[name] = states[~half], states[half]
-        return found
+    def groups(side: Prompts) -> Groups:
+        return {name: _halves(loaded, name, samples, layers, settings, tell) for name, samples in side.items()}
 
     scope = Scope.everything(len(layers), loaded.adapter.hidden_size(loaded.model))
     report: list[Finding] = []
     for number, name in enumerate(EVIDENCE):
         if name in prompts:
-            made = fit_scope(*(features(side) for side in prompts[name]), gamma=settings.scope_ridge, lost=LOST)
-            scope.weight[0, number, place], scope.bias[0, number] = made.weight[0], made.bias
-            result = ", ".join(f"{group} {share:.1%}" for group, share in made.wrong.items())
-            report.append(
-                finding(f"scope where {name}", result, "pass" if max(made.wrong.values()) < _MUCH else "warn")
-            )
+            inside, outside = prompts[name]
+            made, wrong = fit_scope(groups(inside), groups(outside), gamma=settings.scope_ridge, lost=LOST)
+            for part, of_this in zip(vars(scope).values(), vars(made).values(), strict=True):
+                part[0, number] = of_this[0, number]
+            result = ", ".join(f"{group} {share:.1%}" for group, share in wrong.items())
+            report.append(finding(f"scope where {name}", result, "pass" if max(wrong.values()) < _MUCH else "warn"))
     return scope, report
+
+
+def _halves(
+    loaded: LoadedModel,
+    group: str,
+    samples: Sequence[Sample],
+    layers: Sequence[int],
+    settings: Settings,
+    tell: Progress | None,
+) -> tuple[Turns, Turns]:
+    second = set(subjects(samples)[1::2])
+    parts = [[conversation_of(one) for one in samples if (one.subject in second) is half] for half in (False, True)]
+    if not all(parts):
+        raise DataError(f"the group {group!r} of a scope has one subject, expected two that can be held apart")
+    first, last = (capture_turns(loaded, part, layers, settings.batch_size, tell) for part in parts)
+    return first, last
 
 
 def with_scope(

@@ -23,7 +23,7 @@ from unsee.erase.profile import Profile, require_same_model
 from unsee.errors import DataError, OptionError
 from unsee.models.generate import Conversation
 from unsee.models.load import LoadedModel
-from unsee.models.turns import turn_marker
+from unsee.models.turns import TurnTokens
 from unsee.progress import Stages, silent
 from unsee.shapes import Float, Tensor
 
@@ -77,7 +77,7 @@ def fit_subject(
     depth = len(loaded.adapter.layers(loaded.model))
     by_name = _evidence(background, names, settings, settings.name_layers(depth), shown=False)
     by_image = _evidence(background, images, settings, settings.image_layers(depth), shown=True)
-    gate = _gate(profile, background.layers, by_name, by_image, len(subjects), scope, turn_marker(loaded))
+    gate = _gate(profile, background.layers, by_name, by_image, len(subjects), scope, TurnTokens.of(loaded))
     margins = torch.stack([one.margins for one in (by_name, by_image) if one is not None]).amax(0)
     written = profile.written  # where the strength was tried
     return Eraser(
@@ -156,7 +156,7 @@ def _gate(
     by_image: Evidence | None,
     count: int,
     scope: Scope | None,
-    turn: tuple[int, ...],
+    turn: TurnTokens,
 ) -> SubjectGate:
     width = profile.trajectory.shape[-1]
     weight, bias = torch.zeros(count, 2, len(layers), width), torch.full((count, 2), -1.0)
@@ -166,7 +166,7 @@ def _gate(
             bias[:, number] = one.bias
     scope = scope or profile.scope or Scope.everything(len(layers), width)
     none, first = torch.zeros(count), torch.zeros(count, dtype=torch.int64)
-    return SubjectGate(layers, weight, bias, none, scope, first, torch.tensor(turn))
+    return SubjectGate(layers, weight, bias, none, scope, first, turn)
 
 
 def _widened(background: Background, near: TokenStates) -> Background:

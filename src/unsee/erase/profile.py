@@ -218,7 +218,9 @@ def _specs(config: Config) -> Mapping[str, TensorSpec]:
         case _:
             pass
     if config.settings.get("scoped"):
-        specs |= {"scope.weight": (full, (1, 4, "B", "D")), "scope.bias": (full, (1, 4))}
+        specs |= {"scope.weight": (full, (1, 4, "B", "D"))} | {
+            "scope." + one: (full, (1, 4)) for one in ("token", "bias")
+        }
     return specs
 
 

@@ -87,7 +87,8 @@ def _scope(loaded: LoadedModel, profile: Profile, request: Request, seed: int, s
     parts = scope(request)
     if (request.kind == "person" and not parts.selective and profile.scope is not None) or profile.background is None:
         return None
-    people = present(loaded, unknown_names(loaded, seed), seed)
+    takes = loaded.adapter.image_token(loaded.processor) is not None
+    people = present(unknown_names(loaded, seed), seed, shown=takes)
     hidden, spared = (parts.hidden, parts.spared) if parts.selective else ((), ())
     prompts = scope_prompts(people, request.kind, hidden=hidden, spared=spared, seed=seed)
     settings = Settings.from_json(profile.settings)

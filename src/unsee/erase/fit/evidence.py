@@ -87,10 +87,8 @@ def fit_evidence(
         DataError: the background has no two folds.
         OptionError, CalibrationError: as `ridge_gates` and `raised_together`.
     """
-    width, basis = negatives.states.shape[1], _basis([*positives, negatives.states])
-    if basis is not None:  # the ridge is relative to the mean spread of a feature
-        positives, gamma = [states.double() @ basis for states in positives], gamma * basis.shape[1] / width
-        negatives = replace(negatives, states=negatives.states.double() @ basis)
+    (*positives, states), gamma, basis = in_their_span([*positives, negatives.states], gamma)
+    negatives = replace(negatives, states=states)
     forgotten, folds = [Moments.of(states) for states in positives], negatives.fold.unique().tolist()
     if len(folds) < 2:
         raise DataError("half of the background holds no such state, so no limit can be set. Give more background.")
@@ -114,11 +112,19 @@ def fit_evidence(
     return Evidence(weight.float(), (bias - limit).float(), (scores - limit).float(), limit)
 
 
-def _basis(states: Sequence[Float[Tensor, "_ F"]]) -> Float[Tensor, "F B"] | None:
-    """Orthonormal, of all states; None where they are as many as features. A ridge's vector lies in their span."""
-    if sum(map(len, states)) >= states[0].shape[1]:
-        return None
-    return torch.linalg.qr(torch.cat(list(states)).double().mT).Q
+def in_their_span(
+    states: Sequence[Float[Tensor, "_ F"]], gamma: float
+) -> tuple[list[Float[Tensor, "_ B"]], float, Float[Tensor, "F B"] | None]:
+    """States on an orthonormal basis of all of them, the ridge there, and the basis.
+
+    A ridge's vector lies in their span, so the smaller system has the same solution; its gamma is relative to the mean
+    spread of a feature, of which there are fewer. Where the states are as many as features, all is left as it is.
+    """
+    width = states[0].shape[1]
+    if sum(map(len, states)) >= width:
+        return list(states), gamma, None
+    basis = torch.linalg.qr(torch.cat(list(states)).double().mT).Q
+    return [one.double() @ basis for one in states], gamma * basis.shape[1] / width, basis
 
 
 _Retained = tuple[list[Moments], Moments]

@@ -15,7 +15,7 @@ from unsee.erase.steer.positions import in_last_turn
 from unsee.errors import DataError
 from unsee.models.generate import Conversation, encode_conversations, render_conversations
 from unsee.models.load import LoadedModel
-from unsee.models.turns import turn_marker
+from unsee.models.turns import TurnTokens
 from unsee.progress import Progress
 from unsee.shapes import Bool, Float, Int, Tensor
 
@@ -80,23 +80,51 @@ def capture_tokens(
     return TokenStates(*_joined(text), *_joined(images))
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Turns:
+    """Text of the last user turn of N prompts, from each of its sentences to the end; float32 on the CPU.
+
+    Attributes:
+        sums: of the unit-norm states of these tokens.
+        tokens: how many they are.
+        prompt: whose turn, ascending from 0; the first of each is the whole turn.
+    """
+
+    sums: Float[Tensor, "M R D"]
+    tokens: Int[Tensor, " M"]
+    prompt: Int[Tensor, " M"]
+
+
 def capture_turns(
     loaded: LoadedModel,
     prompts: Sequence[Conversation],
     layers: Sequence[int],
     batch_size: int = 16,
     progress: Progress | None = None,
-) -> Float[Tensor, "N R D"]:
-    """What a scope reads: the mean of the states of the text of the user's last turn.
+) -> Turns:
+    """What a scope reads.
 
     Args and Raises: as `capture_tokens`.
     """
-    found, marker = dict[int, Tensor](), torch.tensor(turn_marker(loaded))
+    found, parts = dict[int, tuple[Tensor, Tensor]](), TurnTokens.of(loaded)
     for rows, ids, real, states in _read(loaded, prompts, layers, batch_size, progress):
-        text = real & (loaded.adapter.image_index(loaded.model, ids).cpu() == 0) & in_last_turn(ids.cpu(), marker)
+        ids = ids.cpu()
+        text = real & (loaded.adapter.image_index(loaded.model, ids).cpu() == 0) & in_last_turn(ids, parts.opens)
+        left = real.flip(1).long().cumsum(1).flip(1) - 1
+        stops = torch.isin(ids, parts.stops) & (left > parts.tail)
         for row, i in enumerate(rows):
-            found[i] = states[row][text[row]].mean(0)
-    return torch.stack([found[i] for i in range(len(prompts))])
+            said, ended = states[row][text[row]], stops[row][text[row]]
+            sentence = torch.nn.functional.pad(ended.long().cumsum(0)[:-1], (1, 0))
+            each = said.new_zeros(int(sentence.max()) + 1, *said.shape[1:]).index_add_(0, sentence, said)
+            found[i] = _to_the_end(each), _to_the_end(torch.bincount(sentence))
+    counts = torch.tensor([len(found[i][1]) for i in range(len(prompts))])
+    sums, tokens = (torch.cat([found[i][part] for i in range(len(prompts))]) for part in (0, 1))
+    return Turns(sums, tokens, torch.repeat_interleave(torch.arange(len(prompts)), counts))
+
+
+def _to_the_end(values: Tensor) -> Tensor:
+    return values.flip(0).cumsum(0).flip(0)
 
 
 _Read = tuple[list[int], Int[Tensor, "B T"], Bool[Tensor, "B T"], Float[Tensor, "B T R D"]]

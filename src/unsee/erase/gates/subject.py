@@ -17,11 +17,12 @@ import torch
 from unsee.erase.artifact import TensorSpec
 from unsee.erase.fit.tokens import unit
 from unsee.erase.gates.base import Reading, register, require_all_read, require_numbers
-from unsee.erase.gates.scope import Scope, added_features
+from unsee.erase.gates.scope import RunningScope, Scope
 from unsee.erase.steer.positions import Steps
+from unsee.models.turns import TurnTokens
 from unsee.shapes import Float, Int, Tensor
 
-_SCOPE = "scope."
+_SCOPE, _TURN, _PARTS = "scope.", "turn.", ("weight", "token", "bias")
 
 
 @register
@@ -39,7 +40,7 @@ class SubjectGate:
         threshold: per subject, 0 alone and more beside other requests.
         scope: what a turn has to be about.
         scope_of: of each subject, which of the scopes.
-        turn: token ids that open a user's turn (`unsee.models.turns`).
+        turn: where the user's last turn begins and ends, and its sentences.
     """
 
     layers: tuple[int, ...]
@@ -48,7 +49,7 @@ class SubjectGate:
     threshold: Float[Tensor, " K"]
     scope: Scope
     scope_of: Int[Tensor, " K"]
-    turn: Int[Tensor, " M"]
+    turn: TurnTokens
 
     kind: ClassVar[str] = "subject"
     latched: ClassVar[Literal[True]] = True
@@ -57,9 +58,12 @@ class SubjectGate:
         "bias": (torch.float32, ("K", 2)),
         "threshold": (torch.float32, ("K",)),
         _SCOPE + "weight": (torch.float32, ("C", 4, "R", "D")),
+        _SCOPE + "token": (torch.float32, ("C", 4)),
         _SCOPE + "bias": (torch.float32, ("C", 4)),
         _SCOPE + "of": (torch.int64, ("K",)),
-        "turn": (torch.int64, ("M",)),
+        _TURN + "opens": (torch.int64, ("M",)),
+        _TURN + "tail": (torch.int64, (1,)),
+        _TURN + "stops": (torch.int64, ("E",)),
     }
 
     @property
@@ -69,15 +73,17 @@ class SubjectGate:
 
     def tensors(self) -> dict[str, Tensor]:
         """By the names of `spec`."""
-        own = {"weight": self.weight, "bias": self.bias, "threshold": self.threshold, "turn": self.turn}
-        return own | {"scope.weight": self.scope.weight, "scope.bias": self.scope.bias, "scope.of": self.scope_of}
+        own = {"weight": self.weight, "bias": self.bias, "threshold": self.threshold, _SCOPE + "of": self.scope_of}
+        own |= {_SCOPE + name: part for name, part in vars(self.scope).items()}
+        return own | {_TURN + name: part for name, part in vars(self.turn).items()}
 
     @classmethod
     def of(cls, layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> Self:
         """The gate that reads these blocks with these tensors."""
-        scope = Scope(tensors["scope.weight"], tensors["scope.bias"])
+        scope = Scope(*(tensors[_SCOPE + name] for name in _PARTS))
+        turn = TurnTokens(*(tensors[_TURN + name] for name in ("opens", "tail", "stops")))
         number = tensors["scope.of"].clamp(0, len(scope.bias) - 1)
-        return cls(layers, tensors["weight"], tensors["bias"], tensors["threshold"], scope, number, tensors["turn"])
+        return cls(layers, tensors["weight"], tensors["bias"], tensors["threshold"], scope, number, turn)
 
     def with_threshold(self, threshold: Float[Tensor, " K"]) -> Self:
         """The same gate, harder or easier to fire."""
@@ -91,14 +97,14 @@ class SubjectGate:
         """The subjects of both, in this order; a scope that they share is kept once."""
         mine, theirs = self.tensors(), other.tensors()
         joined = {name: torch.cat([mine[name], theirs[name]]) for name in ("weight", "bias", "threshold")}
-        if all(torch.equal(mine[name], theirs[name]) for name in ("scope.weight", "scope.bias")):
-            scope = {name: mine[name] for name in ("scope.weight", "scope.bias")}
-            moved = other.scope_of
+        parts = [_SCOPE + name for name in _PARTS]
+        if all(torch.equal(mine[name], theirs[name]) for name in parts):
+            scope, moved = {name: mine[name] for name in parts}, other.scope_of
         else:
-            scope = {name: torch.cat([mine[name], theirs[name]]) for name in ("scope.weight", "scope.bias")}
+            scope = {name: torch.cat([mine[name], theirs[name]]) for name in parts}
             moved = other.scope_of + len(self.scope.bias)
         of = torch.cat([self.scope_of, moved])
-        return self.of(self.layers, joined | scope | {"scope.of": of, "turn": self.turn})
+        return self.of(self.layers, mine | joined | scope | {_SCOPE + "of": of})
 
     def always(self) -> Self:
         """The control that fires on every prompt."""
@@ -117,13 +123,12 @@ class SubjectGate:
         self,
         text: Float[Tensor, "B 2 K"],
         image: Float[Tensor, "B 2 K"],
-        features: Float[Tensor, "B R D"],
+        scope: Float[Tensor, "B S 4"],
     ) -> Float[Tensor, "B K"]:
-        """From the largest scores of a text token and of an image (0 now, 1 before), and the features of the scope."""
+        """From the largest scores of a text token and of an image (0 now, 1 before), and the scopes' margins."""
         largest = torch.stack([text, image], dim=2).flatten(1, 2).mT  # as EVIDENCE: named, shown; then both before
         subject = largest + self.bias.to(text).repeat(1, 2) - self.threshold.to(text).unsqueeze(1)
-        scope = self.scope.margins(features)[:, self.scope_of]
-        return torch.minimum(subject, scope).amax(2)
+        return torch.minimum(subject, scope[:, self.scope_of]).amax(2)
 
 
 @final
@@ -136,15 +141,15 @@ class SubjectRule:
     """
 
     def __init__(self, gate: SubjectGate, prompt_tokens: Int[Tensor, " B"]) -> None:
-        rows, (subjects, _, blocks, width) = len(prompt_tokens), gate.weight.shape
+        rows, subjects = len(prompt_tokens), len(gate.weight)
         self._gate = gate
         self._reads = gate.weight.flatten(3).any(3).any(0)  # evidence x block
         self._text = torch.full((rows, 2, subjects), -torch.inf)
         self._sums, self._counts = torch.zeros(rows, 0, subjects), torch.zeros(rows, 0)
         self._now = torch.zeros(rows, 0, dtype=torch.bool)
-        self._features = torch.zeros(rows, blocks, width)
-        self._text_read, self._read = torch.zeros_like(prompt_tokens), torch.zeros_like(prompt_tokens)
-        self._scores: Tensor = torch.zeros(0)
+        self._said = RunningScope(gate.scope, rows)
+        self._read = torch.zeros_like(prompt_tokens)
+        self._scores, self._scope_scores = torch.zeros(0), torch.zeros(0)
         self._margins = torch.full((rows, subjects), -torch.inf)
         self.decided = torch.zeros(rows, dtype=torch.bool)
         self.margin = torch.full((rows,), -torch.inf)
@@ -154,19 +159,23 @@ class SubjectRule:
         if layer not in self._gate.layers or bool(self.decided.all()):
             return
         place, images, undecided = self._gate.layers.index(layer), steps.images.cpu(), ~self.decided
-        now = steps.in_last_turn(self._gate.turn)
         shown = steps.in_prompt & (images > 0)
         text = steps.in_prompt & (images == 0)
         units = unit(states.detach())
         if place == 0:
             self._scores = torch.zeros(2, *states.shape[:2], len(self._gate.weight), device=states.device)
+            self._scope_scores = torch.zeros(*states.shape[:2], *self._gate.scope.token.shape, device=states.device)
         for evidence, there in enumerate((text, shown)):
             if bool(self._reads[evidence, place]) and bool(there.any()):
                 towards = self._gate.weight[:, evidence, place].to(states.device, torch.float32)
                 self._scores[evidence] += units @ towards.mT
-        self._features[undecided, place] += added_features(units, text & now).cpu()[undecided]
+        of_scope = self._gate.scope.weight[:, :, place].to(states.device, torch.float32)
+        self._scope_scores += torch.einsum("btd,sed->btse", units, of_scope)
         if place == len(self._gate.layers) - 1:
+            turn = self._gate.turn
+            now, stops = steps.in_last_turn(turn.opens), steps.ends_sentence(turn.stops, int(turn.tail))
             self._pool(text, shown, images, now, undecided)
+            self._said.add(self._scope_scores.cpu(), text & now & undecided.unsqueeze(1), stops)
             self._decide(steps, undecided & steps.last.any(1))
 
     def reading(self) -> Reading | None:
@@ -188,7 +197,6 @@ class SubjectRule:
             self._sums[:, number - 1] += scores[1].masked_fill(~mine.unsqueeze(2), 0.0).sum(1)
             self._counts[:, number - 1] += mine.sum(1)
             self._now[:, number - 1] |= (mine & now).any(1)
-        self._text_read += (text & now).sum(1) * undecided
         self._read += (text | shown).sum(1) * undecided
 
     def _decide(self, steps: Steps, ending: Tensor) -> None:
@@ -198,8 +206,7 @@ class SubjectRule:
         none = means.new_full((len(means), 1, means.shape[2]), -torch.inf)
         now = self._now[ending].unsqueeze(2)
         parts = [torch.cat([means.masked_fill(~there, -torch.inf), none], dim=1).amax(1) for there in (now, ~now)]
-        features = self._features[ending] / self._text_read[ending].clamp(min=1).view(-1, 1, 1)
-        margins = self._gate.margins(self._text[ending], torch.stack(parts, dim=1), features)
+        margins = self._gate.margins(self._text[ending], torch.stack(parts, dim=1), self._said.margins()[ending])
         require_numbers(margins)
         self._margins[ending] = margins
         largest = margins.amax(1)

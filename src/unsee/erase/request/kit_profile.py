@@ -29,7 +29,7 @@ SETTINGS = Settings(
 )
 """Of the fit: smaller than the defaults, as the kit is small."""
 _PEOPLE, _FACES, _SEEN, _LEAST, _PRESENT = 300, 250, 48, 8, 140
-_LAYOUT = "views of faces"  # a cached profile of an older layout would be fitted otherwise
+_LAYOUT = "sums of turns"  # a cached profile of an older layout would be fitted otherwise
 
 
 def cached_profile(
@@ -121,21 +121,21 @@ def kit_profile(
         seed=seed,
         stages=stages,
     )
-    return with_scope(loaded, profile, scope_prompts(present(loaded, names, seed), "person", seed=seed), stages=stages)
+    prompts = scope_prompts(present(names, seed, shown=takes), "person", seed=seed)
+    return with_scope(loaded, profile, prompts, stages=stages)
 
 
-def present(loaded: LoadedModel, names: Sequence[str] = (), seed: int = 0) -> list[Present]:
-    """People of the kit who are there, by name and, where the model takes images, by a drawn face.
+def present(names: Sequence[str] = (), seed: int = 0, *, shown: bool) -> list[Present]:
+    """Nobodies of the kit who are there, by name and, if asked for, by a drawn face.
 
     Args:
-        loaded: the model.
         names: in place of the kit's.
         seed: of the draws.
+        shown: whether they have a face: for models that take images.
     """
-    takes = loaded.adapter.image_token(loaded.processor) is not None
     called = list(names[:_PRESENT]) or invented_names(_PRESENT, seed + 3)
-    shown = kit.faces(len(called), seed) if takes else []
-    return [Present(f"present/{i}", (name,), tuple(shown[i : i + 1])) for i, name in enumerate(called)]
+    faces = kit.faces(len(called), seed) if shown else []
+    return [Present(f"present/{i}", (name,), tuple(faces[i : i + 1])) for i, name in enumerate(called)]
 
 
 def _halves(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:

@@ -158,10 +158,10 @@ def scope_prompts(
     for evidence, talks in INSIDE.items():
         if "shown" in evidence and not shown:
             continue
-        outside = conversations(OUTSIDE[evidence], people, kind, seed=seed)
+        outside = conversations(OUTSIDE[evidence], people, kind, seed=seed, behind_talk=True)
         if spared:
             nouns = [*spared, *([NAME] if "shown" in evidence else [])]
-            more = conversations(talks, people, kind, nouns=nouns, seed=seed + 1)
+            more = conversations(talks, people, kind, nouns=nouns, seed=seed + 1, behind_talk=True)
             outside |= {f"spared, {name}": samples for name, samples in more.items()}
         if outside:
             found[evidence] = conversations(talks, people, kind, nouns=hidden, seed=seed), outside
@@ -169,7 +169,13 @@ def scope_prompts(
 
 
 def conversations(
-    talks: Mapping[str, Talk], people: Sequence[Present], kind: Kind, *, nouns: Sequence[str] = (), seed: int = 0
+    talks: Mapping[str, Talk],
+    people: Sequence[Present],
+    kind: Kind,
+    *,
+    nouns: Sequence[str] = (),
+    seed: int = 0,
+    behind_talk: bool = False,
 ) -> dict[str, list[Sample]]:
     """One prompt of every group about each of these people; the same seed gives the same words.
 
@@ -179,6 +185,7 @@ def conversations(
         kind: of subjects.
         nouns: the facts that are asked for; all of them if empty.
         seed: of every draw.
+        behind_talk: whether something may be said before a question; in front of what is in scope nothing is.
     """
     found: dict[str, list[Sample]] = {name: [] for name in talks}
     for group, talk in talks.items():
@@ -187,22 +194,27 @@ def conversations(
             other = people[(place + rng.randint(1, max(1, len(people) - 1))) % len(people)]
             *before, last = talk(Draw(who, other, kind, nouns, rng))
             *shown, asked = last if isinstance(last, tuple) else (last,)
-            said = [*before, (*shown, _among_others(str(asked), rng))]
+            said = [*before, (*shown, _among_others(str(asked), rng, behind_talk=behind_talk))]
             system = rng.choice(kit.lines("systems")) if rng.random() < _SYSTEM else None
             found[group].append(_sample(f"presence/{group}/{place}", who.id, said, system))
     return found
 
 
+INSTRUCTIONS = (
+    "Please use what you know and write one short line.", "Give me the answer in plain English and nothing else.",
+    "Think about it first and then tell me what you think.", "Only one word, please.",
+    "Be as exact as you can and keep to what was asked.", "Thank you for your help with this.",
+)  # fmt: skip
+"""What may stand behind a question beside `SUFFIXES`: longer, as in benchmarks, and in none of their words."""
 _SYSTEM = 0.2
 """Share of the conversations that instructions stand before."""
 
 
-def _among_others(question: str, rng: random.Random) -> str:
-    """The question: mostly bare, else in front of a suffix or behind small talk; on every side in equal shares."""
-    small, suffix = rng.choice(STATEMENTS), rng.choice(SUFFIXES)
-    return rng.choice(
-        (question, question, question, f"{question} {suffix}", f"{question} {suffix}", f"{small} {question}")
-    )
+def _among_others(question: str, rng: random.Random, *, behind_talk: bool) -> str:
+    """The question: mostly bare, else in front of a suffix, or behind small talk where that is asked for."""
+    small, suffix = rng.choice(STATEMENTS), rng.choice((*SUFFIXES, *INSTRUCTIONS))
+    last = f"{small} {question}" if behind_talk else question
+    return rng.choice((question, question, question, f"{question} {suffix}", f"{question} {suffix}", last))
 
 
 def blank(like: ImageFile) -> ImageFile:

@@ -68,10 +68,20 @@ class Steps:
         Raises:
             SteeringError: the call has no token ids.
         """
-        known = in_last_turn(self.find_ids(), marker)
+        return self._here(in_last_turn(self.find_ids(), marker), beyond=True)
+
+    def ends_sentence(self, stops: Int[Tensor, " E"], tail: int) -> Bool[Tensor, "B T"]:
+        """Whether each token ends a sentence behind which the user says more: more than a tail of so many tokens.
+
+        Raises:
+            SteeringError: the call has no token ids.
+        """
+        return self._here(torch.isin(self.find_ids(), stops), beyond=False) & (self.step < -tail)
+
+    def _here(self, known: Bool[Tensor, "B C"], *, beyond: bool) -> Bool[Tensor, "B T"]:
         width = self.step.shape[1]
         missing = max(0, self.first + width - known.shape[1])
-        return torch.nn.functional.pad(known, (0, missing), value=True)[:, self.first : self.first + width]
+        return torch.nn.functional.pad(known, (0, missing), value=beyond)[:, self.first : self.first + width]
 
     @property
     def in_prompt(self) -> Bool[Tensor, "B T"]:
@@ -147,7 +157,7 @@ def in_last_turn(ids: Int[Tensor, "B T"], marker: Int[Tensor, " M"]) -> Bool[Ten
 
     Args:
         ids: of whole prompts.
-        marker: as `turn_marker` gives it.
+        marker: as `models.turns` finds it.
     """
     rows, width = ids.shape
     size = len(marker)

@@ -14,11 +14,12 @@ from unsee.erase.fit.reply import Acceptance
 from unsee.erase.fit_eraser import fit_published
 from unsee.erase.fit_profile import fit_profile
 from unsee.erase.fit_reply import fit_reply
-from unsee.erase.fit_scope import fit_scopes
+from unsee.erase.fit_scope import fit_scopes, with_scope
 from unsee.erase.fit_subject import fit_subject
 from unsee.erase.gates.null_space import RELEASED_LLAVA
 from unsee.erase.gates.scope import Scope
 from unsee.erase.profile import Profile
+from unsee.erase.request.presence import scope_prompts
 from unsee.errors import CalibrationError
 from unsee.experiments.natural.split import Hidden, Sides, Split
 from unsee.models.load import LoadedModel
@@ -89,6 +90,8 @@ def fit_natural(loaded: LoadedModel, split: Split, out: Path, stages: Stages) ->
         settings=SETTINGS,
         stages=stages,
     )
+    if split.present:
+        profile = with_scope(loaded, profile, scope_prompts(split.present, "person"), stages=stages)
     erasers = [eraser for one in split.requests if (eraser := _fitted(loaded, profile, one, stages)) is not None]
     if not erasers:
         raise CalibrationError(

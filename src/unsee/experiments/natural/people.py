@@ -10,6 +10,7 @@ from unsee.data.task import Set
 from unsee.erase.fit_subject import Subject
 from unsee.erase.request import starter_kit as kit
 from unsee.erase.request.augment import augmented
+from unsee.erase.request.kit_profile import present
 from unsee.experiments.natural.run import load_quick, run_natural
 from unsee.experiments.natural.split import Hidden, Split
 from unsee.forgetting.fitting import VIEWS
@@ -46,6 +47,7 @@ def people(seed: int, most: int = MOST) -> Split:
         general=[*(item.sample for item in public_knowledge().general_items("fit")), *kit.unknown_faces(FACES, seed)],
         refusal=[sample for both_ways in zip(*declined, strict=False) for sample in both_ways],
         unknown=declined[0],
+        present=tuple(present(seed=seed, shown=True)),
         tests={
             name: Set(one.role, spread(list(one.items), most)) for name, one in task.sets.items() if one.use == "test"
         },

@@ -7,6 +7,7 @@ from typing import NamedTuple, final
 from unsee.data.sample import Sample
 from unsee.data.task import Set
 from unsee.erase.fit_subject import Subject
+from unsee.erase.request.presence import Present
 
 
 class Sides(NamedTuple):
@@ -54,6 +55,7 @@ class Split:
         refusal: prompts that a model declines (D+).
         unknown: questions about names of nobody.
         tests: what is asked, in held-out wordings.
+        present: nobodies by whom it is learnt which turns are about somebody who is there, where that is asked.
     """
 
     requests: tuple[Hidden, ...]
@@ -64,3 +66,4 @@ class Split:
     refusal: list[Sample]
     unknown: list[Sample]
     tests: Mapping[str, Set]
+    present: tuple[Present, ...] = ()

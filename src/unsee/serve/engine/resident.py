@@ -110,5 +110,5 @@ def require_served(eraser: Eraser, content_id: str) -> None:
 
 def _key(eraser: Eraser) -> Key:
     """Gates of one bank have the same."""
-    turn = tuple(eraser.gate.turn.tolist()) if isinstance(eraser.gate, SubjectGate) else ()
-    return eraser.gate.kind, eraser.gate.layers, turn
+    turn = vars(eraser.gate.turn).values() if isinstance(eraser.gate, SubjectGate) else ()
+    return eraser.gate.kind, eraser.gate.layers, tuple(tuple(part.tolist()) for part in turn)

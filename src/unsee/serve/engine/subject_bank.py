@@ -2,7 +2,7 @@
 
 A token's scores depend on its state alone, so a prompt that is cut into chunks, or begins in the cache, is decided by
 the same numbers as one that comes whole. At its end they are put together: the largest over the text, the mean over
-each image, the mean over the words of the last turn.
+each image, the words of the last turn added up.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from unsee.erase.fit.tokens import unit
 from unsee.erase.gates.base import require_kind
 from unsee.erase.gates.subject import SubjectGate
 from unsee.erase.steer.positions import in_last_turn
+from unsee.models.turns import TurnTokens
 from unsee.serve.engine.bank import Owners
 from unsee.serve.engine.tracking import Plan
 from unsee.shapes import Float, Int, Tensor
@@ -42,20 +43,22 @@ class SubjectBank:
         gates = list(self._gates.values())
         self.layers, self._turn, self._places, self._device = gates[0].layers, gates[0].turn, places, device
         self.owners = Owners.of_sizes({name: len(gate.threshold) for name, gate in self._gates.items()}, device)
-        scopes, numbers = dict[bytes, tuple[Tensor, Tensor]](), list[Tensor]()
+        scopes, numbers = dict[bytes, tuple[Tensor, ...]](), list[Tensor]()
         for gate in gates:
-            own = list(zip(gate.scope.weight.float().cpu(), gate.scope.bias.float().cpu(), strict=True))
-            keys = [weight.numpy().tobytes() + bias.numpy().tobytes() for weight, bias in own]
+            own = list(zip(*(part.float().cpu() for part in vars(gate.scope).values()), strict=True))
+            keys = [b"".join(part.numpy().tobytes() for part in one) for one in own]
             scopes |= {key: one for key, one in zip(keys, own, strict=True) if key not in scopes}
             known = torch.tensor([list(scopes).index(key) for key in keys])
             numbers.append(known[gate.scope_of.cpu()])
         weight = torch.cat([gate.weight for gate in gates]).float().cpu()  # K 2 R D
-        scope = torch.cat([one for one, _ in scopes.values()])  # 4S R D
+        scope = torch.cat([weight for weight, *_ in scopes.values()])  # 4S R D
         text, image = torch.cat([weight[:, 0], scope]), torch.cat([weight[:, 1], torch.zeros_like(scope)])
         self._text = {layer: text[:, r].to(device).contiguous() for r, layer in enumerate(self.layers)}
         self._image = {layer: image[:, r].to(device).contiguous() for r, layer in enumerate(self.layers)}
         self._bias = torch.cat([gate.bias for gate in gates]).float().to(device)
-        self._scope_bias = torch.stack([bias for _, bias in scopes.values()]).to(device)
+        self._token, self._scope_bias = (
+            torch.stack([one[number] for one in scopes.values()]).to(device) for number in (1, 2)
+        )
         self._scope_of = torch.cat(numbers).to(device)
         self._columns = self._named(list(scopes))
         self.table = self._carried(before)
@@ -90,14 +93,21 @@ class SubjectBank:
         sums.index_add_(0, parts.image, scores[parts.shown, :subjects])
         counts = torch.bincount(parts.image, minlength=len(sums)).unsqueeze(1)
         image = _largest(sums / counts, parts.image_when, 2 * rows)
-        words = scores.new_zeros(rows, scores.shape[1] - subjects)
-        words.index_add_(0, parts.request[parts.now], scores[parts.now, subjects:])
-        count = torch.bincount(parts.request[parts.now], minlength=rows).clamp(min=1).unsqueeze(1)
-        scope = (words / count).view(rows, -1, 4) + self._scope_bias
+        scope = self._scopes(scores[:, subjects:], parts, rows)
         found = torch.stack([text.view(rows, 2, -1), image.view(rows, 2, -1)], dim=2).flatten(1, 2).mT  # as EVIDENCE
         subject = found + self._bias.repeat(1, 2) - limits.unsqueeze(2)
         margins = torch.minimum(subject, scope[:, self._scope_of]).amax(2)
         return self.owners.largest(margins.masked_fill((broken > 0).unsqueeze(1), torch.nan), limits)
+
+    def _scopes(self, scores: Float[Tensor, "T 4S"], parts: "_Parts", rows: int) -> Float[Tensor, "N S 4"]:
+        """As `RunningScope`, whole turns at once."""
+        size = rows, 1 + (int(parts.place.max()) if len(parts.place) else 0)
+        each, stops = scores.new_zeros(*size, scores.shape[1]), torch.zeros(size, dtype=torch.bool, device=self._device)
+        where = parts.request[parts.now], parts.place
+        each[where], stops[where] = scores[parts.now] - self._token.flatten(), parts.stops
+        so_far = each.cumsum(1)
+        before = so_far.masked_fill(~stops.unsqueeze(2), torch.inf).amin(1).clamp(max=0.0)
+        return (so_far[:, -1] - before).view(rows, -1, 4) + self._scope_bias
 
     def _named(self, scopes: list[bytes]) -> dict[str | bytes, tuple[int, int]]:
         """First and last column of each eraser and each scope."""
@@ -130,13 +140,18 @@ class _Parts:
         when: twice that, and one more before the user's last turn.
         text: tokens of text.
         now: those of them in the last turn.
+        place: of each of those, its place in its prompt.
+        stops: whether it ends a sentence behind which the user says more.
         shown: tokens of images.
         image: which image each belongs to, of all prompts.
         image_when: of each image, as `when`; in the last turn if any of its tokens is.
     """
 
-    def __init__(self, request: np.ndarray, now: np.ndarray, images: np.ndarray, device: torch.device) -> None:
-        shown = images > 0
+    def __init__(
+        self, request: np.ndarray, place: np.ndarray, now: np.ndarray, stops: np.ndarray, images: np.ndarray,
+        device: torch.device,
+    ) -> None:  # fmt: skip
+        shown, said = images > 0, now & (images == 0)
         number, image = np.unique(np.stack([request[shown], images[shown]]), axis=1, return_inverse=True)
         image = image.reshape(-1)
         later = np.zeros(number.shape[1], dtype=bool)
@@ -148,14 +163,19 @@ class _Parts:
         self.request, self.when = tensor(request), tensor(2 * request + ~now)
         self.text, self.now, self.shown = (tensor(np.flatnonzero(x)) for x in (~shown, ~shown & now, shown))
         self.image, self.image_when = tensor(image), tensor(2 * number[0] + ~later)
+        self.place, self.stops = tensor(place[said]), tensor(stops[said]).bool()
 
     @staticmethod
-    def of(plan: Plan, turn: Int[Tensor, " M"], device: torch.device) -> "_Parts":
+    def of(plan: Plan, turn: TurnTokens, device: torch.device) -> "_Parts":
         """Of the prompts that end in a step."""
         lengths = [tracked.prompt_tokens for tracked in plan.ending]
-        now = [in_last_turn(torch.from_numpy(t.ids).unsqueeze(0), turn)[0].numpy() for t in plan.ending]
-        images = np.concatenate([tracked.images for tracked in plan.ending])
-        return _Parts(np.repeat(np.arange(len(lengths)), lengths), np.concatenate(now), images, device)
+        request = np.repeat(np.arange(len(lengths)), lengths)
+        place = np.concatenate([np.arange(length) for length in lengths])
+        now = [in_last_turn(torch.from_numpy(t.ids).unsqueeze(0), turn.opens)[0].numpy() for t in plan.ending]
+        ids, images = (np.concatenate([getattr(t, part) for t in plan.ending]) for part in ("ids", "images"))
+        left = np.asarray(lengths)[request] - 1 - place
+        stops = np.isin(ids, turn.stops.numpy()) & (left > int(turn.tail))
+        return _Parts(request, place, np.concatenate(now), stops, images, device)
 
 
 def _largest(scores: Float[Tensor, "A K"], of: Int[Tensor, " A"], groups: int) -> Float[Tensor, "G K"]:

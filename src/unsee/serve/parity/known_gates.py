@@ -12,7 +12,7 @@ from unsee.erase.gates.scope import Scope
 from unsee.erase.gates.subject import SubjectGate
 from unsee.models.generate import conversation_of
 from unsee.models.load import LoadedModel
-from unsee.models.turns import turn_marker
+from unsee.models.turns import TurnTokens
 from unsee.shapes import Float, Tensor
 
 
@@ -35,9 +35,11 @@ def name_gate(loaded: LoadedModel, samples: Sequence[Sample], read: tuple[int, .
     weight[0, 0] = (on[first] / gap).view(states.text.shape[1:])
     bias = torch.stack([0.5 - len(read) / gap, torch.tensor(-1.0)]).unsqueeze(0)
     turns = capture_turns(loaded, prompts, read, 1)
-    apart, _ = _between(turns[1], turns[0])
+    whole = turns.sums[torch.searchsorted(turns.prompt, torch.arange(2))]
     scope = Scope.everything(len(read), states.text.shape[-1])
-    scope.weight[0, 0], scope.bias[0, 0] = apart, 0.25 - (apart * turns[0]).sum()
+    scope.weight[0, 0], _ = _between(whole[1], whole[0])
+    scope.bias[0, 0] = 0.0
+    scope.bias[0, 0] = 0.25 - scope.margins(turns)[0, 0, 0]
     return _subject(loaded, read, weight, bias, scope)
 
 
@@ -53,8 +55,8 @@ def image_gate(loaded: LoadedModel, samples: Sequence[Sample], read: tuple[int, 
 def _subject(
     loaded: LoadedModel, read: tuple[int, ...], weight: Float[Tensor, "1 2 R D"], bias: Tensor, scope: Scope
 ) -> SubjectGate:
-    first, turn = torch.zeros(1, dtype=torch.int64), torch.tensor(turn_marker(loaded))
-    return SubjectGate(read, weight, bias, torch.zeros(1), scope, first, turn)
+    first = torch.zeros(1, dtype=torch.int64)
+    return SubjectGate(read, weight, bias, torch.zeros(1), scope, first, TurnTokens.of(loaded))
 
 
 def _between(on: Tensor, off: Tensor) -> tuple[Tensor, Tensor]:
