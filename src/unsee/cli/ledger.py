@@ -50,8 +50,7 @@ def ledger_init(
     """Make a ledger, and its keys in another place."""
     from unsee.ledger import Decision, Keys, create
 
-    made_keys = Keys.make(keys, ledger) if not (keys.is_dir() and any(keys.iterdir())) else Keys(keys, ledger)
-    with create(ledger, made_keys, Decision(who, why), url=database) as made:
+    with create(ledger, Keys.make(keys, ledger), Decision(who, why), url=database) as made:
         say(f"Made the ledger {ledger}; its policy is {ledger / 'policy.toml'}.")
         say(f"Keys are in {keys}: back them up, and let nobody have them together with the ledger.")
         say(f"Public key, to give away: {made.public_key}")
@@ -90,7 +89,7 @@ def ledger_add(
             reference=reference, complaint=complaint,
         )  # fmt: skip
         if receipt is not None and got.token:
-            documents.deliver(documents.receipt(held, got), receipt)
+            documents.save_private(receipt, documents.as_file(documents.receipt(held, got)))
         others = [r.id for r in held.requests(subject=got.request.subject) if r.id != got.request.id and not r.ended]
     if not got.token:
         say(f"Known already: {got.request.id}; nothing was changed.")
@@ -145,8 +144,8 @@ def ledger_import(
     from collections import Counter
 
     from unsee.ledger import Decision, intake
+    from unsee.ledger.canonical import canonical
     from unsee.ledger.documents import save_private
-    from unsee.ledger.framing import canonical
 
     names = intake.roster_of(roster)
     readers = {
@@ -162,7 +161,7 @@ def ledger_import(
         counts = Counter[str]()
         tell = stages("receiving", len(rows))
         for outcome in intake.take_in(held, rows, Decision(who, why), legal_basis, scope, tell):
-            file_out.write(canonical(outcome.as_json()) + "\n")
+            file_out.write(canonical(outcome._asdict()).decode() + "\n")
             file_out.flush()
             counts[outcome.status] += 1
             if outcome.error:
@@ -226,16 +225,16 @@ def ledger_due(
 @ledger_app.command("show")
 def ledger_show(ledger: Home, record: Id, as_json: Json = False) -> None:
     """One record: where it stands, what was done to it, and what is allowed next."""
-    from unsee.ledger.dossier import dossier
+    from unsee.ledger.dossier import told
     from unsee.ledger.states import allowed
 
     with opened(ledger, None) as held:
         request = held.request(record)
-        one = dossier(held, [request], [])["requests"][0]
+        one = told(request, held.history(request.id), held.today)
     say(f"{request.id}: {one['headline']}")
     table = Table("row", "day", "what", "who", "why")
     for step in one["history"]:
-        table.add_row(str(step["row"]), step["day"], step["what"], step["who"], step["why"])
+        table.add_row(str(step["seq"]), step["day"], step["what"], step["who"], step["why"])
     show_table(table)
     for step in allowed(request):
         say(f"  {step.name:<10} {step.means}")

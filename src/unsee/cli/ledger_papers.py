@@ -32,7 +32,10 @@ def ledger_sign(
         raise OptionError("a head that stays here pins nothing: give --out FILE or --hook ADDRESS, or both.")
     with opened(ledger, keys) as held:
         head = documents.head(held)
-    documents.deliver(head, out, hook)
+    if out is not None:
+        documents.save_private(out, documents.as_file(head))
+    if hook is not None:
+        documents.post(head, hook)
     say(f"Signed row {head['seq']}: {', '.join(str(place) for place in (out, hook) if place)}")
     finish(as_json, head)
 

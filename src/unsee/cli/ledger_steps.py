@@ -107,5 +107,5 @@ def ledger_adopt(ledger: Home, keys: KeyFolder, who: Who, why: Why, as_json: Jso
     from unsee.ledger.making import adopt
 
     row = adopt(ledger, Keys(keys, ledger), Decision(who, why))
-    say(f"Adopted; rows up to {row.said['seen']} had been seen, the log goes on with row {row.seq}.")
-    finish(as_json, {"row": row.seq, **row.said})
+    say(f"Adopted; rows up to {row.changes['seen']} had been seen, the log goes on with row {row.seq}.")
+    finish(as_json, {"row": row.seq, **row.changes})
