@@ -43,7 +43,7 @@ def test_from_receipt_to_answer(run: Run, tmp_path: Path) -> None:
         _, board, data = run("list", *(("--state", state) if state else ()))
         assert (request in board) == (state != "denied") == bool(data["requests"]), "ids are never cut"
     run("amend", short, "--name", "Yael Stern", "--why", "letter of 9 May")
-    run("accept", short, "--why", "identity shown")
+    run("accept", short, "--why", "identity shown [/b] [red]by telephone")
     with opened(tmp_path) as ledger:
         verified(ledger, fitted(ledger, ledger.request(request), tmp_path / "a", 1))
     _, said, got = run("activate", short, "--why", "shown", "--until", "2999-01-01")
@@ -51,7 +51,7 @@ def test_from_receipt_to_answer(run: Run, tmp_path: Path) -> None:
     run("letter", short, "--out", "letter.txt")
     assert run("answer", short, "--letter", "letter.txt", "--how", "by post")[2]["request"]["state"] == "answered"
     _, said, got = run("show", short)
-    assert "answered in time" in said and "revoke" in got["allowed"]
+    assert "answered in time" in said and "revoke" in got["allowed"] and "[/b]" in said, "what is typed is no markup"
     assert run("revoke", short, "--why", "taken back")[2]["request"]["state"] == "revoked"
     run("sign", "--out", "head.json")
     assert run("check", "--head", "head.json")[0] == 0 and len(run("export", "--out", "out")[2]["files"]) == 3

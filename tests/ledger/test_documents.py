@@ -58,6 +58,8 @@ def test_a_head_pins_the_log_and_whoever_verifies_cannot_forge(ledger: Ledger, t
                    {"signature": ""}, {"public_key": "00" * 32}, {"more": 1}):  # fmt: skip
         with pytest.raises(AuditError):
             papers.require_head(ledger, {**kept, **change}, ledger.public_key)
+    with pytest.raises(AuditError, match="does not fit"):
+        papers.require_head(ledger, ledger.keys.signed("head", {"ledger": ledger.id}), ledger.public_key)
     with pytest.raises(SaveError, match="othing is overwritten"):
         papers.save_private(place, b"")
     assert place.stat().st_mode & 0o777 == 0o600

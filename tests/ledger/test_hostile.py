@@ -26,7 +26,7 @@ def broken(code: int) -> object:
     return fail
 
 
-@pytest.mark.parametrize("why", ["x" * 2001, "", " \n ", "a\x1b[31mb", "half \ud800"])
+@pytest.mark.parametrize("why", ["x" * 2001, "", " \n ", "a\x1b[31mb", "half \ud800", "\u202edeined", "a\u2028b"])
 def test_texts_are_short_and_plain(ledger: Ledger, why: str) -> None:
     request = received(ledger, 1)
     with pytest.raises(OptionError, match="why"):

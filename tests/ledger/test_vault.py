@@ -46,7 +46,15 @@ def test_no_field_names_the_person(ledger: Ledger, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["the person wrote", "janet and a doer", "letter of 3 May, p. 12", "人", "done"])
 def test_what_names_nobody_is_written_and_others_are_protected_as_a_whole(ledger: Ledger, text: str) -> None:
-    add(ledger, JANE, BY, **GROUND)
+    jane = add(ledger, JANE, BY, **GROUND).request
+    noble = add(ledger, Person(names=("Ludwig van der Berg",)), BY, **GROUND).request
+    assert ledger.take("accept", noble.id, Decision("desk", "Brief von der Person")), "a particle names nobody"
+    with pytest.raises(PersonalDataError):
+        ledger.take("deny", noble.id, Decision("desk", "as Berg asks"), ground="not-ours")
+    policy = ledger.home / "policy.toml"
+    policy.write_text(policy.read_text().replace('not-ours = "', 'not-ours = "as with Jane Doe, '))
+    with pytest.raises(PersonalDataError, match="policy"):
+        ledger.take("deny", jane.id, BY, ground="not-ours")
     other = received(ledger, 1)
     assert ledger.note("noted", Decision("desk", text)).why == text
     assert ledger.take("accept", other.id, Decision("desk", "letter of a Doe")).state == "accepted"
@@ -111,7 +119,7 @@ def test_invisible_letters_neither_hide_nor_change_a_name(ledger: Ledger, typed:
     request = add(ledger, Person.of(names=(typed,)), BY, **GROUND).request
     person = ledger.person(request.id)
     assert person is not None and person.names == (kept,)
-    with pytest.raises(PersonalDataError):
+    with pytest.raises((PersonalDataError, OptionError)):
         ledger.take("accept", request.id, Decision("desk", f"seen: {' '.join(typed.split())}!"))
     assert kept not in str(dossier(ledger, ledger.requests(), []))
 
@@ -120,6 +128,7 @@ def test_invisible_letters_neither_hide_nor_change_a_name(ledger: Ledger, typed:
     {"names": ()}, {"names": ("",)}, {"names": ("---",)}, {"names": ("\u200b\u200b",)}, {"names": ("a\x00b",)},
     {"names": ("x" * 121,)}, {"names": tuple(f"n{n}" for n in range(33))}, {"names": ("Jane",), "note": "x" * 20_001},
     {"names": ("Jane",), "contact": "x" * 501}, {"names": "Jane"}, {"names": ("Jane",), "age": 3},
+    {"names": ("Jane <image>",)},
 ])  # fmt: skip
 def test_nobody_is_refused_without_being_named(values: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="nobody") as refused:

@@ -8,6 +8,9 @@ from unsee.erase.strict_json import encoded
 from unsee.errors import OptionError
 
 LONGEST = 2000
+ODD = ("Cc", "Cs", "Co", "Zl", "Zp")
+REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""What makes a text read otherwise than it is stored: a log must not."""
 
 
 def canonical(value: object) -> bytes:
@@ -30,7 +33,7 @@ def plain_text(name: str, value: str) -> str:
     text = unicodedata.normalize("NFC", value).strip()
     if not text or len(text) > LONGEST:
         raise OptionError(f"{name} has {len(text)} characters, expected 1 to {LONGEST}. Say it in a sentence.")
-    if any(unicodedata.category(letter) in ("Cc", "Cs") and letter != "\n" for letter in text):
+    if any(unicodedata.category(letter) in ODD and letter != "\n" or letter in REORDERING for letter in text):
         raise OptionError(f"{name} holds a control character or half a character: {text!r:.80}. Expected plain text.")
     return text
 

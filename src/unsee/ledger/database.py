@@ -63,7 +63,8 @@ class Database:
             elif sa.make_url(url).get_backend_name() != "postgresql":
                 raise ArgumentError("it is no PostgreSQL address")
             else:
-                waits = f"-c lock_timeout={int(1000 * busy_seconds)} -c synchronous_commit=on"
+                own = sa.make_url(url).query.get("options", "")
+                waits = f"{own} -c lock_timeout={int(1000 * busy_seconds)} -c synchronous_commit=on"
                 self._engine = sa.create_engine(
                     url, isolation_level="REPEATABLE READ", pool_pre_ping=True, connect_args={"options": waits}
                 )

@@ -28,12 +28,12 @@ def head(ledger: Ledger) -> dict[str, Any]:
 def require_head(ledger: Ledger, document: dict[str, Any], public: str) -> int:
     """The row of a head that was kept elsewhere; AuditError where this ledger never had it, or did not sign it."""
     said = verified(document, public, "head")
-    row = next((row for row in ledger.history() if row.seq == said["seq"]), None)
-    if said["ledger"] != ledger.id or row is None or row.hash != said["hash"]:
-        what = "of another ledger" if said["ledger"] != ledger.id else "missing" if row is None else "another"
+    row = next((row for row in ledger.history() if row.seq == said.get("seq")), None)
+    if said.get("ledger") != ledger.id or row is None or row.hash != said.get("hash"):
+        what = "of another ledger" if said.get("ledger") != ledger.id else "missing" if row is None else "another"
         raise AuditError(
-            f"the head of row {said['seq']}, signed {said['signed'][:19]}, does not fit: the row is {what}. The log "
-            "was rewritten or is an older one. Compare it with a backup."
+            f"the head of row {said.get('seq')}, signed {said.get('signed')!s:.19}, does not fit: the row is {what}. "
+            "The log was rewritten or is an older one. Compare it with a backup."
         )
     return row.seq
 

@@ -56,7 +56,6 @@ def fit(
     Raises:
         LifeCycleError: the request was not accepted.
         UnknownSubjectError: the model knows nothing of the person: somebody must decide.
-        DataError: the personal data are destroyed.
     """
     request = ledger.request(prefix)
     require(request, "fit")
@@ -86,7 +85,6 @@ def verify(
 
     Raises:
         LifeCycleError: there is nothing to verify.
-        MissingArtifactError: files are gone or changed.
         MismatchError: the artifact was made for another model.
     """
     request, limits = ledger.request(prefix), ledger.policy.verification
@@ -121,11 +119,7 @@ def verify(
 
 
 def wanted(ledger: Ledger, record: str) -> Wanted:
-    """Whom a record is about, as `unsee.forget` takes one.
-
-    Raises:
-        DataError: nothing is held any more, or a name is none that it takes.
-    """
+    """Whom a record is about, as `unsee.forget` takes one; DataError where nothing is held any more."""
     person = ledger.person(record)
     if person is None:
         raise DataError(f"nothing is held any more on the person of {record}: it has ended.")
@@ -141,13 +135,8 @@ def panel_of(ledger: Ledger, request: Request) -> dict[str, Wanted]:
 def load_active(ledger: Ledger) -> tuple[ActiveSet, list[Eraser]]:
     """Every eraser in force, in the order of the active set; all of them or an error, never some.
 
-    Thresholds are set for the whole set (`eraser_set.together`) at each call: nothing is stored that could
-    be older than the set. Pass the erasers to `unsee.erased` in this order, and put `digest` of the set into every
-    cache key.
-
-    Raises:
-        MissingArtifactError: files are gone or changed.
-        ArtifactError: a file is what was stored, but this unsee cannot read it.
+    Thresholds are set for the whole set (`eraser_set.together`) at each call: nothing is stored that could be older
+    than the set. Pass the erasers to `unsee.erased` in this order, and put `digest` of the set into every cache key.
     """
     active, folders = ledger.active_folders()
     return active, together([*map(Eraser.from_pretrained, folders.values())])
@@ -156,13 +145,7 @@ def load_active(ledger: Ledger) -> tuple[ActiveSet, list[Eraser]]:
 def ask(
     ledger: Ledger, loaded: LoadedModel, question: str, image: Path | None = None, max_new_tokens: int = 48
 ) -> tuple[str, dict[str, float]]:
-    """One answer with everything in force, and per request its largest score less threshold: it fires from 0 on.
-
-    Raises:
-        DataError: there is no such image.
-        MismatchError: a request was fitted on another model.
-        MissingArtifactError, ArtifactError: as `load_active`.
-    """
+    """One answer with everything in force, and per request its largest score less threshold: it fires from 0 on."""
     if image is not None and not image.is_file():
         raise DataError(f"there is no image {str(image)!r}. Check the path.")
     asked = [Sample("asked", "asked", question, "", "", image=image and ImageFile(image.name, image))]

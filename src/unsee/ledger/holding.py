@@ -69,13 +69,7 @@ def add(
 def amend(ledger: Ledger, prefix: str, more: Person, by: Decision) -> Request:
     """Add the names and images of `more` to what the vault holds; what was fitted without them is let go.
 
-    A request in force stays so: 'refit' it first.
-
-    Raises:
-        LifeCycleError: not the time for it.
-        PersonalDataError: a text names the person.
-        OptionError: nothing of it is new.
-        DataError: more than a request holds.
+    A request in force stays so: 'refit' it first. OptionError where nothing of it is new.
     """
     with ledger.writing() as (connection, board):
         one = board.find(prefix)
@@ -119,6 +113,7 @@ def attach(ledger: Ledger, prefix: str, source: Path | str, check: Check, by: De
                 "attached, or fit again."
             )
         changes: dict[str, Any] = {}
+        ledger.vault.names.require_absent("what the eraser says of itself", str(artifact.as_json()), None)
         if again is None:
             changes = {"state": require(one, "fit").after, "held": artifact, "verification": None}
         ledger.write(connection, by, "restored" if again else "fit", one.id, changes)
@@ -131,9 +126,6 @@ def record(ledger: Ledger, prefix: str, verification: Verification, by: Decision
     """Write down a verification: one that passed makes a fitted request verified, one that failed undoes that.
 
     A request in force stays so, whatever a later verification says: switching off is a decision of its own.
-
-    Raises:
-        LifeCycleError: the request holds no artifact, or no longer the one that was verified.
     """
     with ledger.writing() as (connection, board):
         one = board.find(prefix)

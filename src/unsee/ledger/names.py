@@ -9,6 +9,8 @@ from unsee.ledger.errors import PersonalDataError
 
 SHORTEST_PART = 3
 """Letters from which a part of a name, alone, is taken to name the person that the record is about."""
+PARTICLES = frozenset("and bin das del della den der des die dos een het las los the und van vom von zum zur".split())
+"""Parts of names that, alone, name nobody: whoever is called van der Berg must not stop every text."""
 _UNSPACED = ("CJK", "HANGUL", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 _SEPARATORS = re.compile(r"[\W_]+")
 
@@ -52,7 +54,7 @@ def _named(name: list[str], parts: list[str], own: bool) -> bool:
     together = "".join(name)
     if together in "".join(parts) and (len(together) > SHORTEST_PART or not _spaced(together)):
         return True
-    alone = (part for part in name if own and len(part) >= SHORTEST_PART and _spaced(part))
+    alone = (part for part in name if own and len(part) >= SHORTEST_PART and part not in PARTICLES and _spaced(part))
     return all(part in parts for part in name) or any(part in parts for part in alone)
 
 

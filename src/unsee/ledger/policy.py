@@ -15,10 +15,11 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from unsee.errors import UnseeError
 from unsee.ledger.canonical import canonical, digest
-from unsee.ledger.errors import PolicyError
+from unsee.ledger.errors import LifeCycleError, PolicyError
 from unsee.schema import Schema, worded
 
 FILE_NAME = "policy.toml"
+LAST_YEAR = 9000
 DEFAULT = Path(__file__).with_name(FILE_NAME)
 """What a new ledger is given."""
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -71,6 +72,8 @@ class Deadlines(Schema, strict=True):
     def due(self, received: date, *, extended: bool = False, waited: int = 0) -> date:
         """The last day on which an answer is in time; days that were waited are added, as EDPB 01/2022, 157-159."""
         months = self.months + (self.extension_months if extended else 0)
+        if received.year > LAST_YEAR:
+            raise LifeCycleError(f"the clock says {received}: no deadline is as late. Set this machine's clock.")
         last = months_later(received, months) + timedelta(days=waited if self.inquiry_stops_clock else 0)
         while self.days_of_rest and (last.weekday() >= 5 or last in self.holidays):
             last += timedelta(days=1)

@@ -19,12 +19,7 @@ EDITION = 7
 
 @final
 class Artifact(Schema):
-    """A fitted eraser.
-
-    Attributes:
-        about: method, settings, sample counts and whatever else an audit wants; JSON values, no names.
-        sha256: of its file, which the ledger keeps.
-    """
+    """A fitted eraser: what it says of itself for an audit, without names, and the SHA-256 of its file."""
 
     content_id: str
     model_id: str

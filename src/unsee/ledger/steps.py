@@ -1,5 +1,6 @@
 """What each step of a request's life needs and sets, beside who and why."""
 
+import re
 from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any
@@ -12,8 +13,6 @@ from unsee.ledger.request import Board, Request
 from unsee.ledger.states import BRINGING, ENDED, Step
 
 INQUIRIES = ("identity", "information")
-TYPED = ("how",)
-"""Options that hold free text; the others are dates, ids, codes and digests."""
 Given = Mapping[str, str]
 Changes = dict[str, Any]
 
@@ -76,6 +75,8 @@ def _answer(one: Request, today: date, given: Given) -> Changes:
             "nobody is answered until something was sent: what was sent (--letter FILE) and how (--how) are needed. "
             "'unsee ledger letter' drafts one."
         )
+    if not re.fullmatch("(sha256:)?[0-9a-f]{1,64}", given["letter"]):
+        raise OptionError(f"the letter is {given['letter']!r:.40}, expected its SHA-256: the log keeps no more of it.")
     day = a_day("--sent", given["sent"], one.received, today) if given.get("sent") else today
     return {"answered": day, "how": plain_text("how", given["how"]), "letter": given["letter"]}
 

@@ -24,7 +24,7 @@ from unsee.ledger.log import Decision, Row
 from unsee.ledger.policy import FILE_NAME, Policy, read_policy
 from unsee.ledger.request import Artifact, Board, Request
 from unsee.ledger.states import ENDED, require
-from unsee.ledger.steps import TYPED, changes_of
+from unsee.ledger.steps import changes_of
 from unsee.ledger.vault import Person, Vault
 
 BUSY_SECONDS = 30.0
@@ -176,7 +176,8 @@ class Ledger:
         with self.writing() as (connection, board):
             one = board.find(prefix)
             changes = changes_of(require(one, step), one, board, self.policy, self.today, by.why, given)
-            self.write(connection, by, step, one.id, changes, {n: text for n, text in given.items() if n in TYPED})
+            self.vault.names.require_absent("the policy's ground", changes.get("ground", ""), None)
+            self.write(connection, by, step, one.id, changes, {"how": given.get("how", "")})
             return board.requests[one.id]
 
     def note(self, step: str, by: Decision, record: str | None = None, **facts: Any) -> Row:

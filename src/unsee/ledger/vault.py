@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection, delete, insert, select
 
+from unsee.erase.request.request import request as wanted
 from unsee.errors import DataError, ImageError
 from unsee.ledger.canonical import canonical
 from unsee.ledger.database import VAULT
@@ -23,7 +24,7 @@ from unsee.ledger.errors import KeyFileError, told
 from unsee.ledger.keys import Keys
 from unsee.ledger.names import Names
 
-LONGEST_NAME, NONCE = 120, 12
+NONCE = 12
 JOINERS = "\u200c\u200d"
 """Invisible, and yet part of how Persian and Indic names are written."""
 
@@ -32,11 +33,12 @@ def _said(name: str) -> str:
     """A name without what only steers how it is shown, as byte order marks and marks of direction; single spaces."""
     kept = (letter for letter in name if unicodedata.category(letter) != "Cf" or letter in JOINERS)
     name = " ".join(unicodedata.normalize("NFC", "".join(kept)).split())
-    if not any(map(str.isalnum, name)) or len(name) > LONGEST_NAME:
-        raise ValueError(f"a name needs a letter or digit and at most {LONGEST_NAME} characters")
-    if not all(letter.isprintable() or letter in JOINERS for letter in name):
-        raise ValueError("a name holds control characters; type it again without them")
-    return name
+    if not any(map(str.isalnum, name)):
+        raise ValueError("a name needs a letter or digit")
+    try:
+        return wanted(name).name
+    except DataError:  # whose words hold the name
+        raise ValueError("a name has at most 120 characters, no control characters, and no '<' with '>'") from None
 
 
 @final
