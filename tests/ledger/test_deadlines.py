@@ -53,7 +53,9 @@ def test_months_are_those_of_dateutil(day: date, months: int) -> None:
 
 def test_what_is_due(ledger: Ledger, clock: Clock) -> None:
     one, other = received(ledger, 1), received(ledger, 2)
-    ledger.take("answer", ledger.take("deny", other.id, BY, ground="excessive").id, BY, letter="sha256:0", how="by post")
+    ledger.take(
+        "answer", ledger.take("deny", other.id, BY, ground="excessive").id, BY, letter="sha256:0", how="by post"
+    )
     overdue, closes = (one.id, True), (other.id, False)
     for month, day, expected in ((5, 4, []), (5, 28, [(one.id, False)]), (8, 3, [overdue, closes])):
         clock.now = clock.now.replace(month=month, day=day)
