@@ -1,18 +1,26 @@
-"""One Ray of three cores for all tests of workers that share a process: to start it takes longer than they do."""
+"""One Ray and three workers for all tests that share a process: to start them takes longer than the tests do."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from on_workers import importable
+import on_workers as jobs
 from unsee.workers import ray as on
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     ray = pytest.importorskip("ray", reason="extra scale")
-    with importable():
-        on._join(ray, on.Cluster(3))
+    with jobs.importable():
+        on._join(ray, on.Cluster(4))  # a core more than there are workers, for those that a test makes
         yield ray
         ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def workers(cluster: Any) -> Iterator[on.RayWorkers[Any]]:
+    made = on.RayWorkers(cluster, jobs.HELD, jobs.facts, 0, on.Cluster(3))
+    made.start()
+    yield made
+    made.stop()

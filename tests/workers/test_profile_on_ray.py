@@ -3,15 +3,14 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from on_workers import pid
-from unsee.cli.workers import model_facts
+from on_workers import Lent, pid
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
 from unsee.erase.fit.activations import capture_batches
@@ -38,12 +37,14 @@ def loaded() -> Iterator[LoadedModel]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="module")
-def three(cluster: Any) -> Iterator[RayWorkers[LoadedModel]]:
-    made = RayWorkers(cluster, partial(load, MODEL), model_facts, 0, Cluster(3))
-    made.start()
-    yield made
-    made.stop()
+@cache
+def there() -> LoadedModel:
+    return load(MODEL)
+
+
+@pytest.fixture
+def three(workers: RayWorkers[Any]) -> Lent:
+    return Lent(workers, there)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +60,8 @@ def profile(loaded: LoadedModel, exam: Exam, out: Path, workers: Any = None, sta
     data = gather(exam)
     made = fit_profile(
         loaded,
-        retain=some(data.retain, 16),
-        calibration=some(data.calibration, 8),
+        retain=some(data.retain, 10),
+        calibration=some(data.calibration, 6),
         recall=some(recall(exam), 6),
         refusal=some(refusal(exam), 6),
         others=some(data.others, 4),
@@ -72,14 +73,14 @@ def profile(loaded: LoadedModel, exam: Exam, out: Path, workers: Any = None, sta
     return made.save_pretrained(out)
 
 
-def first(workers: RayWorkers[LoadedModel], count: int) -> RayWorkers[LoadedModel]:
+def first(workers: RayWorkers[Any], count: int) -> Lent:
     """The same workers, but only so many of them."""
     fewer = RayWorkers(workers._ray, workers._make, workers._about, 0, Cluster(count))
     fewer._workers = workers._workers[:count]
-    return fewer
+    return Lent(fewer, there)
 
 
-def killing(workers: RayWorkers[LoadedModel], stage: str) -> Callable[[str, int], Progress]:
+def killing(workers: Lent, stage: str) -> Callable[[str, int], Progress]:
     """Ends one of the workers once the first batch of a stage has been read."""
     victims = [n for _, n in workers.map(pid, range(1))]
 
@@ -94,21 +95,18 @@ def killing(workers: RayWorkers[LoadedModel], stage: str) -> Callable[[str, int]
 
 
 def test_one_two_and_three_workers_and_one_that_is_killed(
-    loaded: LoadedModel, three: RayWorkers[LoadedModel], exam: Exam, tmp_path: Path
+    loaded: LoadedModel, workers: RayWorkers[Any], three: Lent, exam: Exam, tmp_path: Path
 ) -> None:
-    three.require(model_facts(loaded))
     here = profile(loaded, exam, tmp_path / "here")
     for count in (1, 2, 3):
-        assert profile(loaded, exam, tmp_path / str(count), first(three, count)) == here, f"{count} workers"
+        assert profile(loaded, exam, tmp_path / str(count), first(workers, count)) == here, f"{count} workers"
     before = {n for _, n in three.map(pid, range(12))}
     killed = profile(loaded, exam, tmp_path / "killed", three, killing(three, "kept prompts"))
     assert killed == here
     assert {n for _, n in three.map(pid, range(12))} != before, "one was really lost"
 
 
-def test_moments_of_batches_add_up_to_the_same_bits(
-    loaded: LoadedModel, three: RayWorkers[LoadedModel], exam: Exam
-) -> None:
+def test_moments_of_batches_add_up_to_the_same_bits(loaded: LoadedModel, workers: RayWorkers[Any], exam: Exam) -> None:
     samples = some(gather(exam).retain, 17)
 
     def summed(workers: Workers[LoadedModel] | None) -> Moments:
@@ -119,6 +117,6 @@ def test_moments_of_batches_add_up_to_the_same_bits(
 
     here = summed(None)
     for count in (1, 2, 3):
-        there = summed(first(three, count))
+        there = summed(first(workers, count))
         assert there.count == here.count == 17
         assert torch.equal(there.total, here.total) and torch.equal(there.second, here.second)

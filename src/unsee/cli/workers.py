@@ -1,6 +1,6 @@
 """Where a command's work runs: in this process, or in workers of Ray."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +11,12 @@ from unsee.cli.options import Parts, open_model, taking
 from unsee.workers.ray import Cluster, on_ray
 
 if TYPE_CHECKING:
+    from unsee.cli.evaluate.who import Who
+    from unsee.evals.held import Condition, Held
+    from unsee.evals.plan import Plan
+    from unsee.evals.scoring import Judges
     from unsee.models.load import LoadedModel
+    from unsee.progress import Stages
     from unsee.workers import Workers
 
 takes_cluster = taking(
@@ -63,3 +68,33 @@ def readers(model: str, parts: Parts, cluster: Cluster | None) -> Iterator["tupl
         loaded = make()
         workers.require(model_facts(loaded))
         yield loaded, workers
+
+
+@contextmanager
+def askers(
+    whos: "Sequence[Who]", plan: "Plan", judges: "Judges", cluster: Cluster | None, stages: "Stages"
+) -> "Iterator[tuple[list[Condition], Workers[Held] | None]]":
+    """Conditions, and the workers of a cluster that hold them; None and no workers for this process alone.
+
+    Raises:
+        MissingExtraError, OptionError, WorkerError: as for `on_ray`.
+        ModelError: a model cannot be loaded.
+    """
+    from unsee.evals.held import Condition, Held, settings_of
+
+    if cluster is None:
+        yield [who.condition(plan, stages) for who in whos], None
+        return
+
+    def elsewhere() -> Any:
+        raise AssertionError("what workers hold is asked there")
+
+    with on_ray(partial(_held, tuple(whos), plan, judges), Held.about, cluster) as workers:
+        yield [Condition(name, settings, elsewhere) for name, settings in settings_of(workers)], workers
+
+
+def _held(whos: "Sequence[Who]", plan: "Plan", judges: "Judges") -> "Held":
+    from unsee.evals.held import Held
+    from unsee.progress import silent
+
+    return Held([who.condition(plan, silent) for who in whos], plan, judges)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Generic, TypeVar, final
 
-from unsee.errors import MismatchError, OptionError
+from unsee.errors import OptionError
 from unsee.extras import extra
 from unsee.workers import P, R, WorkerError
 
@@ -71,8 +71,8 @@ def on_ray(
     Raises:
         MissingExtraError: Ray is not installed.
         OptionError: the cluster has not what is asked for.
-        WorkerError: there is no cluster at the address, or no worker starts.
-        MismatchError: workers differ: another version of the code, another model.
+        WorkerError: there is no cluster at the address, no worker starts, or they differ: another version of the code,
+            another model.
     """
     ray = extra("ray", "scale")
     _join(ray, cluster)
@@ -91,6 +91,8 @@ def on_ray(
 def _join(ray: Any, cluster: Cluster) -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     here = {"num_cpus": cluster.workers * cluster.cpus, "object_store_memory": STORE, "include_dashboard": False}
+    if cluster.address and cluster.address != "auto":
+        _require_listener(cluster.address)  # Ray itself would try for many minutes
     if ray.is_initialized():
         raise WorkerError("Ray is in use in this process already, expected to start it. Leave the other use first.")
     try:
@@ -103,6 +105,19 @@ def _join(ray: Any, cluster: Cluster) -> None:
         raise WorkerError(
             f"there is no Ray cluster {where}: {_first_line(error)} Expected one that 'ray start --head' has started, "
             "of this version of Ray, with its token in RAY_AUTH_TOKEN. Check the address, or leave it out."
+        ) from error
+
+
+def _require_listener(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 5 * BEAT).close()
+    except ValueError:
+        raise OptionError(f"the address of the cluster is {address!r}, expected HOST:PORT or 'auto'.") from None
+    except OSError as error:
+        raise WorkerError(
+            f"nothing listens at {address}: {error}. Start a cluster there with 'ray start --head', or leave the "
+            "address out to work on this machine alone."
         ) from error
 
 
@@ -265,13 +280,13 @@ class RayWorkers(Generic[W]):
         """Refuse workers that say anything else of themselves than what is said here.
 
         Raises:
-            MismatchError: names every difference.
+            WorkerError: names every difference.
         """
         here = self._said or dict(said)
         names = [name for name in dict.fromkeys((*said, *here)) if said.get(name) != here.get(name)]
         if names:
             apart = "; ".join(f"{name}: {said.get(name)} and {here.get(name)}" for name in names)
-            raise MismatchError(
+            raise WorkerError(
                 f"workers differ in {apart}. Expected every machine to have the same version of unsee and the same "
                 "model, or results of both would be read as one: install and copy them alike."
             )
