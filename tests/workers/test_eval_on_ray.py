@@ -73,7 +73,7 @@ def same(one: Path, other: Path) -> None:
 
 
 def test_the_same_bytes_and_progress_over_all_workers(asking: Lent, whole: Path, tmp_path: Path) -> None:
-    seen = dict.fromkeys(("asking: base", "asking: other"), 0)
+    seen: dict[str, int] = {"asking: base": 0, "asking: other": 0}
 
     def told(name: str, done: int) -> None:
         seen[name] += done

@@ -20,7 +20,8 @@ from unsee.experiments.trial import gather
 from unsee.models.load import LoadedModel, load
 from unsee.progress import Progress, silent
 from unsee.workers import Workers
-from unsee.workers.ray import Cluster, RayWorkers
+from unsee.workers.cluster import Cluster
+from unsee.workers.ray import RayWorkers
 from unsee.world.export import recall, refusal
 from unsee.world.generate import World
 from unsee.world.splits import Exam

@@ -13,7 +13,8 @@ from unsee.errors import OptionError, SteeringError
 from unsee.extras import MissingExtraError
 from unsee.workers import Here, WorkerError
 from unsee.workers import ray as on
-from unsee.workers.ray import AHEAD, Cluster, RayWorkers, on_ray
+from unsee.workers.cluster import Cluster, required
+from unsee.workers.ray import AHEAD, RayWorkers, on_ray
 
 
 def test_here_and_there_give_the_same(workers: RayWorkers[Any]) -> None:
@@ -90,7 +91,7 @@ def test_a_cluster_that_answers_no_more(workers: RayWorkers[Any], monkeypatch: p
 @pytest.mark.parametrize("wanted", [Cluster(2, gpus=1), Cluster(9)])
 def test_what_the_cluster_has_not(workers: RayWorkers[Any], wanted: Cluster) -> None:
     with pytest.raises(OptionError, match="but the cluster has"):
-        on._required(workers._ray, wanted)
+        required(workers._ray, wanted)
 
 
 def test_numbers_that_are_none() -> None:

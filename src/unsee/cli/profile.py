@@ -8,7 +8,7 @@ from unsee.cli import options as given
 from unsee.cli.console import diagnosis_table, finish, say, show_table, stages_shown
 from unsee.cli.plan import print_plan
 from unsee.cli.workers import readers, takes_cluster
-from unsee.workers.ray import Cluster
+from unsee.workers.cluster import Cluster
 
 UNKNOWN = 64
 """Questions of the shipped list about names of nobody."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unsee.cli.options import Parts, open_model, taking
-from unsee.workers.ray import Cluster, on_ray
+from unsee.workers.cluster import Cluster
+from unsee.workers.ray import on_ray
 
 if TYPE_CHECKING:
     from unsee.cli.evaluate.who import Who

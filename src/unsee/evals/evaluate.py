@@ -6,7 +6,7 @@ are missing are written.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def evaluate(
     note: Note = lambda text: None,
     beside: Mapping[str, Any] | None = None,
     renew: bool = False,
+    given: Iterable[Sequence[Record]] = (),
 ) -> Record | None:
     """Ask what the folder has no answer to yet, then write `answers.jsonl` and `metrics.json`.
 
@@ -58,6 +59,7 @@ def evaluate(
         note: told what a kill has cost.
         beside: further entries of `metrics.json`.
         renew: start again where the folder has other settings, rather than refuse.
+        given: rows that were made elsewhere, by this very evaluation; written as they come, before anything is asked.
 
     Returns:
         What `metrics.json` holds, in the main process; None in others.
@@ -86,6 +88,11 @@ def evaluate(
     settings = read_object(out / SETTINGS)  # with the conditions that were there before
     rows = rows_of(out)
     several.wait()  # nobody writes before everybody has read
+    with Part(out, several.index) as part:
+        for more in given:
+            done = {key_of(row) for row in rows}
+            part.append(new := [row for row in more if key_of(row) not in done])
+            rows += new
     workers = workers or Here(Held(conditions, plan, judges))
     for one in conditions:
         _run(one, plan, out, rows, workers, several, stages)
@@ -119,10 +126,7 @@ def _run(
     several: Processes,
     stages: Stages,
 ) -> None:
-    done = {key_of(row) for row in rows if row["condition"] == one.name}
-    expected = {(one.name, split, item.sample.id) for split, of in plan.task.sets.items() for item in of.items}
-    whole = _carried_out(rows, one.name)
-    open_ = [of for of in _attacks(plan) if (f"{of.split}/{of.name}", min(of.places, default=0)) not in whole]
+    done, expected, open_ = _left(one, plan, rows)
     if expected <= done and not open_:
         return
     with Part(out, several.index) as part:
@@ -146,6 +150,28 @@ def _run(
         for place, found in workers.map(answered, [(one.name, of) for of in mine]):
             part.append([row for row in found if key_of(row) not in done])
             tell(counts[place])
+
+
+def lacking(conditions: Sequence[Condition], plan: Plan, out: Path) -> list[str]:
+    """Names of the conditions of which the folder has not every row."""
+    rows = rows_of(out) if out.exists() else []
+    left = {one.name: _left(one, plan, rows) for one in conditions}
+    return [name for name, (done, expected, open_) in left.items() if open_ or not expected <= done]
+
+
+_Keys = set[tuple[str, str, str]]
+
+
+def _left(one: Condition, plan: Plan, rows: Sequence[Record]) -> tuple[_Keys, _Keys, list[Attack]]:
+    """Rows that are there, those of questions that should be, and batches of attacks that are not there."""
+    done = {key_of(row) for row in rows if row["condition"] == one.name}
+    expected = {(one.name, split, item.sample.id) for split, of in plan.task.sets.items() for item in of.items}
+    whole = _carried_out(rows, one.name)
+    return (
+        done,
+        expected,
+        [of for of in _attacks(plan) if (f"{of.split}/{of.name}", min(of.places, default=0)) not in whole],
+    )
 
 
 def _attacks(plan: Plan) -> list[Attack]:

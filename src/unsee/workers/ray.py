@@ -1,7 +1,6 @@
 """Workers as actors of Ray: on this machine, or on the machines of a cluster that runs already."""
 
 import errno
-import os
 import socket
 import time
 from collections import Counter, deque
@@ -11,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Generic, TypeVar, final
 
-from unsee.errors import OptionError
 from unsee.extras import extra
 from unsee.workers import P, R, WorkerError
+from unsee.workers.cluster import Cluster, first_line, join, required
 
 W = TypeVar("W")
 AHEAD = 2
@@ -26,33 +25,6 @@ GONE = 20.0
 """Seconds without an answer after which it is not; Ray itself ends this process after 60, without an error."""
 START = 1800.0
 """Seconds that a worker may take until it holds its model."""
-STORE = 512 * 2**20
-"""Bytes for results under way on a machine of its own; more is never needed with so few parts under way."""
-
-
-@final
-@dataclass(frozen=True)
-class Cluster:
-    """What is asked of Ray.
-
-    Attributes:
-        workers: how many.
-        address: of a cluster that runs, as `HOST:PORT` or "auto"; None starts one on this machine, for this run.
-        cpus: cores of each; also its threads, on which the last bits of a sum depend.
-        gpus: devices of each; None for one where the cluster has any.
-    """
-
-    workers: int = 2
-    address: str | None = None
-    cpus: int = 1
-    gpus: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.workers < 1 or self.cpus < 1 or (self.gpus or 0) < 0:
-            raise OptionError(
-                f"{self.workers} workers with {self.cpus} cores and {self.gpus} GPUs each, expected at least one "
-                "worker, one core, and no negative number of GPUs."
-            )
 
 
 @contextmanager
@@ -75,9 +47,9 @@ def on_ray(
             another model.
     """
     ray = extra("ray", "scale")
-    _join(ray, cluster)
+    join(ray, cluster)
     try:
-        with_gpus = _required(ray, cluster)
+        with_gpus = required(ray, cluster)
         workers: RayWorkers[W] = RayWorkers(ray, make, about, with_gpus, cluster)
         try:
             workers.start()
@@ -86,52 +58,6 @@ def on_ray(
             workers.stop()
     finally:
         ray.shutdown()
-
-
-def _join(ray: Any, cluster: Cluster) -> None:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    here = {"num_cpus": cluster.workers * cluster.cpus, "object_store_memory": STORE, "include_dashboard": False}
-    if cluster.address and cluster.address != "auto":
-        _require_listener(cluster.address)  # Ray itself would try for many minutes
-    if ray.is_initialized():
-        raise WorkerError("Ray is in use in this process already, expected to start it. Leave the other use first.")
-    try:
-        ray.init(
-            address=cluster.address or "local", log_to_driver=False, logging_level="ERROR",
-            **({} if cluster.address else here),
-        )  # fmt: skip
-    except (OSError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
-        where = f"at {cluster.address}" if cluster.address else "on this machine"
-        raise WorkerError(
-            f"there is no Ray cluster {where}: {_first_line(error)} Expected one that 'ray start --head' has started, "
-            "of this version of Ray, with its token in RAY_AUTH_TOKEN. Check the address, or leave it out."
-        ) from error
-
-
-def _require_listener(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), 5 * BEAT).close()
-    except ValueError:
-        raise OptionError(f"the address of the cluster is {address!r}, expected HOST:PORT or 'auto'.") from None
-    except OSError as error:
-        raise WorkerError(
-            f"nothing listens at {address}: {error}. Start a cluster there with 'ray start --head', or leave the "
-            "address out to work on this machine alone."
-        ) from error
-
-
-def _required(ray: Any, cluster: Cluster) -> float:
-    """GPUs of a worker."""
-    there = ray.cluster_resources()
-    gpus = cluster.gpus if cluster.gpus is not None else float(there.get("GPU", 0) > 0)
-    for name, each in (("GPU", gpus), ("CPU", cluster.cpus)):
-        if (wanted := each * cluster.workers) > (got := there.get(name, 0)):
-            raise OptionError(
-                f"{cluster.workers} workers of {each:g} {name} each take {wanted:g}, but the cluster has {got:g}. Ask "
-                "for fewer workers, or for less each; 'ray status' shows what there is."
-            )
-    return gpus
 
 
 class _Actor:
@@ -249,7 +175,7 @@ class RayWorkers(Generic[W]):
                 raise error.cause if isinstance(error.cause, Exception) else error from None
             except (self._ray.exceptions.OutOfDiskError, self._ray.exceptions.ObjectStoreFullError) as error:
                 raise WorkerError(
-                    f"a machine of the cluster has no room for results: {_first_line(error)} Free some of its disk and "
+                    f"a machine of the cluster has no room for results: {first_line(error)} Free some of its disk and "
                     "memory, and run the same command again."
                 ) from error
             except self._ray.exceptions.RayError as error:
@@ -269,7 +195,7 @@ class RayWorkers(Generic[W]):
         if self._deaths[place] >= DEATHS:
             what = f"part {place}" if place != _BEGIN else "the model of a worker"
             raise WorkerError(
-                f"{what} has cost {DEATHS} workers: {_first_line(error)} Expected it to fit into a worker; take "
+                f"{what} has cost {DEATHS} workers: {first_line(error)} Expected it to fit into a worker; take "
                 "smaller batches, more memory, or fewer workers on a machine."
             ) from error
         self._ray.kill(worker.actor)  # it may still be there, cut off
@@ -311,8 +237,3 @@ class RayWorkers(Generic[W]):
                 f"a worker was not ready within {START:.0f} s. Look at 'ray status': machines may be lost. What is "
                 "finished is kept; run the same command again, with fewer workers if need be."
             )
-
-
-def _first_line(error: BaseException) -> str:
-    line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
-    return f"{line}."

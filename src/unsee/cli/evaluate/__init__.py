@@ -15,7 +15,7 @@ from unsee.cli.evaluate.who import Who
 from unsee.cli.options import Json, Model, Out, Parts, Seed, parsed, takes_parts
 from unsee.cli.workers import askers, takes_cluster
 from unsee.errors import OptionError
-from unsee.workers.ray import Cluster
+from unsee.workers.cluster import Cluster
 
 if TYPE_CHECKING:
     from unsee.evals.plan import Plan
