@@ -42,9 +42,7 @@ def two_processes(out: Path, *arguments: str, **environment: str) -> None:
     root = HERE.parents[1]
     paths = os.pathsep.join(str(path) for path in (root / "src", root / "tests", HERE))
     given = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    given |= {
-        "ACCELERATE_USE_CPU": "true"
-    } | environment
+    given |= {"ACCELERATE_USE_CPU": "true"} | environment
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [*launch, str(HERE / "train_launch.py"), str(out), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=given, check=False, timeout=500)

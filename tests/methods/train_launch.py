@@ -15,12 +15,16 @@ from unsee.models.load import LoadedModel
 
 
 def launched_run(out: Path, save_every: int = 50) -> LoadedModel:
-    """SGD, because Adam turns rounding into steps, with a state, which torch wants of an optimiser that goes on; answers of one length, because means are taken per process."""
+    """SGD, because Adam turns rounding into steps; answers of one length, because means are taken per process.
+
+    With momentum: torch cannot go on with a sharded optimiser that has no state.
+    """
     forget = [question(i, "who?", image=i % 2 == 0) for i in range(4)]
     retain = [
         replace(question(i + 10, "and?", image=i % 2 == 1), answer=a) for i, a in enumerate(("bo.", "cy.", "di."))
     ]
-    settings = preset("npo").changed(lora=False, rate=1e-2, batch_size=2, epochs=2, trainer={"optim": "sgd", "optim_args": "momentum=0.9"})
+    trainer = {"optim": "sgd", "optim_args": "momentum=0.9"}
+    settings = preset("npo").changed(lora=False, rate=1e-2, batch_size=2, epochs=2, trainer=trainer)
     return change_weights(tiny_llava(), "npo", forget, retain, out, settings=settings, save_every=save_every)
 
 

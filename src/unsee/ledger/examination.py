@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, select
 
-from unsee.ledger.artifacts import read_files
-from unsee.ledger.board import Board
-from unsee.ledger.database import FILES
+from unsee.ledger.database import FILES, TABLES, unlike_made
 from unsee.ledger.errors import LedgerError, MissingArtifactError
+from unsee.ledger.files import stored
+from unsee.ledger.request import Board
 from unsee.ledger.store import Ledger
 
 Remark = tuple[str, str]
@@ -20,8 +20,12 @@ def examine(ledger: Ledger) -> list[Remark]:
     The chain of the log needs no word here: a ledger whose log is not what was written does not open.
     """
     with ledger.reading() as (connection, board):
-        found = [("fail", text) for text in ledger.remarks(connection)]
-        found += [*_files(connection, board), *(_vault(ledger, connection) if ledger.has_keys else ())]
+        found = [("fail", text) for text in _database(connection)] + [*_files(connection, board)]
+        for record in sorted(ledger.vault.held(connection)) if ledger.has_keys else ():
+            try:
+                ledger.vault.get(connection, record)
+            except LedgerError as error:
+                found.append(("fail", str(error)))
     try:
         _ = ledger.policy
     except LedgerError as error:
@@ -29,22 +33,24 @@ def examine(ledger: Ledger) -> list[Remark]:
     return found
 
 
+def _database(connection: Connection) -> Iterator[str]:
+    yield from (
+        f"table {name!r} is not as it was made" for name, t in TABLES.tables.items() if unlike_made(connection, t)
+    )
+    if connection.dialect.name == "sqlite":
+        strange = "SELECT type || ' ' || name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+        yield from (f"{found} is none of the ledger's" for (found,) in connection.exec_driver_sql(strange))
+        for (text,) in connection.exec_driver_sql("PRAGMA integrity_check"):
+            if text != "ok":
+                yield f"SQLite finds damage: {text}"
+
+
 def _files(connection: Connection, board: Board) -> Iterator[Remark]:
     for request in board.requests.values():
         for artifact in request.artifacts.values():
             try:
-                read_files(connection, artifact)
+                stored(connection, artifact)
             except MissingArtifactError as error:
                 yield "fail" if request.in_force == artifact else "warn", f"request {request.id}: {error}"
-    stored = set(connection.scalars(select(FILES.c.content_id).distinct()))
-    for content_id in sorted(stored - set(board.artifacts)):
-        yield "fail", f"files of the eraser {content_id[:19]}... are kept, and no request holds it"
-
-
-def _vault(ledger: Ledger, connection: Connection) -> Iterator[Remark]:
-    for record in sorted(ledger.vault.held(connection)):
-        try:
-            ledger.vault.get(connection, record)
-            ledger.vault.get(connection, record, "whole")
-        except LedgerError as error:
-            yield "fail", str(error)
+    for content_id in sorted(set(connection.scalars(select(FILES.c.content_id))) - set(board.artifacts)):
+        yield "fail", f"the file of the eraser {content_id[:19]}... is kept, and no request holds it"
