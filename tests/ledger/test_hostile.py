@@ -52,30 +52,29 @@ def test_a_ledger_whose_folder_vanishes_does_nothing(tmp_path: Path) -> None:
         assert received(ledger, 1).state == "received"
 
 
-def test_no_room_for_a_key_takes_nobody_in(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unsee.ledger.keys.os.fsync", broken(errno.ENOSPC))
-    with pytest.raises(UnseeError, match="No space"):
+@pytest.mark.parametrize(("call", "code", "said"), [
+    ("unsee.ledger.keys.os.fsync", errno.ENOSPC, "No space"), ("unsee.ledger.keys.os.open", errno.EROFS, "Read-only"),
+])  # fmt: skip
+def test_no_room_for_a_key_takes_nobody_in(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, call: str, code: int, said: str
+) -> None:
+    monkeypatch.setattr(call, broken(code))
+    with pytest.raises(UnseeError, match=said):
         received(ledger, 1)
     monkeypatch.undo()
     assert not ledger.requests() and received(ledger, 1).state == "received" and not examine(ledger)
 
 
-def test_no_room_to_unpack_an_eraser_serves_nothing(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    switched_on(ledger, tmp_path / "a", 2)
-    monkeypatch.setattr(Path, "write_bytes", broken(errno.ENOSPC))
-    with pytest.raises(LedgerUnavailableError, match="cannot unpack"):
-        ledger.active_folders()
-    monkeypatch.undo()
-    assert len(ledger.active_folders()[1]) == 1
-
-
-def test_a_key_that_cannot_be_destroyed_is_told_and_destroyed_later(
+def test_no_room_to_unpack_serves_nothing_and_a_key_that_stays_is_destroyed_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with made(tmp_path) as ledger:
-        request = received(ledger, 1)
+        request = switched_on(ledger, tmp_path / "a", 2)
+        monkeypatch.setattr(Path, "write_bytes", broken(errno.ENOSPC))
+        with pytest.raises(LedgerUnavailableError, match="cannot unpack"):
+            ledger.active_folders()
+        monkeypatch.undo()
+        assert len(ledger.active_folders()[1]) == 1
         monkeypatch.setattr("pathlib.Path.unlink", broken(errno.EACCES))
         with pytest.raises(LedgerUnavailableError, match="could not be destroyed"):
             ledger.take("revoke", request.id, BY)

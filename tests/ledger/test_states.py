@@ -56,7 +56,8 @@ def test_what_is_allowed_and_what_is_said_of_the_rest(ledger: Ledger, tmp_path: 
 @pytest.mark.parametrize(("taken", "given", "said"), [
     ("answer", {"letter": ""}, "nobody is answered"), ("answer", {"how": ""}, "nobody is answered"),
     ("answer", {"sent": "2026-05-05"}, "--sent"), ("answer", {"sent": "2026-05-03"}, "--sent"),
-    ("answer", {"sent": "soon"}, "--sent"), ("answer", {"letter": "Jane Doe.txt"}, "SHA-256"), ("deny", {"ground": "because"}, "not-identified"),
+    ("answer", {"sent": "soon"}, "--sent"), ("answer", {"letter": "Jane Doe.txt"}, "SHA-256"),
+    ("deny", {"ground": "because"}, "not-identified"),
     ("inquire", {"wanted": "money"}, "identity"),
 ])  # fmt: skip
 def test_a_step_needs_what_the_policy_and_the_calendar_know(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.tiny_llava import LAYERS, WIDTH, tiny_llava
 
 from unsee.erase.eraser import Eraser
-from unsee.erase.eraser_set import FALSE_FIRES, SHARE, false_fires, stack
+from unsee.erase.eraser_set import FALSE_FIRES, SHARE, false_fires
 from unsee.erase.fit.calibration import raised_together
 from unsee.erase.gates.null_space import NullSpaceGate
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
@@ -91,21 +91,6 @@ def test_any_order_of_activations_and_revocations_ends_where_a_fit_of_that_set_w
             assert found == seen.setdefault(ledger.active().digest, found), "the digest names the thresholds too"
 
 
-def test_a_set_has_higher_thresholds_than_its_members_and_its_digest_another_name(ledger: Ledger) -> None:
-    switched_on(ledger, eraser(0))
-    alone, digest = in_force(ledger), ledger.active().digest
-    second = switched_on(ledger, eraser(1))
-    both = in_force(ledger)
-    assert alone == from_scratch({0}) and len(set(both.values())) == 1
-    assert alone["s0"] < both["s0"], "six prompts open, three may"
-    stacked = stack({one.subjects[0]: one for one in load_active(ledger)[1]})
-    gate = stacked.eraser.gate
-    assert isinstance(gate, PromptRidgeGate) and set(gate.threshold.tolist()) == set(both.values())
-    assert FALSE_FIRES not in stacked.eraser.settings and ledger.active().digest != digest
-    ledger.take("revoke", second, BY)
-    assert in_force(ledger) == alone and ledger.active().digest == digest
-
-
 def test_an_answer_is_steered_by_the_thresholds_of_the_set(ledger: Ledger) -> None:
     plain, _ = ask(ledger, LOADED, "who?", max_new_tokens=3)
     limit, both = from_scratch({0})["s0"], from_scratch({0, 1})["s0"]
@@ -145,14 +130,6 @@ def test_what_cannot_share_a_threshold_keeps_its_own(ledger: Ledger) -> None:
     assert in_force(ledger) == from_scratch({0}) | from_scratch({2}), "each as it is alone"
     switched_on(ledger, replace(older, gate=gate, method="published", trajectory=torch.ones(1, 1, WIDTH)))
     assert [one.method for one in load_active(ledger)[1]].count("published") == 1
-
-
-def test_the_log_says_on_what_thresholds_rest_and_not_on_whom(tmp_path: Path) -> None:
-    one = eraser(0)
-    one.save_pretrained(tmp_path / "e")
-    about, count = eraser_check(tmp_path / "e").about, len(one.settings[FALSE_FIRES]["scores"])
-    assert about["thresholds"] == {"profile": "00" * 32, "prompts": PROMPTS, "false_fires": count}
-    assert count == 3 and FALSE_FIRES not in about["settings"], "which prompts they were stays in the artifact"
 
 
 def test_damaged_scores_are_refused_when_they_come_in(ledger: Ledger) -> None:

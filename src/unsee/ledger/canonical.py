@@ -33,7 +33,7 @@ def plain_text(name: str, value: str) -> str:
     text = unicodedata.normalize("NFC", value).strip()
     if not text or len(text) > LONGEST:
         raise OptionError(f"{name} has {len(text)} characters, expected 1 to {LONGEST}. Say it in a sentence.")
-    if any(unicodedata.category(letter) in ODD and letter != "\n" or letter in REORDERING for letter in text):
+    if any((unicodedata.category(letter) in ODD and letter != "\n") or letter in REORDERING for letter in text):
         raise OptionError(f"{name} holds a control character or half a character: {text!r:.80}. Expected plain text.")
     return text
 

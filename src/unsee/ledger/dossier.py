@@ -5,35 +5,34 @@ from datetime import date
 from importlib.resources import files
 from typing import Any
 
+from jinja2 import Environment, Template
+
 from unsee.ledger.capacity import certified
 from unsee.ledger.log import Row
 from unsee.ledger.request import Request
-from unsee.ledger.states import STEPS, State
+from unsee.ledger.states import STEPS
 from unsee.ledger.store import Ledger
 
 SCHEMA = 4
-PUNCTUAL = {
-    "in time": "answered in time",
-    "late": "answered late",
-    "open": "not answered yet; the deadline has not passed",
-    "overdue": "not answered, and the deadline has passed",
-    "not answered": "closed without an answer",
-}
-_SAID = {step.name: step.means for step in reversed(STEPS)} | {
-    "restored": "the lost file of the eraser was put back",
-    "created": "the ledger was begun",
-    "exported": "this record was exported",
-}
-_WORDS = {
-    "wanted": "{} was requested", "ground": "{}", "how": "how: {}", "told": "the requester was told: {}",
-    "about": "caused by request {}", "until": "until {}", "due": "now due {}",
-}  # fmt: skip
-"""How the log's changes are told, in this order."""
+_MEANS = {step.name: step.means for step in reversed(STEPS)}
 
 
-def limits() -> list[str]:
-    """What erasing is and is not, in paragraphs."""
-    return files("unsee.ledger").joinpath("templates", "limits.txt").read_text(encoding="utf-8").strip().split("\n\n")
+def day(text: str) -> str:
+    """As 4 May 2026."""
+    found = date.fromisoformat(text[:10])
+    return f"{found.day} {found:%B %Y}"
+
+
+def template(name: str, **options: Any) -> Template:
+    """A template of the package."""
+    place = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, **options)
+    place.filters["day"] = day
+    return place.from_string(text(name))
+
+
+def text(name: str) -> str:
+    """A file of the folder of templates."""
+    return files("unsee.ledger").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def dossier(ledger: Ledger, requests: Sequence[Request], remarks: Sequence[str]) -> dict[str, Any]:
@@ -55,7 +54,7 @@ def dossier(ledger: Ledger, requests: Sequence[Request], remarks: Sequence[str])
         "thresholds": policy.verification.as_json() | {"digest": policy.verification.digest},
         "zone": policy.deadlines.zone,
         "sender": policy.answer.sender,
-        "limits": limits(),
+        "limits": text("limits.txt").strip().split("\n\n"),
         "untested": policy.answer.untested,
         "requests": [told(one, [row for row in rows if row.record == one.id], ledger.today) for one in requests],
     }
@@ -63,61 +62,16 @@ def dossier(ledger: Ledger, requests: Sequence[Request], remarks: Sequence[str])
 
 def told(one: Request, history: Sequence[Row], today: date) -> dict[str, Any]:
     """One request, with what its rows say: what was fitted and found last, and every step in words."""
-    eraser, verification = (
-        next(((row, found) for row in reversed(history) if (found := row.changes.get(name))), None)
-        for name in ("held", "verification")
-    )
-    appeals = [row.seq for row in history if row.step == "appeal"]
-    punctual = one.punctual(today)
-    return one.as_json() | {
-        "headline": _headline(one, punctual),
-        "status": one.status,
-        "punctual": punctual,
-        "answer": PUNCTUAL[punctual],
-        "eraser": eraser and eraser[1],
-        "verification": verification and verification[1] | {
-            "at": verification[0].at, "passed": verification[0].step == "verify",
-            "current": verification[1]["content_id"] in one.artifacts,
-        },
-        "history": [
-            row.model_dump() | {"day": _day(row.at[:10]), "what": _what(row, any(seq < row.seq for seq in appeals))}
-            for row in history
-        ],
-    }  # fmt: skip
-
-
-def _headline(one: Request, punctual: str) -> str:
-    if one.kind == "request":
-        what = "The request was denied" if one.denied else "The request is not in force"
-        what = "The model is made to unsee the person: the request is in force" if one.in_force else what
-    elif one.state in (State.RESOLVED, State.ANSWERED, State.EXPIRED):
-        what = "The complaint was not upheld" if one.denied else "The complaint was upheld and the cause removed"
-    else:
-        what = "A third party complained"
-    if one.ended:
-        what += f"; it was {'taken back' if one.state == State.REVOKED else 'closed'} on {_day(one.ended)}"
-    elif one.state == State.APPEALED:
-        what += "; the requester has appealed"
-    answered = f" (on {_day(one.answered)}, {one.how})" if one.answered else ""
-    due = f"Received {_day(one.received)}, due {_day(one.due)}{', extended once' if one.extended else ''}"
-    return f"{what}. {due}: {PUNCTUAL[punctual]}{answered}."
-
-
-def _what(row: Row, appealed: bool) -> str:
-    said = row.changes
-    words = [_SAID.get(row.step, row.step)]
-    if row.step == "accept":
-        words = [f"the {'appeal' if appealed else 'request'} is granted"]
-    if row.step == "fail":
-        words += [f"{f['check']}: {f['text']}" for f in said["verification"]["findings"] if f["verdict"] == "fail"]
-    for name, text in _WORDS.items():
-        if said.get(name) and row.step not in ("add", "complain"):
-            words.append(text.format(_day(said[name]) if name in ("until", "due") else said[name]))
-    if said.get("ended"):
-        words.append("the personal data held were destroyed")
-    return "; ".join(words)
-
-
-def _day(day: date | str) -> str:
-    day = date.fromisoformat(day) if isinstance(day, str) else day
-    return f"{day.day} {day:%B %Y}"
+    words: Any = template("words.j2").module
+    said = one.as_json() | {"status": one.status, "punctual": one.punctual(today), "eraser": None, "verification": None}
+    steps, appealed = list[dict[str, Any]](), False
+    for row in history:
+        appealed |= row.step == "appeal"
+        step = row.model_dump()
+        steps.append(step | {"day": day(row.at), "what": words.what(step, _MEANS, appealed)})
+        said["eraser"] = row.changes.get("held") or said["eraser"]
+        if found := row.changes.get("verification"):
+            beside = {"at": row.at, "passed": row.step == "verify", "current": found["content_id"] in one.artifacts}
+            said["verification"] = found | beside
+    answer = words.answers[said["punctual"]]
+    return said | {"headline": words.headline(said), "answer": answer, "history": steps}

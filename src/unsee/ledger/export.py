@@ -1,15 +1,14 @@
 """The dossier as a page, a PDF and JSON, and letters to requesters: private files that overwrite nothing."""
 
 import logging
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import StrictUndefined
 
 from unsee.errors import OptionError, SaveError, UnseeError
 from unsee.ledger.documents import as_file, save_private
-from unsee.ledger.dossier import dossier
+from unsee.ledger.dossier import dossier, template
 from unsee.ledger.examination import examine
 from unsee.ledger.log import Decision
 from unsee.ledger.request import Request
@@ -39,7 +38,7 @@ def export(ledger: Ledger, out: Path, by: Decision, prefix: str = "", formats: t
     if there:
         raise SaveError(f"{out} holds {there} already, and nothing is overwritten. Name another folder.")
     told = dossier(ledger, chosen, [f"{severity}: {text}" for severity, text in examine(ledger)])
-    page = rendered("dossier.html.j2", told)
+    page = template("dossier.html.j2", autoescape=True, undefined=StrictUndefined).render(told)
     views = {"html": page.encode, "json": lambda: as_file(told), "pdf": lambda: _pdf(page)}
     made = {path: views[kind]() for kind, path in zip(formats, paths, strict=True)}
     ledger.note("exported", by, record, head=told["log"]["head"])
@@ -59,17 +58,7 @@ def letter(ledger: Ledger, request: Request, out: Path) -> None:
         raise OptionError(f"{request.id} is {request.state}: nothing was decided yet that a letter could tell.")
     policy, person = ledger.policy, ledger.person(request.id)
     said = {"r": request, "name": person.names[0] if person else "", "answer": policy.answer, "today": ledger.today}
-    save_private(out, rendered("letter.txt.j2", said).encode())
-
-
-def rendered(template: str, values: dict[str, Any]) -> str:
-    """A template of the package; a value that it misses is an error."""
-    source = files("unsee.ledger").joinpath("templates", template).read_text(encoding="utf-8")
-    page = Environment(
-        autoescape=".html" in template, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )  # fmt: skip
-    return page.from_string(source).render(**values)
+    save_private(out, template("letter.txt.j2", undefined=StrictUndefined).render(said).encode())
 
 
 def _pdf(page: str) -> bytes:

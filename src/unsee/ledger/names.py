@@ -9,7 +9,10 @@ from unsee.ledger.errors import PersonalDataError
 
 SHORTEST_PART = 3
 """Letters from which a part of a name, alone, is taken to name the person that the record is about."""
-PARTICLES = frozenset("and bin das del della den der des die dos een het las los the und van vom von zum zur".split())
+PARTICLES = frozenset((
+    "and", "bin", "das", "del", "della", "den", "der", "des", "die", "dos", "een", "het", "las", "los", "the", "und",
+    "van", "vom", "von", "zum", "zur",
+))  # fmt: skip
 """Parts of names that, alone, name nobody: whoever is called van der Berg must not stop every text."""
 _UNSPACED = ("CJK", "HANGUL", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 _SEPARATORS = re.compile(r"[\W_]+")
