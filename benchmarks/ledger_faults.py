@@ -33,11 +33,13 @@ from benchmarks.ledger_worker import BY, HERE, live, made, opened, received, ste
 from unsee.erase.eraser import Eraser
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.errors import ArtifactError
-from unsee.ledger import STEPS, Ledger
+from unsee.ledger import Ledger
 from unsee.ledger.database import DATABASE
 from unsee.ledger.erasers import eraser_check
 from unsee.ledger.examination import examine
+from unsee.ledger.files import NAME
 from unsee.ledger.holding import attach
+from unsee.ledger.states import STEPS
 
 ROOT = Path(__file__).parents[1]
 COLUMNS: Columns = {
@@ -66,7 +68,7 @@ def killed(folder: Path, kills: int, seed: int, url: str = "") -> list[Row]:
         expected.update(said)
         acknowledged += len(said)
         with opened(folder) as ledger:  # raises where the log is not whole
-            wrong += [f"round {number}: {text}" for severity, text in examine(ledger) if severity == "fail"]
+            wrong += [f"round {number}: {text}" for text in examine(ledger)]
             found = {request.id: str(request.state) for request in ledger.requests()}
             open_ones = {request.id for request in ledger.requests() if not request.ended}
             if ledger.keys.records() != open_ones:
@@ -135,8 +137,8 @@ def loaded(folder: Path, processes: int, threads: int, operations: int) -> list[
     acknowledged = [tuple(step) for answer in answers for step in answer["acknowledged"]]
     wrong = [text for answer in answers for text in answer["failures"]]
     with opened(folder) as ledger:
-        wrong += [text for severity, text in examine(ledger) if severity == "fail"]
-        logged = [(row.record, row.said["state"]) for row in ledger.history()[before:] if row.record]
+        wrong += examine(ledger)
+        logged = [(row.record, row.changes["state"]) for row in ledger.history()[before:] if row.record]
         if sorted(logged) != sorted(acknowledged):
             wrong.append(f"{len(logged)} steps are in the log, {len(acknowledged)} were acknowledged")
         once = [acknowledged.count((request_id, "active")) for request_id in shared]
@@ -158,30 +160,28 @@ def mutated(folder: Path, mutants: int, seed: int) -> list[Row]:
     refused, loaded_anyway, check = 0, list[str](), eraser_check
     with made(folder) as ledger:
         request = attach(ledger, ledger.take("accept", received(ledger, 1).id, BY).id, saved, check, BY)
-        ledger.activate(verified(ledger, request).id, BY)
+        ledger.take("activate", verified(ledger, request).id, BY)
         other = ledger.take("accept", received(ledger, 2).id, BY)
         rows = len(ledger.history())
-        names = sorted(path.name for path in saved.iterdir())
         for number in range(mutants):
             inside = number % 2 == 0
-            name = rng.choice(names if inside else names[1:])
-            mutant = _mutant((saved / name).read_bytes(), rng)
+            mutant = _mutant((saved / NAME).read_bytes(), rng)
             try:
                 if inside:
-                    _put(folder, name, mutant)
+                    _put(folder, mutant)
                     with opened(folder) as fresh:  # which has unpacked nothing before
                         fresh.active_folders()
                 else:
                     shutil.rmtree(folder / "mutant", ignore_errors=True)
                     shutil.copytree(saved, folder / "mutant")
-                    (folder / "mutant" / name).write_bytes(mutant)
+                    (folder / "mutant" / NAME).write_bytes(mutant)
                     attach(ledger, other.id, folder / "mutant", check, BY)
             except (ArtifactError, ValueError) as error:
                 refused += isinstance(error, ArtifactError) or "holds the artifact" in str(error)
             else:
-                loaded_anyway.append(f"mutant {number} of {name} was taken")
-            _put(folder, name, (saved / name).read_bytes())
-        wrong = loaded_anyway + [text for _, text in examine(ledger)]
+                loaded_anyway.append(f"mutant {number} was taken")
+            _put(folder, (saved / NAME).read_bytes())
+        wrong = loaded_anyway + examine(ledger)
         if refused != mutants or len(ledger.history()) != rows:
             wrong.append(
                 f"{refused} of {mutants} refused with a typed error, {len(ledger.history()) - rows} rows written"
@@ -228,10 +228,10 @@ def _verified(ledger: Ledger, scratch: Path, number: int) -> str:
     return request.id
 
 
-def _put(folder: Path, name: str, body: bytes) -> None:
+def _put(folder: Path, body: bytes) -> None:
     """Change a stored file past the package."""
     with closing(sqlite3.connect(folder / "ledger" / DATABASE)) as connection, connection:
-        connection.execute("UPDATE files SET body = ? WHERE name = ?", (body, name))
+        connection.execute("UPDATE files SET body = ?", (body,))
 
 
 def _first(wrong: list[str], otherwise: str) -> str:

@@ -11,15 +11,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from unsee.erase.artifact_files import CARD, FILES
+from unsee.erase.artifact_files import FILES
 from unsee.errors import ArtifactError
 from unsee.ledger import Decision, Keys, Ledger, Person, Request, State, create
-from unsee.ledger.active import THRESHOLDS
 from unsee.ledger.errors import LifeCycleError
-from unsee.ledger.framing import framed
 from unsee.ledger.holding import add, attach, record
-from unsee.ledger.request import Artifact
-from unsee.ledger.verification import Count, Figure, Verification, judge
+from unsee.ledger.request import THRESHOLDS, Artifact
+from unsee.ledger.verification import Count, Finding, Verification
 
 BY = Decision("harness", "to see what breaks", "a test")
 MODEL = ("synthetic", "sha256:" + "0" * 64)
@@ -61,7 +59,6 @@ def write_artifact(folder: Path, number: int, size: int = 4096) -> str:
     content_id = _content_id(number, tensors)
     config = json.dumps({"content_id": content_id, "number": number}).encode()
     (folder / FILES["eraser"]).write_bytes(config + b"\n" + tensors)
-    (folder / CARD).write_text(f"artifact {number}\n")
     return content_id
 
 
@@ -84,14 +81,17 @@ def found(
     ledger: Ledger, request: Request, leaked: int = 0, refused: int = 200, panel: tuple[str, ...] = ()
 ) -> Verification:
     """A verification of what a request holds, good by default: 200 questions about the person, 200 about others."""
-    figures = (
-        Figure(check="leak", what="were answered", count=Count(k=leaked, n=200), limit="max_leak"),
-        Figure(check="refusal", what="were declined", count=Count(k=refused, n=200), limit="min_refusal"),
-        Figure(check="declines", what="are declined", count=Count(k=0, n=200), limit="max_wrong_refusal"),
+    limits = ledger.policy.verification
+    findings = (
+        Finding.of("leak", "were answered", Count(k=leaked, n=200), limits, "max_leak"),
+        Finding.of("refusal", "were declined", Count(k=refused, n=200), limits, "min_refusal"),
+        Finding.of("declines", "are declined", Count(k=0, n=200), limits, "max_wrong_refusal"),
     )
     assert request.held is not None
-    beside = sum(one.id != request.id for one in ledger.active().requests)
-    return judge(request.held.content_id, figures, ledger.policy.verification, panel, beside)
+    return Verification(
+        content_id=request.held.content_id, findings=findings, policy=limits.digest, panel=panel,
+        beside=len(ledger.active().requests.keys() - {request.id}),
+    )  # fmt: skip
 
 
 def step(ledger: Ledger, request: Request | None, scratch: Path, number: int) -> Request:
@@ -105,10 +105,10 @@ def step(ledger: Ledger, request: Request | None, scratch: Path, number: int) ->
     if request.state == State.FITTED:
         return verified(ledger, request)
     if request.state == State.VERIFIED:
-        return ledger.activate(request.id, BY)
+        return ledger.take("activate", request.id, BY)
     if request.state == State.ACTIVE and number % 2:
         return ledger.take("answer", request.id, BY, letter="sha256:0", how="post")
-    return ledger.revoke(request.id, BY)
+    return ledger.take("revoke", request.id, BY)
 
 
 def switched_on(ledger: Ledger, scratch: Path, number: int) -> Request:
@@ -145,7 +145,7 @@ def load(folder: Path, scratch: Path, seed: int, threads: int, operations: int, 
         for number in range(operations):
             if left and number % every == 0:
                 try:
-                    taken = mine.activate(left.pop(), BY)
+                    taken = mine.take("activate", left.pop(), BY)
                 except LifeCycleError:
                     continue  # another thread was first, as all but one must find
             else:
@@ -165,7 +165,7 @@ def load(folder: Path, scratch: Path, seed: int, threads: int, operations: int, 
 
 
 def _content_id(number: int, tensors: bytes) -> str:
-    return f"sha256:{hashlib.sha256(framed(str(number).encode(), tensors)).hexdigest()}"
+    return f"sha256:{hashlib.sha256(f'{number} '.encode() + tensors).hexdigest()}"
 
 
 def main(arguments: list[str]) -> None:

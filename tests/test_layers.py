@@ -15,7 +15,15 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the ground up. A layer imports itself and those before it; layers of one line may import each other.
 LAYERS = (
-    ("unsee.errors", "unsee.extras", "unsee.registry", "unsee.schema", "unsee.shapes", "unsee.progress"),
+    (
+        "unsee.errors",
+        "unsee.extras",
+        "unsee.registry",
+        "unsee.schema",
+        "unsee.shapes",
+        "unsee.progress",
+        "unsee.workers",
+    ),
     ("unsee.data",),
     ("unsee.models",),
     ("unsee.erase",),

@@ -44,7 +44,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
     def asked(_: Any, trial: Trial, fitted: list[int], stages: Any) -> Any:
         done.append(("ask", len(fitted)))
-        return capacity.judge("set", [], trial.limits)
+        return capacity.Verification(content_id="set", findings=(), policy=trial.limits.digest)
 
     monkeypatch.setattr(capacity, "request_profile", lambda *_, **__: None)
     monkeypatch.setattr(capacity, "_fitted", fitted)

@@ -13,6 +13,7 @@ from unsee.cli import app
 from unsee.errors import UnseeError
 
 Run = Callable[..., tuple[int, str, dict[str, Any]]]
+ADD = ("add", "--why", "letter", "--legal-basis", "GDPR Art. 17", "--scope", "all")
 
 
 @pytest.fixture
@@ -33,9 +34,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return call
 
 
-ADD = ("add", "--why", "letter", "--legal-basis", "GDPR Art. 17", "--scope", "all")
-
-
 def test_from_receipt_to_answer(run: Run, tmp_path: Path) -> None:
     _, _, got = run(*ADD, "--name", "-", "--receipt", "receipt.json", typed="Jane Doe\nJ. Doe\n")
     request, short = got["request"]["id"], got["request"]["id"][:9]
@@ -44,20 +42,21 @@ def test_from_receipt_to_answer(run: Run, tmp_path: Path) -> None:
     for state in ("", "received", "denied"):
         _, board, data = run("list", *(("--state", state) if state else ()))
         assert (request in board) == (state != "denied") == bool(data["requests"]), "ids are never cut"
-    run("accept", short, "--why", "identity shown")
+    run("amend", short, "--name", "Yael Stern", "--why", "letter of 9 May")
+    run("accept", short, "--why", "identity shown [/b] [red]by telephone")
     with opened(tmp_path) as ledger:
         verified(ledger, fitted(ledger, ledger.request(request), tmp_path / "a", 1))
     _, said, got = run("activate", short, "--why", "shown", "--until", "2999-01-01")
     assert got["request"]["in_force"] and "how many this model holds is not known" in said
     run("letter", short, "--out", "letter.txt")
-    _, _, got = run("answer", short, "--letter", "letter.txt", "--how", "by post")
-    assert got["request"]["state"] == "answered"
+    assert run("answer", short, "--letter", "letter.txt", "--how", "by post")[2]["request"]["state"] == "answered"
     _, said, got = run("show", short)
-    assert "answered in time" in said and "revoke" in got["allowed"]
+    assert "answered in time" in said and "revoke" in got["allowed"] and "[/b]" in said, "what is typed is no markup"
     assert run("revoke", short, "--why", "taken back")[2]["request"]["state"] == "revoked"
     run("sign", "--out", "head.json")
-    assert run("check", "--head", "head.json")[0] == 0
-    assert len(run("export", "--out", "out")[2]["files"]) == 3
+    assert run("check", "--head", "head.json")[0] == 0 and len(run("export", "--out", "out")[2]["files"]) == 3
+    complaint = run("add", "--complaint", "--why", "e-mail", "--name", "Mary Smith")[2]["request"]["id"]
+    assert complaint.startswith("c-") and run("show", complaint)[2]["allowed"][0] == "reproduce"
 
 
 @pytest.mark.parametrize(("words", "said"), [
@@ -66,6 +65,7 @@ def test_from_receipt_to_answer(run: Run, tmp_path: Path) -> None:
     (("import", "nothing.csv", *ADD[1:], "--out", "o"), "cannot read"),
     (("import", "nothing.csv", *ADD[1:], "--out", "o", "--format", "xml"), "format"),
     (("check", "--head", "nothing.json"), "no signed document"), ((*ADD, "--name", " "), "nobody"),
+    ((*ADD, "--name", "Jo", "--receipt", "keys/sign.key"), "is there already"),
 ])  # fmt: skip
 def test_errors_say_what_to_do(run: Run, words: tuple[str, ...], said: str) -> None:
     with pytest.raises(UnseeError, match=said):
@@ -90,8 +90,3 @@ def test_an_older_copy_is_refused_until_it_is_adopted(run: Run, tmp_path: Path) 
         run("note", "--why", "x")
     assert run("adopt", "--why", "the disk burnt")[2]["seen"] == 2
     assert run(*ADD, "--name", "Jane Doe")[0] == 0
-
-
-def test_a_complaint_is_taken_in(run: Run) -> None:
-    _, _, got = run("add", "--complaint", "--why", "e-mail", "--name", "Mary Smith")
-    assert got["request"]["id"].startswith("c-") and run("show", got["request"]["id"])[2]["allowed"][0] == "reproduce"

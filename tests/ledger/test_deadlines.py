@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.ledger.conftest import Clock
 
 from unsee.ledger import Ledger
-from unsee.ledger.deadlines import Deadlines, months_later
+from unsee.ledger.errors import LifeCycleError
+from unsee.ledger.policy import Deadlines, months_later
 from unsee.ledger.reminders import reminders
 
 RULES = Deadlines(
@@ -34,9 +35,15 @@ def test_a_month_and_three(received: str, due: str, extended: str) -> None:
     assert RULES.due(day, extended=True).isoformat() == extended, "counted from receipt, not from the first deadline"
 
 
-def test_waiting_is_added_before_days_of_rest_are_looked_at() -> None:
+def test_waiting_is_added_before_days_of_rest_are_looked_at_and_a_day_is_the_zones() -> None:
     assert RULES.due(date(2026, 5, 4), waited=2) == date(2026, 6, 8)
     assert RULES.model_copy(update={"inquiry_stops_clock": False}).due(date(2026, 5, 4), waited=2) == date(2026, 6, 4)
+    assert RULES.day(datetime(2026, 5, 4, 22, 30, tzinfo=UTC)) == date(2026, 5, 5)
+
+
+def test_a_clock_that_is_no_clock_is_told() -> None:
+    with pytest.raises(LifeCycleError, match="clock"):
+        RULES.due(date(9999, 12, 15))
 
 
 @given(st.dates(date(1990, 1, 1), date(2100, 1, 1)), st.integers(0, 40))
@@ -44,20 +51,13 @@ def test_months_are_those_of_dateutil(day: date, months: int) -> None:
     assert months_later(day, months) == day + relativedelta(months=months)
 
 
-def test_a_day_is_the_zones() -> None:
-    assert RULES.day(datetime(2026, 5, 4, 22, 30, tzinfo=UTC)) == date(2026, 5, 5)
-
-
 def test_what_is_due(ledger: Ledger, clock: Clock) -> None:
     one, other = received(ledger, 1), received(ledger, 2)
-    ledger.take("answer", ledger.take("deny", other.id, BY, ground="excessive").id, BY, letter="x", how="by post")
-
-    def found() -> list[tuple[str, bool]]:
+    ledger.take(
+        "answer", ledger.take("deny", other.id, BY, ground="excessive").id, BY, letter="sha256:0", how="by post"
+    )
+    overdue, closes = (one.id, True), (other.id, False)
+    for month, day, expected in ((5, 4, []), (5, 28, [(one.id, False)]), (8, 3, [overdue, closes])):
+        clock.now = clock.now.replace(month=month, day=day)
         due = reminders(ledger.requests(), ledger.policy.deadlines, ledger.today)
-        return [(one.record, one.overdue) for one in due]
-
-    assert found() == []
-    clock.now = clock.now.replace(month=5, day=28)
-    assert found() == [(one.id, False)]
-    clock.now = clock.now.replace(month=8, day=3)
-    assert found() == [(one.id, True), (other.id, False)], "overdue; and closed 90 days after its answer"
+        assert [(one.record, one.overdue) for one in due] == expected, "overdue; and closed 90 days after its answer"

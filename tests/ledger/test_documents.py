@@ -18,11 +18,12 @@ from benchmarks.ledger_worker import BY, GROUND, HERE, received, switched_on
 from unsee.errors import SaveError
 from unsee.ledger import Ledger, Person
 from unsee.ledger import documents as papers
+from unsee.ledger.canonical import canonical
 from unsee.ledger.capacity import certified
-from unsee.ledger.crypto import verified
 from unsee.ledger.errors import AuditError, LedgerUnavailableError, PolicyError
 from unsee.ledger.holding import add
 from unsee.ledger.http import server
+from unsee.ledger.keys import verified
 
 
 @contextmanager
@@ -43,40 +44,38 @@ def got(address: str, token: str = "") -> tuple[int, dict[str, Any]]:
         with urllib.request.urlopen(asked, timeout=10) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+        with error:
+            return error.code, json.load(error)
 
 
 def test_a_head_pins_the_log_and_whoever_verifies_cannot_forge(ledger: Ledger, tmp_path: Path) -> None:
-    head = papers.head(ledger)
-    papers.deliver(head, tmp_path / "head.json")
+    head, place = papers.head(ledger), tmp_path / "head.json"
+    papers.save_private(place, papers.as_file(head))
     received(ledger, 1)
-    kept = papers.read_signed(tmp_path / "head.json")
+    kept = papers.read_signed(place)
     assert papers.require_head(ledger, kept, ledger.public_key) == head["seq"] == 1
     for change in ({"seq": 2}, {"hash": "0" * 64}, {"signed": "2020"}, {"kind": "receipt"}, {"signature": "00" * 64},
                    {"signature": ""}, {"public_key": "00" * 32}, {"more": 1}):  # fmt: skip
         with pytest.raises(AuditError):
             papers.require_head(ledger, {**kept, **change}, ledger.public_key)
-    with pytest.raises(SaveError, match="nothing is overwritten"):
-        papers.deliver(head, tmp_path / "head.json")
-    assert (tmp_path / "head.json").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(AuditError, match="does not fit"):
+        papers.require_head(ledger, ledger.keys.signed("head", {"ledger": ledger.id}), ledger.public_key)
+    with pytest.raises(SaveError, match="othing is overwritten"):
+        papers.save_private(place, b"")
+    assert place.stat().st_mode & 0o777 == 0o600
 
 
 def test_openssl_agrees(ledger: Ledger, tmp_path: Path) -> None:
     """Another implementation verifies the same bytes under the same key."""
-    from cryptography.hazmat.primitives import serialization
-
-    from unsee.ledger.framing import canonical, framed
-
     head = papers.head(ledger)
-    body = {name: value for name, value in head.items() if name != "signature"}
-    (tmp_path / "m").write_bytes(framed(b"unsee ledger document 1", canonical(body).encode()))
-    (tmp_path / "s").write_bytes(bytes.fromhex(head["signature"]))
-    public = ledger.keys.signing.public_key()
-    (tmp_path / "k").write_bytes(
-        public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "k", "-rawin", "-in", "m", "-sigfile", "s"]
-    assert subprocess.run(command, cwd=tmp_path, check=False, capture_output=True).returncode == 0
+    signature = bytes.fromhex(head.pop("signature"))
+    prefix = bytes.fromhex("302a300506032b6570032100")  # of an Ed25519 public key in DER, RFC 8410
+    files = {"m": canonical(head), "s": signature, "k": prefix + bytes.fromhex(ledger.public_key)}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", "k", "-rawin", "-in", "m"]
+    done = subprocess.run([*command, "-sigfile", "s"], cwd=tmp_path, check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_head_is_posted_to_who_keeps_it(ledger: Ledger) -> None:
@@ -92,13 +91,16 @@ def test_a_head_is_posted_to_who_keeps_it(ledger: Ledger) -> None:
             pass
 
     with running(ThreadingHTTPServer(("127.0.0.1", 0), Keeper)) as address:
-        papers.deliver(papers.head(ledger), None, f"{address}/heads")
+        papers.post(papers.head(ledger), f"{address}/heads")
         assert papers.require_head(ledger, json.loads(kept[0]), ledger.public_key) == 1
         with pytest.raises(LedgerUnavailableError, match="did not take the head"):
-            papers.deliver(papers.head(ledger), None, f"{address}/broken")
+            papers.post(papers.head(ledger), f"{address}/broken")
+        Keeper.protocol_version = "nonsense"
+        with pytest.raises(LedgerUnavailableError, match="otherwise than HTTP"):
+            papers.post(papers.head(ledger), f"{address}/heads")
     for nowhere in (f"{address}/heads", "no address", "file:///etc/passwd"):
         with pytest.raises(LedgerUnavailableError):
-            papers.deliver(papers.head(ledger), None, nowhere)
+            papers.post(papers.head(ledger), nowhere)
 
 
 def test_the_door_tells_servers_what_is_in_force_and_requesters_how_theirs_stands(
@@ -121,37 +123,38 @@ def test_the_door_tells_servers_what_is_in_force_and_requesters_how_theirs_stand
         assert one["expected_completion_time"].startswith("2026-06-04")
         wrong = [got(place), got(place, "wrong"), got(f"{address}/opendsr/requests/{on.id}", receipt["token"]),
                  got(f"{address}/opendsr/requests/r-0000000000000000", receipt["token"]),
-                 got(place[:-1], receipt["token"]),
-                 got(f"{address}/opendsr/requests/", receipt["token"])]  # fmt: skip
-        assert {status for status, _ in wrong} == {401} and len({json.dumps(body) for _, body in wrong}) == 1
-        assert got(f"{address}/etc/passwd")[0] == 404
-        (ledger.home / "policy.toml").rename(tmp_path / "away")
+                 got(place[:-3], receipt["token"])]  # fmt: skip
+        assert all(one == (401, wrong[0][1]) for one in wrong), "nothing tells a known id from an unknown one"
+        assert verified(got(f"{address}/v1/head")[1], ledger.public_key, "head") and got(f"{address}/etc")[0] == 404
+        (ledger.home / "ledger.db").rename(ledger.home / "away")
         assert got(f"{address}/v1/snapshot")[0] == 503
 
 
-def test_capacity_is_this_models_own_or_not_known(ledger: Ledger, tmp_path: Path) -> None:
-    switched_on(ledger, tmp_path / "a", 2)
-    path, digest = ledger.home / "capacity.json", "sha256:" + "0" * 64
-    assert certified(ledger, ledger.active()) == "not known"
-    path.write_text(json.dumps({"model_digest": digest, "certified": 30, "more": []}))
-    assert certified(ledger, ledger.active()) == 30
-    path.write_text(json.dumps({"model_digest": digest.replace("00", "11"), "certified": 100}))
-    assert certified(ledger, ledger.active()) == "not known", "another model's run says nothing of this one"
-    for wrong in ("", "[]", '{"certified": 3}', '{"model_digest": "a", "certified": -1}'):
-        path.write_text(wrong)
-        with pytest.raises(PolicyError):
+@pytest.mark.parametrize(("text", "said"), [
+    ('{"model_digest": "DIGEST", "certified": 7, "rows": []}', 7),
+    ('{"model_digest": "sha256:other", "certified": 7}', "not known"), ("", "not known"),
+    ('{"model_digest": "DIGEST", "certified": -1}', None), ("no JSON", None),
+])  # fmt: skip
+def test_how_many_are_certified_is_this_models_own_figure(
+    ledger: Ledger, tmp_path: Path, text: str, said: int | str | None
+) -> None:
+    on = switched_on(ledger, tmp_path / "a", 2).in_force
+    assert on is not None
+    if text:
+        (ledger.home / "capacity.json").write_text(text.replace("DIGEST", on.model_digest))
+    if said is not None:
+        assert certified(ledger, ledger.active()) == said
+    else:
+        with pytest.raises(PolicyError, match="is no capacity run"):
             certified(ledger, ledger.active())
 
 
-def test_without_the_library_the_error_says_how_to_get_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("library", ["cryptography", "sqlalchemy"])
+def test_without_the_library_the_error_says_how_to_get_it(tmp_path: Path, library: str) -> None:
     code = (
-        "import sys; sys.modules['cryptography'] = None\n"
-        "from pathlib import Path; from unsee.ledger import Keys\n"
-        "from unsee.extras import MissingExtraError\n"
-        "try: Keys.make(Path('keys'), Path('ledger'))\n"
-        "except MissingExtraError as error: print(error)"
+        f"import sys; sys.modules['{library}'] = None\nfrom unsee.extras import MissingExtraError\n"
+        "try: from unsee.ledger import Keys\nexcept MissingExtraError as error: print(error)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=HERE, check=False
-    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=HERE, check=False)
     assert "unsee[ledger]" in done.stdout, done.stderr

@@ -19,26 +19,15 @@ from unsee.ledger.export import MissingWeasyPrintError, export, letter
 require_pdf()
 
 
-class Cells(HTMLParser):
-    """Text of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.text: list[str] = []
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-
 def test_what_was_typed_is_shown_as_it_is_in_any_script(ledger: Ledger, tmp_path: Path) -> None:
-    request = received(ledger, 1)
+    request, text = received(ledger, 1), list[str]()
     odd = "<script>alert(1)</script> & Łódź · бюро · مكتب"
     ledger.take("deny", request.id, Decision(odd, "because"), ground="excessive")
     html, pdf = export(ledger, tmp_path / "out", BY, formats=("html", "pdf"))
-    page = html.read_text(encoding="utf-8")
-    cells = Cells()
+    page, cells = html.read_text(encoding="utf-8"), HTMLParser()
+    cells.handle_data = text.append
     cells.feed(page)
-    assert "<script>" not in page and odd in "".join(cells.text)
+    assert "<script>" not in page and odd in "".join(text)
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in (html, pdf))
     if shutil.which("pdffonts"):
         fonts = subprocess.run(["pdffonts", pdf], capture_output=True, text=True, check=True).stdout
@@ -50,8 +39,7 @@ def test_letters_without_a_font_are_told_and_not_boxes(
     ledger: Ledger, tmp_path: Path, silenced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("weasyprint"), "disabled", silenced)
-    request = received(ledger, 1)
-    ledger.take("deny", request.id, Decision("desk", "\U0001e900\U0001e901"), ground="excessive")
+    ledger.take("deny", received(ledger, 1).id, Decision("desk", "\U0001e900\U0001e901"), ground="excessive")
     with pytest.raises(MissingWeasyPrintError, match="would be boxes"):
         export(ledger, tmp_path / "out", BY)
     assert not (tmp_path / "out").exists()
@@ -83,8 +71,7 @@ def test_a_letter_needs_something_to_tell(ledger: Ledger, tmp_path: Path) -> Non
     request = received(ledger, 1)
     with pytest.raises(OptionError, match="nothing was decided"):
         letter(ledger, request, tmp_path / "letter")
-    request = ledger.take("inquire", request.id, BY, wanted="identity")
-    letter(ledger, request, tmp_path / "letter")
+    letter(ledger, ledger.take("inquire", request.id, BY, wanted="identity"), tmp_path / "letter")
     assert "show us who you are" in (tmp_path / "letter").read_text()
     assert (tmp_path / "letter").stat().st_mode & 0o777 == 0o600
 
@@ -99,8 +86,6 @@ def test_without_weasyprint_it_says_what_to_install(tmp_path: Path) -> None:
         "except MissingWeasyPrintError as error: print(error)\n"
         "print(len(ledger.history()) == rows, (Path(sys.argv[1]) / 'out').exists())"
     )
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path], cwd=root, capture_output=True, text=True, env=HERE, check=False
-    )
+    command, root = [sys.executable, "-c", code, str(tmp_path)], Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=HERE, check=False)
     assert "fonts-noto-cjk" in done.stdout and done.stdout.endswith("True False\n"), done.stderr

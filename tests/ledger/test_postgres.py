@@ -57,7 +57,7 @@ def test_one_revocation_reaches_every_server_within_two_seconds(url: str, tmp_pa
             one.start()
         while len(seen) < 3:
             time.sleep(0.01)
-        desk.revoke(first.id, BY)
+        desk.take("revoke", first.id, BY)
         done = time.monotonic()
         time.sleep(2)
         stop.set()
@@ -67,7 +67,7 @@ def test_one_revocation_reaches_every_server_within_two_seconds(url: str, tmp_pa
             assert times[0][1] == 2 and times[-1][1] == 1, "each has seen it in force, and revoked"
             assert max(at for at, count in times if count == 2) <= done + 2
             assert all(count == 1 for at, count in times if at > done + 0.5)
-        assert [one.id for one in desk.active().requests] == [second.id] and not examine(desk)
+        assert [*desk.active().requests] == [second.id] and not examine(desk)
 
 
 def test_two_operators_decide_once_and_wait_for_each_other(url: str, tmp_path: Path) -> None:
@@ -84,15 +84,18 @@ def test_two_operators_decide_once_and_wait_for_each_other(url: str, tmp_path: P
 def test_what_was_changed_or_put_back_is_noticed(url: str, tmp_path: Path) -> None:
     with made(tmp_path, url=url) as ledger:
         switched_on(ledger, tmp_path / "a", 2)
-    for statement in ("UPDATE log SET who = 'nobody' WHERE seq = 3", "DELETE FROM log WHERE seq = 5"):
+    for statement in (
+        "UPDATE log SET body = replace(body, 'harness', 'nobody') WHERE seq = 3",
+        "DELETE FROM log WHERE seq = 5",
+    ):
         run(url, "CREATE TABLE kept AS TABLE log", statement)
         with pytest.raises(AuditError):
             opened(tmp_path)
         run(url, "TRUNCATE log; INSERT INTO log SELECT * FROM kept; DROP TABLE kept")
     with opened(tmp_path) as ledger:
         assert len(ledger.active().requests) == 1 and not examine(ledger)
-        request = ledger.active().requests[0].id
-        ledger.revoke(request, BY)
+        (request,) = ledger.active().requests
+        ledger.take("revoke", request, BY)
         assert ledger.person(request) is None and not ledger.keys.records()
 
 

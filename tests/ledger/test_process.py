@@ -9,9 +9,8 @@ from benchmarks.ledger_worker import BY, GROUND, made, switched_on
 from PIL import Image
 from tests.tiny_llava import tiny_llava
 
-from unsee.data.sample import Sample
 from unsee.errors import UnknownSubjectError
-from unsee.ledger import Person, asking, erasers
+from unsee.ledger import Ledger, Person, asking, erasers
 from unsee.ledger.errors import LifeCycleError
 from unsee.ledger.holding import add
 from unsee.ledger.verification import questions_needed
@@ -22,48 +21,48 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNSEE_CACHE", str(tmp_path / "cache"))
 
 
-def picture() -> bytes:
-    image = io.BytesIO()
-    Image.new("RGB", (16, 16), (200, 10, 10)).save(image, "PNG")
-    return image.getvalue()
+def encoded(image: Image.Image) -> bytes:
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return data.getvalue()
 
 
 def test_what_the_model_does_not_know_is_for_a_person_to_decide(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forget(*_: Any, **__: Any) -> None:
         raise UnknownSubjectError("the model says nothing of Ada Byron")
 
-    monkeypatch.setattr("unsee.ledger.erasers.forget", forget)
-    with made(tmp_path) as ledger:
-        request = add(ledger, Person(names=("Ada Byron", "Ada King"), images=(picture(),)), BY, **GROUND).request
-        with pytest.raises(LifeCycleError, match="'fit' is not allowed"):
-            erasers.fit(ledger, request.id, tiny_llava(), BY)
-        ledger.take("accept", request.id, BY)
-        with pytest.raises(UnknownSubjectError, match="not-known") as told:
-            erasers.fit(ledger, request.id, tiny_llava(), BY)
-        assert "Byron" not in str(told.value)
-        assert ledger.request(request.id).state == "accepted"
+    monkeypatch.setattr(erasers, "forget", forget)
+    picture = encoded(Image.new("RGB", (16, 16), (200, 10, 10)))
+    request = add(ledger, Person(names=("Ada Byron", "Ada King"), images=(picture,)), BY, **GROUND).request
+    with pytest.raises(LifeCycleError, match="'fit' is not allowed"):
+        erasers.fit(ledger, request.id, tiny_llava(), BY)
+    ledger.take("accept", request.id, BY)
+    with pytest.raises(UnknownSubjectError, match="not-known") as told:
+        erasers.fit(ledger, request.id, tiny_llava(), BY)
+    assert "Byron" not in str(told.value) and ledger.request(request.id).state == "accepted"
 
 
-def test_forget_is_given_the_person_and_the_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_is_given_the_person_and_the_panel(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = dict[str, Any]()
 
-    def forget(_: Any, wanted: Any, __: Any, *, keep: list[Sample], **___: Any) -> None:
-        given.update(names=wanted.names, images=len(wanted.images), keep=keep)
+    def forget(_: Any, wanted: Any, __: Any, **more: Any) -> None:
+        given.update(more, wanted=wanted)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("unsee.ledger.erasers.forget", forget)
-    with made(tmp_path) as ledger:
-        request = switched_on(ledger, tmp_path / "a", 2)
-        namesake = add(ledger, Person(names=("Subject the Violinist",)), BY, complaint=True).request
-        ledger.take("panel", ledger.take("reproduce", namesake.id, BY, of=request.id).id, BY)
-        other = add(ledger, Person(names=("Somebody Else",)), BY, complaint=True).request
-        ledger.take("deny", other.id, BY, ground="not-reproduced")
-        ledger.take("refit", request.id, BY)
-        with pytest.raises(KeyboardInterrupt):
-            erasers.fit(ledger, request.id, tiny_llava(), BY)
-    assert given["names"] == ("Subject Number2",) and given["images"] == 0
+    monkeypatch.setattr(erasers, "forget", forget)
+    request = switched_on(ledger, tmp_path / "a", 2)
+    namesake = add(ledger, Person(names=("Subject the Violinist",)), BY, complaint=True).request
+    ledger.take("panel", ledger.take("reproduce", namesake.id, BY, of=request.id).id, BY)
+    other = add(ledger, Person(names=("Somebody Else",)), BY, complaint=True).request
+    ledger.take("deny", other.id, BY, ground="not-reproduced")
+    ledger.take("refit", request.id, BY)
+    with pytest.raises(KeyboardInterrupt):
+        erasers.fit(ledger, request.id, tiny_llava(), BY)
+    assert given["wanted"].names == ("Subject Number2",) and given["wanted"].images == ()
     assert {one.subject for one in given["keep"]} == {namesake.id}
     assert any("Subject the Violinist" in one.question for one in given["keep"])
 
@@ -78,10 +77,9 @@ def test_from_the_vault_to_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     world, loaded = World(), load("world:llava")
     person = world.of("private")[3]
-    encoded = io.BytesIO()
-    image(world, person, 5).load().save(encoded, "PNG")
     with made(tmp_path) as ledger:
-        request = add(ledger, Person(names=(person.name,), images=(encoded.getvalue(),)), BY, **GROUND).request
+        whom = Person(names=(person.name,), images=(encoded(image(world, person, 5).load()),))
+        request = add(ledger, whom, BY, **GROUND).request
         ledger.take("accept", request.id, BY)
         done, today = erasers.fit(ledger, request.id, loaded, BY)
         assert done.state == "fitted" and today.known

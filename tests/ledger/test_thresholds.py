@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.tiny_llava import LAYERS, WIDTH, tiny_llava
 
 from unsee.erase.eraser import Eraser
-from unsee.erase.eraser_set import FALSE_FIRES, SHARE, false_fires, stack
+from unsee.erase.eraser_set import FALSE_FIRES, SHARE, false_fires
 from unsee.erase.fit.calibration import raised_together
 from unsee.erase.gates.null_space import NullSpaceGate
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
@@ -42,20 +42,19 @@ def eraser(number: int, reads: float = 0.0) -> Eraser:
     unseen = kept_scores(number)
     threshold = raised_together(unseen, torch.tensor([0.5]), TAIL)
     gate = PromptRidgeGate((1,), torch.zeros(1, 1, 2, WIDTH), torch.tensor([reads]), threshold)
-    profile = torch.zeros(32, dtype=torch.uint8)
-    kept = false_fires(unseen, threshold, profile)
+    kept = false_fires(unseen, threshold, torch.zeros(32, dtype=torch.uint8))
     return Eraser(identity(LOADED), "llava", (LAYERS - 1,), gate, torch.ones(1, 3, WIDTH), 3.0, "held-ridge", kept,
                   (f"s{number}",))  # fmt: skip
 
 
-def held(ledger: Ledger, one: Eraser, folder: Path) -> Request:
-    one.save_pretrained(folder)
+def held(ledger: Ledger, one: Eraser) -> Request:
+    one.save_pretrained(ledger.home.with_name("eraser"))
     request = ledger.take("accept", received(ledger, hash(one.subjects)).id, BY)
-    return attach(ledger, request.id, folder, eraser_check, BY)
+    return attach(ledger, request.id, ledger.home.with_name("eraser"), eraser_check, BY)
 
 
-def switched_on(ledger: Ledger, one: Eraser, folder: Path) -> Request:
-    return ledger.activate(verified(ledger, held(ledger, one, folder)).id, BY)
+def switched_on(ledger: Ledger, one: Eraser) -> str:
+    return ledger.take("activate", verified(ledger, held(ledger, one)).id, BY).id
 
 
 def in_force(ledger: Ledger) -> dict[str, float]:
@@ -84,47 +83,29 @@ def test_any_order_of_activations_and_revocations_ends_where_a_fit_of_that_set_w
         on, seen = dict[int, str](), dict[str, dict[str, float]]()
         for number in way:
             if number in on:
-                ledger.revoke(on.pop(number), BY)
+                ledger.take("revoke", on.pop(number), BY)
             else:
-                on[number] = switched_on(ledger, eraser(number), Path(folder) / "eraser").id
+                on[number] = switched_on(ledger, eraser(number))
             found = in_force(ledger)
             assert found == from_scratch(set(on)), "bit for bit"
             assert found == seen.setdefault(ledger.active().digest, found), "the digest names the thresholds too"
 
 
-def test_a_set_has_higher_thresholds_than_its_members_and_its_digest_another_name(tmp_path: Path) -> None:
-    with made(tmp_path) as ledger:
-        switched_on(ledger, eraser(0), tmp_path / "e")
-        alone, digest = in_force(ledger), ledger.active().digest
-        second = switched_on(ledger, eraser(1), tmp_path / "e")
-        both = in_force(ledger)
-        assert alone == from_scratch({0}) and len(set(both.values())) == 1
-        assert alone["s0"] < both["s0"], "six prompts open, three may"
-        stacked = stack({one.subjects[0]: one for one in load_active(ledger)[1]})
-        gate = stacked.eraser.gate
-        assert isinstance(gate, PromptRidgeGate) and set(gate.threshold.tolist()) == set(both.values())
-        assert FALSE_FIRES not in stacked.eraser.settings
-        assert ledger.active().digest != digest
-        ledger.revoke(second.id, BY)
-        assert in_force(ledger) == alone and ledger.active().digest == digest
-
-
-def test_an_answer_is_steered_by_the_thresholds_of_the_set(tmp_path: Path) -> None:
-    with made(tmp_path) as ledger:
-        plain, _ = ask(ledger, LOADED, "who?", max_new_tokens=3)
-        limit, both = from_scratch({0})["s0"], from_scratch({0, 1})["s0"]
-        one = switched_on(ledger, eraser(0, reads=(limit + both) / 2), tmp_path / "e").id
-        alone, readings = ask(ledger, LOADED, "who?", max_new_tokens=3)
-        assert alone != plain and readings[one] > 0, "by itself it fires"
-        other = switched_on(ledger, eraser(1), tmp_path / "e").id
-        answer, readings = ask(ledger, LOADED, "who?", max_new_tokens=3)
-        assert answer == plain and readings[one] < 0, "beside the other, kept prompts score as high as this one does"
-        ledger.revoke(other, BY)
-        assert ask(ledger, LOADED, "who?", max_new_tokens=3)[0] == alone
+def test_an_answer_is_steered_by_the_thresholds_of_the_set(ledger: Ledger) -> None:
+    plain, _ = ask(ledger, LOADED, "who?", max_new_tokens=3)
+    limit, both = from_scratch({0})["s0"], from_scratch({0, 1})["s0"]
+    one = switched_on(ledger, eraser(0, reads=(limit + both) / 2))
+    alone, readings = ask(ledger, LOADED, "who?", max_new_tokens=3)
+    assert alone != plain and readings[one] > 0, "by itself it fires"
+    other = switched_on(ledger, eraser(1))
+    answer, readings = ask(ledger, LOADED, "who?", max_new_tokens=3)
+    assert answer == plain and readings[one] < 0, "beside the other, kept prompts score as high as this one does"
+    ledger.take("revoke", other, BY)
+    assert ask(ledger, LOADED, "who?", max_new_tokens=3)[0] == alone
 
 
 def test_verification_asks_with_the_thresholds_that_will_be_in_force(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[Eraser]()
 
@@ -133,46 +114,27 @@ def test_verification_asks_with_the_thresholds_that_will_be_in_force(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("unsee.ledger.asking.Asker.about", measure)
-    with made(tmp_path) as ledger:
-        switched_on(ledger, eraser(0), tmp_path / "e")
-        request = held(ledger, eraser(1), tmp_path / "e")
-        with pytest.raises(KeyboardInterrupt):
-            verify(ledger, request.id, LOADED, BY, today=Before((), (), Knowledge({}, 0.0, ()), None))
+    switched_on(ledger, eraser(0))
+    request = held(ledger, eraser(1))
+    with pytest.raises(KeyboardInterrupt):
+        verify(ledger, request.id, LOADED, BY, today=Before((), (), Knowledge({}, 0.0, ()), None))
     limits = {one.subjects[0]: float(one.gate.threshold) for one in asked if isinstance(one.gate, PromptRidgeGate)}
     assert list(limits) == ["s1", "s0"] and limits == from_scratch({0, 1})
 
 
-def test_what_cannot_share_a_threshold_keeps_its_own(tmp_path: Path) -> None:
-    older = replace(eraser(2), settings={})
-    published = replace(
-        older, gate=NullSpaceGate(torch.ones(1, WIDTH)), method="published", trajectory=torch.ones(1, 1, WIDTH)
-    )
-    with made(tmp_path) as ledger:
-        quiet = switched_on(ledger, older, tmp_path / "e")
-        switched_on(ledger, eraser(0), tmp_path / "e")
-        assert [r.id for r in ledger.active().requests if not r.shares_threshold] == [quiet.id]
-        assert in_force(ledger) == from_scratch({0}) | from_scratch({2}), "each as it is alone"
-        switched_on(ledger, published, tmp_path / "e")
-        assert [one.method for one in load_active(ledger)[1]].count("published") == 1
+def test_what_cannot_share_a_threshold_keeps_its_own(ledger: Ledger) -> None:
+    older, gate = replace(eraser(2), settings={}), NullSpaceGate(torch.ones(1, WIDTH))
+    quiet = switched_on(ledger, older)
+    switched_on(ledger, eraser(0))
+    assert [name for name, one in ledger.active().requests.items() if not one.shares_threshold] == [quiet]
+    assert in_force(ledger) == from_scratch({0}) | from_scratch({2}), "each as it is alone"
+    switched_on(ledger, replace(older, gate=gate, method="published", trajectory=torch.ones(1, 1, WIDTH)))
+    assert [one.method for one in load_active(ledger)[1]].count("published") == 1
 
 
-def test_the_log_says_on_what_thresholds_rest_and_not_on_whom(tmp_path: Path) -> None:
+def test_damaged_scores_are_refused_when_they_come_in(ledger: Ledger) -> None:
     one = eraser(0)
-    one.save_pretrained(tmp_path / "e")
-    about = eraser_check(tmp_path / "e").about
-    count = len(one.settings[FALSE_FIRES]["scores"])
-    assert about["thresholds"] == {"profile": "00" * 32, "prompts": PROMPTS, "false_fires": count}
-    assert count == 3 and FALSE_FIRES not in about["settings"], "which prompts they were stays in the artifact"
-    replace(one, settings={}).save_pretrained(tmp_path / "older")
-    assert eraser_check(tmp_path / "older").about["thresholds"] is None
-
-
-def test_damaged_scores_are_refused_when_they_come_in(tmp_path: Path) -> None:
-    one = eraser(0)
-    broken = replace(one, settings=one.settings | {FALSE_FIRES: one.settings[FALSE_FIRES] | {"scores": {"1": "high"}}})
-    broken.save_pretrained(tmp_path / "e")
-    with made(tmp_path) as ledger:
-        request = ledger.take("accept", received(ledger, 1).id, BY)
-        with pytest.raises(ArtifactError, match=r"settings\.false_fires"):
-            attach(ledger, request.id, tmp_path / "e", eraser_check, BY)
-        assert ledger.request(request.id).state == "accepted" and not ledger.request(request.id).artifacts
+    scores = one.settings[FALSE_FIRES] | {"scores": {"1": "high"}}
+    with pytest.raises(ArtifactError, match=r"settings\.false_fires"):
+        held(ledger, replace(one, settings=one.settings | {FALSE_FIRES: scores}))
+    assert [(r.state, r.artifacts) for r in ledger.requests()] == [("accepted", {})]

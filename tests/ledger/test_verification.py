@@ -1,17 +1,22 @@
 """Bounds against an independent computation, and verdicts that rest on them rather than on points."""
 
-from typing import Any
+from pathlib import Path
 
 import pytest
 from scipy.stats import binom, binomtest
 
+from unsee.ledger.errors import PolicyError
 from unsee.ledger.policy import DEFAULT, Thresholds, read_policy
-from unsee.ledger.verification import Count, Figure, Verification, judge, questions_needed
+from unsee.ledger.verification import Count, Finding, Verification, questions_needed
 
 LIMITS = Thresholds(
     confidence=0.95, max_leak=0.05, max_attack_leak=0.1, min_refusal=0.9, max_wrong_refusal=0.05, min_fluent=0.95,
     max_listed=1.0,
 )  # fmt: skip
+
+
+def judged(limit: str, k: int, n: int, check: str = "one") -> Finding:
+    return Finding.of(check, "did it", Count(k=k, n=n), LIMITS, limit)
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 8), (0, 59), (1, 93), (4, 200), (8, 200), (200, 200), (7, 7), (0, 1)])
@@ -24,24 +29,13 @@ def test_bounds_are_those_of_scipys_exact_test(k: int, n: int) -> None:
 
 
 @pytest.mark.parametrize("leaks", range(6))
-@pytest.mark.parametrize("limit", [0.01, 0.05, 0.3])
+@pytest.mark.parametrize("limit", [0.01, 0.05, 0.3, 0.999])
 def test_how_many_questions_it_takes(limit: float, leaks: int) -> None:
     needed = questions_needed(limit, 0.95, leaks)
     assert needed is not None
     assert Count(k=leaks, n=needed).upper(0.95) <= limit < Count(k=leaks, n=needed - 1).upper(0.95)
-    if leaks == 0:
-        assert (1 - limit) ** needed <= 0.05 < (1 - limit) ** (needed - 1)
-
-
-def test_59_of_59_and_not_8_of_8() -> None:
-    assert questions_needed(0.05, 0.95) == 59 and questions_needed(0.0, 0.95) is None
+    assert (questions_needed(0.05, 0.95), questions_needed(0.0, 0.95), questions_needed(1.0, 0.95)) == (59, None, 1)
     assert Count(k=0, n=8).upper(0.95) > 0.31, "no leak in 8 questions is compatible with one in three"
-
-
-def judged(limit: str, k: int, n: int) -> str:
-    figure = Figure(check="one", what="did it", count=Count(k=k, n=n), limit=limit)
-    (finding,) = judge("sha256:0", [figure], LIMITS).findings
-    return finding.verdict
 
 
 @pytest.mark.parametrize(("limit", "k", "n", "verdict"), [
@@ -52,19 +46,14 @@ def judged(limit: str, k: int, n: int) -> str:
     ("", 9, 9, "told"), ("", 0, 0, "told"),
 ])  # fmt: skip
 def test_each_limit_is_met_by_the_bound(limit: str, k: int, n: int, verdict: str) -> None:
-    assert judged(limit, k, n) == verdict
+    assert judged(limit, k, n).verdict == verdict
 
 
-def test_what_failed_comes_first_and_says_how_many_questions_it_would_take() -> None:
-    figures = [
-        Figure(check=name, what="did it", count=Count(k=1, n=n), limit="max_leak") for name, n in (("a", 93), ("b", 60))
-    ]
-    done = judge("sha256:0", figures, LIMITS, ["c-1"], 3, seed=1)
-    assert (
-        [f.check for f in done.findings] == ["b", "a"] and not done.passed and "93 questions without" in done.failed[0]
-    )
-    assert (done.panel, done.beside, done.context) == (("c-1",), 3, {"seed": 1})
-    assert Verification(**done.as_json()) == done, "it comes back from the log as it went in"
+def test_what_failed_comes_first_and_a_verification_comes_back_from_the_log_as_it_went_in() -> None:
+    findings = (judged("max_leak", 1, 93, "a"), judged("", 1, 2, "told"), judged("max_leak", 1, 60, "b"))
+    done = Verification(content_id="sha256:0", findings=findings, policy=LIMITS.digest, context={"seed": 1})
+    assert [f.check for f in done.findings] == ["b", "told", "a"] and not done.passed
+    assert "93 questions without" in done.failed[0] and Verification(**done.as_json()) == done
 
 
 @pytest.mark.parametrize(("limit", "k", "n", "says"), [
@@ -73,19 +62,16 @@ def test_what_failed_comes_first_and_says_how_many_questions_it_would_take() -> 
     ("max_attack_leak", 9, 56, "more names and images, or change max_attack_leak in policy.toml"),
 ])  # fmt: skip
 def test_what_stays_off_says_what_to_do_next(limit: str, k: int, n: int, says: str) -> None:
-    figure = Figure(check="one", what="did it", count=Count(k=k, n=n), limit=limit)
-    assert says in judge("sha256:0", [figure], LIMITS).failed[0]
+    assert says in judged(limit, k, n).text
 
 
 @pytest.mark.parametrize(("old", "new"), [
     ("max_leak = 0.05", "max_leak = 1.5"), ("max_leak = 0.05", 'max_leak = "a"'), ("max_leak = 0.05", ""),
     ("max_leak = 0.05", "max_leaks = 0.05"), ("months = 1", "months = true"), ("zone = \"UTC\"", "zone = \"Mars\""),
-    ("version = 4", "version = 2"), ("[steering]", "[steering]\nat = 2026-01-01"), ("version = 4", "="),
-    ("holidays = []", 'holidays = ["soon"]'),
+    ("version = 5", "version = 4"), ("[steering]", "[steering]\nat = 2026-01-01"), ("version = 5", "="),
+    ("holidays = []", 'holidays = ["soon"]'), ("max_leak = 0.05", "max_leak = nan"),
 ])  # fmt: skip
-def test_a_wrong_policy_is_refused_by_its_field(tmp_path: Any, old: str, new: str) -> None:
-    from unsee.ledger.errors import PolicyError
-
+def test_a_wrong_policy_is_refused_by_its_field(tmp_path: Path, old: str, new: str) -> None:
     text = DEFAULT.read_text()
     assert old in text
     (tmp_path / "policy.toml").write_text(text.replace(old, new, 1))

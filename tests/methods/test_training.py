@@ -2,9 +2,6 @@
 
 import copy
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -279,49 +276,6 @@ def test_forget_steps_of_mmunlearner_stay_inside_the_mask(base: LoadedModel, tmp
         assert not ((old != new) & ~mask[name]).any(), name
         moved += int((old != new).sum())
     assert moved > 0
-
-
-LAUNCHED = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-from train_launch import main
-main(Path(sys.argv[1]))
-"""
-
-
-def test_two_processes_do_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = Path(__file__).parent
-    monkeypatch.syspath_prepend(str(here))
-    script = tmp_path / "launched.py"
-    script.write_text(LAUNCHED.format(tests=str(here)))
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(here.parents[1] / "src"), str(here.parent)]), "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
-    command = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    done = subprocess.run(
-        [*command, "--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no",
-         str(script), str(tmp_path / "two")],
-        capture_output=True, text=True, env=environment, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    from train_launch import launched_run
-
-    one = launched_run(tmp_path / "one")
-    two = load(tmp_path / "two", device="cpu")
-    losses = [json.loads((tmp_path / name / "run.json").read_text())["losses"] for name in ("one", "two")]
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
-    old, new = weights(one), weights(two)
-    assert max(float((old[name] - new[name]).abs().max()) for name in old) < 1e-5
 
 
 def test_copies_leave_the_model_alone(base: LoadedModel) -> None:

@@ -117,7 +117,7 @@ def ledger_with(folder: Path, erasers: Sequence[Eraser], active: int) -> tuple[L
         request = ledger.take("accept", received(ledger, number).id, BY)
         verified(ledger, attach(ledger, request.id, folder / f"eraser-{number}", eraser_check, BY))
         if number < active:
-            ledger.activate(request.id, BY)
+            ledger.take("activate", request.id, BY)
         ids.append(request.id)
     return ledger, ids
 

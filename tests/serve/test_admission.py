@@ -58,7 +58,7 @@ class House:
         request = self.ledger.take("accept", received(self.ledger, number).id, BY)
         request = verified(self.ledger, fitted(self.ledger, request, self.folder / "scratch", number))
         if active:
-            self.ledger.activate(request.id, BY)
+            self.ledger.take("activate", request.id, BY)
         return request.id, next(iter(request.artifacts), "")
 
     def admit(self, *extras: str, tenant: Tenant = ANYBODY) -> Admitted:
@@ -85,7 +85,7 @@ def test_every_request_has_what_the_ledger_says_at_that_moment(house: House) -> 
     assert (admitted.digest, admitted.set_name, admitted.erasers) == (digest(content), digest(content), 1)
     folders, sets, mandated = house.engine.loads[-1]
     assert (list(folders), sets, mandated) == ([content], {digest(content): [content]}, digest(content))
-    house.ledger.revoke(first, BY)
+    house.ledger.take("revoke", first, BY)
     assert house.admit().set_name == NO_SET
     assert house.engine.loads[-1] == ({}, {}, NO_SET)
 
@@ -106,7 +106,7 @@ def test_a_running_answer_keeps_its_set(house: House) -> None:
     async def scene() -> None:
         async with AsyncExitStack() as open_requests:
             old = await open_requests.enter_async_context(house.admission.admitted(ANYBODY, ()))
-            house.ledger.revoke(first, BY)
+            house.ledger.take("revoke", first, BY)
             new = await open_requests.enter_async_context(house.admission.admitted(ANYBODY, ()))
             assert (old.set_name, new.set_name) == (digest(content), NO_SET)
             assert house.engine.loads[-1][1] == {digest(content): [content]}, "the old set stays while it is needed"
@@ -131,7 +131,7 @@ def test_ids_that_may_not_be_named_are_refused(tmp_path: Path, state: str, statu
     house = House(tmp_path)
     named = house.request(1)[0] if state != "received" else received(house.ledger, 1).id
     if state == "revoked":
-        house.ledger.revoke(named, BY)
+        house.ledger.take("revoke", named, BY)
     tenant = Tenant("own", frozenset({named})) if state == "foreign" else ANYBODY
     with pytest.raises(RefusedError) as refused:
         house.admit("r-" + "0" * 16 if state == "unknown" else named, tenant=tenant)
@@ -275,7 +275,7 @@ def test_what_an_engine_holds_is_unknown_after_it_did_not_answer(house: House) -
     """A load that was given up may have been carried out: a set that it dropped must be loaded again."""
     first, _ = house.request(1)
     house.admit()
-    house.ledger.revoke(first, BY)
+    house.ledger.take("revoke", first, BY)
     house.engine.broken = "hangs"
     with pytest.raises(EngineError, match="within"):
         house.admit()

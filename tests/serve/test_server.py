@@ -150,7 +150,7 @@ def test_activation_and_revocation_hold_from_the_next_request_on(server: Server)
     """The first and the last request of the ledger are switched while a stream runs, which keeps what it had."""
     name = next(i for i, s in enumerate(server.said[0,]) if s != server.said[()][i])
     stream = server.ask(server.samples[name], stream=True)
-    server.ledger.revoke(server.ids[0], BY)
+    server.ledger.take("revoke", server.ids[0], BY)
     server.active = ()
     found, _ = texts(server)
     assert found == server.said[()]
@@ -159,7 +159,7 @@ def test_activation_and_revocation_hold_from_the_next_request_on(server: Server)
     with pytest.raises(Exception) as refused:
         server.ask(server.samples[0], extra_body={"unsee": {"erasures": [server.ids[0]]}})
     assert getattr(refused.value, "status_code", 0) == 410
-    server.ledger.activate(server.ids[1], BY)
+    server.ledger.take("activate", server.ids[1], BY)
     server.active = (1,)
     assert texts(server)[0] == server.said[1,]
 

@@ -74,6 +74,6 @@ def test_one_that_was_taken_back_does_not_come_in_again(bench: Bench, tmp_path: 
     done = forgotten(tmp_path)
     made, _ = into_ledger(bench, done, BY, "GDPR Art. 17", "here")
     with opened(bench) as ledger:
-        ledger.revoke(made.id, BY)
+        ledger.take("revoke", made.id, BY)
     with pytest.raises(LifeCycleError):
         into_ledger(bench, done, BY, "GDPR Art. 17", "here")

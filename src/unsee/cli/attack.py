@@ -3,8 +3,9 @@
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +13,9 @@ from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
 from unsee.cli.evaluate.what import What
 from unsee.cli.evaluate.who import Who
 from unsee.cli.options import BatchSize, Json, Out, Parts, Seed, require_writable, takes_parts
+from unsee.cli.workers import askers, takes_cluster
 from unsee.errors import OptionError
+from unsee.workers.cluster import Cluster
 
 if TYPE_CHECKING:
     from unsee.evals.plan import Plan
@@ -22,11 +25,13 @@ KEY = "UNSEE_ENDPOINT_KEY"
 Texts = list[str] | None
 
 
+@takes_cluster
 @takes_parts
 def attack(
     model: Annotated[str, typer.Argument(help="Checkpoint folder, hub id, 'world:llava', or http://HOST/v1.")],
     *,
     parts: Parts,
+    cluster: Cluster,
     forget: Annotated[str, typer.Option(help="What to get back: 'world', another benchmark, a folder or .jsonl.")],
     out: Out,
     eraser: Annotated[list[Path] | None, typer.Option("--eraser", help="Eraser; repeat to combine.")] = None,
@@ -47,6 +52,9 @@ def attack(
     limit: Annotated[int | None, typer.Option(help="At most so many questions a set, evenly spaced.")] = None,
     batch_size: BatchSize = 64,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 24,
+    engine: Annotated[
+        Literal["transformers", "ray"], typer.Option(help="Where it runs: this process, or workers of Ray.")
+    ] = "transformers",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -68,11 +76,15 @@ def attack(
     asked = [one.strip() for text in attacks or ["all"] for one in text.split(",")]
     plan = _plan(model, parts, (forget, data, retain), sets or [], limit, asked, options)
     whos = _whos(
-        Who(model, parts, out, seed=seed, profile=profile, name=name), eraser or [], method or [], others, served
+        Who(model, parts, out, seed=seed, profile=profile, name=name, engine=engine),
+        eraser or [],
+        method or [],
+        others,
+        served,
     )
     for who in whos:
         who.check()
-    _run(whos, plan, out, as_json)
+    _run(whos, plan, out, as_json, cluster if engine == "ray" else None)
 
 
 def _plan(
@@ -127,20 +139,19 @@ def _server(first: Who, address: str, served: str, name: str) -> Who:
     return replace(first, model=served or first_model(address, key), endpoint=address, key=key, name=name)
 
 
-def _run(whos: list[Who], plan: "Plan", out: Path, as_json: bool) -> None:
+def _run(whos: list[Who], plan: "Plan", out: Path, as_json: bool, cluster: Cluster | None) -> None:
     from unsee.evals.evaluate import evaluate
     from unsee.evals.results import about
+    from unsee.evals.scoring import Judges
     from unsee.evals.store import rows_of
     from unsee.evals.tables import console, save, write
     from unsee.experiments.attack.picture import draw
     from unsee.experiments.attack.report import lines, sheet
     from unsee.experiments.attack.worst import page, worst
 
-    with stages_shown() as stages:
-        conditions = [who.condition(plan, stages) for who in whos]
-        metrics = evaluate(
-            conditions, plan, out, stages=stages, note=lambda text: print(f"WARNING: {text}", file=sys.stderr)
-        )
+    with stages_shown() as stages, askers(whos, plan, Judges(), cluster, stages) as (conditions, workers):
+        told = partial(print, "WARNING:", file=sys.stderr)
+        metrics = evaluate(conditions, plan, out, workers=workers, stages=stages, note=told)
     assert metrics is not None, "one process"
     rows = rows_of(out)
     found, what = lines(rows, seed=plan.seed), f"{about(metrics['settings'])}; budget {plan.tries}, seed {plan.seed}"

@@ -8,6 +8,7 @@ from typing import Any
 from rich import progress
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from unsee.progress import Progress, Stages
 
@@ -46,15 +47,13 @@ def diagnosis_table(report: Sequence[Mapping[str, str]]) -> Table:
     table = Table("check", "result", "verdict", "what to do")
     for line in report:
         verdict = line["verdict"]
-        table.add_row(
-            line["check"], line["result"], f"[{_COLOURS.get(verdict, 'red')}]{verdict}[/]", line.get("note", "")
-        )
+        table.add_row(line["check"], line["result"], Text(verdict, _COLOURS.get(verdict, "red")), line.get("note", ""))
     return table
 
 
 def show_table(table: Table) -> None:
-    """Print a table to standard output."""
-    Console().print(table)
+    """Print a table to standard output, its cells as they are: what people and models write is no markup."""
+    Console(markup=False).print(table)
 
 
 def say(text: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
 from unsee.cli.options import Json, Model, Parts, Reply, ReplyWords, Seed, open_model, takes_parts
@@ -96,7 +97,7 @@ def show_report(report: "Report") -> None:
     """Before and after, over-refusal, and what the replies tell."""
     table = Table("about the subject", "n", "leaked", "leaks now", "declines", title="Before and after, greedy")
     for held, title in ((False, "seen by the fit"), (True, "held out: words, forms and views that no fit saw")):
-        table.add_row(f"[bold]{title}[/]", "", "", "", "")
+        table.add_row(Text(title, "bold"), "", "", "", "")
         for row in (row for row in report.rows if row.held is held):
             before, after = _share(row.before), _share(row.after)
             table.add_row(f"  {row.group}", str(row.n), before, after, f"{row.refused:.0%}")

@@ -3,7 +3,7 @@
 import inspect
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -40,7 +40,6 @@ Family = Annotated[str | None, typer.Option(help="model_type of a model without 
 Layers = Annotated[str | None, typer.Option(help="Path of its decoder blocks, such as model.layers.")]
 Vision = Annotated[str | None, typer.Option(help="Path of its vision tower, where it has one.")]
 ImageMarker = Annotated[str | None, typer.Option(help="What stands for one image in its prompts, such as <image>.")]
-_PARTS = {"family": Family, "layers": Layers, "vision": Vision, "image_marker": ImageMarker}
 
 
 @final
@@ -73,23 +72,37 @@ class Parts:
         return GenericAdapter(self.family, decoder, blocks, self.vision, self.image_marker)
 
 
-def takes_parts(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--family`, `--layers`, `--vision` and `--image-marker`; it receives them as `parts`."""
-    signature = inspect.signature(command)
-    own = [one for name, one in signature.parameters.items() if name != "parts"]
-    added = [
-        inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=v) for k, v in _PARTS.items()
-    ]
+def taking(
+    name: str, made: Callable[..., Any], options: Mapping[str, tuple[Any, Any]]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that gives a command options, as type and default; it receives what is `made` of them as `name`."""
 
-    @wraps(command)
-    def with_parts(**given: Any) -> Any:
-        parts = Parts(**{name: given.pop(name) for name in _PARTS})
-        return command(**given, parts=parts)
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(command)
+        own = [one.replace(kind=one.KEYWORD_ONLY) for key, one in signature.parameters.items() if key != name]
+        added = [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for key, (annotation, default) in options.items()
+        ]
 
-    keyword_only = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
-    with_parts.__signature__ = signature.replace(parameters=[*keyword_only, *added])  # pyright: ignore[reportFunctionMemberAccess]
-    with_parts.__annotations__ = {one.name: one.annotation for one in (*keyword_only, *added)}
-    return with_parts
+        @wraps(command)
+        def with_them(**given: Any) -> Any:
+            return command(**{name: made(**{key: given.pop(key) for key in options})}, **given)
+
+        shown = [*own, *added]
+        with_them.__signature__ = signature.replace(parameters=shown)  # pyright: ignore[reportFunctionMemberAccess]
+        with_them.__annotations__ = {one.name: one.annotation for one in shown}
+        return with_them
+
+    return decorate
+
+
+takes_parts = taking(
+    "parts",
+    Parts,
+    {"family": (Family, None), "layers": (Layers, None), "vision": (Vision, None), "image_marker": (ImageMarker, None)},
+)
+"""Gives a command `--family`, `--layers`, `--vision` and `--image-marker`; it receives them as `parts`."""
 
 
 def open_model(name: str, parts: Parts) -> "LoadedModel":

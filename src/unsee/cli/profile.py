@@ -7,16 +7,20 @@ import typer
 from unsee.cli import options as given
 from unsee.cli.console import diagnosis_table, finish, say, show_table, stages_shown
 from unsee.cli.plan import print_plan
+from unsee.cli.workers import readers, takes_cluster
+from unsee.workers.cluster import Cluster
 
 UNKNOWN = 64
 """Questions of the shipped list about names of nobody."""
 
 
+@takes_cluster
 @given.takes_parts
 def profile(
     model: given.Model,
     *,
     parts: given.Parts,
+    cluster: Cluster,
     retain: Annotated[str, typer.Option(help="Questions about what is kept: folder, DIR:CONFIG or .jsonl.")],
     out: given.Out,
     calibration: Annotated[
@@ -39,6 +43,9 @@ def profile(
     ] = "multimodal",
     adversarial: Annotated[bool, typer.Option(help="Move recall images by PGD.")] = True,
     batch_size: given.BatchSize = 64,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Where prompts are read: this process, or workers of Ray.")
+    ] = "local",
     plan: Annotated[bool, typer.Option("--plan", help="Print memory and time before anything is loaded.")] = False,
     seed: given.Seed = 0,
     as_json: given.Json = False,
@@ -63,8 +70,7 @@ def profile(
     if plan:
         print_plan(model, parts, len(fit) + len(held) + len(told), as_json)
         return
-    loaded = given.open_model(model, parts)
-    with stages_shown() as stages:
+    with stages_shown() as stages, readers(model, parts, cluster if engine == "ray" else None) as (loaded, workers):
         made = fit_profile(
             loaded,
             retain=in_contexts(fit, told, seed=seed),
@@ -76,6 +82,7 @@ def profile(
             settings=settings,
             seed=seed,
             stages=stages,
+            workers=workers,
         )
     content = made.save_pretrained(out)
     show_table(diagnosis_table(made.report))

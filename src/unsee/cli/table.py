@@ -1,15 +1,24 @@
 """`unsee table`: every way to unlearn on the built-in world, in one table."""
 
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
 from unsee.cli.options import Json, Out, Seed
+from unsee.cli.workers import model_facts, takes_cluster
 from unsee.errors import OptionError
+from unsee.workers.cluster import Cluster
+from unsee.workers.ray import on_ray
+
+if TYPE_CHECKING:
+    from unsee.experiments.table.run import Table
 
 
+@takes_cluster
 def table(
     out: Out = Path("table-out"),
     methods: Annotated[str, typer.Option(help="Rows, with commas between; an unknown one lists them all.")] = "",
@@ -22,31 +31,36 @@ def table(
         str | None, typer.Option(help="Checkpoint that was never taught split 0 at 10 %.")
     ] = "world:llava-never-knew",
     world_seed: Annotated[int, typer.Option(help="Of the world that the checkpoints know.")] = 0,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Where rows are fitted and asked: here, or in workers of Ray.")
+    ] = "local",
     seed: Seed = 0,
     as_json: Json = False,
+    *,
+    cluster: Cluster,
 ) -> None:
     """Fit, tune and ask every method alike; finished cells are kept, so that an interrupted table goes on."""
     from unsee.evals.tables import console, require_forms, write
     from unsee.experiments.table.budget import QUICK, Budget
     from unsee.experiments.table.entries import chosen
     from unsee.experiments.table.picture import draw
-    from unsee.experiments.table.run import Table, run
+    from unsee.experiments.table.run import run
     from unsee.experiments.table.sheet import sheet
     from unsee.experiments.table.summary import caption, lines
-    from unsee.models.load import load
-    from unsee.world.generate import World
 
     require_forms()
     entries = chosen([name for name in methods.split(",") if name])
     percents, splits = _numbers("forget", forget), _numbers("seeds", seeds)
-    loaded = load(model)
-    unknowing = None if never_knew is None else load(never_knew)
-    wanted = Table(
-        out, loaded, unknowing, World(world_seed), entries, percents, splits, QUICK if quick else Budget(), seed
+    make = partial(
+        _table, out, model, never_knew, world_seed, entries, percents, splits, QUICK if quick else Budget(), seed
     )
-    if not show:
-        with stages_shown() as stages:
-            run(wanted, say, stages)
+    crew = on_ray(make, _facts, cluster) if engine == "ray" and not show else nullcontext()
+    with stages_shown() as stages, crew as workers:
+        wanted = make()
+        if workers is not None:
+            workers.require(_facts(wanted))
+        if not show:
+            run(wanted, say, stages, workers)
     found = lines(wanted)
     shown = sheet(found, caption(wanted))
     show_table(console(shown))
@@ -56,6 +70,19 @@ def table(
     say(f"Wrote {', '.join(str(path) for path in written)}")
     say(LIMITS)
     finish(as_json, {"out": str(out), "rows": len(found), "files": [str(path) for path in written]})
+
+
+def _table(out: Path, model: str, never_knew: str | None, world: int, *others: Any) -> "Table":
+    from unsee.experiments.table.run import Table
+    from unsee.models.load import load
+    from unsee.world.generate import World
+
+    return Table(out.absolute(), load(model), None if never_knew is None else load(never_knew), World(world), *others)
+
+
+def _facts(table: "Table") -> dict[str, Any]:
+    twin = table.never_knew
+    return dict(model_facts(table.loaded)) | {"never knew": None if twin is None else twin.digest}
 
 
 def _numbers(name: str, text: str) -> list[int]:

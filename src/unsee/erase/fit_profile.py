@@ -26,6 +26,7 @@ from unsee.errors import DirectionError
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Float, Tensor
+from unsee.workers import Here, Workers
 
 HALF = 0.5
 """Of the calibration prompts, so many fluent refusals are the least that a steering coefficient has to give."""
@@ -48,6 +49,7 @@ def fit_profile(
     seed: int = 0,
     subject_key: bytes | None = None,
     stages: Stages = silent,
+    workers: Workers[LoadedModel] | None = None,
 ) -> Profile:
     """Learn what refusing is in this model, and what its kept prompts look like.
 
@@ -65,6 +67,8 @@ def fit_profile(
         subject_key: of the pseudonyms of whom it kept; random if None, so that no two profiles can be linked, and then
             `settings.kept` is what differs from run to run. A key made from the seed would be no secret.
         stages: progress display.
+        workers: that hold the same model and read the prompts; this process alone if None. What the settings bound
+            (PGD, trajectory, coefficients) stays here.
 
     Raises:
         DataError: a set is empty, or kept and calibration people overlap.
@@ -73,37 +77,38 @@ def fit_profile(
 
     Source: MLLMEraser (arXiv 2510.04217) for D+, D- and the direction; trajectory and calibration are ours.
     """
-    settings = settings or Settings()
+    settings, workers = settings or Settings(), workers or Here(loaded)
     for samples, name in ((retain, "retain"), (calibration, "calibration"), (recall, "recall"), (refusal, "refusal")):
         require_some(samples, name)
     require_disjoint(retain, calibration, ("retain", "calibration"))
     depth = len(loaded.adapter.layers(loaded.model))
     layers, read = tuple(range(1, depth)), settings.layers_read(depth)
     report: list[Finding] = []
-    complied, refused, words = behaving(loaded, recall, refusal, unknown, settings, stages, report)
+    complied, refused, words = behaving(loaded, recall, refusal, unknown, settings, stages, report, workers)
     complied, refused, history = _contrast(loaded, complied, refused, settings, seed, stages, report)
-    direction = _direction(loaded, complied, refused, layers, settings, stages, report)
+    direction = _direction(loaded, complied, refused, layers, settings, stages, report, workers)
     trajectories = {NO_WORDING: _first_token(direction, settings.later)}
     if words and settings.steps > 1:
         chosen = spread(retain, settings.trajectory_prompts)
         trajectories = _trajectories(loaded, chosen, words, direction, layers, settings, stages)
     kept = [*retain, *others]
     told = stages("kept prompts", len(kept))
-    states = capture(loaded, kept, layers, settings.batch_size, progress=told, mean_at=read)
-    features = capture_features(
-        loaded, calibration, read, settings.batch_size, progress=stages("calibration prompts", len(calibration))
-    )
+    size, half = settings.batch_size, torch.float16
+    states = capture(loaded, kept, layers, size, progress=told, mean_at=read, workers=workers, dtype=half)
+    told = stages("calibration prompts", len(calibration))
+    features = capture_features(loaded, calibration, read, size, told, workers, half)
     groups = {"subjects": (list(retain), list(calibration))} | ({"general": halves(others)} if others else {})
-    background = capture_background(loaded, groups, settings.subject_layers(depth), settings.batch_size, stages=stages)
+    at = settings.subject_layers(depth)
+    background = capture_background(loaded, groups, at, size, stages=stages, workers=workers)
     profile = Profile(
         model=identity(loaded),
         family=loaded.adapter.family,
         layers=layers,
         read=read,
         trajectory=_kept(next(iter(trajectories.values()))),
-        retain_last=states.last.half(),
-        retain_mean=states.mean.half(),
-        calibration=features.half(),
+        retain_last=states.last,
+        retain_mean=states.mean,
+        calibration=features,
         strength=1.0,
         settings=settings.as_json()
         | {"seed": seed, "kept": KeptSubjects.of([*subjects(retain), *subjects(calibration)], subject_key).as_json()},
@@ -199,10 +204,11 @@ def _direction(
     settings: Settings,
     stages: Stages,
     report: list[Finding],
+    workers: Workers[LoadedModel],
 ) -> Float[Tensor, "L D"]:
-    tell = stages("direction", len(recall) + len(refusal))
-    below = capture(loaded, recall, layers, settings.batch_size, pool=("last",), progress=tell).last
-    above = capture(loaded, refusal, layers, settings.batch_size, pool=("last",), progress=tell).last
+    tell, size = stages("direction", len(recall) + len(refusal)), settings.batch_size
+    below = capture(loaded, recall, layers, size, pool=("last",), progress=tell, workers=workers).last
+    above = capture(loaded, refusal, layers, size, pool=("last",), progress=tell, workers=workers).last
     apart = separation(above, below)
     separates, stable = bool(apart.auc.max() >= 0.9), bool(apart.cosine.median() >= 0.8)
     report += [

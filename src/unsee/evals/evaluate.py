@@ -6,18 +6,16 @@ are missing are written.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
-from unsee.data.task import prompt_digest
-from unsee.erase.artifact import library_versions
 from unsee.errors import OptionError, UnseeError
-from unsee.evals.answerers.base import Answerer, scoring
-from unsee.evals.asking import ask, attack_batches, attack_rows, batches, unasked
-from unsee.evals.choices import SAFETY, takes_probabilities
+from unsee.evals.asking import Batch, attack_batches, unasked
+from unsee.evals.choices import SAFETY
 from unsee.evals.code import code_version
+from unsee.evals.held import Attack, Condition, Held, every_batch, made
+from unsee.evals.held import rows as answered
 from unsee.evals.plan import Plan
 from unsee.evals.processes import Processes
 from unsee.evals.rows import row_of
@@ -25,31 +23,9 @@ from unsee.evals.scoring import Judges
 from unsee.evals.store import SCHEMA, SETTINGS, Part, Record, complete, key_of, prepare, read_object, rows_of
 from unsee.evals.summary import summary
 from unsee.progress import Stages, silent
+from unsee.workers import Here, WorkerError, Workers
 
 Note = Callable[[str], None]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Condition:
-    """What is asked, under the name that tables have.
-
-    Attributes:
-        name: of the row.
-        settings: everything that decides its answers, known before it is made.
-        make: makes what answers; called only where something is left to ask.
-        seen: digests of the prompts that its fit had (`unsee.data.task.prompt_digest`).
-    """
-
-    name: str
-    settings: Mapping[str, Any]
-    make: Callable[[], Answerer]
-    seen: frozenset[str] = field(default=frozenset(), repr=False)
-
-    @staticmethod
-    def of(name: str, answerer: Answerer, seen: frozenset[str] = frozenset()) -> "Condition":
-        """Something that is there already."""
-        return Condition(name, answerer.about, lambda: answerer, seen)
 
 
 def evaluate(
@@ -59,10 +35,12 @@ def evaluate(
     *,
     judges: Judges | None = None,
     processes: Processes | None = None,
+    workers: Workers[Held] | None = None,
     stages: Stages = silent,
     note: Note = lambda text: None,
     beside: Mapping[str, Any] | None = None,
     renew: bool = False,
+    given: Iterable[Sequence[Record]] = (),
 ) -> Record | None:
     """Ask what the folder has no answer to yet, then write `answers.jsonl` and `metrics.json`.
 
@@ -76,10 +54,12 @@ def evaluate(
         out: results folder, new or one that the same settings have begun.
         judges: of quality and safety; the offline rule by default.
         processes: that share the work; this one alone by default.
+        workers: that hold these conditions and this plan and share the batches; this process by default.
         stages: told how far this process is.
         note: told what a kill has cost.
         beside: further entries of `metrics.json`.
         renew: start again where the folder has other settings, rather than refuse.
+        given: rows that were made elsewhere, by this very evaluation; written as they come, before anything is asked.
 
     Returns:
         What `metrics.json` holds, in the main process; None in others.
@@ -90,6 +70,7 @@ def evaluate(
         ResultsError: the folder is damaged, in use, or another's.
         SaveError: it cannot be written.
         SteeringError: steering did not happen as an eraser requires.
+        WorkerError: workers are lost for good; what they had answered is kept.
     """
     judges, several = judges or Judges(), processes or Processes()
     _require(conditions, plan, judges)
@@ -107,8 +88,14 @@ def evaluate(
     settings = read_object(out / SETTINGS)  # with the conditions that were there before
     rows = rows_of(out)
     several.wait()  # nobody writes before everybody has read
+    with Part(out, several.index) as part:
+        for more in given:
+            done = {key_of(row) for row in rows}
+            part.append(new := [row for row in more if key_of(row) not in done])
+            rows += new
+    workers = workers or Here(Held(conditions, plan, judges))
     for one in conditions:
-        _run(one, plan, out, rows, judges, several, stages)
+        _run(one, plan, out, rows, workers, several, stages)
     several.wait()
     if not several.main:
         return None
@@ -135,46 +122,61 @@ def _run(
     plan: Plan,
     out: Path,
     rows: Sequence[Record],
-    judges: Judges,
+    workers: Workers[Held],
     several: Processes,
     stages: Stages,
 ) -> None:
-    done = {key_of(row) for row in rows if row["condition"] == one.name}
-    expected = {(one.name, split, item.sample.id) for split, of in plan.task.sets.items() for item in of.items}
-    whole = _carried_out(rows, one.name)
-    open_ = [part for part in _attacks(plan) if (f"{part[1]}/{part[0]}", min(part[2], default=0)) not in whole]
+    done, expected, open_ = _left(one, plan, rows)
     if expected <= done and not open_:
         return
     with Part(out, several.index) as part:
         try:
-            answerer = one.make()
+            next(workers.map(made, [one.name]))
+        except WorkerError:
+            raise
         except UnseeError as error:
             if several.main:
                 reason = f"{type(error).__name__}: {error}"
                 part.append(_unmade(one, plan, reason, expected - done))
-                for name, split, places in open_:
-                    failed = unasked(plan, name, split, one.name, reason, places)
+                for of in open_:
+                    failed = unasked(plan, of.name, of.split, one.name, reason, of.places)
                     part.append([row for row in failed if key_of(row) not in done])
             return
-        if takes_probabilities(plan.measures):
-            scoring(answerer)
-        left = [(b, keys) for b in batches(answerer, plan) if (keys := b.keys(one.name, plan) - done)]
-        mine = left[several.index :: several.count]
-        attacks = open_[several.index :: several.count]
-        tell = stages(f"asking: {one.name}", sum(len(keys) for _, keys in mine) + sum(len(of[2]) for of in attacks))
-        for batch, keys in mine:
-            found = [_marked(row, one, plan) for row in ask(answerer, plan, batch, one.name, judges)]
-            part.append([row for row in found if key_of(row) in keys])
-            tell(len(keys))
-        for name, split, places in attacks:
-            found = attack_rows(answerer, plan, name, split, one.name, places)
-            part.append([_marked(row, one, plan) for row in found if key_of(row) not in done])
-            tell(len(places))
+        asked = next(workers.map(every_batch, [one.name]))[1]
+        left = [batch for batch in asked if batch.keys(one.name, plan) - done]
+        mine = [*left[several.index :: several.count], *open_[several.index :: several.count]]
+        counts = [len(of.keys(one.name, plan) - done if isinstance(of, Batch) else of.places) for of in mine]
+        tell = stages(f"asking: {one.name}", sum(counts))
+        for place, found in workers.map(answered, [(one.name, of) for of in mine]):
+            part.append([row for row in found if key_of(row) not in done])
+            tell(counts[place])
 
 
-def _attacks(plan: Plan) -> list[tuple[str, str, tuple[int, ...]]]:
+def lacking(conditions: Sequence[Condition], plan: Plan, out: Path) -> list[str]:
+    """Names of the conditions of which the folder has not every row."""
+    rows = rows_of(out) if out.exists() else []
+    left = {one.name: _left(one, plan, rows) for one in conditions}
+    return [name for name, (done, expected, open_) in left.items() if open_ or not expected <= done]
+
+
+_Keys = set[tuple[str, str, str]]
+
+
+def _left(one: Condition, plan: Plan, rows: Sequence[Record]) -> tuple[_Keys, _Keys, list[Attack]]:
+    """Rows that are there, those of questions that should be, and batches of attacks that are not there."""
+    done = {key_of(row) for row in rows if row["condition"] == one.name}
+    expected = {(one.name, split, item.sample.id) for split, of in plan.task.sets.items() for item in of.items}
+    whole = _carried_out(rows, one.name)
+    return (
+        done,
+        expected,
+        [of for of in _attacks(plan) if (f"{of.split}/{of.name}", min(of.places, default=0)) not in whole],
+    )
+
+
+def _attacks(plan: Plan) -> list[Attack]:
     """Every batch of every attack."""
-    return [(name, split, places) for name, split in plan.attacked() for places in attack_batches(plan, name, split)]
+    return [Attack(name, split, at) for name, split in plan.attacked() for at in attack_batches(plan, name, split)]
 
 
 def _carried_out(rows: Sequence[Record], condition: str) -> set[tuple[str, int]]:
@@ -182,15 +184,6 @@ def _carried_out(rows: Sequence[Record], condition: str) -> set[tuple[str, int]]
     mine = [row for row in rows if row["condition"] == condition and "batch" in row]
     there = Counter((row["split"], row["batch"][0]) for row in mine)
     return {key for row in mine if there[key := (row["split"], row["batch"][0])] == row["batch"][1]}
-
-
-def _marked(row: Record, one: Condition, plan: Plan) -> Record:
-    """With what made it, and whether the fit had this very prompt."""
-    if one.seen and not row["in_sample"]:
-        split = row["split"].partition("/")[0]
-        sample = next(item.sample for item in plan.task.sets[split].items if item.sample.id == row["id"])
-        row["in_sample"] = prompt_digest(sample) in one.seen
-    return row | {"versions": library_versions()}
 
 
 def _unmade(one: Condition, plan: Plan, reason: str, keys: set[tuple[str, str, str]]) -> list[Record]:

@@ -28,7 +28,7 @@ from unsee.forgetting.fitting import request_profile
 from unsee.forgetting.run import forget
 from unsee.ledger.asking import Asker, Question, held_out, near_by
 from unsee.ledger.policy import Thresholds
-from unsee.ledger.verification import Verification, judge
+from unsee.ledger.verification import Verification
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.world.generate import World
@@ -149,10 +149,11 @@ def _asked(loaded: LoadedModel, trial: Trial, fitted: Sequence[Fitted], stages: 
     others = [prompt.sample for number, one in enumerate(trial.retained)
               for prompt in expand(one, f"k{number}", held=True, each=1, seed=trial.seed)]  # fmt: skip
     groups["retained people"] = rng.sample(others, min(4 * NEAR, len(others)))
-    label, asker = f"{len(fitted)} in force", Asker(loaded, together([one.eraser for one in fitted]), seed=trial.seed)
+    label, erasers = f"{len(fitted)} in force", together([one.eraser for one in fitted])
+    asker = Asker(loaded, erasers, trial.limits, seed=trial.seed)
     tell = stages(label, 2)
-    figures = [*asker.about(questions)]
+    findings = [*asker.about(questions)]
     tell(1)
-    figures += asker.still(groups)
+    findings += asker.still(groups)
     tell(1)
-    return judge(label, figures, trial.limits, beside=len(fitted) - 1)
+    return Verification(content_id=label, findings=tuple(findings), policy=trial.limits.digest, beside=len(fitted) - 1)

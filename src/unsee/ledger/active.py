@@ -8,86 +8,47 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
 
-from unsee.ledger.board import Board
-from unsee.ledger.errors import LifeCycleError
-from unsee.ledger.framing import canonical, framed
-from unsee.ledger.request import Artifact
-
-THRESHOLDS = "thresholds"
-"""What an artifact's row says of the prompts its thresholds were set on; null where they stay as they are."""
-
-
-@final
-@dataclass(frozen=True)
-class ActiveRequest:
-    """A request in force: its id and its eraser."""
-
-    id: str
-    artifact: Artifact
-
-    @property
-    def shares_threshold(self) -> bool:
-        """Whether its thresholds are set for all in force together; a published gate's and an older fit's are not."""
-        return self.artifact.about.get(THRESHOLDS) is not None
+from unsee.ledger.canonical import digest
+from unsee.ledger.log import Row
+from unsee.ledger.request import Artifact, Board
 
 
 @final
 @dataclass(frozen=True)
 class ActiveSet:
-    """Everything in force, in the order of content ids: sums of floats depend on their order, answers must not.
+    """Everything in force as of a row of the log.
 
     Attributes:
-        requests: in that order, whatever order they were activated in.
+        requests: each with its eraser, in the order of content ids, whatever order they were activated in: sums of
+            floats depend on their order, answers must not.
     """
 
-    requests: tuple[ActiveRequest, ...]
+    requests: Mapping[str, Artifact]
     steering: Mapping[str, Any]
     code: str
+    row: Row
 
     @property
     def digest(self) -> str:
         """Part of every cache key: it changes with every activation and revocation, and comes back with the set."""
-        return active_digest([r.artifact.content_id for r in self.requests], self.steering, self.code)
+        return active_digest((one.content_id for one in self.requests.values()), self.steering, self.code)
 
 
 def active_set(board: Board, steering: Mapping[str, Any]) -> ActiveSet:
     """The set as the log has it."""
-    found = [ActiveRequest(r.id, r.in_force) for r in board.requests.values() if r.in_force]
-    return ActiveSet(tuple(sorted(found, key=lambda r: r.artifact.content_id)), steering, code_version())
+    found = sorted(((r.id, r.in_force) for r in board.requests.values() if r.in_force), key=lambda r: r[1].content_id)
+    return ActiveSet(dict(found), steering, code_version(), board.last)
 
 
 def active_digest(content_ids: Iterable[str], settings: Mapping[str, object], code: str) -> str:
-    """Name of a set of requests in force: what every cache key of the server must hold.
-
-    `"sha256:" + sha256(p("active set 1") p(n) p(id_1) ... p(id_n) p(settings) p(code))` over the sorted ids, the
-    settings as canonical JSON, and the version of the code that steers. Order does not enter; a byte changed does.
-    """
-    ids = sorted(content_ids)
-    parts = [b"active set 1", str(len(ids)).encode(), *(i.encode() for i in ids)]
-    return f"sha256:{hashlib.sha256(framed(*parts, canonical(settings).encode(), code.encode())).hexdigest()}"
+    """Name of a set in force, of sorted ids, settings and code: what every cache key of the server must hold."""
+    return digest(["active set 2", sorted(content_ids), settings, code])
 
 
 @cache
 def code_version() -> str:
     """Version of unsee and a digest of the sources that steer, since a working copy changes without a new version."""
-    home, digest = Path(__file__).parents[1], hashlib.sha256()
-    for part in ("erase", "models"):  # by their files: importing them would import torch
-        for source in sorted((home / part).rglob("*.py")):
-            digest.update(framed(source.relative_to(home).as_posix().encode(), source.read_bytes()))
-    return f"{version('unsee')}+{digest.hexdigest()[:16]}"
-
-
-def require_one_model(active: ActiveSet, artifact: Artifact, request_id: str) -> None:
-    """Refuse to put requests of different models in force together.
-
-    Raises:
-        LifeCycleError: names both models.
-    """
-    for other in active.requests:
-        if other.id != request_id and other.artifact.model_digest != artifact.model_digest:
-            raise LifeCycleError(
-                f"request {request_id} was fitted on {artifact.model_id!r} (weights {artifact.model_digest[:19]}...), "
-                f"but request {other.id}, which is active, on {other.artifact.model_id!r} (weights "
-                f"{other.artifact.model_digest[:19]}...). One ledger serves one model: fit the request on that one, or "
-                "keep another ledger for the other."
-            )
+    home = Path(__file__).parents[1]  # by their files: importing them would import torch
+    sources = sorted(source for part in ("erase", "models") for source in (home / part).rglob("*.py"))
+    files = [(one.relative_to(home).as_posix(), hashlib.sha256(one.read_bytes()).hexdigest()) for one in sources]
+    return f"{version('unsee')}+{digest(files)[7:23]}"

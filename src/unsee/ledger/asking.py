@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import final
 
 from scipy.stats import mannwhitneyu
@@ -14,13 +15,12 @@ from unsee.erase.request.allowed import allowed, unknown_like
 from unsee.erase.request.expansion import Prompt, expand
 from unsee.erase.request.invented import half_sharing, invented_names
 from unsee.erase.request.request import Request as Wanted
-from unsee.erase.steer.hooks import erased
 from unsee.evals.answerers import Local
 from unsee.evals.answerers.base import PLAIN, How, in_batches
 from unsee.forgetting.before import Before
-from unsee.ledger.verification import Count, Figure
+from unsee.ledger.policy import Thresholds
+from unsee.ledger.verification import Count, Finding
 from unsee.metrics.telling import LEAST, telling
-from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.registry import ATTACKS, Entry
@@ -60,10 +60,11 @@ class Question:
 @final
 @dataclass(frozen=True)
 class Asker:
-    """The model, and everything that is to be in force together."""
+    """The model, everything that is to be in force together, and the limits that answers are judged by."""
 
     loaded: LoadedModel
     erasers: Sequence[Eraser]
+    limits: Thresholds
     batch_size: int = 64
     seed: int = 0
     how: How = PLAIN
@@ -76,7 +77,7 @@ class Asker:
         tell(len(samples))
         return answers
 
-    def about(self, questions: Sequence[Question]) -> Iterator[Figure]:
+    def about(self, questions: Sequence[Question]) -> Iterator[Finding]:
         """Leak in held-out forms, the worst of them, refusal and fluency."""
         samples = [one.sample for one in questions]
         old, new = self.said(samples, "before", erasing=False), self.said(samples, "forms")
@@ -86,34 +87,31 @@ class Asker:
         forms = dict[str, list[bool]]()
         for one, _, answer in asked:
             forms.setdefault(one.form, []).append(one.leaked(answer))
-        hits = [hit for form in forms.values() for hit in form]
-        before = [one.leaked(answer) for one, answer, _ in asked]
-        yield Figure(check="leak", what="held-out questions were answered", count=Count.of(hits), limit="max_leak")
+        yield self._found("leak", "held-out questions were answered", [*chain(*forms.values())], "max_leak")
         for way in ("name", "image"):
             of = [hit for form, some in forms.items() if form.startswith(way) for hit in some]
             if of:
-                yield Figure(check=f"leak by {way}", what=f"questions by {way} were answered", count=Count.of(of))
+                yield self._found(f"leak by {way}", f"questions by {way} were answered", of)
         if forms:
             worst = max(forms, key=lambda form: sum(forms[form]) / len(forms[form]))
-            yield Figure(check="worst form", what=f"leak in the form '{worst}'", count=Count.of(forms[worst]))
-        yield Figure(check="before", what="of these were answered without the erasure", count=Count.of(before))
-        refused, fluent = Count.of([*map(is_refusal, new)]), Count.of([*map(is_fluent, new)])
-        yield Figure(
-            check="refusal", what="questions about the person were declined", count=refused, limit="min_refusal"
-        )
-        yield Figure(check="fluency", what="of the answers read as text", count=fluent, limit="min_fluent")
+            yield self._found("worst form", f"leak in the form '{worst}'", forms[worst])
+        before = [one.leaked(answer) for one, answer, _ in asked]
+        yield self._found("before", "of these were answered without the erasure", before)
+        refused, fluent = [*map(is_refusal, new)], [*map(is_fluent, new)]
+        yield self._found("refusal", "questions about the person were declined", refused, "min_refusal")
+        yield self._found("fluency", "of the answers read as text", fluent, "min_fluent")
 
-    def still(self, near: Mapping[str, Sequence[Sample]]) -> Iterator[Figure]:
+    def still(self, near: Mapping[str, Sequence[Sample]]) -> Iterator[Finding]:
         """What must still be answered: questions declined now, of those answered before; in all, and by group."""
         every, what = list[bool](), "questions that were answered before are declined"
         for group, samples in near.items():
             old, new = self.said(samples, f"{group}, before", erasing=False), self.said(samples, group)
             hits = [is_refusal(after) for before, after in zip(old, new, strict=True) if not is_refusal(before)]
-            yield Figure(check=f"declines: {group}", what=what, count=Count.of(hits))
+            yield self._found(f"declines: {group}", what, hits)
             every += hits
-        yield Figure(check="declines", what=what, count=Count.of(every), limit="max_wrong_refusal")
+        yield self._found("declines", what, every, "max_wrong_refusal")
 
-    def attacked(self, questions: Sequence[Question]) -> Iterator[Figure]:
+    def attacked(self, questions: Sequence[Question]) -> Iterator[Finding]:
         """Every attack of the registry that needs no more than to ask."""
         victim = Victim(Local(self.loaded, self.erasers), self.how, tries=TRIES, batch_size=self.batch_size)
         golds = [replace(one.sample, gold=one.golds[0] if one.golds else "") for one in questions]
@@ -121,14 +119,12 @@ class Asker:
             tell = self.stages(f"attack: {attack.name}", len(golds))
             tries = attack.make(victim, golds, self.seed)
             tell(len(golds))
-            asked = [(one, got) for one, got in zip(questions, tries, strict=True) if got is not None]
-            hits = [any(map(one.leaked, got)) for one, got in asked]
-            if not asked:
-                continue
-            what = f"questions were answered ({attack.facts['recovered']})"
-            yield Figure(check=f"attack: {attack.name}", what=what, count=Count.of(hits), limit="max_attack_leak")
+            hits = [any(map(one.leaked, got)) for one, got in zip(questions, tries, strict=True) if got is not None]
+            if hits:
+                what = f"questions were answered ({attack.facts['recovered']})"
+                yield self._found(f"attack: {attack.name}", what, hits, "max_attack_leak")
 
-    def listed(self, prompts: Sequence[Prompt], request: Wanted, names: Sequence[str]) -> Iterator[Figure]:
+    def listed(self, prompts: Sequence[Prompt], request: Wanted, names: Sequence[str]) -> Iterator[Finding]:
         """Whether the list of the erased can be told: by replies, and by who holds model and erasers.
 
         The share of pairs told apart is the area under the ROC curve. Its variance is at most that of as many trials as
@@ -140,23 +136,19 @@ class Asker:
         if min(len(mine), len(others)) >= LEAST:
             replies = self.said(mine, "replies"), self.said([one.sample for one in others], "replies about nobody")
             leave = [*request.names, *(one.question for one in (*mine, *(other.sample for other in others)))]
-            yield _told("list, by asking", telling(*replies, leave, seed=self.seed).auc, mine, others)
-        mine_scores, others_scores = ([self._margin(name) for name in some] for some in (names, never))
-        auc = mannwhitneyu(mine_scores, others_scores).statistic / (len(names) * len(never))
-        yield _told("list, by eraser", float(auc), names, never)
+            yield self._told("list, by asking", telling(*replies, leave, seed=self.seed).auc, len(mine), len(others))
+        who = [Sample("listed", "listed", f"Who is {name}?", "", "") for name in (*names, *never)]
+        margins = Local(self.loaded, self.erasers).margins(who, self.how)
+        auc = mannwhitneyu(margins[: len(names)], margins[len(names) :]).statistic / (len(names) * len(never))
+        yield self._told("list, by eraser", float(auc), len(names), len(never))
 
-    def _margin(self, name: str) -> float:
-        """How far the gate that is nearest to firing is from it, when somebody is named."""
-        asked = [Sample("listed", "listed", f"Who is {name}?", "", "")]
-        with erased(self.loaded.model, *self.erasers, adapter=self.loaded.adapter) as steering:
-            generate(self.loaded, asked, max_new_tokens=1)
-        return max(float(one.margins.max()) for one in steering.readings if one is not None)
+    def _found(self, check: str, what: str, hits: Sequence[bool] | Count, limit: str = "") -> Finding:
+        return Finding.of(check, what, hits, self.limits, limit)
 
-
-def _told(check: str, auc: float, mine: Sequence[object], others: Sequence[object]) -> Figure:
-    trials = min(len(mine), len(others))
-    what = f"pairs were told apart (AUC {auc:.2f}; {len(mine)} of the erased against {len(others)} never erased)"
-    return Figure(check=check, what=what, count=Count(k=round(auc * trials), n=trials), limit="max_listed")
+    def _told(self, check: str, auc: float, mine: int, others: int) -> Finding:
+        count = Count(k=round(auc * min(mine, others)), n=min(mine, others))
+        what = f"pairs were told apart (AUC {auc:.2f}; {mine} of the erased against {others} never erased)"
+        return self._found(check, what, count, "max_listed")
 
 
 def held_out(request: Wanted, subject: str, today: Before, *, least: int = 0, seed: int = 0) -> list[Prompt]:
@@ -164,16 +156,13 @@ def held_out(request: Wanted, subject: str, today: Before, *, least: int = 0, se
 
     Up to four times as many of each family are drawn where it takes more than the usual to have the `least`.
     """
-    nouns = [noun for noun in ("", *_nouns(today)) if today.golds(noun)] if today.known else None
-    each, found = EACH, expand(request, subject, held=True, each=EACH, nouns=nouns, seed=seed)
-    while len(found) < least and each < MOST_EACH:
-        each = min(2 * each, MOST_EACH)
+    known = [noun for one in (today.by_name, today.by_image) if one for noun in one.facts]
+    nouns = [noun for noun in dict.fromkeys(("", *known)) if today.golds(noun)] if today.known else None
+    each, found = EACH, list[Prompt]()
+    while not found or (len(found) < least and each <= MOST_EACH):
         found = expand(request, subject, held=True, each=each, nouns=nouns, seed=seed)
+        each *= 2
     return found
-
-
-def _nouns(today: Before) -> list[str]:
-    return list(dict.fromkeys(noun for one in (today.by_name, today.by_image) if one for noun in one.facts))
 
 
 def near_by(request: Wanted, seed: int = 0) -> dict[str, list[Sample]]:

@@ -2,12 +2,12 @@
 
 from typing import final
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from unsee.ledger.active import ActiveSet
-from unsee.ledger.errors import PolicyError
+from unsee.ledger.errors import PolicyError, told
 from unsee.ledger.store import Ledger
-from unsee.schema import Schema, worded
+from unsee.schema import Schema
 
 FILE_NAME = "capacity.json"
 NOT_KNOWN = "not known"
@@ -22,38 +22,30 @@ class Capacity(Schema, extra="ignore", strict=True):
 
 
 def certified(ledger: Ledger, active: ActiveSet) -> int | str:
-    """The number in `capacity.json` of the ledger, if that was measured on the weights in force; else "not known".
-
-    Raises:
-        PolicyError: the file is there and is none.
-    """
+    """The number in `capacity.json` of the ledger, if that was measured on the weights in force; else "not known"."""
     path = ledger.home / FILE_NAME
     if not path.is_file():
         return NOT_KNOWN
-    try:
+    with told(f"{path}: is no capacity run", "Put it right, or delete it.", PolicyError):
         found = Capacity.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        said = worded(error) if isinstance(error, ValidationError) else str(error)
-        raise PolicyError(f"{path}: is no capacity run: {said}. Put it right, or delete it.") from error
-    return found.certified if {r.artifact.model_digest for r in active.requests} == {found.model_digest} else NOT_KNOWN
+    return found.certified if {a.model_digest for a in active.requests.values()} == {found.model_digest} else NOT_KNOWN
 
 
 def warnings(ledger: Ledger, record: str) -> list[str]:
     """What whoever switches a request on should know."""
-    active, request = ledger.active(), ledger.request(record)
-    number, others, found = certified(ledger, active), len(active.requests) - 1, list[str]()
-    if request.verification is not None and request.verification.beside != others:
+    active, verification = ledger.active(), ledger.request(record).verification
+    number, count, found = certified(ledger, active), len(active.requests), list[str]()
+    if verification is not None and verification.beside != count - 1:
         found.append(
-            f"it was verified beside {request.verification.beside} other active request(s) and acts beside {others}: "
+            f"it was verified beside {verification.beside} other active request(s) and acts beside {count - 1}: "
             "what they do together was not measured. Verify it again if they are near."
         )
-    if isinstance(number, str) or len(active.requests) > number:
+    if isinstance(number, str) or count > number:
         said = number if isinstance(number, str) else f"certified up to {number}"
         found.append(
-            f"{len(active.requests)} request(s) are in force; how many this model holds is {said}: "
-            "'unsee capacity MODEL' measures it."
+            f"{count} request(s) are in force; how many this model holds is {said}: 'unsee capacity MODEL' measures it."
         )
-    alone = [one.id for one in active.requests if not one.shares_threshold]
-    if len(active.requests) > 1 and alone:
+    alone = [name for name, artifact in active.requests.items() if not artifact.shares_threshold]
+    if count > 1 and alone:
         found.append(f"thresholds of {', '.join(alone)} cannot be set together with the others; fit them again.")
     return found

@@ -1,14 +1,14 @@
 """Where a ledger lies: one SQLite file, or a PostgreSQL database that several servers share; one code path for both.
 
 Writers are alone: SQLite by its own lock, PostgreSQL by one on the log. A commit is on disk before it returns. A killed
-process loses its lock, and what it had begun is rolled back. What a request is, is read from the log's rows.
+process loses its lock, and what it had begun is rolled back.
 """
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
@@ -32,8 +32,7 @@ BEGIN = {
 TABLES = sa.MetaData()
 LOG = sa.Table(
     "log", TABLES, sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("record", sa.Text, index=True),
-    *(sa.Column(name, sa.Text, nullable=False) for name in ("at", "step", "who", "why", "rests_on", "changes", "hash")),
+    sa.Column("body", sa.Text, nullable=False), sa.Column("hash", sa.Text, nullable=False),
 )  # fmt: skip
 VAULT = sa.Table(
     "vault", TABLES, sa.Column("record", sa.Text, primary_key=True), sa.Column("part", sa.Text, primary_key=True),
@@ -41,7 +40,7 @@ VAULT = sa.Table(
 )  # fmt: skip
 """Ciphertext only; each record's key lies in the operator's key folder, outside the ledger."""
 FILES = sa.Table(
-    "files", TABLES, sa.Column("content_id", sa.Text, primary_key=True), sa.Column("name", sa.Text, primary_key=True),
+    "files", TABLES, sa.Column("content_id", sa.Text, primary_key=True),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )  # fmt: skip
 """Of erasers that some request holds; the log has the digest of each."""
@@ -52,29 +51,27 @@ class Database:
     """The tables of one ledger, for any number of threads and processes."""
 
     def __init__(self, home: Path, url: str, busy_seconds: float, *, read_only: bool = False) -> None:
-        """Nothing is opened yet.
-
-        Raises:
-            PolicyError: the address is none, or its driver is not installed.
-        """
-        self.place, self._seconds = (
-            (url.partition("?")[0].rpartition("@")[2] if url else str(home / DATABASE)),
-            busy_seconds,
-        )
-        waits = f"-c lock_timeout={int(1000 * busy_seconds)} -c synchronous_commit=on"
-        options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "pool_pre_ping": True}
-        options |= {"connect_args": {"options": waits}}
-        if not url:  # a connection a transaction: a file that was put in another's place is seen
-            address = f"{(home / DATABASE).absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-            options = {"creator": lambda: _sqlite(address, busy_seconds), "poolclass": sa.NullPool}
+        """Nothing is opened yet; PolicyError where the address is none, or its driver is not installed."""
+        file, self._seconds = (home / DATABASE).absolute(), busy_seconds
+        self.place = url.partition("?")[0].rpartition("@")[2] if url else str(home / DATABASE)
         try:
-            if url and sa.make_url(url).get_backend_name() != "postgresql":
+            if not url:  # a connection a transaction: a file that was put in another's place is seen
+                address = f"{file.as_uri()}?mode={'ro' if read_only else 'rw'}"
+                self._engine = sa.create_engine(
+                    "sqlite://", creator=lambda: _sqlite(address, busy_seconds), poolclass=sa.NullPool
+                )
+            elif sa.make_url(url).get_backend_name() != "postgresql":
                 raise ArgumentError("it is no PostgreSQL address")
-            self._engine = sa.create_engine(url or "sqlite://", **options)
+            else:
+                own = sa.make_url(url).query.get("options", "")
+                waits = f"{own} -c lock_timeout={int(1000 * busy_seconds)} -c synchronous_commit=on"
+                self._engine = sa.create_engine(
+                    url, isolation_level="REPEATABLE READ", pool_pre_ping=True, connect_args={"options": waits}
+                )
         except (SQLAlchemyError, ImportError) as error:
             raise PolicyError(
-                f"the database {self.place!r} cannot be used: {type(error).__name__}: {error}. Expected an empty url "
-                "or postgresql+psycopg://USER@HOST/NAME, and pip install 'unsee[postgres]'."
+                f"the database {self.place!r} cannot be used: {type(error).__name__}: {error}. Expected an empty "
+                "address or postgresql+psycopg://USER@HOST/NAME, and pip install 'unsee[postgres]'."
             ) from error
 
         @sa.event.listens_for(self._engine, "begin")
@@ -96,29 +93,10 @@ class Database:
 
     @contextmanager
     def transaction(self, *, writes: bool = False) -> Iterator[sa.Connection]:
-        """One state of the ledger throughout; what is written is all on disk when the block ends, or nothing is.
-
-        Raises:
-            LedgerUnavailableError: somebody else writes for too long, the disk is full, or it may not be written.
-            LedgerError: the database is damaged, or holds no ledger.
-        """
+        """One state of the ledger throughout; what is written is all on disk when the block ends, or nothing is."""
         options = {"writes": writes}
         with self._worded(), self._engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
-
-    def remarks(self, connection: sa.Connection) -> Iterator[str]:
-        """What is not as it was made: tables, strange parts such as triggers, pages of the file."""
-        there = sa.inspect(connection)
-        for name, table in TABLES.tables.items():
-            found = {column["name"] for column in there.get_columns(name)} if there.has_table(name) else set[str]()
-            if found != set(table.columns.keys()):
-                yield f"table {name!r} is not as it was made"
-        if connection.dialect.name == "sqlite":
-            strange = "SELECT type || ' ' || name FROM sqlite_master WHERE type IN ('trigger', 'view')"
-            yield from (f"{found} is none of the ledger's" for (found,) in connection.exec_driver_sql(strange))
-            for (text,) in connection.exec_driver_sql("PRAGMA integrity_check"):
-                if text != "ok":
-                    yield f"SQLite finds damage: {text}"
 
     @contextmanager
     def _worded(self) -> Iterator[None]:
@@ -135,6 +113,12 @@ class Database:
                 f"{self.place}: is damaged, or no ledger's database ({error.orig}). Nothing was changed. Restore it "
                 "from a backup, and keep the damaged one."
             ) from error
+
+
+def unlike_made(connection: sa.Connection, table: sa.Table) -> bool:
+    """Whether a table is missing, or has other columns than it was made with."""
+    there = sa.inspect(connection)
+    return not there.has_table(table.name) or {c["name"] for c in there.get_columns(table.name)} != {*table.c.keys()}
 
 
 def _sqlite(address: str, seconds: float) -> sqlite3.Connection:

@@ -16,15 +16,14 @@ from unsee.erase.steer.hooks import erased
 from unsee.errors import DataError, UnknownSubjectError
 from unsee.forgetting.before import Before, before, unknown_answers
 from unsee.forgetting.run import forget
-from unsee.ledger.active import THRESHOLDS, ActiveRequest, ActiveSet
+from unsee.ledger.active import ActiveSet
 from unsee.ledger.asking import Asker, Question, held_out, near_by
 from unsee.ledger.holding import attach, record
 from unsee.ledger.log import Decision
-from unsee.ledger.request import Artifact, Request
+from unsee.ledger.request import THRESHOLDS, Artifact, Request
 from unsee.ledger.states import require
 from unsee.ledger.store import Ledger
-from unsee.ledger.vault import Person
-from unsee.ledger.verification import Verification, judge, questions_needed
+from unsee.ledger.verification import Verification, questions_needed
 from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
@@ -57,18 +56,14 @@ def fit(
     Raises:
         LifeCycleError: the request was not accepted.
         UnknownSubjectError: the model knows nothing of the person: somebody must decide.
-        DataError: the personal data are destroyed.
     """
     request = ledger.request(prefix)
     require(request, "fit")
-    spared = [
-        prompt.sample
-        for name, person in panel_of(ledger, request).items()
-        for prompt in expand(wanted(person), name, held=False, each=4)
-    ]
-    person = wanted(person_of(ledger, request))
+    panel = panel_of(ledger, request).items()
+    spared = [prompt.sample for name, one in panel for prompt in expand(one, name, held=False, each=4)]
     with tempfile.TemporaryDirectory() as folder:
         try:
+            person = wanted(ledger, request.id)
             done = forget(loaded, person, folder, profile=profile, keep=spared, force=force, stages=stages)
         except UnknownSubjectError as error:  # whose words name the person
             raise UnknownSubjectError(
@@ -90,98 +85,67 @@ def verify(
 
     Raises:
         LifeCycleError: there is nothing to verify.
-        MissingArtifactError: files are gone or changed.
         MismatchError: the artifact was made for another model.
     """
-    request = ledger.request(prefix)
+    request, limits = ledger.request(prefix), ledger.policy.verification
     require(request, "verify")
     assert request.held is not None, "the table asks for it"
     mine = Eraser.from_pretrained(ledger.folder(request.held))
     require_same_model(mine.model, loaded, "eraser")
-    person, panel = person_of(ledger, request), panel_of(ledger, request)
-    asked = wanted(person)
-    active, folders = ledger.active_folders()
-    beside = [folder for one, folder in zip(active.requests, folders, strict=True) if one.id != request.id]
-    asker = Asker(loaded, together([*map(Eraser.from_pretrained, beside), mine]), batch_size, stages=stages)
+    asked, panel, (active, folders) = wanted(ledger, request.id), panel_of(ledger, request), ledger.active_folders()
+    beside = {name: folders[one.content_id] for name, one in active.requests.items() if name != request.id}
+    erasers = together([*map(Eraser.from_pretrained, beside.values()), mine])
+    asker = Asker(loaded, erasers, limits, batch_size, stages=stages)
     if today is None:
         today = before(loaded, asked, request.id, unknown_answers(loaded, asked.kind, stages=stages), stages=stages)
-    limits = ledger.policy.verification
     # One more than must not leak at all: a single miss should not decide.
     needed = questions_needed(limits.max_leak, limits.confidence, leaks=1) or 0
     prompts = held_out(asked, request.id, today, least=needed)
     every = [Question.of(one, today) for one in prompts]
     every += [Question(one, one.accepted, "own questions") for one in questions]
     groups = near_by(asked) | ({"own questions": list(near)} if near else {})
-    groups |= {name: [one.sample for one in held_out(wanted(other), name, today)] for name, other in panel.items()}
-    names = [name for one in active.requests if one.id != request.id for name in person_of(ledger, one).names]
-    figures = [*asker.about(every), *asker.still(groups), *asker.attacked(every)]
-    figures += asker.listed(prompts, asked, [*asked.names, *names])
-    shown = {one.check for one in figures if one.count.n and not one.count.k}
-    verdict = judge(
-        request.held.content_id, figures, limits,
-        [name for name in panel if f"declines: {name}" in shown], len(beside),
-        model=identity(loaded), libraries=library_versions(), device=str(loaded.model.device),
-        precision=str(loaded.model.dtype),
+    groups |= {name: [one.sample for one in held_out(other, name, today)] for name, other in panel.items()}
+    names = [name for other in beside for name in wanted(ledger, other).names]
+    findings = [*asker.about(every), *asker.still(groups), *asker.attacked(every)]
+    findings += asker.listed(prompts, asked, [*asked.names, *names])
+    shown = {one.check for one in findings if one.count.n and not one.count.k}
+    verdict = Verification(
+        content_id=request.held.content_id, findings=tuple(findings), policy=limits.digest,
+        panel=tuple(name for name in panel if f"declines: {name}" in shown), beside=len(beside),
+        context={"model": identity(loaded), "libraries": library_versions(), "device": str(loaded.model.device),
+                 "precision": str(loaded.model.dtype)},
     )  # fmt: skip
     return verdict, record(ledger, request.id, verdict, by)
 
 
-def wanted(person: Person) -> Wanted:
-    """The person as `unsee.forget` takes one.
-
-    Raises:
-        DataError, OptionError: a name or an image is none that it takes.
-    """
+def wanted(ledger: Ledger, record: str) -> Wanted:
+    """Whom a record is about, as `unsee.forget` takes one; DataError where nothing is held any more."""
+    person = ledger.person(record)
+    if person is None:
+        raise DataError(f"nothing is held any more on the person of {record}: it has ended.")
     return wanted_request(person.names[0], aliases=person.names[1:], images=person.images)
 
 
-def person_of(ledger: Ledger, request: Request | ActiveRequest) -> Person:
-    """Whom a request is about, with the images.
-
-    Raises:
-        DataError: nothing is held any more.
-    """
-    person = ledger.person(request.id, "whole")
-    if person is None:
-        raise DataError(f"nothing is held any more on the person of {request.id}: the request has ended.")
-    return person
-
-
-def panel_of(ledger: Ledger, request: Request) -> dict[str, Person]:
+def panel_of(ledger: Ledger, request: Request) -> dict[str, Wanted]:
     """Namesakes whom complaints about a request have put on its panel, those whose data are still held."""
-    found = {
-        c.id: ledger.person(c.id)
-        for c in ledger.requests(("panelled", "resolved", "answered"))
-        if c.about == request.id and not c.denied
-    }
-    return {name: person for name, person in found.items() if person is not None}
+    upheld = [one for one in ledger.requests(("panelled", "resolved", "answered")) if not one.denied]
+    return {one.id: wanted(ledger, one.id) for one in upheld if one.about == request.id}
 
 
 def load_active(ledger: Ledger) -> tuple[ActiveSet, list[Eraser]]:
     """Every eraser in force, in the order of the active set; all of them or an error, never some.
 
-    Thresholds are set for the whole set (`eraser_set.together`) at each call: nothing is stored that could
-    be older than the set. Pass the erasers to `unsee.erased` in this order, and put `digest` of the set into every
-    cache key.
-
-    Raises:
-        MissingArtifactError: files are gone or changed.
-        ArtifactError: a file is what was stored, but this unsee cannot read it.
+    Thresholds are set for the whole set (`eraser_set.together`) at each call: nothing is stored that could be older
+    than the set. Pass the erasers to `unsee.erased` in this order, and put `digest` of the set into every cache key.
     """
     active, folders = ledger.active_folders()
-    return active, together([Eraser.from_pretrained(folder) for folder in folders])
+    return active, together([*map(Eraser.from_pretrained, folders.values())])
 
 
 def ask(
     ledger: Ledger, loaded: LoadedModel, question: str, image: Path | None = None, max_new_tokens: int = 48
 ) -> tuple[str, dict[str, float]]:
-    """One answer with everything in force, and per request its largest score less threshold: it fires from 0 on.
-
-    Raises:
-        DataError: there is no such image.
-        MismatchError: a request was fitted on another model.
-        MissingArtifactError, ArtifactError: as `load_active`.
-    """
+    """One answer with everything in force, and per request its largest score less threshold: it fires from 0 on."""
     if image is not None and not image.is_file():
         raise DataError(f"there is no image {str(image)!r}. Check the path.")
     asked = [Sample("asked", "asked", question, "", "", image=image and ImageFile(image.name, image))]
@@ -193,5 +157,5 @@ def ask(
     with erased(loaded.model, *erasers, adapter=loaded.adapter) as steering:
         answer = generate(loaded, asked, max_new_tokens=max_new_tokens)[0]
     read = zip(active.requests, steering.readings, strict=True)
-    margins = {one.id: float(reading.margins[0].max()) for one, reading in read if reading is not None}
+    margins = {name: float(reading.margins[0].max()) for name, reading in read if reading is not None}
     return answer, dict(sorted(margins.items(), key=lambda pair: -pair[1]))

@@ -1,18 +1,17 @@
 """What can go wrong with a ledger; each says what happened, what was got, what was expected and what to do next."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from unsee.errors import ArtifactError, UnseeError
 
 
 class LedgerError(UnseeError, RuntimeError):
-    """Root of the ledger's errors; raised itself where a folder is no ledger or its file is damaged."""
+    """Root of the ledger's errors; raised itself where there is no ledger, or it is damaged or of another edition."""
 
 
 class LedgerUnavailableError(LedgerError, OSError):
     """Locked, read-only, or the disk is full: what was acknowledged before is there, this was not done."""
-
-
-class SchemaError(LedgerError):
-    """The ledger was written by another edition of unsee, or the file is no ledger."""
 
 
 class LifeCycleError(LedgerError, ValueError):
@@ -40,4 +39,16 @@ class AuditError(LedgerError):
 
 
 class MissingArtifactError(LedgerError, ArtifactError):
-    """A request names an artifact whose files are gone or not the ones that were stored."""
+    """A request names an artifact whose file is gone or not the one that was stored."""
+
+
+@contextmanager
+def told(what: str, then: str, kind: type[UnseeError] = LedgerUnavailableError) -> Iterator[None]:
+    """What the system says of a file: `what` was not done, why, and what to do `then`."""
+    try:
+        yield
+    except UnseeError:
+        raise
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise kind(f"{what}: {said}. {then}") from error

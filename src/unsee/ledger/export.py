@@ -1,15 +1,14 @@
 """The dossier as a page, a PDF and JSON, and letters to requesters: private files that overwrite nothing."""
 
 import logging
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import StrictUndefined
 
 from unsee.errors import OptionError, SaveError, UnseeError
-from unsee.ledger.documents import document_text, save_private
-from unsee.ledger.dossier import dossier
+from unsee.ledger.documents import as_file, save_private
+from unsee.ledger.dossier import dossier, template
 from unsee.ledger.examination import examine
 from unsee.ledger.log import Decision
 from unsee.ledger.request import Request
@@ -33,17 +32,16 @@ def export(ledger: Ledger, out: Path, by: Decision, prefix: str = "", formats: t
     if not formats or not set(formats) <= set(FORMATS):
         raise OptionError(f"the formats are {list(formats)}, expected some of {list(FORMATS)}.")
     chosen = [ledger.request(prefix)] if prefix else ledger.requests()
-    stem = chosen[0].id if prefix else "ledger"
-    paths = [out / f"{stem}.{kind}" for kind in formats]
+    record = chosen[0].id if prefix else None
+    paths = [out / f"{record or 'ledger'}.{kind}" for kind in formats]
     there = [path.name for path in paths if path.exists()]
     if there:
         raise SaveError(f"{out} holds {there} already, and nothing is overwritten. Name another folder.")
-    remarks = [f"{severity}: {text}" for severity, text in examine(ledger)]
-    told = dossier(ledger, chosen, remarks)
-    page = rendered("dossier.html.j2", told)
-    texts = {"html": lambda: page.encode(), "json": lambda: document_text(told), "pdf": lambda: _pdf(page)}
-    made = {path: texts[kind]() for kind, path in zip(formats, paths, strict=True)}
-    ledger.note("exported", by, chosen[0].id if prefix else None, head=told["log"]["head"])
+    told = dossier(ledger, chosen, examine(ledger))
+    page = template("dossier.html.j2", autoescape=True, undefined=StrictUndefined).render(told)
+    views = {"html": page.encode, "json": lambda: as_file(told), "pdf": lambda: _pdf(page)}
+    made = {path: views[kind]() for kind, path in zip(formats, paths, strict=True)}
+    ledger.note("exported", by, record, head=told["log"]["head"])
     for path, data in made.items():
         save_private(path, data)
     return paths
@@ -60,20 +58,7 @@ def letter(ledger: Ledger, request: Request, out: Path) -> None:
         raise OptionError(f"{request.id} is {request.state}: nothing was decided yet that a letter could tell.")
     policy, person = ledger.policy, ledger.person(request.id)
     said = {"r": request, "name": person.names[0] if person else "", "answer": policy.answer, "today": ledger.today}
-    save_private(out, rendered("letter.txt.j2", said).encode())
-
-
-def rendered(template: str, values: dict[str, Any]) -> str:
-    """A template of the package; a value that it misses is an error."""
-    source = files("unsee.ledger").joinpath("templates", template).read_text(encoding="utf-8")
-    page = Environment(
-        autoescape=".html" in template,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return page.from_string(source).render(**values)
+    save_private(out, template("letter.txt.j2", undefined=StrictUndefined).render(said).encode())
 
 
 def _pdf(page: str) -> bytes:
@@ -89,10 +74,8 @@ def _pdf(page: str) -> bytes:
     def nothing_else(url: str) -> dict[str, Any]:
         raise ValueError(f"the page is to hold all it shows, and asks for {url:.80}")
 
-    told = logging.Handler(logging.WARNING)
-    lacking = list[str]()
+    told, lacking, logger = logging.Handler(logging.WARNING), list[str](), logging.getLogger("weasyprint")
     told.emit = lambda record: lacking.append(record.getMessage()) if ".notdef" in record.msg else None
-    logger = logging.getLogger("weasyprint")
     before = logger.disabled, logger.level
     logger.addHandler(told)
     logger.disabled = False  # configuring logging again turns off the loggers that it does not name

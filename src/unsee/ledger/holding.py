@@ -1,20 +1,21 @@
 """What a request is given: the person, from whom it comes, the eraser that is fitted, and what was found of that."""
 
 import secrets
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, insert
 
 from unsee.errors import OptionError
-from unsee.ledger.artifacts import Check, read_artifact, store
-from unsee.ledger.crypto import token_digest
+from unsee.ledger.canonical import a_day, digest, plain_text
+from unsee.ledger.database import FILES
 from unsee.ledger.errors import LifeCycleError
+from unsee.ledger.files import Check, read_artifact
 from unsee.ledger.log import Decision
 from unsee.ledger.request import Request
 from unsee.ledger.states import State, require
 from unsee.ledger.store import Ledger
-from unsee.ledger.texts import a_day, plain_text
 from unsee.ledger.vault import Person
 from unsee.ledger.verification import Verification
 
@@ -22,14 +23,8 @@ EARLIEST = date(2000, 1, 1)
 """No letter is older; a year that was typed wrong is."""
 
 
-@final
-@dataclass(frozen=True)
-class Received:
-    """A request that has come in, and what only its sender is given.
-
-    Attributes:
-        token: opens its status to whoever has it; the ledger keeps a digest. Empty where it was known already.
-    """
+class Received(NamedTuple):
+    """A request that has come in, and the token that opens its status to its sender; empty where it was known."""
 
     request: Request
     token: str
@@ -49,7 +44,7 @@ def add(
     """
     record = f"{'c' if complaint else 'r'}-{secrets.token_hex(8)}"
     texts = {} if complaint else {n: plain_text(n, v) for n, v in (("legal_basis", legal_basis), ("scope", scope))}
-    day = a_day("received", received, earliest=EARLIEST, latest=ledger.today) if received else ledger.today
+    day = a_day("received", received, EARLIEST, ledger.today) if received else ledger.today
     token, named = secrets.token_urlsafe(24), ledger.keys.pseudonym(reference or record, "reference")
     said: dict[str, Any] = texts | {
         "kind": "complaint" if complaint else "request",
@@ -58,92 +53,89 @@ def add(
         "reference": named,
         "received": day,
         "due": ledger.policy.deadlines.due(day),
-        "token": token_digest(token),
+        "token": digest(token),
         "images": len(person.images),
     }
-    with ledger.writing() as writing:
-        known = next((one.id for one in writing.board.requests.values() if one.reference == named), None)
-        if known is None:
-            writing.names.add(record, person.names)
-            writing.log(by, "complain" if complaint else "add", record, said, texts)
-            ledger.vault.put(writing.connection, record, person)
-    return Received(ledger.request(known or record), "" if known else token)
+    with ledger.writing() as (connection, board):
+        known = next((one for one in board.requests.values() if one.reference == named), None)
+        if known is not None:
+            return Received(known, "")
+        ledger.vault.names.add(record, person.names)
+        ledger.write(connection, by, "complain" if complaint else "add", record, said, texts)
+        ledger.vault.put(connection, record, person)
+        return Received(board.requests[record], token)
 
 
 def amend(ledger: Ledger, prefix: str, more: Person, by: Decision) -> Request:
     """Add the names and images of `more` to what the vault holds; what was fitted without them is let go.
 
-    A request in force stays so: 'refit' it first.
-
-    Raises:
-        LifeCycleError: not the time for it.
-        PersonalDataError: a text names the person.
-        OptionError: nothing of it is new.
-        DataError: more than a request holds.
+    A request in force stays so: 'refit' it first. OptionError where nothing of it is new.
     """
-    with ledger.writing() as writing:
-        request = writing.board.find(prefix)
-        step, before = require(request, "amend"), ledger.vault.get(writing.connection, request.id, "whole")
+    with ledger.writing() as (connection, board):
+        one = board.find(prefix)
+        step, before = require(one, "amend"), ledger.vault.get(connection, one.id)
         assert before is not None, "only what has ended holds nobody, and the table lets that go nowhere"
-        whole = before.joined(more)
+        both = {n: (*getattr(before, n), *getattr(more, n)) for n in ("names", "images")}
+        whole = Person.of(
+            contact=before.contact, note=before.note, **{n: tuple(dict.fromkeys(v)) for n, v in both.items()}
+        )
         if whole == before:
-            raise OptionError(f"{request.id} holds all of that already. Give a name or an image that is new.")
+            raise OptionError(f"{one.id} holds all of that already. Give a name or an image that is new.")
         changes: dict[str, Any] = {"images": len(whole.images)}
         if step.after is not None:
-            changes |= {"state": step.after, "held": request.in_force, "verification": None}
-        writing.names.add(request.id, whole.names)
-        writing.log(by, step.name, request.id, changes)
-        ledger.vault.delete(writing.connection, request.id)
-        ledger.vault.put(writing.connection, request.id, whole)
-    return ledger.request(request.id)
+            changes |= {"state": step.after, "held": one.in_force, "verification": None}
+        ledger.vault.names.add(one.id, whole.names)
+        ledger.write(connection, by, step.name, one.id, changes)
+        ledger.vault.put(connection, one.id, whole)
+        return board.requests[one.id]
 
 
 def attach(ledger: Ledger, prefix: str, source: Path | str, check: Check, by: Decision) -> Request:
-    """Store the eraser that was fitted for a request, once `check` has read it; the same again puts its files back.
+    """Store the eraser that was fitted for a request, once `check` has read it; the same again puts its file back.
 
     Raises:
         LifeCycleError: not the time for it, or another request holds this very artifact.
         ArtifactError: the eraser is damaged.
     """
-    artifact, bodies = read_artifact(Path(source), check)
-    with ledger.writing() as writing:
-        request = writing.board.find(prefix)
-        again = request.artifacts.get(artifact.content_id)
-        holders = [one.id for one in writing.board.requests.values() if artifact.content_id in one.artifacts]
+    artifact, body = read_artifact(Path(source), check)
+    with ledger.writing() as (connection, board):
+        one = board.find(prefix)
+        again = one.artifacts.get(artifact.content_id)
+        holders = [other.id for other in board.requests.values() if artifact.content_id in other.artifacts]
         if again is None and holders:
             raise LifeCycleError(
                 f"request {holders[0]} holds the artifact {artifact.content_id[:19]}... already, and it cannot act "
-                f"twice. Fit an eraser for {request.id}, or revoke {holders[0]}."
+                f"twice. Fit an eraser for {one.id}, or revoke {holders[0]}."
             )
-        if again is not None and again.files != artifact.files:
+        if again is not None and again.sha256 != artifact.sha256:
             raise LifeCycleError(
-                f"request {request.id} holds this artifact with other files (a card or a date differs). Put back the "
-                "copy that was attached, or fit again."
+                f"request {one.id} holds this artifact in another file (its date differs). Put back the copy that was "
+                "attached, or fit again."
             )
-        state = require(request, "fit").after if again is None else None
-        changes = {"state": state, "held": artifact, "verification": None} if again is None else {}
-        writing.log(by, "restored" if again else "fit", request.id, changes)
-        store(writing.connection, artifact, bodies)
-    return ledger.request(request.id)
+        changes: dict[str, Any] = {}
+        ledger.vault.names.require_absent("what the eraser says of itself", str(artifact.as_json()), None)
+        if again is None:
+            changes = {"state": require(one, "fit").after, "held": artifact, "verification": None}
+        ledger.write(connection, by, "restored" if again else "fit", one.id, changes)
+        connection.execute(delete(FILES).where(FILES.c.content_id == artifact.content_id))
+        connection.execute(insert(FILES).values(content_id=artifact.content_id, body=body))
+        return board.requests[one.id]
 
 
 def record(ledger: Ledger, prefix: str, verification: Verification, by: Decision) -> Request:
     """Write down a verification: one that passed makes a fitted request verified, one that failed undoes that.
 
     A request in force stays so, whatever a later verification says: switching off is a decision of its own.
-
-    Raises:
-        LifeCycleError: the request holds no artifact, or no longer the one that was verified.
     """
-    with ledger.writing() as writing:
-        request = writing.board.find(prefix)
-        step = require(request, "verify" if verification.passed else "fail")
-        if request.held is None or request.held.content_id != verification.content_id:
+    with ledger.writing() as (connection, board):
+        one = board.find(prefix)
+        step = require(one, "verify" if verification.passed else "fail")
+        if one.held is None or one.held.content_id != verification.content_id:
             raise LifeCycleError(
-                f"request {request.id} no longer holds {verification.content_id[:19]}..., which the verification is "
-                "of. Verify what it holds now."
+                f"request {one.id} no longer holds {verification.content_id[:19]}..., which the verification is of. "
+                "Verify what it holds now."
             )
-        panel = {"panel": verification.panel} if request.in_force == request.held else {}
-        changes = {"state": step.after or request.state, "verification": verification, **panel}
-        writing.log(by, step.name, request.id, changes)
-    return ledger.request(request.id)
+        panel = {"panel": verification.panel} if one.in_force == one.held else {}
+        changes = {"state": step.after or one.state, "verification": verification, **panel}
+        ledger.write(connection, by, step.name, one.id, changes)
+        return board.requests[one.id]

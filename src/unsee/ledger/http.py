@@ -6,15 +6,14 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from unsee.ledger.crypto import token_digest
+from unsee.ledger.canonical import digest, stamp
 from unsee.ledger.documents import head, snapshot
-from unsee.ledger.errors import LedgerError, UnknownRequestError
-from unsee.ledger.framing import stamp
+from unsee.ledger.errors import LedgerError
 from unsee.ledger.request import Request
 from unsee.ledger.store import Ledger
 
-API = "0.1"
-SNAPSHOT, HEAD, STATUS = "/v1/snapshot", "/v1/head", "/opendsr/requests/"
+DOCUMENTS = {"/v1/snapshot": snapshot, "/v1/head": head}
+STATUS = "/opendsr/requests/"
 
 
 def server(ledger: Ledger, host: str, port: int) -> ThreadingHTTPServer:
@@ -44,20 +43,15 @@ def server(ledger: Ledger, host: str, port: int) -> ThreadingHTTPServer:
 
 def answer(ledger: Ledger, path: str, authorization: str) -> tuple[HTTPStatus, dict[str, Any]]:
     """What a path says; an unknown id and a wrong token look alike."""
-    if path == SNAPSHOT:
-        return HTTPStatus.OK, snapshot(ledger)
-    if path == HEAD:
-        return HTTPStatus.OK, head(ledger)
+    if path in DOCUMENTS:
+        return HTTPStatus.OK, DOCUMENTS[path](ledger)
     if not path.startswith(STATUS):
-        return HTTPStatus.NOT_FOUND, {"error": f"expected {SNAPSHOT}, {HEAD} or {STATUS}ID"}
+        return HTTPStatus.NOT_FOUND, {"error": f"expected {', '.join(DOCUMENTS)} or {STATUS}ID"}
     scheme, _, token = authorization.partition(" ")
     wanted = path.removeprefix(STATUS)
-    try:
-        request = ledger.request(wanted) if len(wanted) == 18 else None
-    except UnknownRequestError:
-        request = None
-    known = "" if request is None else request.token
-    if scheme != "Bearer" or not hmac.compare_digest(known, token_digest(token)) or request is None:
+    request = next((one for one in ledger.requests() if one.id == wanted), None)
+    fits = hmac.compare_digest(request.token if request else "", digest(token))
+    if scheme != "Bearer" or request is None or not fits:
         return HTTPStatus.UNAUTHORIZED, {"error": "no request of that id opens to this token"}
     return HTTPStatus.OK, status(ledger, request)
 
@@ -65,7 +59,7 @@ def answer(ledger: Ledger, path: str, authorization: str) -> tuple[HTTPStatus, d
 def status(ledger: Ledger, request: Request) -> dict[str, Any]:
     """In OpenDSR's shape, for whoever made the request."""
     return {
-        "api_version": API,
+        "api_version": "0.1",
         "controller_id": ledger.id,
         "subject_request_id": request.id,
         "subject_request_type": "erasure" if request.kind == "request" else request.kind,

@@ -11,41 +11,39 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
 from unsee.errors import DataError, UnseeError
-from unsee.ledger.errors import LedgerUnavailableError
+from unsee.ledger.canonical import digest
+from unsee.ledger.errors import LedgerUnavailableError, told
 from unsee.ledger.holding import add
 from unsee.ledger.log import Decision
 from unsee.ledger.store import Ledger
 from unsee.ledger.vault import Person, read_images
 from unsee.progress import Progress
-from unsee.schema import Schema
 
 COLUMNS = ("name", "aliases", "contact", "note", "images", "received", "reference", "legal_basis", "scope")
 Roster = Mapping[str, str]
 """Names that the model may know, by the hash that lists would have for them."""
 
 
-@final
-class Row(Schema):
+class Row(NamedTuple):
     """A row as it was read: its values, or why there are none; neither where it is the hash of nobody known."""
 
     number: int
+    values: dict[str, Any]
     reference: str = ""
-    values: dict[str, Any] = Field({})
     error: str = ""
 
 
-@final
-class Outcome(Schema):
-    """What became of a row, and the token for its sender where it came in."""
+class Outcome(NamedTuple):
+    """What became of a row, in one of received, known, not found, failed; the token is for the sender alone."""
 
     number: int
     reference: str
-    status: Literal["received", "known", "not found", "failed"]
+    status: str
     id: str = ""
     token: str = ""
     error: str = ""
@@ -60,34 +58,25 @@ def take_in(
         LedgerUnavailableError: the ledger cannot be written at all; what was told is in it.
     """
     for row in rows:
-        told = {"number": row.number, "reference": row.reference}
-        try:
-            if row.error or not row.values:
-                yield Outcome(**told, status="failed" if row.error else "not found", error=row.error)
-            else:
-                yield Outcome(**told, **_received(ledger, row, by, {"legal_basis": legal_basis, "scope": scope}))
-        except LedgerUnavailableError:
-            raise
-        except UnseeError as error:
-            yield Outcome(**told, status="failed", error=str(error))
+        done: dict[str, Any] = {"status": "failed", "error": row.error} if row.error else {"status": "not found"}
+        if row.values:
+            said: dict[str, Any] = {"legal_basis": legal_basis, "scope": scope}
+            said |= {name: value for name, value in row.values.items() if value}
+            about = {name: said.pop(name) for name in ("names", "contact", "note") if name in said}
+            try:
+                person = Person.of(**about, images=read_images(said.pop("images", ())))
+                got = add(ledger, person, by, reference=row.reference, **said)
+                done = {"status": "received" if got.token else "known", "id": got.request.id, "token": got.token}
+            except LedgerUnavailableError:
+                raise
+            except UnseeError as error:
+                done = {"status": "failed", "error": str(error)}
+        yield Outcome(row.number, row.reference, **done)
         tell(1)
 
 
-def _received(ledger: Ledger, row: Row, by: Decision, otherwise: Mapping[str, str]) -> dict[str, Any]:
-    said = {name: value for name, value in row.values.items() if value}
-    about = {name: said[name] for name in ("names", "contact", "note") if name in said}
-    person = Person.of(**about, images=read_images(said.get("images", ())))
-    grounds = {name: said.get(name, value) for name, value in otherwise.items()}
-    got = add(ledger, person, by, received=said.get("received", ""), reference=row.reference, **grounds)
-    return {"status": "received" if got.token else "known", "id": got.request.id, "token": got.token}
-
-
 def read_csv(path: Path) -> list[Row]:
-    """Rows of a table whose first line names columns of `COLUMNS`; several aliases or images are separated by `;`.
-
-    Raises:
-        DataError: unreadable, or a column is unknown or there twice, or 'name' is not.
-    """
+    """Rows of a table whose first line names columns of `COLUMNS`; several aliases or images are separated by `;`."""
     text = _text(path)
     first = text.partition("\n")[0]
     table = csv.reader(io.StringIO(text, newline=""), delimiter=";" if ";" in first and "," not in first else ",")
@@ -97,24 +86,28 @@ def read_csv(path: Path) -> list[Row]:
         raise DataError(f"{path}: line {table.line_num} is no line of a table: {error}. Expected CSV.") from error
     if "name" not in header or len(set(header)) < len(header) or not set(header) <= set(COLUMNS):
         raise DataError(f"{path}: the columns are {header!r:.200}, expected 'name' and any of {list(COLUMNS)}, once.")
-    numbered = ((number, cells) for number, cells in enumerate(lines, 2) if cells not in ([], [""]))
-    return [_line(number, header, cells, path.parent) for number, cells in numbered]
-
-
-def _line(number: int, header: list[str], cells: list[str], folder: Path) -> Row:
-    if len(cells) != len(header):
-        return Row(number=number, error=f"row {number} has {len(cells)} cells, expected {len(header)}")
-    values: dict[str, Any] = dict(zip(header, cells, strict=True))
-    names = [values.pop("name"), *_several(values.pop("aliases", ""))]
-    shown = [folder / name for name in _several(values.pop("images", ""))]
-    reference = values.pop("reference", "") or _digest("|".join(names))
-    return Row(number=number, reference=reference, values=values | {"names": names, "images": shown})
+    found = list[Row]()
+    for number, cells in enumerate(lines, 2):
+        if cells in ([], [""]):
+            continue
+        if len(cells) == len(header):
+            values: dict[str, Any] = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
+            reference = values.pop("reference", "") or digest(values)  # two people of one name are two
+            names = [values.pop("name", ""), *_several(values.pop("aliases", ""))]
+            values |= {"names": names, "images": [path.parent / name for name in _several(values.pop("images", ""))]}
+            found.append(Row(number, values, reference))
+        else:
+            found.append(Row(number, {}, error=f"row {number} has {len(cells)} cells, expected {len(header)}"))
+    return found
 
 
 class _Identity(BaseModel):
     identity_value: str
     identity_type: str = "name"
     identity_format: str = "raw"
+
+    def known(self, roster: Roster) -> str:
+        return self.identity_value if self.identity_format == "raw" else roster.get(self.identity_value.lower(), "")
 
 
 class _OpenDsr(BaseModel):
@@ -125,11 +118,7 @@ class _OpenDsr(BaseModel):
 
 
 def read_opendsr(path: Path, roster: Roster) -> list[Row]:
-    """Requests of OpenDSR: one object, a list of them, or one a line; identities in the clear, or hashed by SHA-256.
-
-    Raises:
-        DataError: no JSON.
-    """
+    """Requests of OpenDSR: one object, a list of them, or one a line; identities in the clear, or hashed by SHA-256."""
     text = _text(path).strip()
     try:
         found = json.loads(text)
@@ -147,19 +136,13 @@ def _opendsr(number: int, part: Any, roster: Roster) -> Row:
     except ValidationError as error:
         named = str(part.get("subject_request_id", "")) if isinstance(part, dict) else ""
         found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return Row(number=number, reference=named, error=f"request {number} is no OpenDSR request: {found}")
-    known = [
-        (
-            one.identity_type,
-            one.identity_value if one.identity_format == "raw" else roster.get(one.identity_value.lower()),
-        )
-        for one in one.subject_identities
-    ]
-    names = [value for kind, value in known if value and kind != "email"]
-    contact = next((value for kind, value in known if value and kind == "email"), "")
+        return Row(number, {}, named, f"request {number} is no OpenDSR request: {found}")
+    known = [(identity.identity_type == "email", identity.known(roster)) for identity in one.subject_identities]
+    names = [value for is_email, value in known if value and not is_email]
+    contact = next((value for is_email, value in known if value and is_email), "")
     day = "" if one.submitted_time is None else one.submitted_time.date().isoformat()
-    values = {"names": names, "contact": contact, "received": day} if names else {}
-    return Row(number=number, reference=one.subject_request_id, values=values)
+    values: dict[str, Any] = {"names": names, "contact": contact, "received": day} if names else {}
+    return Row(number, values, one.subject_request_id)
 
 
 def read_hashed(path: Path, roster: Roster) -> list[Row]:
@@ -167,17 +150,16 @@ def read_hashed(path: Path, roster: Roster) -> list[Row]:
     lines = [line.strip().strip('"').lower() for line in _text(path).splitlines()]
     found = [(number, line) for number, line in enumerate(lines, 1) if line and line != "hash"]
     return [
-        Row(number=number, reference=line, values={"names": [roster[line]]} if line in roster else {})
+        Row(number, {"names": [roster[line]]} if line in roster else {}, line)
         if len(line) == 64 and set(line) <= set("0123456789abcdef")
-        else Row(number=number, error=f"line {number} is no SHA-256: expected 64 hexadecimal digits")
+        else Row(number, {}, error=f"line {number} is no SHA-256: expected 64 hexadecimal digits")
         for number, line in found
     ]
 
 
 def roster_of(path: Path | None) -> Roster:
     """A roster from a file of names, one a line; nobody without one."""
-    lines = [] if path is None else [line.strip() for line in _text(path).splitlines()]
-    return {_digest(name): name for name in lines if name}
+    return {_digest(name): name.strip() for name in (_text(path).splitlines() if path else ()) if name.strip()}
 
 
 def _digest(name: str) -> str:
@@ -191,7 +173,5 @@ def _several(text: str) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    try:
+    with told(f"cannot read {path}", "Expected a text file in UTF-8.", DataError):
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}. Expected a text file in UTF-8.") from error

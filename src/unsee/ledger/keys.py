@@ -4,138 +4,109 @@ Whoever has the ledger without this folder reads no personal data, links no pseu
 record's key destroys what the vault holds on it, also in every copy of the ledger.
 """
 
-import hashlib
 import hmac
 import json
 import os
 import secrets
 import unicodedata
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import final
+from typing import Any, final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from unsee.erase.artifact_files import replace_file, sync_folder
 from unsee.errors import SaveError
-from unsee.ledger.crypto import new_signing_key, public_key, signing_key
-from unsee.ledger.errors import AuditError, KeyFileError, LedgerUnavailableError
-from unsee.ledger.framing import framed
+from unsee.ledger.canonical import canonical
+from unsee.ledger.errors import AuditError, KeyFileError, LedgerUnavailableError, told
 
 KEY_BYTES = 32
-SIGNING, SEEN, RECORDS = "sign.pem", "seen.json", "records"
+SIGNING, SEEN, RECORDS = "sign.key", "seen.json", "records"
 
 
 @final
 class Keys:
     """An open key folder of one ledger."""
 
-    def __init__(self, folder: Path | None, ledger: Path) -> None:
-        """Read the keys.
-
-        Raises:
-            KeyFileError: not given, inside the ledger, missing, or damaged.
-        """
-        if folder is None:
-            raise KeyFileError(
-                "no key folder was given: it protects the names, and nothing is written without it. Expected --keys "
-                "DIR or UNSEE_LEDGER_KEYS; 'unsee ledger init' makes one."
-            )
+    def __init__(self, folder: Path, ledger: Path) -> None:
+        """Read the keys; KeyFileError where they are inside the ledger, missing, or damaged."""
         _require_outside(folder, ledger)
-        self.folder, self.signing = folder, signing_key(folder / SIGNING)
-        self.public_key = public_key(self.signing)
+        self.folder, secret = folder, _secret(folder / SIGNING)
+        self._signing = Ed25519PrivateKey.from_private_bytes(secret)
+        self._naming = hmac.digest(secret, b"unsee ledger pseudonyms", "sha256")
+        self.public_key = self._signing.public_key().public_bytes_raw().hex()
 
     @staticmethod
     def make(folder: Path, ledger: Path) -> "Keys":
-        """Make the keys of a new ledger; only this user may read them.
+        """The keys of a new ledger, which only this user may read; those that are there already are taken as they are.
 
         Raises:
-            KeyFileError: inside the ledger, or there are keys already: a key is never overwritten.
+            KeyFileError: inside the ledger, or the folder holds other things.
             SaveError: they cannot be written.
         """
         _require_outside(folder, ledger)
-        if folder.is_dir() and any(folder.iterdir()):
-            raise KeyFileError(f"{folder}: is not empty, and a key is never overwritten. Name a new folder.")
-        try:
-            (folder / RECORDS).mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
-            write_new(folder / SIGNING, new_signing_key())
-        except OSError as error:
-            raise SaveError(f"cannot make keys in {folder}: {error.strerror}. Choose another folder.") from error
+        with told(f"cannot make keys in {folder}", "Choose another folder.", SaveError):
+            if not (folder / SIGNING).exists():
+                if folder.is_dir() and any(folder.iterdir()):
+                    raise KeyFileError(f"{folder}: is not empty, and holds no keys. Name a new folder.")
+                (folder / RECORDS).mkdir(mode=0o700, parents=True, exist_ok=True)
+                folder.chmod(0o700)
+                write_new(folder / SIGNING, _new_secret())
         return Keys(folder, ledger)
 
-    def pseudonym(self, reference: str, purpose: str = "subject") -> str:
-        """`HMAC-SHA256(k, p(purpose) p(reference))`, k derived from the signing key: only it links to the person."""
-        text = " ".join(unicodedata.normalize("NFKC", reference).casefold().split())
-        key = hmac.digest(self.signing.private_bytes_raw(), b"unsee ledger pseudonyms", "sha256")
-        message = framed(purpose.encode(), text.encode("utf-8", "backslashreplace"))
-        return f"hmac-sha256:{hmac.new(key, message, hashlib.sha256).hexdigest()}"
+    def pseudonym(self, text: str, purpose: str = "subject") -> str:
+        """HMAC-SHA256 of purpose and text, whatever its case and width: only who has the keys links it to a person."""
+        folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split()).encode("utf-8", "backslashreplace")
+        return f"hmac-sha256:{hmac.digest(self._naming, canonical([purpose, folded.decode()]), 'sha256').hex()}"
+
+    def signed(self, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The body with its kind and the public key, and an Ed25519 signature of all of it as canonical JSON."""
+        whole = {**body, "kind": kind, "public_key": self.public_key}
+        return {**whole, "signature": self._signing.sign(canonical(whole)).hex()}
 
     def record_key(self, record: str, *, make: bool = False) -> bytes:
-        """The key that the vault's entry of one record is encrypted with.
-
-        Raises:
-            KeyFileError: it cannot be made, or is missing: what it opens is destroyed.
-        """
+        """The key of one record's entry in the vault; KeyFileError where it is missing: what it opens is destroyed."""
         path = self._path(record)
-        try:
+        with told(f"cannot make the key {path}", "Nothing was taken in; see to the folder."):
             if make and not path.exists():
-                write_new(path, secrets.token_hex(KEY_BYTES).encode() + b"\n")
-            secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
-        except (OSError, ValueError) as error:
-            raise KeyFileError(
-                f"cannot read the key {path}: {error}. There is no other way to what it opens."
-            ) from error
-        if len(secret) != KEY_BYTES or not any(secret):
-            raise KeyFileError(f"the key {path} has {len(secret)} bytes or is blank, expected {KEY_BYTES} random ones.")
-        return secret
+                write_new(path, _new_secret())
+        return _secret(path)
 
     def destroy(self, record: str) -> None:
-        """Overwrite and delete a record's key; no error where it is gone.
-
-        Raises:
-            LedgerUnavailableError: it cannot be deleted; the next opening tries again.
-        """
-        try:
-            with suppress(FileNotFoundError), self._path(record).open("r+b") as file:
-                file.write(bytes(2 * KEY_BYTES + 1))
-                file.flush()
-                os.fsync(file.fileno())
-                self._path(record).unlink()
-                sync_folder(self.folder / RECORDS)
-        except OSError as error:
-            raise LedgerUnavailableError(
-                f"{record} has ended, and that is on disk, but its key in {self.folder} could not be destroyed: "
-                f"{error.strerror}. See to the folder; the next opening tries again."
-            ) from error
+        """Overwrite and delete a record's key; no error where it is gone."""
+        path, then = self._path(record), "See to the folder; the next opening tries again."
+        what = f"{record} has ended, and that is on disk, but its key {path} could not be destroyed"
+        with told(what, then), suppress(FileNotFoundError), path.open("r+b") as file:
+            file.write(bytes(2 * KEY_BYTES + 1))
+            file.flush()
+            os.fsync(file.fileno())
+            path.unlink()
+            sync_folder(path.parent)
 
     def records(self) -> set[str]:
         """Ids that have a key."""
         return {path.stem for path in (self.folder / RECORDS).glob("*.key")}
 
     def noticed(self) -> tuple[int, str]:
-        """Number and hash of the newest row that was seen; (0, "") before the first.
-
-        Raises:
-            AuditError: that cannot be read.
-        """
-        try:
-            seen = json.loads((self.folder / SEEN).read_bytes())
-            return int(seen["seq"]), str(seen["hash"])
-        except FileNotFoundError:
+        """Number and hash of the newest row that was seen; (0, "") before the first."""
+        path = self.folder / SEEN
+        if not path.exists():
             return 0, ""
+        try:
+            seen = json.loads(path.read_bytes())
+            return int(seen["seq"]), str(seen["hash"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise AuditError(
-                f"{self.folder / SEEN}: cannot be read ({error}), so that an older ledger could not be told. Delete it "
-                "if the ledger is the right one."
+                f"{path}: cannot be read ({error}), so that an older ledger could not be told. Delete it if the ledger "
+                "is the right one."
             ) from error
 
     def notice(self, seq: int, digest: str) -> None:
-        """Remember the newest row.
-
-        Raises:
-            LedgerUnavailableError: it cannot be written; the row itself is.
-        """
+        """Remember the newest row."""
         try:
-            replace_file(self.folder / SEEN, json.dumps({"seq": seq, "hash": digest}).encode())
+            replace_file(self.folder / SEEN, canonical({"seq": seq, "hash": digest}))
         except SaveError as error:
             raise LedgerUnavailableError(
                 f"row {seq} of the log is on disk, but {self.folder} could not note it: {error} Nothing has to be "
@@ -146,18 +117,45 @@ class Keys:
         return self.folder / RECORDS / f"{record}.key"
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Write a file that was not there, for its owner only, and sync it.
+def verified(document: Mapping[str, Any], public: str, kind: str) -> dict[str, Any]:
+    """The body of a signed document; AuditError where this key did not sign it, or not as one of this kind."""
+    whole = {name: value for name, value in document.items() if name != "signature"}
+    if whole.get("kind") != kind or whole.get("public_key") != public:
+        raise AuditError(
+            f"the document is a {whole.get('kind')!r} of key {str(whole.get('public_key'))[:16]}..., expected a "
+            f"{kind!r} of {public[:16]}.... Compare the public key with the one that the ledger's keeper has published."
+        )
+    try:
+        key, signature = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)), str(document.get("signature"))
+        key.verify(bytes.fromhex(signature), canonical(whole))
+    except (ValueError, InvalidSignature) as error:
+        raise AuditError(
+            f"the signature of this {kind} does not fit: it was altered or forged after it was signed. Compare it with "
+            "another copy."
+        ) from error
+    return whole
 
-    Raises:
-        OSError: it cannot be written, or is there already.
-    """
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that was not there, for its owner only, and sync it; OSError where that is not so."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(descriptor)
     sync_folder(path.parent)
+
+
+def _new_secret() -> bytes:
+    return secrets.token_hex(KEY_BYTES).encode() + b"\n"
+
+
+def _secret(path: Path) -> bytes:
+    with told(f"cannot read the key {path}", "There is no other way to what it opens.", KeyFileError):
+        secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
+        if len(secret) != KEY_BYTES or not any(secret):
+            raise ValueError(f"{len(secret)} bytes or blank, expected {KEY_BYTES} random ones")
+        return secret
 
 
 def _require_outside(folder: Path, ledger: Path) -> None:

@@ -1,8 +1,7 @@
-"""The log of everything that was done: rows that only follow one another, each holding the hash of the one before.
+"""The log of everything that was done: rows that only follow one another, each bound to the one before.
 
-`hash_n = sha256(p(hash_{n-1}) p(f_1) ... p(f_m))` where `f` are the row's fields, its number among them, each as
-canonical JSON, and `p(x)` is the length of `x` and `x`. The first row says which ledger it is. The log is all there
-is: what a request is at any moment is read from its rows.
+`hash_n = SHA-256(hash_{n-1} body_n)` where the body is the row as canonical JSON, its number in it. The first row says
+which ledger it is. The log is all there is: what a request is at any moment is read from its rows.
 """
 
 import hashlib
@@ -15,14 +14,11 @@ from typing import Any, final
 
 from sqlalchemy import Connection, insert, select
 
-from unsee.errors import ArtifactError
+from unsee.ledger.canonical import canonical, plain_text, stamp
 from unsee.ledger.database import LOG
 from unsee.ledger.errors import AuditError, LifeCycleError
-from unsee.ledger.framing import canonical, framed, stamp
-from unsee.ledger.texts import plain_text
+from unsee.schema import Schema
 
-FIELDS = ("seq", "at", "record", "step", "who", "why", "rests_on", "changes")
-"""What a row's hash covers, in this order."""
 MOST_BEHIND = timedelta(hours=1)
 """By how much a clock may stand behind the newest row's; clocks are corrected by seconds, zones do not enter."""
 CLOCK_AHEAD = "clock was ahead"
@@ -38,21 +34,19 @@ class Decision:
     rests_on: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("who", "why", "rests_on"):
-            value = getattr(self, name)
+        for name, value in vars(self).items():
             if value or name != "rests_on":
                 object.__setattr__(self, name, plain_text(name.replace("_", " "), value))
 
 
 @final
-@dataclass(frozen=True)
-class Row:
-    """A row as it is stored.
+class Row(Schema):
+    """A row.
 
     Attributes:
         seq: its number, from 1, without gaps.
         record: id of the request or complaint; None for the ledger as a whole.
-        changes: canonical JSON, no personal data: the fields of `Request` that it sets, or of the ledger as a whole.
+        changes: no personal data: the fields of `Request` that it sets, or facts of the ledger as a whole.
     """
 
     seq: int
@@ -62,78 +56,49 @@ class Row:
     who: str
     why: str
     rests_on: str
-    changes: str
+    changes: dict[str, Any]
     hash: str
 
-    @property
-    def said(self) -> dict[str, Any]:
-        """The changes, parsed.
 
-        Raises:
-            AuditError: they are none.
-        """
-        with suppress(ValueError, TypeError, RecursionError):
-            found = json.loads(self.changes)
-            if isinstance(found, dict):
-                return found
-        raise _not_as_written(self.seq)
+def chained(before: str, body: str) -> str:
+    """The hash of a row after the one of that hash."""
+    return hashlib.sha256(f"{before}{body}".encode()).hexdigest()
 
 
-def chained(prev: str, fields: Mapping[str, object]) -> str:
-    """The hash of a row after `prev`."""
-    return hashlib.sha256(framed(prev.encode(), *(canonical(fields[name]).encode() for name in FIELDS))).hexdigest()
-
-
-def rows(connection: Connection, after: int = 0, record: str | None = None) -> Iterator[Row]:
-    """Rows in order, those after a number, of one record or of all; no cursor is left open that would hold a lock."""
-    query = select(LOG).where(LOG.c.seq > after).order_by(LOG.c.seq)
-    found = connection.execute(query if record is None else query.where(LOG.c.record == record)).mappings().all()
-    return (Row(**row) for row in found)
-
-
-def first_row(connection: Connection) -> Row | None:
-    """What says which ledger this is; None in one that was not finished."""
-    found = connection.execute(select(LOG).where(LOG.c.seq == 1)).mappings().first()
-    return None if found is None else Row(**found)
-
-
-def require_chained(row: Row, seq: int, prev: str) -> None:
-    """Refuse a row that does not follow the one of that number and hash.
-
-    Raises:
-        AuditError: names it.
-    """
-    with suppress(ArtifactError):  # a value that is no JSON
-        if row.seq == seq + 1 and row.hash == chained(prev, vars(row)):
-            return
-    raise _not_as_written(seq + 1)
+def rows(connection: Connection, last: Row | None = None) -> Iterator[Row]:
+    """The rows after the last one that was read; AuditError names the first that does not follow."""
+    query = select(LOG).where(LOG.c.seq > (last.seq if last else 0)).order_by(LOG.c.seq)
+    for seq, body, digest in connection.execute(query).tuples().all():  # an open cursor would hold a lock
+        last = _read(last, seq, body, digest)
+        yield last
 
 
 def append(
     connection: Connection, last: Row | None, by: Decision, step: str, now: datetime, record: str | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Row:  # fmt: skip
-    """Write one row after the last one, inside the caller's transaction.
-
-    Raises:
-        LifeCycleError: the clock stands far behind the row before, so that dates would be wrong.
-    """
+    """Write one row after the last one, in a transaction; LifeCycleError where the clock stands far behind that."""
     if last and step != CLOCK_AHEAD and now < datetime.fromisoformat(last.at) - MOST_BEHIND:
         raise LifeCycleError(
             f"the clock says {stamp(now)[:19]}, but row {last.seq} of the log was written at {last.at[:19]}: deadlines "
             "would be wrong. Nothing was done. Set this machine's clock; if it was that row's clock that ran ahead, "
             "say so with 'unsee ledger note --clock-was-ahead', and go on."
         )
-    seq, prev = (last.seq + 1, last.hash) if last else (1, "")
-    fields = {"seq": seq, "at": stamp(now), "record": record, "step": step, **asdict(by)}
-    fields["changes"] = canonical(dict(changes or {}))
-    row = Row(**fields, hash=chained(prev, fields))
-    connection.execute(insert(LOG).values(**vars(row)))
+    seq = last.seq + 1 if last else 1
+    fields = {"seq": seq, "at": stamp(now), "record": record, "step": step, "changes": changes or {}}
+    body = canonical(fields | asdict(by)).decode()
+    row = _read(last, seq, body, chained(last.hash if last else "", body))  # what cannot be read is not written
+    connection.execute(insert(LOG).values(seq=seq, body=body, hash=row.hash))
     return row
 
 
-def _not_as_written(seq: int) -> AuditError:
-    return AuditError(
-        f"row {seq} of the log is not what was written: a row was altered, deleted or moved there. Nothing is done and "
-        "nothing served. Compare the file with a backup and with heads that were kept elsewhere."
+def _read(before: Row | None, seq: int, body: str, digest: str) -> Row:
+    expected = before.seq + 1 if before else 1
+    with suppress(ValueError, TypeError, RecursionError):
+        row = Row(**json.loads(body), hash=digest)
+        if row.seq == seq == expected and digest == chained(before.hash if before else "", body):
+            return row
+    raise AuditError(
+        f"row {expected} of the log is not what was written: a row was altered, deleted or moved there. Nothing is "
+        "done and nothing served. Compare the file with a backup and with heads that were kept elsewhere."
     )

@@ -9,6 +9,12 @@ from unsee.ledger.errors import PersonalDataError
 
 SHORTEST_PART = 3
 """Letters from which a part of a name, alone, is taken to name the person that the record is about."""
+PARTICLES = frozenset((
+    "and", "bin", "das", "del", "della", "den", "der", "des", "die", "dos", "een", "het", "las", "los", "the", "und",
+    "van", "vom", "von", "zum", "zur",
+))  # fmt: skip
+"""Parts of names that, alone, name nobody: whoever is called van der Berg must not stop every text."""
+_UNSPACED = ("CJK", "HANGUL", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
@@ -35,14 +41,10 @@ class Names:
         self._names = {record: names for record, names in self._names.items() if record in records}
 
     def require_absent(self, what: str, text: str, record: str | None) -> None:
-        """Refuse a text that names somebody.
-
-        Raises:
-            PersonalDataError: says where, and never the name.
-        """
-        parts, squeezed = _parts(text), "".join(_parts(text))
+        """Refuse a text that names somebody: PersonalDataError says where, and never the name."""
+        parts = _parts(text)
         for owner, names in self._names.items():
-            if any(_names(name, parts, squeezed, owner == record) for name in names):
+            if any(_named(name, parts, owner == record) for name in names):
                 whom = "the person it is about" if owner == record else f"the person of {owner}"
                 raise PersonalDataError(
                     f"{what} names {whom}. Rows of the log are never deleted, so no name may stand in them, nor in "
@@ -50,14 +52,13 @@ class Names:
                 )
 
 
-def _names(name: list[str], parts: list[str], squeezed: str, own: bool) -> bool:
+def _named(name: list[str], parts: list[str], own: bool) -> bool:
     """Whether the parts of a text hold those of a name: run together, each for itself, or one of one's own."""
     together = "".join(name)
-    if together in squeezed and (len(together) > SHORTEST_PART or not _spaced(together)):
+    if together in "".join(parts) and (len(together) > SHORTEST_PART or not _spaced(together)):
         return True
-    if all(part in parts for part in name):
-        return True
-    return own and any(len(part) >= SHORTEST_PART and _spaced(part) and part in parts for part in name)
+    alone = (part for part in name if own and len(part) >= SHORTEST_PART and part not in PARTICLES and _spaced(part))
+    return all(part in parts for part in name) or any(part in parts for part in alone)
 
 
 def _parts(text: str) -> list[str]:
@@ -69,5 +70,4 @@ def _parts(text: str) -> list[str]:
 
 def _spaced(text: str) -> bool:
     """Whether the script puts spaces between words, and has letters rather than syllables or signs."""
-    scripts = [unicodedata.name(letter, "") for letter in text]
-    return not any(word in script for script in scripts for word in ("CJK", "HANGUL", "KANA"))
+    return not any(unicodedata.name(letter, "").startswith(_UNSPACED) for letter in text)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from unsee.ledger.deadlines import Deadlines
+from unsee.ledger.policy import Deadlines
 from unsee.ledger.request import Request
 from unsee.ledger.states import ENDED, WORKING
 

@@ -3,9 +3,8 @@
 A third party's complaint ("my namesake is refused") runs through the same table on a path of its own.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from unsee.ledger.errors import LifeCycleError
 
@@ -49,9 +48,7 @@ STATUS: dict[State, str] = {
 """OpenDSR's words for the requester; a denied request that was answered is `cancelled` (see `Request.status`)."""
 
 
-@final
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One row of the table."""
 
     name: str
@@ -89,7 +86,7 @@ STEPS: tuple[Step, ...] = (
     Step("reproduce", (R,), REP, "the harm was seen, and which request causes it", on="complaint"),
     Step("deny", (R,), D, "it could not be reproduced, or is not ours", on="complaint"),
     Step("panel", (REP,), PAN, "the person joins those who must be answered about", on="complaint"),
-    Step("resolve", (PAN,), RES, "the request was fitted and switched on again, the panel passed", on="complaint"),
+    Step("resolve", (PAN,), RES, "what caused it is gone: fitted again with the panel, or taken back", on="complaint"),
     Step("answer", (RES, D), ANS, "the answer was sent to who complained", on="complaint"),
     Step(
         "extend", (R, REP, PAN, RES, D), None, "the deadline moves by two months", "not extended before", on="complaint"
@@ -115,11 +112,7 @@ def allowed(record: "Request") -> list[Step]:
 
 
 def require(record: "Request", name: str) -> Step:
-    """The row of the table for a step that is to be taken now.
-
-    Raises:
-        LifeCycleError: says where the record is, and what is allowed from there.
-    """
+    """The row of the table for a step that is to be taken now; else LifeCycleError says what is allowed."""
     ways = allowed(record)
     found = next((step for step in ways if step.name == name), None)
     if found is not None:

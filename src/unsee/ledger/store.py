@@ -5,33 +5,35 @@ torch here: the check that reads an eraser is handed in.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, final
 
-from sqlalchemy import Connection, inspect, select
+from pydantic_core import to_jsonable_python
+from sqlalchemy import Connection, delete, select
 
 from unsee.ledger import log
 from unsee.ledger.active import ActiveSet, active_set
-from unsee.ledger.artifacts import Unpacked
-from unsee.ledger.board import Board
-from unsee.ledger.database import LOG, Database
+from unsee.ledger.database import FILES, LOG, Database, unlike_made
 from unsee.ledger.errors import AuditError, KeyFileError, LedgerError
-from unsee.ledger.framing import utc_now
+from unsee.ledger.files import Unpacked
 from unsee.ledger.keys import Keys
 from unsee.ledger.log import Decision, Row
-from unsee.ledger.names import Names
 from unsee.ledger.policy import FILE_NAME, Policy, read_policy
-from unsee.ledger.request import Artifact, Request
-from unsee.ledger.states import require
-from unsee.ledger.steps import TYPED, Moment, changes_of
-from unsee.ledger.vault import Part, Person, Vault
-from unsee.ledger.writing import Writing
+from unsee.ledger.request import Artifact, Board, Request
+from unsee.ledger.states import ENDED, require
+from unsee.ledger.steps import changes_of
+from unsee.ledger.vault import Person, Vault
 
 BUSY_SECONDS = 30.0
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The system's clock."""
+    return datetime.now(UTC)
 
 
 @final
@@ -39,67 +41,60 @@ class Ledger:
     """An open ledger; several threads may use it, and several processes may each open it."""
 
     def __init__(
-        self,
-        home: Path | str,
-        keys: Keys | None = None,
-        *,
-        clock: Callable[[], datetime] = utc_now,
-        busy_seconds: float = BUSY_SECONDS,
+        self, home: Path | str, keys: Keys | None = None, *, clock: Clock = utc_now, busy_seconds: float = BUSY_SECONDS
     ) -> None:
         """Open, and read the whole log; without keys, only to read.
 
         Raises:
-            LedgerError: there is no ledger, or it is damaged.
+            LedgerError: there is no ledger, it is damaged or in use, or the keys are another ledger's.
             AuditError: its log is not what was written, or an older one than these keys have seen.
-            KeyFileError: the keys are another ledger's.
-            LedgerUnavailableError: locked, read-only, or the disk is full.
         """
-        self.home, self.clock, self._keys = Path(home), clock, keys
-        self._unpacked, self._names, self._board, self._thread = Unpacked(), Names(), Board(), threading.RLock()
+        self.home, self.clock, self._board = Path(home), clock, Board()
+        self._vault: Vault | None = None
+        self._thread, self._unpacked = threading.RLock(), Unpacked()
         if not (self.home / FILE_NAME).is_file():
             raise LedgerError(f"{home}: there is no ledger. Check the path, or make one with 'unsee ledger init'.")
-        url = self.policy.database.url
-        self._database = Database(self.home, url, busy_seconds, read_only=keys is None)
+        self.database = Database(self.home, self.policy.database, busy_seconds, read_only=keys is None)
         try:
-            self._open()
+            self._open(keys)
         except BaseException:
             self.close()
             raise
 
-    def _open(self) -> None:
-        with self._database.transaction() as connection:
-            first = log.first_row(connection) if inspect(connection).has_table(LOG.name) else None
-        if first is None:
-            raise LedgerError(
-                f"{self.home}: there is no ledger yet, or it was never finished. Run 'unsee ledger init'."
-            )
-        keys = self._keys
-        if keys is not None and keys.public_key != first.said.get("public_key"):
-            raise KeyFileError(f"{keys.folder} holds another ledger's keys. Give those made with {self.home}.")
-        with self.reading() as (connection, board):
-            self.id, self.public_key = str(board.created["ledger_id"]), str(board.created["public_key"])
-            left = set[str]() if keys is None else keys.records() - self.vault.held(connection)
-        if left:  # a crash came between a row and its key
-            with self.writing() as writing:
-                writing.gone |= self.keys.records() - self.vault.held(writing.connection)
+    def _open(self, keys: Keys | None) -> None:
+        with self.database.transaction() as connection:
+            first = None if unlike_made(connection, LOG) else next(log.rows(connection), None)
+            if first is None:
+                raise LedgerError(
+                    f"{self.home}: there is no ledger of this edition yet, or it was never finished. Run 'unsee ledger "
+                    "init', or use the unsee that wrote it."
+                )
+            self._board.follow([first])
+            self.id, self.public_key = str(first.changes["ledger_id"]), str(first.changes["public_key"])
+        if keys is not None:
+            if keys.public_key != self.public_key:
+                raise KeyFileError(f"{keys.folder} holds another ledger's keys. Give those made with {self.home}.")
+            self._vault = Vault(keys, self.id)
+            with self.reading() as (connection, _):
+                left = keys.records() - self._vault.held(connection)
+            if left:  # a crash came between a row and its key
+                with self.writing() as (connection, _):
+                    for record in keys.records() - self._vault.held(connection):
+                        keys.destroy(record)
 
     def close(self) -> None:
         """Close; the object is of no use afterwards."""
-        self._database.close()
+        self.database.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
     def policy(self) -> Policy:
-        """The policy file as it is now.
-
-        Raises:
-            PolicyError: missing, or a field is wrong.
-        """
+        """The policy file as it is now."""
         return read_policy(self.home / FILE_NAME)
 
     @property
@@ -108,29 +103,21 @@ class Ledger:
         return self.policy.deadlines.day(self.clock())
 
     @property
-    def keys(self) -> Keys:
-        """The operator's keys.
-
-        Raises:
-            KeyFileError: the ledger was opened without.
-        """
-        if self._keys is None:
+    def vault(self) -> Vault:
+        """What protects personal data, with its keys; KeyFileError where the ledger was opened without."""
+        if self._vault is None:
             raise KeyFileError("the ledger was opened to be read; open it with its keys (--keys) to write.")
-        return self._keys
+        return self._vault
+
+    @property
+    def keys(self) -> Keys:
+        """The operator's keys, likewise."""
+        return self.vault.keys
 
     @property
     def has_keys(self) -> bool:
         """Whether it was opened to write."""
-        return self._keys is not None
-
-    def remarks(self, connection: Connection) -> Iterator[str]:
-        """What is not as the database was made."""
-        return self._database.remarks(connection)
-
-    @property
-    def vault(self) -> Vault:
-        """What protects personal data."""
-        return Vault(self.keys, self.id)
+        return self._vault is not None
 
     def requests(self, states: Sequence[str] | None = None, subject: str | None = None) -> list[Request]:
         """Requests and complaints in order of receipt, those in some states or of one pseudonym."""
@@ -146,44 +133,37 @@ class Ledger:
     def history(self, record: str | None = None) -> list[Row]:
         """Rows of the log, of one request or all."""
         with self.reading() as (connection, _):
-            return list(log.rows(connection, record=record))
+            return [row for row in log.rows(connection) if record in (None, row.record)]
 
     def head(self) -> Row:
-        """The newest row: its number grows with every change of what is in force.
-
-        Raises:
-            AuditError: the log is older than it was, or another one.
-        """
+        """The newest row: its number grows with every change of what is in force."""
         with self.reading() as (_, board):
-            assert board.last is not None, "a ledger begins with a row"
             return board.last
 
     def active(self) -> ActiveSet:
         """What is in force now; its files are not read."""
-        steering = self.policy.steering
         with self.reading() as (_, board):
-            return active_set(board, steering)
+            return active_set(board, self.policy.steering)
 
-    def active_folders(self) -> tuple[ActiveSet, list[Path]]:
-        """What is in force and the folders to load it from, every file compared with what was stored.
+    def active_folders(self) -> tuple[ActiveSet, dict[str, Path]]:
+        """What is in force and, by content id and in the same order, the folders to load it from.
 
         Raises:
             MissingArtifactError: a file is gone or changed; nothing may be served as if it were erased.
         """
-        steering = self.policy.steering
         with self.reading() as (connection, board):
-            found = active_set(board, steering)
-            return found, [self._unpacked.folder(connection, one.artifact) for one in found.requests]
+            found, folder = active_set(board, self.policy.steering), self._unpacked.folder
+            return found, {one.content_id: folder(connection, one) for one in found.requests.values()}
 
     def folder(self, artifact: Artifact) -> Path:
         """A folder to load an eraser from, likewise."""
         with self.reading() as (connection, _):
             return self._unpacked.folder(connection, artifact)
 
-    def person(self, record: str, part: Part = "person") -> Person | None:
-        """Whom a record is about, from the vault, "whole" with the images; None once that was destroyed."""
+    def person(self, record: str) -> Person | None:
+        """Whom a record is about, from the vault; None once that was destroyed."""
         with self.reading() as (connection, board):
-            return self.vault.get(connection, board.find(record).id, part)
+            return self.vault.get(connection, board.find(record).id)
 
     def take(self, step: str, prefix: str, by: Decision, **given: str) -> Request:
         """Take a step of the table in `states`; what it needs beside is given as the command's options.
@@ -193,64 +173,80 @@ class Ledger:
             PersonalDataError: a text names somebody.
             OptionError: an option is missing or strange.
         """
-        with self.writing() as writing:
-            request = writing.board.find(prefix)
-            moment = Moment(writing.board, self.policy, self.today, by.why)
-            changes = changes_of(require(request, step), request, moment, given)
-            writing.log(by, step, request.id, changes, {n: text for n, text in given.items() if n in TYPED})
-        return self.request(request.id)
-
-    def activate(self, prefix: str, by: Decision, until: str = "") -> Request:
-        """Switch a verified request on."""
-        return self.take("activate", prefix, by, until=until)
-
-    def revoke(self, prefix: str, by: Decision) -> Request:
-        """Take a request back, and destroy what the vault holds on it."""
-        return self.take("revoke", prefix, by)
+        with self.writing() as (connection, board):
+            one = board.find(prefix)
+            changes = changes_of(require(one, step), one, board, self.policy, self.today, by.why, given)
+            self.vault.names.require_absent("the policy's ground", changes.get("ground", ""), None)
+            self.write(connection, by, step, one.id, changes, {"how": given.get("how", "")})
+            return board.requests[one.id]
 
     def note(self, step: str, by: Decision, record: str | None = None, **facts: Any) -> Row:
         """Write something else into the log: an export, or what was done outside, such as about training data."""
-        with self.writing() as writing:
-            if record is None:
-                return writing.log(by, step, None, facts)
-            return writing.log(by, step, writing.board.find(record).id, {})
+        with self.writing() as (connection, board):
+            # Of a record, a row says only which of its fields it sets.
+            about, said = (None, facts) if record is None else (board.find(record).id, {})
+            return self.write(connection, by, step, about, said)
 
     @contextmanager
     def reading(self) -> Iterator[tuple[Connection, Board]]:
         """Everything as of now; no other thread reads on meanwhile."""
-        with self._thread, self._database.transaction() as connection:
+        with self._thread, self.database.transaction() as connection:
             self._catch_up(connection)
             yield connection, self._board
 
     @contextmanager
-    def writing(self) -> Iterator[Writing]:
-        """A transaction that is alone: all that is logged in it is on disk when the block ends, or nothing is."""
+    def writing(self) -> Iterator[tuple[Connection, Board]]:
+        """A transaction that is alone: all that is written in it is on disk when the block ends, or nothing is."""
         with self._thread:
+            vault, before = self.vault, set[str]()
             try:
-                with self._database.transaction(writes=True) as connection:
+                with self.database.transaction(writes=True) as connection:
                     self._catch_up(connection)
-                    self.vault.learn(connection, self._names)
-                    writing = Writing(connection, self._board, self._names, self.vault, self.clock())
-                    yield writing
+                    vault.learn(connection)
+                    before = vault.held(connection)
+                    yield connection, self._board
+                    gone = before - vault.held(connection)
             except BaseException:
                 self._board = Board()  # it may hold rows that were not committed: read it again
+                vault.names.keep(set())
                 raise
-            for record in writing.gone:
+            for record in gone:
                 self.keys.destroy(record)
             self.head()
 
+    def write(
+        self, connection: Connection, by: Decision, step: str, record: str | None, changes: Mapping[str, Any],
+        texts: Mapping[str, str] | None = None,
+    ) -> Row:  # fmt: skip
+        """Write one row in a transaction of `writing`; erasers and personal data that nothing holds after it go.
+
+        Raises:
+            PersonalDataError: who, why, what it rests on, or another text that was typed names somebody.
+        """
+        for name, text in {**vars(by), **(texts or {})}.items():
+            self.vault.names.require_absent(name.replace("_", " "), text, record)
+        board, before = self._board, set(self._board.artifacts)
+        row = log.append(connection, board.newest, by, step, self.clock(), record, to_jsonable_python(dict(changes)))
+        board.follow([row])
+        if released := before - set(board.artifacts):
+            connection.execute(delete(FILES).where(FILES.c.content_id.in_(released)))
+        if record is not None and board.requests[record].state in ENDED:
+            self.vault.delete(connection, record)
+        return row
+
     def _catch_up(self, connection: Connection) -> None:
         """Read what was written since; the row that was newest before must still be there, and be the same."""
-        board, seen = self._board, (0, "") if self._keys is None else self._keys.noticed()
-        for seq, digest in {board.newest, seen} - {(0, "")}:
+        board, seen = self._board, (0, "") if self._vault is None else self._vault.keys.noticed()
+        known = (board.newest.seq, board.newest.hash) if board.newest else (0, "")
+        for seq, digest in {known, seen} - {(0, "")}:
             found = connection.scalar(select(LOG.c.hash).where(LOG.c.seq == seq))
             if found != digest:
                 what = "is another" if found else "is missing"
                 raise AuditError(
-                    f"{self.home}: row {seq} of the log, which was seen before, {what}: an older file "
-                    "was put in its place, or it was rewritten. Nothing is done and nothing served. Put back the "
-                    "newest; if this is all that there is, 'unsee ledger adopt' goes on from it, and says so."
+                    f"{self.home}: row {seq} of the log, which was seen before, {what}: an older file was put in its "
+                    "place, or it was rewritten. Nothing is done and nothing served. Put back the newest; if this is "
+                    "all that there is, 'unsee ledger adopt' goes on from it, and says so."
                 )
-        board.follow(log.rows(connection, board.newest[0]))
-        if self._keys is not None and board.newest[0] > seen[0]:
-            self._keys.notice(*board.newest)
+        board.follow(log.rows(connection, board.newest))
+        if self._vault is not None and board.last.seq > seen[0]:
+            self._vault.keys.notice(board.last.seq, board.last.hash)

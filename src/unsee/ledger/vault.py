@@ -4,26 +4,41 @@ The ciphertext lies in the ledger, the keys in the operator's key folder, so tha
 can read any more.
 """
 
+import json
+import os
 import unicodedata
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Annotated, Any, final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection, delete, insert, select
 
+from unsee.erase.request.request import request as wanted
 from unsee.errors import DataError, ImageError
-from unsee.ledger.crypto import decrypted, encrypted
+from unsee.ledger.canonical import canonical
 from unsee.ledger.database import VAULT
-from unsee.ledger.framing import framed
+from unsee.ledger.errors import KeyFileError, told
 from unsee.ledger.keys import Keys
 from unsee.ledger.names import Names
 
-LONGEST_NAME = 120
-Part = Literal["person", "whole"]
+NONCE = 12
 JOINERS = "\u200c\u200d"
 """Invisible, and yet part of how Persian and Indic names are written."""
+
+
+def _said(name: str) -> str:
+    """A name without what only steers how it is shown, as byte order marks and marks of direction; single spaces."""
+    kept = (letter for letter in name if unicodedata.category(letter) != "Cf" or letter in JOINERS)
+    name = " ".join(unicodedata.normalize("NFC", "".join(kept)).split())
+    if not any(map(str.isalnum, name)):
+        raise ValueError("a name needs a letter or digit")
+    try:
+        return wanted(name).name
+    except DataError:  # whose words hold the name
+        raise ValueError("a name has at most 120 characters, no control characters, and no '<' with '>'") from None
 
 
 @final
@@ -31,40 +46,14 @@ class Person(BaseModel):
     """Whom a request is about, or who complains; lives in the vault only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
-    names: tuple[str, ...] = Field(min_length=1, max_length=32)
+    names: tuple[Annotated[str, AfterValidator(_said)], ...] = Field(min_length=1, max_length=32)
     contact: str = Field("", max_length=500)
     note: str = Field("", max_length=20_000)
     images: tuple[bytes, ...] = Field((), max_length=100, repr=False)
 
-    @field_validator("names")
-    @classmethod
-    def _said(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        cleaned = tuple(dict.fromkeys(_visible(name) for name in names))
-        if not all(any(letter.isalnum() for letter in name) and len(name) <= LONGEST_NAME for name in cleaned):
-            raise ValueError(f"every name needs a letter or digit and at most {LONGEST_NAME} characters")
-        if not all(letter.isprintable() or letter in JOINERS for name in cleaned for letter in name):
-            raise ValueError("a name holds control characters; type it again without them")
-        return cleaned
-
-    def joined(self, more: "Person") -> "Person":
-        """This one with what another adds: further names and images once each, notes one after the other.
-
-        Raises:
-            DataError: too much of something.
-        """
-        notes = "\n".join(note for note in (self.note, more.note) if note)
-        return Person.of(
-            names=tuple(dict.fromkeys((*self.names, *more.names))), contact=more.contact or self.contact, note=notes,
-            images=tuple(dict.fromkeys((*self.images, *more.images))),
-        )  # fmt: skip
-
     @staticmethod
     def of(**values: Any) -> "Person":
-        """A person from values that somebody typed.
-
-        Raises:
-            DataError: names the field, never its value.
-        """
+        """A person from values that somebody typed; DataError names the field, and never its value."""
         try:
             return Person(**values)
         except ValidationError as error:
@@ -72,74 +61,70 @@ class Person(BaseModel):
             raise DataError(f"this is nobody a request can be about: {found}. Expected at least one name.") from None
 
 
-def _visible(name: str) -> str:
-    """Without what only steers how it is shown, as byte order marks and marks of direction, and with single spaces."""
-    kept = (letter for letter in name if unicodedata.category(letter) != "Cf" or letter in JOINERS)
-    return " ".join(unicodedata.normalize("NFC", "".join(kept)).split())
-
-
 def read_images(paths: Iterable[Path]) -> tuple[bytes, ...]:
-    """Images for the vault; each must be one that the model's reader takes.
-
-    Raises:
-        ImageError: missing, or no image.
-    """
+    """Images for the vault; ImageError where one is missing, or none that the model's reader takes."""
     from unsee.data import ImageFile
 
     found = list[bytes]()
     for path in paths:
-        try:
+        with told(f"cannot read the image {path}", "Check the path.", ImageError):
             found.append(path.read_bytes())
-        except OSError as error:
-            raise ImageError(f"cannot read the image {path}: {error.strerror}. Check the path.") from error
         ImageFile(path.name, found[-1]).load()
     return tuple(found)
 
 
 @final
-@dataclass(frozen=True)
 class Vault:
-    """Reads and writes the ledger's `vault` table, inside the caller's transaction."""
+    """Reads and writes the ledger's `vault` table, inside the caller's transaction; knows the names in it."""
 
-    keys: Keys
-    ledger_id: str
+    def __init__(self, keys: Keys, ledger_id: str) -> None:
+        self.keys, self.names, self._ledger_id = keys, Names(), ledger_id
 
     def put(self, connection: Connection, record: str, person: Person) -> None:
-        """Encrypt and store, with the record's key or a new one."""
-        key, bound = self.keys.record_key(record, make=True), self._bound(record)
-        for part, leave in (("person", {"images"}), ("whole", set[str]())):
-            body = encrypted(key, person.model_dump_json(exclude=leave).encode(), bound(part))
+        """Encrypt and store, with the record's key or a new one, in place of what was held; the names apart too."""
+        key = AESGCM(self.keys.record_key(record, make=True))
+        self.delete(connection, record)
+        for part, text in (("names", canonical(person.names)), ("whole", person.model_dump_json().encode())):
+            nonce = os.urandom(NONCE)
+            body = nonce + key.encrypt(nonce, text, self._bound(record, part))
             connection.execute(insert(VAULT).values(record=record, part=part, body=body))
 
-    def get(self, connection: Connection, record: str, part: Part = "person") -> Person | None:
-        """Whom a record is about, without the images or as a whole; None once that was destroyed.
-
-        Raises:
-            KeyFileError: the key is gone, or the entry was altered.
-        """
-        body = connection.scalar(select(VAULT.c.body).where(VAULT.c.record == record, VAULT.c.part == part))
-        if body is None:
-            return None
-        key, what = self.keys.record_key(record), f"the vault's entry of {record}"
-        return Person.model_validate_json(decrypted(key, body, self._bound(record)(part), what))
+    def get(self, connection: Connection, record: str) -> Person | None:
+        """Whom a record is about; None once that was destroyed. KeyFileError: its key is gone, or it was altered."""
+        found = self._open(connection, record, "whole")
+        return None if found is None else Person.model_validate_json(found)
 
     def held(self, connection: Connection) -> set[str]:
         """Records that something is held on."""
         return set(connection.scalars(select(VAULT.c.record).distinct()))
 
-    def learn(self, connection: Connection, names: Names) -> None:
-        """Bring the names that texts must not hold in line with the vault."""
+    def learn(self, connection: Connection) -> None:
+        """Bring the names that texts must not hold in line with what is held."""
         held, keyed = self.held(connection), self.keys.records()
-        names.keep(held)
+        self.names.keep(held)
         for record in sorted(held):
-            if record not in names:
+            if record not in self.names:
                 # Without its key, as in an old copy that was adopted, an entry names nobody any more.
-                person = self.get(connection, record) if record in keyed else None
-                names.add(record, () if person is None else person.names)
+                found = self._open(connection, record, "names") if record in keyed else None
+                self.names.add(record, json.loads(found or "[]"))
 
     def delete(self, connection: Connection, record: str) -> None:
-        """Delete a record's entry; its key goes once that is committed."""
+        """Delete a record's entry; whoever ends the record destroys the key once that is committed."""
         connection.execute(delete(VAULT).where(VAULT.c.record == record))
 
-    def _bound(self, record: str) -> Callable[[str], bytes]:
-        return lambda part: framed(b"unsee vault 2", self.ledger_id.encode(), record.encode(), part.encode())
+    def _open(self, connection: Connection, record: str, part: str) -> bytes | None:
+        body = connection.scalar(select(VAULT.c.body).where(VAULT.c.record == record, VAULT.c.part == part))
+        if body is None:
+            return None
+        key = AESGCM(self.keys.record_key(record))
+        try:
+            return key.decrypt(body[:NONCE], body[NONCE:], self._bound(record, part))
+        except (ValueError, InvalidTag) as error:
+            raise KeyFileError(
+                f"the vault's entry of {record} cannot be opened: it was altered, or its key is another. Put both back "
+                "from their backups."
+            ) from error
+
+    def _bound(self, record: str, part: str) -> bytes:
+        """What a ciphertext belongs to: it opens nowhere else."""
+        return canonical(["unsee vault 3", self._ledger_id, record, part])

@@ -228,17 +228,20 @@ def _finish(trainer: _Trainer, trained: Trained, out: Path) -> LoadedModel:
     if trainer.is_fsdp_enabled:
         # No process holds the whole weights: the library gathers them as it saves, and the result is read back.
         trainer.save_model(str(out if adapters is None else out / "adapter"))
-        trainer.accelerator.wait_for_everyone()
-        return trained.reloaded(out)
     try:
+        if first:
+            trained.save_processor(out)
+            record = json.loads((out / RUN).read_text())
+            record["losses"] = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+            (out / RUN).write_text(json.dumps(record, indent=1) + "\n")
+        if trainer.is_fsdp_enabled:
+            trainer.accelerator.wait_for_everyone()
+            return trained.reloaded(out)
         if first and adapters is not None:
             adapters.save_pretrained(out / "adapter")
         result = trained.merged()
         if first:
             save(result, out)
-            record = json.loads((out / RUN).read_text())
-            record["losses"] = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-            (out / RUN).write_text(json.dumps(record, indent=1) + "\n")
     except OSError as error:
         raise SaveError(f"cannot write to {str(out)!r}: {error}. Free some space and run it again.") from error
     trainer.accelerator.wait_for_everyone()

@@ -146,6 +146,10 @@ class Trained:
         model.requires_grad_(True)
         return replace(self._loaded, model=model, digest=weights_digest(model))
 
+    def save_processor(self, out: Path) -> None:
+        """Write what a checkpoint folder has beside its weights."""
+        self._loaded.processor.save_pretrained(out)
+
     def reloaded(self, out: Path) -> LoadedModel:
         """The result of a sharded run, read from the disk; adapters are merged into the weights they were made for."""
         if not self._lora:
@@ -154,7 +158,6 @@ class Trained:
         model: Any = extra("peft").PeftModel.from_pretrained(start.model, out / "adapter").merge_and_unload()
         if int(os.environ.get("RANK", "0")) == 0:
             model.save_pretrained(out)
-            start.processor.save_pretrained(out)
         return replace(start, model=model.eval(), digest=weights_digest(model))
 
 

@@ -13,7 +13,9 @@ from unsee.cli.evaluate.listing import list_kind
 from unsee.cli.evaluate.what import What
 from unsee.cli.evaluate.who import Who
 from unsee.cli.options import Json, Model, Out, Parts, Seed, parsed, takes_parts
+from unsee.cli.workers import askers, takes_cluster
 from unsee.errors import OptionError
+from unsee.workers.cluster import Cluster
 
 if TYPE_CHECKING:
     from unsee.evals.plan import Plan
@@ -29,6 +31,7 @@ Texts = list[str] | None
 
 
 @eval_app.command()
+@takes_cluster
 @takes_parts
 def eval(
     model: Model,
@@ -86,7 +89,9 @@ def eval(
     limit: Annotated[int | None, typer.Option(help="At most so many questions a set, evenly spaced.")] = None,
     batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 64,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens; default 48.")] = None,
-    engine: Annotated[str, typer.Option(help="What answers: transformers or vllm.")] = "transformers",
+    engine: Annotated[
+        str, typer.Option(help="What answers: transformers, vllm, or workers of Ray that hold them: ray, ray-vllm.")
+    ] = "transformers",
     engine_option: Annotated[
         Texts, typer.Option("--engine-option", help="NAME=VALUE for vllm.LLM, value as JSON; repeat.")
     ] = None,
@@ -97,6 +102,7 @@ def eval(
     as_json: Json = False,
     *,
     parts: Parts,
+    cluster: Cluster,
 ) -> None:
     """Ask every question, write one row each and the figures they make; go on where a killed run stopped.
 
@@ -117,10 +123,13 @@ def eval(
             "Pass it when the base model is evaluated; 'unsee compare' checks again."
         )
     plan = What(data, benchmark, protocol, ratio, sets or [], role, split, unknown, options).plan()
-    _run(who, plan, _judges(judge, judge_model), never_knew, as_json)
+    there = cluster if engine.startswith("ray") else None
+    _run(who, plan, _judges(judge, judge_model), never_knew, as_json, there)
 
 
-def _run(who: Who, plan: "Plan", judges: "Judges", never_knew: Path | None, as_json: bool) -> None:
+def _run(
+    who: Who, plan: "Plan", judges: "Judges", never_knew: Path | None, as_json: bool, cluster: Cluster | None
+) -> None:
     from unsee.evals.compare import compare as compared
     from unsee.evals.compare_tables import sheet
     from unsee.evals.evaluate import evaluate
@@ -132,14 +141,14 @@ def _run(who: Who, plan: "Plan", judges: "Judges", never_knew: Path | None, as_j
 
     reference = None if never_knew is None else read_folder(str(never_knew))[0]
     processes = launched()
-    with stages_shown() as stages:
-        condition = who.condition(plan, stages)
+    with stages_shown() as stages, askers([who], plan, judges, cluster, stages) as (conditions, workers):
         metrics = evaluate(
-            [condition],
+            conditions,
             plan,
             who.out,
             judges=judges,
             processes=processes,
+            workers=workers,
             stages=stages if processes.main else silent,
             note=lambda text: print(f"WARNING: {text}", file=sys.stderr),
         )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unsee.models.load import LoadedModel
     from unsee.progress import Stages
 
-ENGINES = ("transformers", "vllm")
+ENGINES = ("transformers", "vllm", "ray", "ray-vllm")
 
 
 @final
@@ -73,25 +73,32 @@ class Who:
             METHODS.named(self.method)
         if self.method is not None and self.erasers:
             raise OptionError("--method fits its own, so it takes no --eraser. Leave one of them out.")
-        if self.engine_options and self.engine != "vllm":
-            raise OptionError("--engine-option is for vLLM. Add --engine vllm, or leave it out.")
+        if self.engine_options and "vllm" not in self.engine:
+            raise OptionError("--engine-option is for vLLM. Add --engine vllm or ray-vllm, or leave it out.")
         alone = {"--eraser": self.erasers, "--method": self.method, "--engine": self.engine != "transformers"}
         if self.endpoint is not None and (given := [name for name, value in alone.items() if value]):
             raise OptionError(f"--endpoint asks what runs there, so it takes no {given[0]}. Leave one of them out.")
-        if self.engine == "vllm":
-            if self.method is not None:
-                raise OptionError("--method is fitted and asked in this process. Leave --engine out.")
-            from unsee.serve.engine.offline import require_vllm
-
-            require_vllm()
-            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-                raise OptionError(
-                    "several processes were launched with --engine vllm, which shares work by itself. Start one "
-                    "process, as with --engine-option tensor_parallel_size=2."
-                )
+        if self.engine != "transformers":
+            self._check_engine()
         if self.out.exists() and not self.out.is_dir():
             raise OptionError(
                 f"--out is {str(self.out)!r}, which is a file. Expected a folder, new or of the same run."
+            )
+
+    def _check_engine(self) -> None:
+        if self.method is not None:
+            raise OptionError(
+                "--method is fitted and asked in this process. Leave --engine out; or fit it first, with 'unsee train' "
+                "or 'unsee erase', and ask what that has made."
+            )
+        if self.engine == "vllm":  # workers of Ray look for themselves: it need not be installed here
+            from unsee.serve.engine.offline import require_vllm
+
+            require_vllm()
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise OptionError(
+                f"several processes were launched with --engine {self.engine}, which shares work by itself. Start one "
+                "process, as with --engine-option tensor_parallel_size=2 or --workers 2."
             )
 
     def condition(self, plan: "Plan", stages: "Stages") -> "Condition":
@@ -117,7 +124,7 @@ class Who:
         loaded = open_model(self.model, self.parts)
         erasers = erasers_of(self.erasers, loaded)
         seen = frozenset(digest for one in erasers for digest in one.fitted_on)
-        if self.engine == "vllm":
+        if "vllm" in self.engine:
             return self._vllm(loaded, dict(zip(ids, self.erasers, strict=True)), plan), seen
         return Local(loaded, erasers, ids), seen
 

@@ -1,33 +1,31 @@
-"""Hidden states at the input of named decoder blocks, read where steering will act.
+"""Hidden states at the input of named decoder blocks, read where steering will act: last prompt token, and mean.
 
-States are taken inside a forward pre-hook and not from `output_hidden_states`: what a block really
-receives, steered or not, is only visible there. Every hook lives for one forward pass.
+Which prompts share a batch depends on the prompts alone, so states are the same whichever workers read them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, final, get_args
+from typing import Literal, final, get_args
 
 import torch
-from torch import nn
 
 from unsee.data.prompts import Style
 from unsee.data.sample import Sample
-from unsee.errors import DataError, ModelError, OptionError
+from unsee.erase.fit.blocks import named_blocks, run_blocks
+from unsee.errors import DataError, OptionError
 from unsee.models.generate import answer_tokens, append_tokens, batches_by_length, encode
 from unsee.models.load import LoadedModel
 from unsee.progress import Progress
 from unsee.shapes import Bool, Float, Tensor
+from unsee.workers import Here, Workers
 
 Pool = Literal["last", "mean"]
-R = TypeVar("R")
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class States:
-    """Pooled states of N prompts at L layers, float32 on the CPU.
+    """Pooled states of N prompts at L layers, on the CPU.
 
     Attributes:
         layers: decoder blocks whose input was read, in the order of the layer axis.
@@ -81,6 +79,8 @@ def capture(
     pool: Sequence[Pool] = ("last", "mean"),
     progress: Progress | None = None,
     mean_at: Sequence[int] | None = None,
+    workers: Workers[LoadedModel] | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> States:
     """States of all prompts, in the order of the samples.
 
@@ -93,6 +93,8 @@ def capture(
         pool: which of "last" and "mean" to keep.
         progress: called with the number of prompts that each batch has added.
         mean_at: those of the layers at which the mean is kept, in this order; all of them if None.
+        workers: that hold the same model and share the batches; this process alone if None.
+        dtype: of the states that are kept; all are read in float32.
 
     Raises:
         OptionError: a layer, a pooling or the batch size is not legal.
@@ -104,9 +106,11 @@ def capture(
     """
     width, averaged = loaded.adapter.hidden_size(loaded.model), len(layers if mean_at is None else mean_at)
     pooled: dict[Pool, Tensor] = {
-        name: torch.empty(len(samples), len(layers) if name == "last" else averaged, width) for name in pool
+        name: torch.empty(len(samples), len(layers) if name == "last" else averaged, width, dtype=dtype)
+        for name in pool
     }
-    for indices, states in capture_batches(loaded, samples, layers, batch_size, style, pool, mean_at):
+    found = capture_batches(loaded, samples, layers, batch_size, style, pool, mean_at, workers, dtype)
+    for indices, states in found:
         for name, rows in states.pooled.items():
             pooled[name][indices] = rows
         if progress is not None:
@@ -122,27 +126,48 @@ def capture_batches(
     style: Style = "plain",
     pool: Sequence[Pool] = ("last", "mean"),
     mean_at: Sequence[int] | None = None,
+    workers: Workers[LoadedModel] | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Iterator[tuple[list[int], States]]:
-    """As `capture`, one batch at a time: which samples it holds, and their states.
+    """As `capture`, one batch at a time and in a fixed order: which samples it holds, and their states.
 
-    For streaming into statistics: nothing is kept between batches, and no hook outlives one.
+    For streaming into statistics: nothing is kept between batches, and no hook outlives one. Sums that are made in
+    this order are the same to the last bit, whichever workers read the batches.
 
     Raises:
         OptionError, DataError, ModelError: as for `capture`, once the first batch is asked for.
     """
-    _named_blocks(loaded, layers)
+    named_blocks(loaded, layers)
     if not pool or not set(pool) <= set(get_args(Pool)):
         raise OptionError(f"pool is {tuple(pool)}, expected one or both of {get_args(Pool)}")
-    for number, indices in enumerate(batches_by_length(loaded, samples, batch_size, style)):
-        inputs = encode(loaded, [samples[i] for i in indices], style)
-        kept = {"last": layers, "mean": layers if mean_at is None else mean_at}
-        reduce = _pooling(inputs["attention_mask"].bool(), pool, kept["mean"])
-        seen = run_blocks(loaded, layers, dict(inputs), reduce, to_the_end=number == 0)
-        reduced = dict(zip(layers, seen, strict=True))
+    batches = batches_by_length(loaded, samples, batch_size, style)
+    kept: dict[Pool, Sequence[int]] = {"last": layers, "mean": layers if mean_at is None else mean_at}
+    read = _Read(tuple(layers), style, {name: tuple(kept[name]) for name in pool}, dtype)
+    parts = ((number == 0, [samples[i] for i in indices]) for number, indices in enumerate(batches))
+    for number, states in (workers or Here(loaded)).map(read, parts, in_order=True):
+        yield batches[number], states
+
+
+@final
+@dataclass(frozen=True)
+class _Read:
+    """How one batch is read: at the first of them, the pass goes to its end."""
+
+    layers: tuple[int, ...]
+    style: Style
+    kept: Mapping[Pool, tuple[int, ...]]
+    dtype: torch.dtype
+
+    def __call__(self, loaded: LoadedModel, part: tuple[bool, list[Sample]]) -> States:
+        inputs = encode(loaded, part[1], self.style)
+        reduce = _pooling(inputs["attention_mask"].bool(), tuple(self.kept), self.kept.get("mean", ()))
+        seen = run_blocks(loaded, self.layers, dict(inputs), reduce, to_the_end=part[0])
+        reduced = dict(zip(self.layers, seen, strict=True))
         pooled: dict[Pool, Tensor] = {
-            name: torch.stack([reduced[layer][name] for layer in kept[name]], dim=1) for name in pool
+            name: torch.stack([reduced[layer][name] for layer in at], dim=1).to(self.dtype)
+            for name, at in self.kept.items()
         }
-        yield indices, States(tuple(layers), pooled)
+        return States(self.layers, pooled)
 
 
 def capture_features(
@@ -151,9 +176,11 @@ def capture_features(
     layers: Sequence[int],
     batch_size: int = 16,
     progress: Progress | None = None,
+    workers: Workers[LoadedModel] | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "N R 2 D"]:
-    """What a held gate reads, per layer: last prompt token and mean over the prompt; raises as `capture` does."""
-    states = capture(loaded, samples, layers, batch_size, progress=progress)
+    """What a held gate reads, per layer: last prompt token and mean over the prompt; arguments as of `capture`."""
+    states = capture(loaded, samples, layers, batch_size, progress=progress, workers=workers, dtype=dtype)
     return torch.stack([states.last, states.mean], dim=2)
 
 
@@ -205,16 +232,6 @@ def capture_answers(
     return AnswerStates(tuple(layers), states, mask)
 
 
-def _named_blocks(loaded: LoadedModel, layers: Sequence[int]) -> dict[int, nn.Module]:
-    blocks = loaded.adapter.layers(loaded.model)
-    if not layers or len(set(layers)) != len(layers) or not all(0 <= layer < len(blocks) for layer in layers):
-        raise OptionError(
-            f"layers are {list(layers)}, expected one or more different numbers from 0 to {len(blocks) - 1} "
-            f"for the {len(blocks)} decoder blocks of {loaded.name!r}"
-        )
-    return {layer: blocks[layer] for layer in layers}
-
-
 def _pooling(
     mask: Bool[Tensor, "B T"], pool: Sequence[Pool], mean_at: Sequence[int]
 ) -> Callable[[int, Float[Tensor, "B T D"]], dict[Pool, Float[Tensor, "B D"]]]:
@@ -230,62 +247,3 @@ def _pooling(
 def _mean(hidden: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
     # Chosen and not multiplied: a pad may hold NaN, and 0 times NaN is NaN. One row at a time is in double precision.
     return torch.stack([row[real].double().mean(0) for row, real in zip(hidden, mask, strict=True)])
-
-
-class _Enough(Exception):
-    """What was to be seen has been seen."""
-
-
-def run_blocks(
-    loaded: LoadedModel,
-    layers: Sequence[int],
-    inputs: Mapping[str, Tensor],
-    reduce: Callable[[int, Float[Tensor, "B T D"]], R],
-    *,
-    to_the_end: bool = True,
-) -> list[R]:
-    """One forward pass; what `reduce` makes of the input of each block, in the order of the blocks.
-
-    Only a pass to the end shows that no block runs twice. One such pass is enough to know it of a model; the others
-    stop at the last input that is wanted, which spares what lies behind it.
-
-    Raises:
-        OptionError: a layer is not legal.
-        ModelError: a block did not run exactly once.
-    """
-    blocks = _named_blocks(loaded, layers)
-    with torch.no_grad(), suppress(_Enough), _recording(blocks, reduce, stop=not to_the_end) as seen:
-        loaded.model(**inputs, use_cache=False, logits_to_keep=1)
-    for layer, records in seen.items():
-        if len(records) != 1:
-            raise ModelError(
-                f"decoder block {layer} of {loaded.name!r} ran {len(records)} times in one forward pass, expected "
-                "once. Its states would not be those of the prompt; load the model without wrappers that skip or "
-                "repeat blocks."
-            )
-    return [records[0] for records in seen.values()]
-
-
-@contextmanager
-def _recording(
-    blocks: Mapping[int, nn.Module], reduce: Callable[[int, Float[Tensor, "B T D"]], R], stop: bool
-) -> Iterator[dict[int, list[R]]]:
-    """While open, keeps `reduce(input)` of every call of every block; leaves no hook behind.
-
-    With `stop`, raises `_Enough` at the last of them.
-    """
-    seen: dict[int, list[R]] = {layer: [] for layer in blocks}
-    last = max(blocks)
-
-    def keep(layer: int) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
-        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            seen[layer].append(reduce(layer, args[0] if args else kwargs["hidden_states"]))
-            if stop and layer == last:
-                raise _Enough
-
-        return hook
-
-    with ExitStack() as handles:
-        for layer, block in blocks.items():
-            handles.callback(block.register_forward_pre_hook(keep(layer), with_kwargs=True).remove)
-        yield seen

@@ -16,6 +16,7 @@ from unsee.models.generate import Conversation, conversation_of
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Bool, Int, Tensor
+from unsee.workers import Workers
 
 MOST = 400
 """Prompts of a group and half: what a conformal limit of 0.5 % needs, and little to store."""
@@ -67,6 +68,7 @@ def capture_background(
     batch_size: int = 16,
     most: int = MOST,
     stages: Stages = silent,
+    workers: Workers[LoadedModel] | None = None,
 ) -> Background:
     """Read at most `most` prompts of each half of each group, evenly spaced.
 
@@ -77,6 +79,7 @@ def capture_background(
         batch_size: prompts per forward pass.
         most: prompts of a group and half.
         stages: progress display.
+        workers: as for `capture_tokens`.
     """
     chosen, number, second = list[Sample](), list[int](), list[bool]()
     for index, halves in enumerate(groups.values()):
@@ -87,7 +90,7 @@ def capture_background(
             second += [bool(is_second)] * len(taken)
     told = stages("background prompts", len(chosen))
     prompts = [conversation_of(sample) for sample in chosen]
-    states = capture_tokens(loaded, prompts, layers, batch_size, told)
+    states = capture_tokens(loaded, prompts, layers, batch_size, told, workers)
     halves = torch.tensor(number), torch.tensor(second)
     return Background(tuple(layers), states, *halves, tuple(groups), _shown_subjects(chosen, prompts))
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -10,9 +11,10 @@ from unsee.erase.config import Settings
 from unsee.erase.detectors import is_fluent, is_refusal
 from unsee.erase.fit.findings import Finding, finding
 from unsee.errors import DirectionError
-from unsee.models.generate import generate
+from unsee.models.generate import batches_by_length, generate
 from unsee.models.load import LoadedModel
-from unsee.progress import Stages
+from unsee.progress import Progress, Stages
+from unsee.workers import Workers
 
 LEAST_PROMPTS = 4
 DECLINES = "refuses D+"
@@ -26,14 +28,15 @@ def behaving(
     settings: Settings,
     stages: Stages,
     report: list[Finding],
+    workers: Workers[LoadedModel],
 ) -> tuple[list[Sample], list[Sample], list[str]]:
     """Drop prompts that do not behave as their set says; the refusals that the model uses most.
 
     Where it declines too few, prompts about unknown entities stand in, whatever it says to them, and there is no word.
     """
     size, most = settings.batch_size, settings.answer_tokens
-    told = generate(loaded, recall, size, most, progress=stages("recall answers", len(recall)))
-    declined = generate(loaded, refusal, size, most, progress=stages("refusal answers", len(refusal)))
+    told = _answers(loaded, recall, settings, stages("recall answers", len(recall)), workers)
+    declined = _answers(loaded, refusal, settings, stages("refusal answers", len(refusal)), workers)
     complied = [s for s, answer in zip(recall, told, strict=True) if is_fluent(answer) and not is_refusal(answer)]
     refused = [(s, answer) for s, answer in zip(refusal, declined, strict=True) if is_refusal(answer)]
     dropped = [s.id for s in recall if s not in complied] + [s.id for s in refusal if s not in [r for r, _ in refused]]
@@ -72,3 +75,23 @@ def behaving(
             "refusals are whole sentences."
         )
     return complied, [sample for sample, _ in refused], [words for words, _ in said.most_common(settings.wordings)]
+
+
+def _answers(
+    loaded: LoadedModel,
+    samples: Sequence[Sample],
+    settings: Settings,
+    told: Progress,
+    workers: Workers[LoadedModel],
+) -> list[str]:
+    answers, batches = [""] * len(samples), batches_by_length(loaded, samples, settings.batch_size)
+    work = partial(_batch_answers, tokens=settings.answer_tokens)
+    for number, said in workers.map(work, ([samples[i] for i in batch] for batch in batches)):
+        for i, answer in zip(batches[number], said, strict=True):
+            answers[i] = answer
+        told(len(said))
+    return answers
+
+
+def _batch_answers(loaded: LoadedModel, samples: Sequence[Sample], tokens: int) -> list[str]:
+    return generate(loaded, samples, len(samples), tokens)

@@ -4,13 +4,13 @@
 whatever pieces a prompt comes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
 
-from unsee.erase.fit.activations import run_blocks
+from unsee.erase.fit.blocks import run_blocks
 from unsee.erase.steer.positions import in_last_turn
 from unsee.errors import DataError
 from unsee.models.generate import Conversation, encode_conversations, render_conversations
@@ -18,6 +18,7 @@ from unsee.models.load import LoadedModel
 from unsee.models.turns import TurnTokens
 from unsee.progress import Progress
 from unsee.shapes import Bool, Float, Int, Tensor
+from unsee.workers import Here, Workers
 
 
 @final
@@ -55,6 +56,7 @@ def capture_tokens(
     layers: Sequence[int],
     batch_size: int = 16,
     progress: Progress | None = None,
+    workers: Workers[LoadedModel] | None = None,
 ) -> TokenStates:
     """Token states of prompts at the inputs of these blocks; no block behind the last of them runs.
 
@@ -64,6 +66,7 @@ def capture_tokens(
         layers: decoder blocks, counted from 0.
         batch_size: prompts per forward pass.
         progress: called with the number of prompts that each batch has added.
+        workers: that hold the same model and share the batches; this process alone if None.
 
     Raises:
         OptionError: a layer is not legal.
@@ -71,13 +74,31 @@ def capture_tokens(
         ModelError: a block did not run exactly once, or it is not known which tokens are images.
     """
     text, images = dict[int, Tensor](), dict[int, Tensor]()
-    for rows, ids, real, states in _read(loaded, prompts, layers, batch_size, progress):
-        index = loaded.adapter.image_index(loaded.model, ids).cpu()
-        for row, i in enumerate(rows):
-            text[i] = states[row][real[row] & (index[row] == 0)]
-            shown = [states[row][real[row] & (index[row] == j)].mean(0) for j in range(1, int(index[row].max()) + 1)]
-            images[i] = torch.stack(shown) if shown else states.new_zeros(0, *states.shape[2:])
+    batches, read = _batches(loaded, prompts, batch_size), _Tokens(tuple(layers))
+    parts = ([prompts[i] for i in rows] for rows in batches)
+    for number, found in (workers or Here(loaded)).map(read, parts):
+        for i, (words, shown) in zip(batches[number], found, strict=True):
+            text[i], images[i] = words, shown
+        if progress is not None:
+            progress(len(found))
     return TokenStates(*_joined(text), *_joined(images))
+
+
+@final
+@dataclass(frozen=True)
+class _Tokens:
+    """Of each prompt of a batch, the states of its text tokens and of its images."""
+
+    layers: tuple[int, ...]
+
+    def __call__(self, loaded: LoadedModel, prompts: Sequence[Conversation]) -> list[tuple[Tensor, Tensor]]:
+        ids, real, states = _read(loaded, prompts, self.layers)
+        index, found = loaded.adapter.image_index(loaded.model, ids).cpu(), []
+        for row in range(len(prompts)):
+            shown = [states[row][real[row] & (index[row] == j)].mean(0) for j in range(1, int(index[row].max()) + 1)]
+            words = states[row][real[row] & (index[row] == 0)]
+            found.append((words, torch.stack(shown) if shown else states.new_zeros(0, *states.shape[2:])))
+        return found
 
 
 @final
@@ -108,7 +129,8 @@ def capture_turns(
     Args and Raises: as `capture_tokens`.
     """
     found, parts = dict[int, tuple[Tensor, Tensor]](), TurnTokens.of(loaded)
-    for rows, ids, real, states in _read(loaded, prompts, layers, batch_size, progress):
+    for rows in _batches(loaded, prompts, batch_size):
+        ids, real, states = _read(loaded, [prompts[i] for i in rows], layers)
         ids = ids.cpu()
         text = real & (loaded.adapter.image_index(loaded.model, ids).cpu() == 0) & in_last_turn(ids, parts.opens)
         left = real.flip(1).long().cumsum(1).flip(1) - 1
@@ -118,6 +140,8 @@ def capture_turns(
             sentence = torch.nn.functional.pad(ended.long().cumsum(0)[:-1], (1, 0))
             each = said.new_zeros(int(sentence.max()) + 1, *said.shape[1:]).index_add_(0, sentence, said)
             found[i] = _to_the_end(each), _to_the_end(torch.bincount(sentence))
+        if progress is not None:
+            progress(len(rows))
     counts = torch.tensor([len(found[i][1]) for i in range(len(prompts))])
     sums, tokens = (torch.cat([found[i][part] for i in range(len(prompts))]) for part in (0, 1))
     return Turns(sums, tokens, torch.repeat_interleave(torch.arange(len(prompts)), counts))
@@ -127,28 +151,22 @@ def _to_the_end(values: Tensor) -> Tensor:
     return values.flip(0).cumsum(0).flip(0)
 
 
-_Read = tuple[list[int], Int[Tensor, "B T"], Bool[Tensor, "B T"], Float[Tensor, "B T R D"]]
-
-
-def _read(
-    loaded: LoadedModel,
-    prompts: Sequence[Conversation],
-    layers: Sequence[int],
-    batch_size: int,
-    progress: Progress | None,
-) -> Iterator[_Read]:
-    """Batches of prompts of similar length: their numbers, token ids, real tokens and unit-norm states."""
+def _batches(loaded: LoadedModel, prompts: Sequence[Conversation], batch_size: int) -> list[list[int]]:
+    """Numbers of prompts of similar length."""
     if not prompts:
         raise DataError("there is no prompt to read tokens of, expected at least one")
     sizes = [len(text) for text in render_conversations(loaded, prompts)]
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].images), sizes[i]), reverse=True)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        inputs = dict(encode_conversations(loaded, [prompts[i] for i in rows]))
-        states = torch.stack(run_blocks(loaded, layers, inputs, lambda _, h: unit(h).cpu()), dim=2)
-        yield rows, inputs["input_ids"], inputs["attention_mask"].bool().cpu(), states
-        if progress is not None:
-            progress(len(rows))
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def _read(
+    loaded: LoadedModel, prompts: Sequence[Conversation], layers: Sequence[int]
+) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"], Float[Tensor, "B T R D"]]:
+    """Token ids, real tokens and unit-norm states of one batch."""
+    inputs = dict(encode_conversations(loaded, prompts))
+    states = torch.stack(run_blocks(loaded, layers, inputs, lambda _, h: unit(h).cpu()), dim=2)
+    return inputs["input_ids"], inputs["attention_mask"].bool().cpu(), states
 
 
 def _joined(by_prompt: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:

@@ -4,10 +4,11 @@
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, final
 
 from unsee.erase.config import Settings
@@ -15,7 +16,8 @@ from unsee.erase.profile import Profile, identity
 from unsee.errors import OptionError, UnseeError
 from unsee.evals.answerers import Answerer, Local
 from unsee.evals.choices import JUDGED
-from unsee.evals.evaluate import Condition, evaluate
+from unsee.evals.evaluate import evaluate, lacking
+from unsee.evals.held import Condition
 from unsee.evals.plan import Plan
 from unsee.evals.store import Record, read_object, rows_of
 from unsee.evals.tables import save
@@ -28,6 +30,7 @@ from unsee.experiments.trial import fit_world_profile
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.registry import METHODS
+from unsee.workers import Workers
 from unsee.world.generate import World
 from unsee.world.shipped import NEVER_KNEW_RATIO, NEVER_KNEW_SEED
 from unsee.world.splits import Exam
@@ -77,26 +80,80 @@ class Table:
         return self.never_knew if (percent / 100, split) == (NEVER_KNEW_RATIO, NEVER_KNEW_SEED) else None
 
 
-def run(table: Table, say: Say = lambda text: None, stages: Stages = silent) -> None:
+def run(
+    table: Table, say: Say = lambda text: None, stages: Stages = silent, workers: Workers[Table] | None = None
+) -> None:
     """Fit and ask everything that is not finished; a row that cannot be fitted says why.
+
+    Args:
+        table: what is to be run.
+        say: told of each split that is finished.
+        stages: progress display.
+        workers: that hold this table and fit and ask one row at a time each; this process by default.
 
     Raises:
         SettingsError: the folder holds rows of other settings, another model or other code.
         SaveError: it cannot be written.
+        WorkerError: workers are lost for good.
     """
     for split in table.splits:
         for percent in table.percents:
             start = time.monotonic()
-            ground = Ground(Exam(table.world, split, percent / 100), percent, table.budget, table.loaded)
-            conditions = _conditions(table, ground, split, stages)
-            parts = {"asked": Plan(ground.asked, max_new_tokens=HOW.max_new_tokens, measures=tuple(JUDGED))}
-            parts["attacked"] = Plan(
-                ground.attacked, max_new_tokens=HOW.max_new_tokens, attacks=ATTACKS, tries=table.budget.draws
-            )
-            for part, plan in parts.items():
-                folder = table.folder(percent, split) / part
-                evaluate(conditions, replace(plan, seed=table.seed), folder, stages=stages)
+            conditions, plans = _split(table, percent, split, stages)
+            made: dict[str, list[list[Record]]] = {name: [] for name in plans}
+
+            def given(part: str, place: tuple[int, int] = (percent, split), made: Any = made) -> Iterator[list[Record]]:
+                yield from made[part]
+                if workers is not None and part == "asked":
+                    yield from _elsewhere(table, workers, place, made, stages)
+
+            for part, plan in plans.items():
+                evaluate(conditions, plan, table.folder(percent, split) / part, stages=stages, given=given(part))
             say(f"{percent} % forgotten, split {split}: {time.monotonic() - start:.0f} s")
+
+
+def _split(table: Table, percent: int, split: int, stages: Stages) -> tuple[list[Condition], dict[str, Plan]]:
+    ground = Ground(Exam(table.world, split, percent / 100), percent, table.budget, table.loaded)
+    length = HOW.max_new_tokens
+    plans = {
+        "asked": Plan(ground.asked, max_new_tokens=length, measures=tuple(JUDGED)),
+        "attacked": Plan(ground.attacked, max_new_tokens=length, attacks=ATTACKS, tries=table.budget.draws),
+    }
+    seeded = {name: replace(plan, seed=table.seed) for name, plan in plans.items()}
+    return _conditions(table, ground, split, stages), seeded
+
+
+def _elsewhere(
+    table: Table, workers: Workers[Table], place: tuple[int, int], made: dict[str, list[list[Record]]], stages: Stages
+) -> Iterator[list[Record]]:
+    """Rows of what is asked, condition by condition as workers finish them; those of attacks are put into `made`."""
+    conditions, plans = _split(table, *place, stages)
+    folder = table.folder(*place)
+    open_ = dict.fromkeys(name for part, plan in plans.items() for name in lacking(conditions, plan, folder / part))
+    if any(METHODS.named(one.method).facts["kind"] == "steered" for one in table.entries if one.name in open_):
+        _profile(table, Ground(Exam(table.world, place[1], place[0] / 100), place[0], table.budget, table.loaded),
+                 place[1], stages)  # fmt: skip
+    tell = stages("rows of the table", len(open_))
+    for _, (name, facts, rows) in workers.map(_row, [(*place, name) for name in open_]):
+        if facts:
+            save(_facts(table, *place, name), facts)
+        made["attacked"].append(rows["attacked"])
+        tell(1)
+        yield rows["asked"]
+
+
+def _row(table: Table, part: tuple[int, int, str]) -> tuple[str, dict[str, Any], dict[str, list[Record]]]:
+    """One row of a split, fitted and asked in this process: its name, what the fit took, and its rows."""
+    percent, split, name = part
+    conditions, plans = _split(table, percent, split, silent)
+    one = [condition for condition in conditions if condition.name == name]
+    rows = dict[str, list[Record]]()
+    with TemporaryDirectory() as folder:
+        for which, plan in plans.items():
+            evaluate(one, plan, Path(folder) / which)
+            rows[which] = rows_of(Path(folder) / which)
+    facts = _facts(table, percent, split, name)
+    return name, read_object(facts) if facts.exists() else {}, rows
 
 
 def rows_in(table: Table, percent: int, split: int) -> list[Record]:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol, final
 from uuid import uuid4
 
-from unsee.ledger.active import ActiveRequest, active_digest
+from unsee.ledger.active import active_digest
 from unsee.ledger.errors import LedgerUnavailableError, UnknownRequestError
 from unsee.ledger.policy import FILE_NAME
+from unsee.ledger.request import Artifact
 from unsee.ledger.states import State
 from unsee.ledger.store import Ledger
 from unsee.serve.engine.tracking import NO_SET
@@ -65,7 +66,7 @@ class InForce:
     Attributes:
         version: row of the log that it was read at.
         policy: bytes of the policy file.
-        active: requests in force.
+        active: requests in force, each with its eraser.
         steering: settings that are part of every digest.
         code: version of the code that steers.
         folders: of artifacts, by content id.
@@ -73,7 +74,7 @@ class InForce:
 
     version: int
     policy: bytes
-    active: tuple[ActiveRequest, ...]
+    active: Mapping[str, Artifact]
     steering: Mapping[str, Any]
     code: str
     folders: Mapping[str, Path]
@@ -180,13 +181,12 @@ class Admission:
         if last is not None and (last.version, last.policy) == (version, policy):
             return last
         active, folders = self._ledger.active_folders()
-        places = {r.artifact.content_id: f for r, f in zip(active.requests, folders, strict=True)}
-        self._read_last = InForce(version, policy, active.requests, active.steering, active.code, places)
+        self._read_last = InForce(version, policy, active.requests, active.steering, active.code, folders)
         return self._read_last
 
     def _wanted(self, tenant: Tenant, extras: Sequence[str]) -> tuple[InForce, dict[str, str]]:
         now = self._read()
-        ids = [r.artifact.content_id for r in now.active if r.id not in tenant.foreign]
+        ids = [artifact.content_id for name, artifact in now.active.items() if name not in tenant.foreign]
         return now, {i: str(now.folders[i]) for i in ids} | self._extra(tenant, extras)
 
     def _extra(self, tenant: Tenant, extras: Sequence[str]) -> dict[str, str]:

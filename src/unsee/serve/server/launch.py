@@ -129,15 +129,14 @@ def certify(options: Options, ledger: Ledger, prompts: str, out: Path, stages: S
     loaded, samples = load(options.path, dtype=options.dtype), read(prompts)
     prepared = prepare(loaded, ledger)
     active, folders = ledger.active_folders()
-    places = {r.artifact.content_id: folder for r, folder in zip(active.requests, folders, strict=True)}
-    reference = expected(loaded, samples, {i: Eraser.from_pretrained(f) for i, f in places.items()}, stages)
+    reference = expected(loaded, samples, {i: Eraser.from_pretrained(f) for i, f in folders.items()}, stages)
     release(loaded)
 
     async def ask() -> Any:
         arguments = engine_arguments(options, prepared)
         async with engine_of(arguments, prepared, options.limits.engine_seconds) as (_, inside):
             await inside.load(
-                {i: str(f) for i, f in places.items()}, {n: list(s) for n, s in reference.sets.items() if s}
+                {i: str(f) for i, f in folders.items()}, {n: list(s) for n, s in reference.sets.items() if s}
             )
             return await compare(reference, inside.ask, stages)
 

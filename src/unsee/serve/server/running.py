@@ -50,7 +50,7 @@ async def door(behind: Behind, options: Options, prepared: Prepared) -> tuple[Do
 
     async def look() -> None:
         now = await behind.admission.refresh()
-        unlisted = roster.now().unlisted(request.id for request in now.active)
+        unlisted = roster.now().unlisted(now.active)
         metrics.in_force(now.digest(now.folders), len(now.folders), len(unlisted), now.version)
         for part, wrong in life.parts.items():
             metrics.well(part, not wrong)

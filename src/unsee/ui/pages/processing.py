@@ -1,7 +1,7 @@
 """Fitting and verifying a request of the ledger by a button: what will happen, how far it is, and a stop."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from nicegui import ui
 
@@ -18,13 +18,6 @@ from unsee.ui.jobs import Job
 from unsee.ui.pages.deciding import confirmation
 from unsee.ui.pages.working import follow
 
-if TYPE_CHECKING:
-    from unsee.forgetting.fitting import Gate
-
-GATES: "dict[Gate, str]" = {
-    "subject": "the subject's own name and face (leaks least)",
-    "prompt": "whole prompts (what 'unsee serve' can hold)",
-}
 FIT = (
     "The model is asked what it says of this person today; an eraser is fitted from what the vault holds, and stored "
     "with the request. Then it is verified. "
@@ -42,7 +35,6 @@ LAST = "Nothing is put in force by it. It takes minutes; you may leave the page 
 class _Given:
     """What the dialog asks beside who and why."""
 
-    gate: "Gate" = "subject"
     force: bool = False
     near: str = ""
 
@@ -74,8 +66,6 @@ def _confirm(bench: Bench, engine: Engine, one: Request, verb: str, out: ui.elem
     def more() -> _Given:
         given = _Given()
         if fits:
-            gate = ui.select(GATES, value=given.gate, label="What the gate reads").props("outlined").classes("w-full")
-            gate.bind_value_to(given, "gate")
             ui.checkbox("Go on though the model knows nothing of the person").bind_value_to(given, "force")
         ui.textarea(NEAR).props("outlined autogrow maxlength=50000").classes("w-full").bind_value_to(given, "near")
         return given
@@ -87,9 +77,7 @@ def _confirm(bench: Bench, engine: Engine, one: Request, verb: str, out: ui.elem
             with opened(bench) as ledger:
                 today = None
                 if ledger.request(one.id).state == State.ACCEPTED:
-                    _, today = fit(
-                        ledger, one.id, engine.loaded, by, gate=given.gate, force=given.force, stages=job.stages
-                    )  # fmt: skip
+                    _, today = fit(ledger, one.id, engine.loaded, by, force=given.force, stages=job.stages)
                 return verify(ledger, one.id, engine.loaded, by, today=today, near=near, stages=job.stages)[1]
 
         _shown(bench.jobs.start(f"ledger/{one.id}", engine, work), out, one.id)

@@ -24,8 +24,7 @@ def make_ledger(bench: Bench, redraw: Callable[[], Any]) -> None:
 
     async def take(by: Decision, _: None) -> None:
         def made() -> None:
-            keys = Keys(place, home) if place.is_dir() and any(place.iterdir()) else Keys.make(place, home)
-            create(home, keys, by).close()
+            create(home, Keys.make(place, home), by).close()
 
         await asyncio.to_thread(made)
         await redraw()
