@@ -68,7 +68,7 @@ def killed(folder: Path, kills: int, seed: int, url: str = "") -> list[Row]:
         expected.update(said)
         acknowledged += len(said)
         with opened(folder) as ledger:  # raises where the log is not whole
-            wrong += [f"round {number}: {text}" for severity, text in examine(ledger) if severity == "fail"]
+            wrong += [f"round {number}: {text}" for text in examine(ledger)]
             found = {request.id: str(request.state) for request in ledger.requests()}
             open_ones = {request.id for request in ledger.requests() if not request.ended}
             if ledger.keys.records() != open_ones:
@@ -137,7 +137,7 @@ def loaded(folder: Path, processes: int, threads: int, operations: int) -> list[
     acknowledged = [tuple(step) for answer in answers for step in answer["acknowledged"]]
     wrong = [text for answer in answers for text in answer["failures"]]
     with opened(folder) as ledger:
-        wrong += [text for severity, text in examine(ledger) if severity == "fail"]
+        wrong += examine(ledger)
         logged = [(row.record, row.changes["state"]) for row in ledger.history()[before:] if row.record]
         if sorted(logged) != sorted(acknowledged):
             wrong.append(f"{len(logged)} steps are in the log, {len(acknowledged)} were acknowledged")
@@ -181,7 +181,7 @@ def mutated(folder: Path, mutants: int, seed: int) -> list[Row]:
             else:
                 loaded_anyway.append(f"mutant {number} was taken")
             _put(folder, (saved / NAME).read_bytes())
-        wrong = loaded_anyway + [text for _, text in examine(ledger)]
+        wrong = loaded_anyway + examine(ledger)
         if refused != mutants or len(ledger.history()) != rows:
             wrong.append(
                 f"{refused} of {mutants} refused with a typed error, {len(ledger.history()) - rows} rows written"

@@ -1,6 +1,7 @@
 """What verification counts, against answers that are known and figures counted by hand."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -87,6 +88,11 @@ def test_list_oracles_tell_names_by_the_eraser_and_by_replies(
     replies = ["That is secret."] * len(prompts), ["I do not know that person."] * len(prompts)
     by_asking = counts(says(monkeypatch, *replies).listed(prompts, ADA, names))["list, by asking"]
     assert by_asking[0] == by_asking[1] > 10
+
+
+def test_a_margin_is_the_nearest_gates() -> None:
+    reads = [replace(ERASER, gate=replace(GATE, bias=torch.tensor([value]))) for value in (0.25, 0.75)]
+    assert Local(LOADED, reads).margins([sample(0)], ASKER.how) == [pytest.approx(-0.25)]
 
 
 def test_nothing_that_is_counted_names_anybody(monkeypatch: Says) -> None:

@@ -95,6 +95,9 @@ def test_a_head_is_posted_to_who_keeps_it(ledger: Ledger) -> None:
         assert papers.require_head(ledger, json.loads(kept[0]), ledger.public_key) == 1
         with pytest.raises(LedgerUnavailableError, match="did not take the head"):
             papers.post(papers.head(ledger), f"{address}/broken")
+        Keeper.protocol_version = "nonsense"
+        with pytest.raises(LedgerUnavailableError, match="otherwise than HTTP"):
+            papers.post(papers.head(ledger), f"{address}/heads")
     for nowhere in (f"{address}/heads", "no address", "file:///etc/passwd"):
         with pytest.raises(LedgerUnavailableError):
             papers.post(papers.head(ledger), nowhere)

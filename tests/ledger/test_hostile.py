@@ -90,7 +90,7 @@ def test_a_policy_broken_while_it_is_open_stops_decisions_and_not_reading(ledger
     path.write_text(text.replace("months = 1", "months = 0"))
     with pytest.raises(UnseeError, match="months"):
         ledger.take("accept", request.id, BY)
-    assert ledger.request(request.id).state == "received" and examine(ledger)[0][0] == "fail"
+    assert ledger.request(request.id).state == "received" and "months" in examine(ledger)[0]
     path.write_text(text)
     assert ledger.take("accept", request.id, BY).state == "accepted"
 

@@ -84,8 +84,8 @@ def ledger_check(
 
     pinned = require_head(held, read_signed(head), public_key or held.public_key) if head else None
     found, last = examine(held), held.head()
-    for severity, text in found:
-        say(f"{severity}: {text}")
+    for text in found:
+        say(text)
     say(f"{last.seq} rows, newest {last.hash[:16]}...{f', pinned up to row {pinned}' if pinned else ''}")
-    result = {"rows": last.seq, "head": last.hash, "pinned": pinned, "remarks": [list(r) for r in found]}
-    return result, all(severity != "fail" for severity, _ in found)
+    result = {"rows": last.seq, "head": last.hash, "pinned": pinned, "remarks": found}
+    return result, not found

@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ def post(document: Mapping[str, Any], hook: str) -> None:
         except urllib.error.HTTPError as error:  # any answer but 2xx
             with error:
                 raise
+        except HTTPException as error:
+            raise ValueError(f"it answers otherwise than HTTP does: {error}") from error
 
 
 def save_private(path: Path, data: bytes) -> None:

@@ -37,7 +37,7 @@ def export(ledger: Ledger, out: Path, by: Decision, prefix: str = "", formats: t
     there = [path.name for path in paths if path.exists()]
     if there:
         raise SaveError(f"{out} holds {there} already, and nothing is overwritten. Name another folder.")
-    told = dossier(ledger, chosen, [f"{severity}: {text}" for severity, text in examine(ledger)])
+    told = dossier(ledger, chosen, examine(ledger))
     page = template("dossier.html.j2", autoescape=True, undefined=StrictUndefined).render(told)
     views = {"html": page.encode, "json": lambda: as_file(told), "pdf": lambda: _pdf(page)}
     made = {path: views[kind]() for kind, path in zip(formats, paths, strict=True)}

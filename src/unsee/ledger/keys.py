@@ -30,13 +30,8 @@ SIGNING, SEEN, RECORDS = "sign.key", "seen.json", "records"
 class Keys:
     """An open key folder of one ledger."""
 
-    def __init__(self, folder: Path | None, ledger: Path) -> None:
-        """Read the keys; KeyFileError where they are not given, inside the ledger, missing, or damaged."""
-        if folder is None:
-            raise KeyFileError(
-                "no key folder was given: it protects the names, and nothing is written without it. Expected --keys "
-                "DIR or UNSEE_LEDGER_KEYS; 'unsee ledger init' makes one."
-            )
+    def __init__(self, folder: Path, ledger: Path) -> None:
+        """Read the keys; KeyFileError where they are inside the ledger, missing, or damaged."""
         _require_outside(folder, ledger)
         self.folder, secret = folder, _secret(folder / SIGNING)
         self._signing = Ed25519PrivateKey.from_private_bytes(secret)
