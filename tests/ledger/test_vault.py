@@ -153,7 +153,9 @@ def test_what_comes_later_is_added_under_the_same_key_and_undoes_the_fit(tmp_pat
         with pytest.raises(PersonalDataError):
             amend(ledger, first.id, more, Decision("desk", "stern is another name"))
         assert ledger.request(first.id) == held, "nothing of it was written"
-        assert ledger.note("noted", Decision("desk", "a stern word")), "and her name is no name of the record's yet"
+        assert ledger.note("noted", Decision("desk", "a stern word"), first.id), (
+            "and her name is no name of the record's yet"
+        )
         now = amend(ledger, first.id, more, BY)
         assert (now.state, now.images, now.held, now.verification) == ("accepted", 2, None, None)
         whole = ledger.person(first.id)

@@ -1,6 +1,7 @@
-"""Thresholds of what is in force: set for the whole set, a function of it alone, and told where they cannot be."""
+"""What is in force: in whatever order it was switched on and off, a function of the set alone, answers bit for bit."""
 
 import tempfile
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import torch
 from benchmarks.ledger_worker import BY, made, received, verified
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tiny_llava import LAYERS, WIDTH, tiny_llava
+from tests.tiny_llava import LAYERS, WIDTH, mixed_questions, tiny_llava
 
+from unsee import erased
 from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import FALSE_FIRES, SHARE, false_fires
 from unsee.erase.fit.calibration import raised_together
@@ -22,8 +24,12 @@ from unsee.erase.request.knowledge import Knowledge
 from unsee.errors import ArtifactError
 from unsee.forgetting.before import Before
 from unsee.ledger import Ledger, Request
+from unsee.ledger.active import active_digest, code_version
 from unsee.ledger.erasers import ask, eraser_check, load_active, verify
+from unsee.ledger.examination import examine
 from unsee.ledger.holding import attach
+from unsee.models.digest import weights_digest
+from unsee.models.generate import encode
 from unsee.shapes import Tensor
 
 PROMPTS, TAIL = 200, 0.02
@@ -86,9 +92,12 @@ def test_any_order_of_activations_and_revocations_ends_where_a_fit_of_that_set_w
                 ledger.take("revoke", on.pop(number), BY)
             else:
                 on[number] = switched_on(ledger, eraser(number))
-            found = in_force(ledger)
+            found, active = in_force(ledger), ledger.active()
+            ids = [one.content_id for one in active.requests.values()]
             assert found == from_scratch(set(on)), "bit for bit"
-            assert found == seen.setdefault(ledger.active().digest, found), "the digest names the thresholds too"
+            assert found == seen.setdefault(active.digest, found), "the digest names the thresholds too"
+            assert ids == sorted(ids) and set(active.requests) == set(on.values()) and not examine(ledger)
+            assert active.digest == active_digest(reversed(ids), {}, code_version()), "and nothing but the set"
 
 
 def test_an_answer_is_steered_by_the_thresholds_of_the_set(ledger: Ledger) -> None:
@@ -138,3 +147,44 @@ def test_damaged_scores_are_refused_when_they_come_in(ledger: Ledger) -> None:
     with pytest.raises(ArtifactError, match=r"settings\.false_fires"):
         held(ledger, replace(one, settings=one.settings | {FALSE_FIRES: scores}))
     assert [(r.state, r.artifacts) for r in ledger.requests()] == [("accepted", {})]
+
+
+def always(number: int) -> Eraser:
+    """An eraser whose gate opens for everybody, for some more than others do, with a trajectory of its own."""
+    generator = torch.Generator().manual_seed(number)
+    gate = PromptRidgeGate((1,), torch.randn(1, 1, 2, WIDTH, generator=generator), torch.zeros(1), torch.tensor([-1e4]))
+    trajectory = torch.randn(1, 3, WIDTH, generator=generator) * 10.0**-number
+    about = (identity(LOADED), "llava", (LAYERS - 1,), gate, trajectory, 1.0, "held-ridge")
+    return Eraser(*about, subjects=(f"s{number}",))
+
+
+def logits(ledger: Ledger) -> Tensor:
+    """Of one batch, with everything that the ledger has in force."""
+    inputs, (_, erasers) = encode(LOADED, mixed_questions()), load_active(ledger)
+    with torch.no_grad(), erased(LOADED.model, *erasers) if erasers else nullcontext():
+        return LOADED.model(**inputs, use_cache=False).logits
+
+
+def test_answers_come_back_bit_for_bit_in_any_order(ledger: Ledger, tmp_path: Path) -> None:
+    weights, seen, on = weights_digest(LOADED.model), {frozenset[int](): logits(ledger)}, dict[int, str]()
+    for number in (0, 1, 2, -1, 1, -3, 0, -2, 2, -1, -3, 0, 1, 2):
+        if number >= 0 and number not in on:
+            always(number).save_pretrained(tmp_path / "eraser")
+            request = ledger.take("accept", received(ledger, number).id, BY)
+            request = verified(ledger, attach(ledger, request.id, tmp_path / "eraser", eraser_check, BY))
+            on[number] = ledger.take("activate", request.id, BY).id
+        elif number < 0:
+            ledger.take("revoke", on.pop(-number - 1), BY)
+        now, members = logits(ledger), frozenset(on)
+        assert torch.equal(now, seen.setdefault(members, now)), f"{members} answers as it did before"
+    assert len(seen) >= 6 and weights_digest(LOADED.model) == weights
+    different = {tuple(now.flatten().tolist()) for now in seen.values()}
+    assert len(different) == len(seen), "every set answers in its own way, so the comparison above could fail"
+
+
+def test_what_the_check_says_of_an_eraser(tmp_path: Path) -> None:
+    content = always(1).save_pretrained(tmp_path / "eraser")
+    facts = eraser_check(tmp_path / "eraser")
+    assert (facts.content_id, facts.model_digest, facts.model_id) == (content, LOADED.digest, "tiny-llava")
+    assert facts.about["subjects"] == 1 and "s1" not in str(facts.about), "ids of subjects stay in the artifact"
+    assert facts.about["settings"]["strength"] == 1.0
