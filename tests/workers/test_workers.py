@@ -82,7 +82,7 @@ def test_an_error_keeps_its_type(workers: RayWorkers[Any], part: str, error: typ
 
 def test_a_cluster_that_answers_no_more(workers: RayWorkers[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_port", 9)  # nobody listens there
-    monkeypatch.setattr(workers, "_answered", time.monotonic() - on.GONE - 1)
+    monkeypatch.setattr(on, "GONE", 0.5)
     monkeypatch.setattr(on, "BEAT", 0.2)
     with pytest.raises(WorkerError, match="has not answered"):
         list(workers.map(jobs.sleeps, [3.0]))

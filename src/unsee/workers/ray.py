@@ -114,7 +114,7 @@ class RayWorkers(Generic[W]):
         self._ray, self._make, self._about, self._said = ray, make, about, dict[str, Any]()
         self._gpus, self._cluster, self._workers = gpus, cluster, list[_Worker]()
         self._host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-        self._port, self._answered, self._deaths = int(port), time.monotonic(), Counter[int]()
+        self._port, self._deaths = int(port), Counter[int]()
 
     def start(self) -> None:
         """Make all workers and wait for them, so that one that differs is found before any work is done."""
@@ -124,8 +124,8 @@ class RayWorkers(Generic[W]):
                 pass
 
     def stop(self) -> None:
-        """End them."""
-        for worker in self._workers:
+        """End them; those of a cluster that is gone are gone."""
+        for worker in self._workers if self._unreachable() is None else ():
             self._ray.kill(worker.actor)
 
     def map(self, work: Callable[[W, P], R], parts: Iterable[P], *, in_order: bool = False) -> Iterator[tuple[int, R]]:
@@ -198,6 +198,7 @@ class RayWorkers(Generic[W]):
                 f"{what} has cost {DEATHS} workers: {first_line(error)} Expected it to fit into a worker; take "
                 "smaller batches, more memory, or fewer workers on a machine."
             ) from error
+        self._require_there()
         self._ray.kill(worker.actor)  # it may still be there, cut off
         again.extendleft(reversed(lost))
         self._workers[self._workers.index(worker)] = self._new()
@@ -220,20 +221,25 @@ class RayWorkers(Generic[W]):
 
     def _require_there(self) -> None:
         """That the cluster answers, and that no worker has been waiting for too long."""
-        now = time.monotonic()
-        try:
-            socket.create_connection((self._host, self._port), BEAT).close()
-            self._answered = now
-        except OSError as error:
-            if now - self._answered > GONE:
+        limit = time.monotonic() + GONE
+        while (error := self._unreachable()) is not None:
+            if time.monotonic() > limit:
                 raise WorkerError(
                     f"the cluster at {self._host}:{self._port} has not answered for {GONE:.0f} s. What is finished is "
                     "kept; start the cluster again and run the same command."
                 ) from error
-            return
+            time.sleep(BEAT / 2)
         begun = [worker.given[0][2] for worker in self._workers if not worker.ready]
-        if begun and now - min(begun) > START:
+        if begun and time.monotonic() - min(begun) > START:
             raise WorkerError(
                 f"a worker was not ready within {START:.0f} s. Look at 'ray status': machines may be lost. What is "
                 "finished is kept; run the same command again, with fewer workers if need be."
             )
+
+    def _unreachable(self) -> OSError | None:
+        """Ray's own calls to a cluster that is gone never come back, so it is asked for by a plain connection first."""
+        try:
+            socket.create_connection((self._host, self._port), BEAT).close()
+        except OSError as error:
+            return error
+        return None
