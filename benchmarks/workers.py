@@ -136,12 +136,15 @@ def main(command_line: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompts", type=int, default=512, help="whose reading is timed")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 2560], help="numbers of prompts, for memory")
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--part", choices=("time", "memory", "both"), default="both")
     parser.add_argument("--only", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(command_line)
     if options.only:
         print(json.dumps(memory_of(options.only[0], int(options.only[1]), options)))
         return
-    tables = {"Time": (measure_time(options), TIME), "Memory": (measure_memory(options), MEMORY)}
+    parts = {"Time": (measure_time, TIME), "Memory": (measure_memory, MEMORY)}
+    asked = [name for name in parts if options.part in (name.lower(), "both")]
+    tables = {name: (parts[name][0](options), parts[name][1]) for name in asked}
     publish("python -m benchmarks.workers", options, tables)
 
 

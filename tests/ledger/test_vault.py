@@ -90,11 +90,14 @@ def test_ended_is_destroyed_also_in_a_copy(tmp_path: Path) -> None:
         assert ledger.person(request.id) == person
         copy = (ledger.home / "ledger.db").read_bytes()
         secret = (tmp_path / "keys" / "records" / f"{request.id}.key").read_bytes()
+        with ledger.reading() as (connection, _):
+            (encrypted,) = connection.exec_driver_sql("SELECT body FROM vault WHERE part = 'names'").one()
         ledger.take("revoke", request.id, BY)
         assert ledger.person(request.id) is None
         assert ledger.note("noted", Decision("desk", "nobody knows Jane any more")), "what is gone is not looked for"
         stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-        assert secret not in stored and b"Jane" not in stored.replace(b"nobody knows Jane", b"")
+        assert secret not in stored and encrypted not in stored, "what is deleted is overwritten"
+        assert b"Jane" not in stored.replace(b"nobody knows Jane", b"")
         (ledger.home / "ledger.db").write_bytes(copy)
     (tmp_path / "keys" / "seen.json").unlink()
     with pytest.raises(KeyFileError, match="no other way"):
