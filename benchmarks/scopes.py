@@ -8,11 +8,13 @@ words, views and forms that no fit has. `world:llava` is asked in the world's wo
 
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from benchmarks.common import Columns, Row, arguments, publish
 from benchmarks.forms_prompts import OFFICIAL, REFUSAL_HELD, Forms
 
 from unsee.data.benchmarks.public_knowledge import public_knowledge
+from unsee.data.faces import Face
 from unsee.data.prompts import Message
 from unsee.data.sample import ImageFile
 from unsee.erase.config import Settings
@@ -66,7 +68,8 @@ def of_world(exam: Exam) -> Draw:
                 forms.ask(one, [person], 1, held=True, seed=number, others=exam.retain_unseen)[0].prompt
                 for one in ("image refused, then she", other[base.split()[0]])
             )
-            question = Message(role="user", content=[last.messages[-1]["content"][-1]])
+            parts: Any = last.messages[-1]["content"]
+            question = Message(role="user", content=parts[-1:])
             return Conversation(form, [*said.messages[:-1], question], said.images)
         asked = forms.ask(base, [person], number + 1, held=True, seed=9, others=exam.retain_unseen)[number].prompt
         return _around(asked, around)
@@ -93,8 +96,8 @@ def of_natural(exam: Exam) -> Draw:
             return rng.choice(natural.wordings(key, about, taught=False)).question
 
         def visible() -> str:
-            look, view = person.draw(HELD_OUT_VIEWS[0])
-            return natural.visible(look, view, this, rng, taught=False)[0]
+            assert isinstance(person.look, Face)
+            return natural.visible(person.look, person.draw(HELD_OUT_VIEWS[0])[1], this, rng, taught=False)[0]
 
         said, shown = ("Do you know " + name + "?", "Yes, I do."), (ask(this, second), REFUSAL_HELD)
         refused, between = (ask(name, second), REFUSAL_HELD), (rng.choice(general), "I think it is the first one.")
@@ -131,7 +134,8 @@ def _parted(form: str) -> tuple[str, str]:
 
 def _around(asked: Conversation, around: str) -> Conversation:
     *before, last = asked.messages
-    *shown, question = last["content"]
+    parts: Any = last["content"]
+    *shown, question = parts
     text = {"type": "text", "text": around.format(q=question["text"])}
     return Conversation(asked.id, [*before, Message(role="user", content=[*shown, text])], asked.images)
 
