@@ -7,7 +7,7 @@ from tiny_families import FAMILIES
 from tiny_llava import noise_image
 from unsee.data.sample import Sample
 from unsee.erase.fit.tokens import Turns
-from unsee.erase.gates.scope import LOWEST, RunningScope, Scope, fit_scope
+from unsee.erase.gates.scope import LIMIT, RunningScope, Scope, fit_scope
 from unsee.erase.request.presence import INSIDE, OUTSIDE, Present, scope_prompts
 from unsee.erase.steer.positions import in_last_turn
 from unsee.models.generate import conversation_of, render_conversations
@@ -39,13 +39,13 @@ def fired(scope: Scope, group: tuple[Turns, Turns]) -> float:
 
 def test_what_is_inside_is_in_scope_and_what_is_outside_is_not_whatever_stands_before_it() -> None:
     inside, outside = {"a": group(2, 0), "b": group(2, 1)}, {"x": group(0, 2, sentences=3), "y": group(-1, 3)}
-    made, wrong = fit_scope(inside, outside, gamma=0.01, lost=0.01)
+    made, wrong = fit_scope(inside, outside, gamma=0.01)
     for sentences in (1, 4):
         assert fired(made, group(2, 10, sentences=sentences)) >= 0.98
-        assert fired(made, group(0, 11, sentences=sentences)) <= 0.1
+        assert fired(made, group(0, 11, sentences=sentences)) <= 0.2
     everything = Scope.everything(1, WIDTH)
     assert fired(everything, group(0, 11)) == 1.0, "another evidence has no scope and takes everything"
-    assert max(wrong.values()) <= 0.1
+    assert max(wrong.values()) <= 0.25
 
 
 def test_what_comes_in_pieces_adds_up_to_what_comes_whole() -> None:
@@ -63,15 +63,15 @@ def test_what_comes_in_pieces_adds_up_to_what_comes_whole() -> None:
         torch.testing.assert_close(running.margins(), scope.margins(whole))
 
 
-def test_a_group_that_no_line_parts_lowers_the_threshold_to_the_least_and_is_reported() -> None:
+def test_a_group_that_no_line_parts_is_reported_and_the_limit_stays() -> None:
     hard = {"a": group(2, 0), "hidden": group(0, 5)}
-    made, wrong = fit_scope(hard, {"x": group(0, 2)}, gamma=0.01, lost=0.01)
-    easy, _ = fit_scope({"a": group(2, 0)}, {"x": group(0, 2)}, gamma=0.01, lost=0.01)
-    assert wrong["x"] > 0.3
+    made, wrong = fit_scope(hard, {"x": group(0, 2)}, gamma=0.01)
+    easy, right = fit_scope({"a": group(2, 0)}, {"x": group(0, 2)}, gamma=0.01)
+    assert wrong["x"] > 0.2 and set(wrong) == {"a", "hidden", "x"} and max(right.values()) < 0.05
     middle = torch.zeros(1, 1, WIDTH)
     middle[..., 0] = 1.0
-    for one in (made, easy):  # the raw score of the midpoint is 1/2, so the margin there is 1/2 less the threshold
-        assert float(one.margins(turns(middle))[0, 0, 0]) <= 0.5 - LOWEST + 0.2
+    assert float(easy.margins(turns(middle))[0, 0, 0]) == pytest.approx(0.5 - LIMIT, abs=0.1)
+    assert float(made.margins(turns(middle))[0, 0, 0]) > 0.5 - LIMIT
 
 
 def test_prompts_of_both_sides_differ_and_repeat_with_their_seed() -> None:

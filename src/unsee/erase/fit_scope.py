@@ -16,8 +16,6 @@ from unsee.progress import Progress, Stages, silent
 
 Prompts = Mapping[str, Sequence[Sample]]
 """By group; the subject of each is who is present."""
-LOST = 0.01
-"""Share of the worst group of prompts about a subject that a scope may miss."""
 _MUCH = 0.1
 
 
@@ -52,7 +50,7 @@ def fit_scopes(
     for number, name in enumerate(EVIDENCE):
         if name in prompts:
             inside, outside = prompts[name]
-            made, wrong = fit_scope(groups(inside), groups(outside), gamma=settings.scope_ridge, lost=LOST)
+            made, wrong = fit_scope(groups(inside), groups(outside), gamma=settings.scope_ridge)
             for part, of_this in zip(vars(scope).values(), vars(made).values(), strict=True):
                 part[0, number] = of_this[0, number]
             result = ", ".join(f"{group} {share:.1%}" for group, share in wrong.items())

@@ -6,7 +6,7 @@ say. It is fitted once per model. A request may bring one of its own: to erase s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self, final
 
 import torch
@@ -23,8 +23,9 @@ image says "this person", one after either says "she", and a name in any of thes
 
 Groups = Mapping[str, tuple[Turns, Turns]]
 """Prompts by group, each in two halves that share no subject."""
-LOWEST = 0.4
-"""Least threshold, where 0 is outside and 1 inside."""
+LIMIT = 0.4
+"""Threshold, where 0 is outside and 1 inside. Wordings that no fit saw score less than those of the fit, and a scope
+that shuts lets the subject through: so it is below the midpoint, and the fit's own scores have no say in it."""
 
 
 @final
@@ -79,38 +80,32 @@ class RunningScope:
         return self._sum - self._least + self._scope.bias
 
 
-def fit_scope(inside: Groups, outside: Groups, *, gamma: float, lost: float) -> tuple[Scope, Mapping[str, float]]:
+def fit_scope(inside: Groups, outside: Groups, *, gamma: float) -> tuple[Scope, Mapping[str, float]]:
     """Class-balanced ridge of what is in scope against what is not, every group of a side weighing the same.
 
-    Inside counts the whole turn, outside every sentence to the end, less the mean token. The threshold is where a share
-    `lost` of the worst group inside would be missed by a fit on other subjects: a scope that shuts lets the subject
-    through, so what is lost inside is set, and what is wrongly taken for in scope follows from it. It stays between
-    `LOWEST` and the midpoint: half of the prompts make a worse fit than all of them.
+    Inside counts the whole turn, outside every sentence to the end, less the mean token.
 
     Args:
         inside: about what was learnt, with nothing before the question.
         outside: about anything else, with the subject present.
         gamma: ridge, as for `ridge_gate`.
-        lost: share of a group inside.
 
     Returns:
-        One scope whose evidences are all the same, and the share of each group outside that a fit on other subjects
-        takes for in scope.
+        One scope whose evidences are all the same, and the share of each group that a fit on other subjects takes for
+        what it is not.
 
     Raises:
         DataError, OptionError, CalibrationError: as `ridge_gate`.
     """
-    limit, scores = 0.5, dict[str, list[Tensor]]()
+    wrong: dict[str, list[Tensor]] = {}
     for seen in (0, 1):
         made = _ridge(inside, outside, (seen,), gamma)
-        for group in inside.values():
-            limit = min(limit, float(torch.quantile(made.margins(group[1 - seen])[:, 0, 0], lost)))
-        for name, group in outside.items():
-            scores.setdefault(name, []).append(made.margins(group[1 - seen])[:, 0, 0])
-    limit = max(limit, LOWEST)
-    made = _ridge(inside, outside, (0, 1), gamma)
-    wrong = {name: float((torch.cat(some) >= limit).double().mean()) for name, some in scores.items()}
-    return replace(made, bias=made.bias - limit), wrong
+        for side in (inside, outside):
+            for name, group in side.items():
+                fires = made.margins(group[1 - seen])[:, 0, 0] >= 0
+                wrong.setdefault(name, []).append(fires != (side is inside))
+    shares = {name: float(torch.cat(some).double().mean()) for name, some in wrong.items()}
+    return _ridge(inside, outside, (0, 1), gamma), shares
 
 
 def _ridge(inside: Groups, outside: Groups, halves: Sequence[int], gamma: float) -> Scope:
@@ -130,7 +125,7 @@ def _ridge(inside: Groups, outside: Groups, halves: Sequence[int], gamma: float)
     found, bias = ridge_gate(balanced(sides[: len(inside)]), balanced(sides[len(inside) :]), gamma)
     weight, size = (found if basis is None else basis @ found).view(mean.shape).float(), (1, len(EVIDENCE))
     token = (weight * mean).sum().expand(size)
-    return Scope(weight.expand(*size, *weight.shape), token, bias.float().expand(size))
+    return Scope(weight.expand(*size, *weight.shape), token, (bias.float() - LIMIT).expand(size))
 
 
 def _first(turns: Turns) -> Bool[Tensor, " M"]:
