@@ -12,7 +12,8 @@ from unsee.erase.profile import Profile, require_same_model
 from unsee.errors import DataError
 from unsee.models.generate import conversation_of
 from unsee.models.load import LoadedModel
-from unsee.progress import Progress, Stages, silent
+from unsee.models.turns import TurnTokens
+from unsee.progress import Stages, silent
 
 Prompts = Mapping[str, Sequence[Sample]]
 """By group; the subject of each is who is present."""
@@ -42,8 +43,18 @@ def fit_scopes(
     """
     tell = stages("scope prompts", sum(len(g) for sides in prompts.values() for side in sides for g in side.values()))
 
+    parts = TurnTokens.of(loaded)
+
+    def halves(group: str, samples: Sequence[Sample]) -> tuple[Turns, Turns]:
+        second = set(subjects(samples)[1::2])
+        both = [[conversation_of(one) for one in samples if (one.subject in second) is half] for half in (False, True)]
+        if not all(both):
+            raise DataError(f"the group {group!r} of a scope has one subject, expected two that can be held apart")
+        first, last = (capture_turns(loaded, half, layers, settings.batch_size, tell, parts) for half in both)
+        return first, last
+
     def groups(side: Prompts) -> Groups:
-        return {name: _halves(loaded, name, samples, layers, settings, tell) for name, samples in side.items()}
+        return {name: halves(name, samples) for name, samples in side.items()}
 
     scope = Scope.everything(len(layers), loaded.adapter.hidden_size(loaded.model))
     report: list[Finding] = []
@@ -56,22 +67,6 @@ def fit_scopes(
             result = ", ".join(f"{group} {share:.1%}" for group, share in wrong.items())
             report.append(finding(f"scope where {name}", result, "pass" if max(wrong.values()) < _MUCH else "warn"))
     return scope, report
-
-
-def _halves(
-    loaded: LoadedModel,
-    group: str,
-    samples: Sequence[Sample],
-    layers: Sequence[int],
-    settings: Settings,
-    tell: Progress | None,
-) -> tuple[Turns, Turns]:
-    second = set(subjects(samples)[1::2])
-    parts = [[conversation_of(one) for one in samples if (one.subject in second) is half] for half in (False, True)]
-    if not all(parts):
-        raise DataError(f"the group {group!r} of a scope has one subject, expected two that can be held apart")
-    first, last = (capture_turns(loaded, part, layers, settings.batch_size, tell) for part in parts)
-    return first, last
 
 
 def with_scope(

@@ -179,7 +179,7 @@ def capture_features(
     workers: Workers[LoadedModel] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "N R 2 D"]:
-    """What a held gate reads, per layer: last prompt token and mean over the prompt; arguments as of `capture`."""
+    """What a latched prompt gate reads, per layer: last prompt token and mean; arguments as for `capture`."""
     states = capture(loaded, samples, layers, batch_size, progress=progress, workers=workers, dtype=dtype)
     return torch.stack([states.last, states.mean], dim=2)
 

@@ -123,12 +123,16 @@ def capture_turns(
     layers: Sequence[int],
     batch_size: int = 16,
     progress: Progress | None = None,
+    parts: TurnTokens | None = None,
 ) -> Turns:
     """What a scope reads.
 
-    Args and Raises: as `capture_tokens`.
+    Args: as `capture_tokens`, and
+        parts: of this model, where they are known: finding them decodes a vocabulary.
+
+    Raises: as `capture_tokens`.
     """
-    found, parts = dict[int, tuple[Tensor, Tensor]](), TurnTokens.of(loaded)
+    found, parts = dict[int, tuple[Tensor, Tensor]](), parts or TurnTokens.of(loaded)
     for rows in _batches(loaded, prompts, batch_size):
         ids, real, states = _read(loaded, [prompts[i] for i in rows], layers)
         ids = ids.cpu()

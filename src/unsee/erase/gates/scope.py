@@ -56,7 +56,8 @@ class Scope:
         """By prompt, scope and evidence, in one piece; a gate adds up the same token by token (`RunningScope`)."""
         read = torch.einsum("mrd,serd->mse", turns.sums, self.weight.to(turns.sums))
         read = read - turns.tokens.to(read).view(-1, 1, 1) * self.token.to(read)
-        return _largest(read.flatten(1), turns.prompt).view(-1, *self.token.shape) + self.bias.to(read)
+        most = largest(read.flatten(1), turns.prompt, int(turns.prompt[-1]) + 1)
+        return most.view(-1, *self.token.shape) + self.bias.to(read)
 
 
 @final
@@ -132,6 +133,7 @@ def _first(turns: Turns) -> Bool[Tensor, " M"]:
     return torch.nn.functional.pad(turns.prompt.diff() > 0, (1, 0), value=True)
 
 
-def _largest(values: Float[Tensor, "M C"], of: Int[Tensor, " M"]) -> Float[Tensor, "N C"]:
-    least = values.new_full((int(of[-1]) + 1, values.shape[1]), -torch.inf)
-    return least.scatter_reduce_(0, of.unsqueeze(1).expand_as(values), values, "amax")
+def largest(scores: Float[Tensor, "A K"], of: Int[Tensor, " A"], groups: int) -> Float[Tensor, "G K"]:
+    """By group, or minus infinity where there is none."""
+    nothing = scores.new_full((groups, scores.shape[1]), -torch.inf)
+    return nothing.scatter_reduce_(0, of.unsqueeze(1).expand_as(scores), scores, "amax")

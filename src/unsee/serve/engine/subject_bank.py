@@ -14,6 +14,7 @@ import torch
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.tokens import unit
 from unsee.erase.gates.base import require_kind
+from unsee.erase.gates.scope import largest
 from unsee.erase.gates.subject import SubjectGate
 from unsee.erase.steer.positions import in_last_turn
 from unsee.models.turns import TurnTokens
@@ -88,11 +89,11 @@ class SubjectBank:
         )
         broken = torch.zeros(rows, device=self._device)
         broken.index_add_(0, parts.request, (~scores.isfinite()).any(1).float())
-        text = _largest(scores[parts.text, :subjects], parts.when[parts.text], 2 * rows)
+        text = largest(scores[parts.text, :subjects], parts.when[parts.text], 2 * rows)
         sums = scores.new_zeros(len(parts.image_when), subjects)
         sums.index_add_(0, parts.image, scores[parts.shown, :subjects])
         counts = torch.bincount(parts.image, minlength=len(sums)).unsqueeze(1)
-        image = _largest(sums / counts, parts.image_when, 2 * rows)
+        image = largest(sums / counts, parts.image_when, 2 * rows)
         scope = self._scopes(scores[:, subjects:], parts, rows)
         found = torch.stack([text.view(rows, 2, -1), image.view(rows, 2, -1)], dim=2).flatten(1, 2).mT  # as EVIDENCE
         subject = found + self._bias.repeat(1, 2) - limits.unsqueeze(2)
@@ -176,9 +177,3 @@ class _Parts:
         left = np.asarray(lengths)[request] - 1 - place
         stops = np.isin(ids, turn.stops.numpy()) & (left > int(turn.tail))
         return _Parts(request, place, np.concatenate(now), stops, images, device)
-
-
-def _largest(scores: Float[Tensor, "A K"], of: Int[Tensor, " A"], groups: int) -> Float[Tensor, "G K"]:
-    """By group, or minus infinity where there is none."""
-    nothing = scores.new_full((groups, scores.shape[1]), -torch.inf)
-    return nothing.scatter_reduce_(0, of.unsqueeze(1).expand_as(scores), scores, "amax")
