@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,6 +25,7 @@ from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
 from unsee.models.load import LoadedModel, load
 from unsee.models.names import shipped
+from unsee.serve.engine.carried import reports_of
 from unsee.serve.engine.compat import part
 from unsee.serve.engine.fired import as_required
 from unsee.serve.engine.plugin import engine_options
@@ -79,12 +81,15 @@ class Engine:
             {"prompt_token_ids": p.tokens, **({} if p.image is None else {"multi_modal_data": {"image": p.image}})}
             for p, _ in asked
         ]
-        outputs = self.llm.generate(prompts, parameters, use_tqdm=False)
+        with ExitStack() as stack:
+            told = [stack.enter_context(reports_of(self.llm.llm_engine).opened(ticket)) for ticket in tickets]
+            outputs = self.llm.generate(prompts, parameters, use_tqdm=False)
         found = []
-        for output, ticket in zip(outputs, tickets, strict=True):
-            (reports,) = self.llm.collective_rpc("unsee_reports", args=(ticket, True))
-            assert [as_required(one) for one in reports] == [True]
-            found.append(engine_answer(self.library.processor.tokenizer, output, reports))
+        for output, asked_of in zip(outputs, told, strict=True):
+            (report,) = asked_of.reports()
+            assert as_required(report)
+            assert output.kv_transfer_params is None, "what a gate read goes to nobody else"
+            found.append(engine_answer(self.library.processor.tokenizer, output, report))
         return found, [output.num_cached_tokens or 0 for output in outputs]
 
 

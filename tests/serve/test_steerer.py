@@ -24,8 +24,9 @@ from unsee.erase.replies.prefix import PrefixReply
 from unsee.erase.replies.steer import SteerReply
 from unsee.errors import MismatchError, SteeringError
 from unsee.models.turns import TurnTokens
+from unsee.serve.engine.reports import Asked as Heard
 from unsee.serve.engine.steerer import Shape, Steerer
-from unsee.serve.engine.tracking import CACHE, NO_SET, SET, TICKET
+from unsee.serve.engine.tracking import CACHE, NO_SET, SET
 from unsee.serve.errors import EngineError
 from unsee.serve.server.admission import Admitted
 from unsee.serve.server.verdict import verdict_of
@@ -216,6 +217,7 @@ class Engine:
         self.live: dict[str, Asked] = {}
         self.finished: set[str] = set()
         self.checked, self.fixed = 0, Counter[str]()
+        self.reports = dict[str, dict[str, Any]]()
 
     def step(self, plan: dict[str, int], new: list[Asked], resumed: set[str] = frozenset()) -> None:  # pyright: ignore
         told_new, cached_ids, blocks_of, computed = [], [], [], []
@@ -231,7 +233,7 @@ class Engine:
             while len(asked.blocks) * BLOCK < asked.computed + count:
                 asked.blocks.append(self.free.pop(0))
             if any(asked is one for one in new):
-                extra = {SET: asked.set_name, TICKET: f"t-{asked.id}", CACHE: asked.set_name}
+                extra = {SET: asked.set_name, CACHE: asked.set_name}
                 images = [Told(mm_position=Told(offset=p[0], length=len(p), is_embed=None)) for p in asked.images()]
                 told_new.append(
                     Told(
@@ -296,7 +298,11 @@ class Engine:
             else:
                 self.fixed[name] += 1
                 assert logits[place, token] == 0 and logits[place].isneginf().sum() == VOCABULARY - 1
-        self.steerer.said(logits.argmax(1, keepdim=True).int())
+        reports = self.steerer.said(logits.argmax(1, keepdim=True).int()).reports()
+        assert reports.keys() == {n for n in order if self.live[n].computed + plan[n] >= self.live[n].prompt}
+        for name, told in reports.items():
+            assert told["tokens"] == self.live[name].computed + plan[name] - self.live[name].prompt + 1
+        self.reports |= reports
 
     def found(self, asked: Asked) -> int:
         """Blocks in the cache; the last prompt token is always computed."""
@@ -348,7 +354,7 @@ def test_any_traffic_is_steered_as_each_request_alone(seed: int) -> None:
         if plan:
             engine.step(plan, new)
     for asked in everyone:
-        (told,) = steerer.reports(f"t-{asked.id}", final=False)
+        told = engine.reports[asked.id]
         assert told["steered"] == told["required"] == len(asked.added()), asked
         assert told["forced"] == told["due"] == engine.fixed[asked.id], asked
         first = asked.winner()
@@ -369,7 +375,7 @@ def test_a_set_has_the_thresholds_of_all_its_erasers_together() -> None:
     steerer = made()
     engine = Engine(steerer)
     engine.step({"r": 3, "s": 3}, [asked, both])
-    found = [steerer.reports(f"t-{name}", final=False)[0]["fired"] for name in "rs"]
+    found = [engine.reports[name]["fired"] for name in "rs"]
     assert "f" in found[0] and "f" not in found[1]
 
 
@@ -397,9 +403,10 @@ def test_a_decision_survives_preemption() -> None:
     engine.step({"r": 3}, [], resumed={"r"})
     engine.step({"r": 5}, [])
     engine.step({"r": 2}, [])
-    (told,) = steerer.reports("t-r", final=True)
-    assert told["steered"] == told["required"] > 0
-    assert told["answered"] == 7, "steps 0 and 1, and after the preemption 0 to 4"
+    told = engine.reports["r"]
+    both = len(asked.added()) // 5
+    assert told["steered"] == told["required"] == 7 * both > 0, "steps 0 and 1, and after the preemption 0 to 4"
+    assert told["tokens"] == 5
     assert told["forced"] == told["due"] == 2, "those of the first two steps, chosen once"
 
 
@@ -428,7 +435,7 @@ def test_what_was_cached_before_a_set_came_back_decides_nothing() -> None:
         engine.step({"again": 1, "other": 9}, [again, other])
     assert again.blocks[:2] == engine.live["first"].blocks[:2], "the cache was asked under the old name"
     for name, unreadable in (("again", True), ("other", False)):
-        assert steerer.reports(f"t-{name}", final=False)[0]["unreadable"] is unreadable
+        assert engine.reports[name]["unreadable"] is unreadable
 
 
 @pytest.mark.parametrize("freed", [False, True])
@@ -516,21 +523,17 @@ def test_a_prompt_that_gates_cannot_read_fails_alone(value: float, monkeypatch: 
     with monkeypatch.context() as quiet:
         quiet.setattr(torch.testing, "assert_close", lambda *_, **__: None)  # nothing equals NaN
         engine.step({"broken": 3, "sound": 3}, [Asked("broken", "A", [7, 8, 9, 1], 3), sound])
-    (told_broken,) = steerer.reports("t-broken", final=True)
+    told_broken = engine.reports["broken"]
     assert told_broken["unreadable"]
     with pytest.raises(SteeringError, match="read no number"):
-        verdict_of([told_broken], Admitted("A", "A", "A", 1, "t-broken", {}), 1)
+        verdict_of([told_broken], Admitted("A", "A", "A", 1, "t-broken", Heard(), {}), 1)
     monkeypatch.setattr(Asked, "state", state)
     engine.live.pop("broken")
     engine.finished.add("broken")
     engine.step({"sound": 1, "late": 3}, [Asked("late", "B", [4, 5, 6, 7], 3)])
     for name, set_name in (("sound", "ALL"), ("late", "B")):
-        reports = steerer.reports(f"t-{name}", final=False)
-        erasers = len(SETS[set_name])
-        assert (
-            verdict_of(reports, Admitted(set_name, set_name, set_name, erasers, name, {}), len(reports)).erasers
-            == erasers
-        )
+        admitted = Admitted(set_name, set_name, set_name, len(SETS[set_name]), name, Heard(), {})
+        assert verdict_of([engine.reports[name]], admitted, 1).erasers == len(SETS[set_name])
 
 
 def test_erasers_that_cannot_be_served_are_refused() -> None:
@@ -543,18 +546,6 @@ def test_erasers_that_cannot_be_served_are_refused() -> None:
         steerer.load({"p": published}, {}, None)
     with pytest.raises(MismatchError, match="answers with token 50"):
         steerer.load({"w": words}, {}, None)
-
-
-def test_reports_of_clients_that_went_away_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unsee.serve.engine.steerer.KEPT_REPORTS", 2)
-    steerer = made()
-    engine = Engine(steerer)
-    for number in range(5):
-        engine.step({f"r{number}": 3}, [Asked(f"r{number}", "A", [number, 2, 3, 4], 3)])
-        engine.step({f"r{number}": 1}, [])
-    assert not steerer.reports("t-r0", final=True)
-    assert steerer.reports("t-r3", final=True)
-    assert not steerer.reports("t-r3", final=True), "told once"
 
 
 @pytest.mark.parametrize("count", [1, 300])

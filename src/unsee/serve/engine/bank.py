@@ -7,7 +7,7 @@ from typing import Protocol, Self, final
 import torch
 
 from unsee.erase.eraser import Eraser
-from unsee.serve.engine.tracking import Plan
+from unsee.serve.engine.plan import Plan
 from unsee.shapes import Float, Int, Tensor
 
 

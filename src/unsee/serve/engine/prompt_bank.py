@@ -9,7 +9,7 @@ from unsee.erase.eraser import Eraser
 from unsee.erase.gates.base import require_kind
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.serve.engine.bank import Owners
-from unsee.serve.engine.tracking import Plan
+from unsee.serve.engine.plan import Plan
 from unsee.shapes import Float, Tensor
 
 

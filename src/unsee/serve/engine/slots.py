@@ -7,8 +7,8 @@ from typing import final
 import torch
 
 from unsee.erase.replies.base import FREE
+from unsee.serve.engine.plan import Plan
 from unsee.serve.engine.resident import Held
-from unsee.serve.engine.tracking import Plan
 from unsee.serve.engine.ways import Ways
 from unsee.shapes import Float, Int, Tensor
 
@@ -115,6 +115,10 @@ class Slots:
         if layer in moves.added:
             hidden.index_add_(0, plan.answering, moves.added[layer])
             self.steered.index_add_(0, plan.slot, moves.counted[:, layer])
+
+    def done(self, slot: Int[Tensor, " N"]) -> Int[Tensor, "2 N"]:
+        """Positions steered and tokens fixed so far, of these rows."""
+        return torch.stack([self.steered[slot], self.forced[slot]])
 
     def fixed(self, slot: Int[Tensor, " N"], step: Int[Tensor, " N"], groups: Sequence[Ways]) -> Int[Tensor, " N"]:
         """The token that has to follow in each row, or `FREE`."""

@@ -4,6 +4,7 @@ What gates read of a prompt lies beside the key-value cache, so that a prompt wh
 decided as it would be without. Only the last prompt token and answers are ever steered.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -13,14 +14,14 @@ import torch
 from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import together
 from unsee.errors import MismatchError, SteeringError
-from unsee.serve.engine.fired import Fired, fixed_tokens, steered_layers, strongest
+from unsee.serve.engine.counted import Counted
+from unsee.serve.engine.fired import Fired, Outcome
+from unsee.serve.engine.plan import Plan, Planner
 from unsee.serve.engine.resident import Held, Key, Resident, require_served
 from unsee.serve.engine.said import Said
 from unsee.serve.engine.slots import Moves, Slots, force
-from unsee.serve.engine.tracking import NO_SET, Plan, Requests, Tracked
+from unsee.serve.engine.tracking import NO_SET, Requests, Tracked
 from unsee.shapes import Float, Int, Tensor
-
-KEPT_REPORTS = 10_000
 
 
 @final
@@ -52,7 +53,7 @@ class Steerer:
     def __init__(self, shape: Shape, device: torch.device) -> None:
         self.shape, self._device = shape, device
         self.resident = Resident(shape.blocks, shape.block_size, device)
-        self.requests = Requests(shape.block_size, shape.blocks, device)
+        self.requests, self.planner = Requests(), Planner(shape.block_size, shape.blocks, device)
         self.slots = Slots(shape.depth, device)
         self._thresholds: dict[str, dict[str, Tensor]] = {NO_SET: {}}
         self._limits: dict[tuple[Key, str], Tensor] = {}
@@ -60,13 +61,13 @@ class Steerer:
         self._orders: dict[str, dict[str, int]] = {}
         self._mandated: str | None = None
         self._said: list[Said] = []
+        self._settling = threading.Lock()  # reports may be made in a thread of the engine's
         self._decided: list[tuple[Held, Tensor]] = []
         self._shut = False
         self._plan: Plan | None = None
         self._moves: Moves | None = None
         self._choosing: list[tuple[Tracked, int, int]] = []
         self._fixed: tuple[Int[Tensor, " N"], Int[Tensor, " N"], Int[Tensor, " N"]] | None = None
-        self._reports: dict[str, list[dict[str, Any]]] = {}
 
     def load(self, erasers: Mapping[str, Eraser], sets: Mapping[str, Sequence[str]], mandated: str | None) -> None:
         """Hold exactly these erasers and sets, from the next step on.
@@ -97,11 +98,12 @@ class Steerer:
             name: self._thresholds[name] if name in stay else _together({i: erasers[i] for i in sorted(ids)})
             for name, ids in known.items()
         }
-        running = [one.eraser for tracked in self.requests.live.values() for one in tracked.fired]
+        outcomes = [tracked.outcome for tracked in self.requests.live.values() if tracked.outcome is not None]
+        running = [one.eraser for outcome in outcomes for one in outcome.fired]
         self.slots.renumber(self.resident.replace(erasers, running))
-        self.requests.loads += 1
-        since, now = self.requests.since, self.requests.loads
-        self.requests.since = {n: since[n] if n in stay else now for n, ids in known.items() if ids}
+        self.planner.loads += 1
+        since, now = self.planner.since, self.planner.loads
+        self.planner.since = {n: since[n] if n in stay else now for n, ids in known.items() if ids}
         self._limits = {
             (key, name): one.bank.owners.limits(own)
             for key, one in self.resident.held.items()
@@ -119,8 +121,6 @@ class Steerer:
     def hear(self, scheduled: Any) -> None:
         """The scheduler has decided on a step: requests end, come and go on."""
         self._plan, self._choosing = None, []
-        for tracked in self.requests.finish(scheduled.finished_req_ids):
-            self._keep(tracked)
         for tracked in self.requests.hear(scheduled, self._mandated):
             if tracked.set_name not in self._thresholds:
                 raise SteeringError(
@@ -133,8 +133,8 @@ class Steerer:
     def begin(self, order: Sequence[str], tokens: dict[str, int]) -> None:
         """The step runs now, its requests in this order."""
         self._settle(wait=False)
-        self._plan, self._moves, self._decided = self.requests.plan(order, tokens), None, []
-        plan = self._plan
+        plan = self.planner.plan([(self.requests.live[name], tokens[name]) for name in order])
+        self._plan, self._moves, self._decided = plan, None, []
         # Known to be so on the host, and nobody else is decided in this step: no block has anything to add.
         self._shut = not plan.ending and all(tracked.shut for tracked, _ in plan.steered)
         for tracked, count in plan.steered:
@@ -178,33 +178,25 @@ class Steerer:
 
     def fix(self, logits: Float[Tensor, "R V"]) -> None:
         """Tokens are about to be chosen: leave one where a reply fixes it; in place, a row for each of the batch."""
-        choosing, self._choosing = self._choosing, []
-        for tracked, _, step in choosing:
-            tracked.chosen.append(step)
         self._settle(wait=False)
-        rows = [(tracked.slot, row, step) for tracked, row, step in choosing if not tracked.shut]
+        rows = [(tracked.slot, row, step) for tracked, row, step in self._choosing if not tracked.shut]
         if rows and any(group.forced is not None for group in self.resident.groups):
             slot, row, step = torch.tensor(rows, device=self._device).unbind(1)
             token = self.slots.fixed(slot, step, self.resident.groups)
             force(logits, row, token)
             self._fixed = slot, row, token
 
-    def said(self, tokens: Int[Tensor, "R _"]) -> None:
-        """Tokens were chosen: count those that were fixed and were said."""
+    def said(self, tokens: Int[Tensor, "R _"]) -> Counted:
+        """Tokens were chosen: count those that were fixed and were said; returns what is to be reported of the step."""
         fixed, self._fixed = self._fixed, None
         if fixed is not None:
             slot, row, token = fixed
             self.slots.forced.index_add_(0, slot, (tokens[row, 0] == token).long())
-
-    def reports(self, ticket: str, final: bool) -> list[dict[str, Any]]:
-        """What happened to the requests of a ticket so far; after `final` nothing is held of them."""
-        self._settle()
-        ended = self._reports.pop(ticket, []) if final else self._reports.get(ticket, [])
-        live = [tracked for tracked in self.requests.live.values() if tracked.ticket == ticket]
-        found = [*ended, *(self._report(tracked) for tracked in live)]
-        for tracked in live if final else ():
-            tracked.ticket = ""
-        return found
+        choosing, self._choosing = [(tracked, step) for tracked, _, step in self._choosing], []
+        done = None
+        if choosing and not self._shut:
+            done = self.slots.done(torch.tensor([tracked.slot for tracked, _ in choosing], device=self._device))
+        return Counted(choosing, done, lambda: self._settle(wait=False, until=[tracked for tracked, _ in choosing]))
 
     def _read(self, plan: Plan, layer: int, reading: Mapping[Key, Held], states: Float[Tensor, "P D"]) -> None:
         for key, held in reading.items():
@@ -220,53 +212,25 @@ class Steerer:
                 self._decided.append((held, margins))
                 self._moves = None
 
-    def _settle(self, wait: bool = True) -> None:
-        """Take in what the gates said, as far as it has come to the host; or wait for all of it."""
-        while self._said and (wait or self._said[0].there):
-            said = self._said.pop(0)
-            for held, margins in said.margins():
-                ids = held.bank.owners.ids
-                for tracked, row in zip(said.ending, margins, strict=True):
-                    self._take(tracked, dict(zip(ids, row, strict=True)))
-            for tracked in said.ending:
-                tracked.shut = not tracked.fired
+    def _settle(self, wait: bool = True, until: Sequence[Tracked] = ()) -> None:
+        """Take in what the gates said, as far as it has come to the host; or wait for all of it, or for some requests.
 
-    def _take(self, tracked: Tracked, margins: Mapping[str, float]) -> None:
+        Steps that are still running are waited for only where all is asked for, as before a load.
+        """
+        with self._settling:
+            while self._said and (wait or self._said[0].there or any(tracked.outcome is None for tracked in until)):
+                said = self._said.pop(0)
+                for tracked, margins in zip(said.ending, said.margins(), strict=True):
+                    tracked.outcome = self._outcome(tracked, margins)
+
+    def _outcome(self, tracked: Tracked, margins: Mapping[str, float]) -> Outcome:
         if any(margin != margin for margin in margins.values()):
             tracked.unreadable = True  # its report says so, and others in the batch go on
-            return
-        rank = self._orders[tracked.set_name]
-        tracked.fired += [
-            Fired(name, margin, rank[name], self.resident.erasers[name])
-            for name, margin in margins.items()
-            if margin >= 0
-        ]
-        tracked.highest = max(tracked.highest, *margins.values())
-
-    def _report(self, tracked: Tracked) -> dict[str, Any]:
-        first = strongest(tracked.fired)
-        return {
-            "set": tracked.set_name,
-            "decided": tracked.decided,
-            "unreadable": tracked.unreadable,
-            "fired": {one.id: one.margin for one in tracked.fired},
-            "reply": None if first is None else first.eraser.reply.kind,
-            "highest": tracked.highest if tracked.highest > -torch.inf else None,
-            "prompt_tokens": tracked.prompt_tokens,
-            "answered": tracked.answered,
-            "required": tracked.answered * steered_layers(tracked.fired),
-            "steered": int(self.slots.steered[tracked.slot]),
-            "due": fixed_tokens(tracked.fired, tracked.chosen),
-            "forced": int(self.slots.forced[tracked.slot]),
-        }
-
-    def _keep(self, tracked: Tracked) -> None:
-        self._settle()
-        if not tracked.ticket:
-            return
-        self._reports.setdefault(tracked.ticket, []).append(self._report(tracked))
-        while len(self._reports) > KEPT_REPORTS:  # of clients that went away
-            self._reports.pop(next(iter(self._reports)))
+            return Outcome.of((), None)
+        rank, erasers = self._orders[tracked.set_name], self.resident.erasers
+        fired = [Fired(name, margin, rank[name], erasers[name]) for name, margin in margins.items() if margin >= 0]
+        highest = max(margins.values(), default=-torch.inf)
+        return Outcome.of(fired, highest if highest > -torch.inf else None)
 
     def _require_fits(self, content_id: str, eraser: Eraser) -> None:
         # Late, because it brings in transformers.

@@ -19,7 +19,7 @@ from unsee.erase.gates.subject import SubjectGate
 from unsee.erase.steer.positions import in_last_turn
 from unsee.models.turns import TurnTokens
 from unsee.serve.engine.bank import Owners
-from unsee.serve.engine.tracking import Plan
+from unsee.serve.engine.plan import Plan
 from unsee.shapes import Float, Int, Tensor
 
 

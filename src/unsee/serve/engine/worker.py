@@ -37,11 +37,6 @@ class SteeringWorker:
         steerer.load(erasers, sets, mandated)
         return sorted(erasers)
 
-    @torch.inference_mode()
-    def unsee_reports(self, ticket: str, final: bool) -> list[dict[str, Any]]:
-        """What happened to the requests of a ticket so far."""
-        return self._unsee().reports(ticket, final)
-
     def _unsee(self) -> Steerer:
         steerer = steerer_of(self.model_runner)
         if steerer is None:

@@ -184,7 +184,7 @@ class Door:
                 body = forwarded(request, extras, self._served.special_tokens, salt)
                 record.seconds |= admitted.seconds
                 told = self._options.tell_gates
-                answer = Answer(send, admitted, request.n or 1, self._admission, record, note, told)
+                answer = Answer(send, admitted, request.n or 1, record, note, told)
                 await self._app(_asking(scope, len(body), admitted.ticket), _whole(body, receive), answer.take)
                 answer.require_sound()
         except (UnseeError, OSError) as error:
