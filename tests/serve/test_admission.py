@@ -29,6 +29,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.loads: list[tuple[dict[str, str], dict[str, list[str]], str]] = []
+        self.prepared: list[tuple[tuple[Any, ...], int]] = []
         self.broken = ""
 
     async def collective_rpc(
@@ -42,7 +43,15 @@ class Engine:
             raise Exception("EngineCore died")
         if self.broken == "hangs":
             await asyncio.sleep(30)
+        if method == "unsee_prepare":
+            self.prepared.append((args, 2))
+            return [None, None]
+        if method == "unsee_prepared":
+            wanted, left = self.prepared[-1]
+            self.prepared[-1] = wanted, left - 1
+            return [True, left <= 0]
         if method == "unsee_load":
+            assert self.prepared[-1] == (args[:2], -1), "what it was to prepare, once every worker has"
             self.loads.append(args)  # pyright: ignore[reportArgumentType]
             return [sorted(args[0]), [] if self.broken == "one rank" else sorted(args[0])]
         raise AssertionError(method)

@@ -209,7 +209,7 @@ def test_a_thousand_more_gates_change_nothing(engine: Engine, tmp_path: Path) ->
     (worker,) = [engine.llm.llm_engine.model_executor.driver_worker.worker]
     steerer = worker.model_runner.unsee_steerer
     held = dict(steerer.resident.erasers)
-    sets = {name: list(own) for name, own in steerer._thresholds.items() if own}
+    sets = {name: list(own) for name, own in steerer.loaded.orders.items() if own}
     copies = {f"copy {i}": engine.erasers["C"].with_strength(1 + i / 1000) for i in range(1000)}
     steerer.load({**held, **copies}, {**sets, "more": list(copies)}, NO_SET)
     after, _ = engine.answers([(p, "AB") for p in prompts])

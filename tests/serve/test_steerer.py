@@ -420,6 +420,21 @@ def test_revoking_spares_running_answers_and_binds_new_ones() -> None:
         engine.step({"late": 3}, [Asked("late", "A", [1, 2, 3, 4], 3)])
 
 
+def test_steps_go_on_while_a_change_is_prepared() -> None:
+    """Also one that opens a gate of an eraser that the change takes away, whose answer still needs its way."""
+    steerer, draw = made(), random.Random(0)
+    engine, steered = Engine(steerer), Asked("steered", "ALL", [1, 2, 3, 4, 5], 3)
+    while not steered.added():
+        steered.tokens = [draw.randrange(40) for _ in range(5)]
+    change = steerer.prepared({"b": ERASERS["b"]}, {"B": ["b"]})
+    engine.step({"steered": 3, "other": 2}, [steered, Asked("other", "B", [1, 2, 3, 4, 5], 4)])
+    steerer.swap(change, "B")
+    assert set(steerer.resident.erasers) == {"b"}
+    engine.step({"steered": 1, "other": 2}, [])
+    engine.step({"steered": 1, "other": 1, "new": 4}, [Asked("new", "B", [5, 4, 3, 2, 1], 4)])
+    assert engine.reports["steered"]["steered"] == engine.reports["steered"]["required"] == len(steered.added())
+
+
 def test_what_was_cached_before_a_set_came_back_decides_nothing() -> None:
     """Its gates' columns are gone with it; a server gives it another name for the cache (`Admission`)."""
     steerer = made()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, Self, final
+from typing import Any, Protocol, Self, final
 
 import torch
 
@@ -67,7 +67,11 @@ class Bank(Protocol):
         ...
 
     def with_erasers(self, erasers: Mapping[str, Eraser]) -> Self:
-        """A bank of these, which knows all that this one has read for those that are in both."""
+        """A bank of these, which knows what this one has read once it follows it."""
+        ...
+
+    def follow(self, before: Any) -> None:
+        """Between two steps: take over what another bank of the same kind and layers has read, for gates of both."""
         ...
 
     def read(self, layer: int, states: Float[Tensor, "P D"], plan: Plan) -> None:

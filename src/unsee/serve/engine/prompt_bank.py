@@ -41,6 +41,9 @@ class PromptBank:
         """Other gates over the same sums."""
         return PromptBank(erasers, self._blocks, self._device, self._sums)
 
+    def follow(self, before: "PromptBank") -> None:
+        """Nothing to do: the sums are one."""
+
     def read(self, layer: int, states: Float[Tensor, "P D"], plan: Plan) -> None:
         """Add the states to the sums of their blocks, and score the prompts that end."""
         sums = self._sums[layer]

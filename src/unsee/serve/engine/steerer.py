@@ -12,15 +12,15 @@ from typing import Any, final
 import torch
 
 from unsee.erase.eraser import Eraser
-from unsee.erase.eraser_set import together
 from unsee.errors import MismatchError, SteeringError
 from unsee.serve.engine.counted import Counted
 from unsee.serve.engine.fired import Fired, Outcome
+from unsee.serve.engine.loaded import Loaded
 from unsee.serve.engine.plan import Plan, Planner
 from unsee.serve.engine.resident import Held, Key, Resident, require_served
 from unsee.serve.engine.said import Said
 from unsee.serve.engine.slots import Moves, Slots, force
-from unsee.serve.engine.tracking import NO_SET, Requests, Tracked
+from unsee.serve.engine.tracking import Requests, Tracked
 from unsee.shapes import Float, Int, Tensor
 
 
@@ -52,13 +52,9 @@ class Steerer:
 
     def __init__(self, shape: Shape, device: torch.device) -> None:
         self.shape, self._device = shape, device
-        self.resident = Resident(shape.blocks, shape.block_size, device)
+        self.loaded = Loaded.nothing(Resident(shape.blocks, shape.block_size, device))
         self.requests, self.planner = Requests(), Planner(shape.block_size, shape.blocks, device)
         self.slots = Slots(shape.depth, device)
-        self._thresholds: dict[str, dict[str, Tensor]] = {NO_SET: {}}
-        self._limits: dict[tuple[Key, str], Tensor] = {}
-        self._ranks: dict[tuple[Key, str], Tensor] = {}
-        self._orders: dict[str, dict[str, int]] = {}
         self._mandated: str | None = None
         self._said: list[Said] = []
         self._settling = threading.Lock()  # reports may be made in a thread of the engine's
@@ -70,59 +66,58 @@ class Steerer:
         self._fixed: tuple[Int[Tensor, " N"], Int[Tensor, " N"], Int[Tensor, " N"]] | None = None
 
     def load(self, erasers: Mapping[str, Eraser], sets: Mapping[str, Sequence[str]], mandated: str | None) -> None:
-        """Hold exactly these erasers and sets, from the next step on.
+        """Hold exactly these erasers and sets, from the next step on; as `prepared` and `swap`."""
+        self.swap(self.prepared(erasers, sets), mandated)
 
-        The thresholds of a set are those of all its erasers together (`eraser_set.together`), so an eraser may
-        have another one in each. Of equal margins that of the eraser counts which is named first.
+    def prepared(self, erasers: Mapping[str, Eraser], sets: Mapping[str, Sequence[str]]) -> Loaded:
+        """What is to be held, made beside what is: steps may go on meanwhile, in another thread.
 
         Raises:
             MismatchError: an eraser is for another model.
             EngineError: its gate is of a kind that is not served.
-            SteeringError: a set names an eraser that is not there, or a running request's set is gone.
+            SteeringError: a set names an eraser that is not there.
         """
-        self._settle()
         for content_id, eraser in erasers.items():
             self._require_fits(content_id, eraser)
-        known = {name: frozenset(ids) for name, ids in sets.items()} | {NO_SET: frozenset[str]()}
-        absent = {i for ids in known.values() for i in ids} - erasers.keys()
-        lost = {t.set_name for t in self.requests.live.values() if not t.decided} - known.keys()
-        if absent or lost or (mandated is not None and mandated not in known):
+        return self.loaded.other(erasers, sets, self._running())
+
+    def swap(self, loaded: Loaded, mandated: str | None) -> None:
+        """Hold this from the next step on; between two steps.
+
+        Raises:
+            SteeringError: a running request's set is gone, or there is no mandated one.
+        """
+        self._settle()
+        lost = {t.set_name for t in self.requests.live.values() if not t.decided} - loaded.orders.keys()
+        if lost or (mandated is not None and mandated not in loaded.orders):
             raise SteeringError(
-                f"sets name {len(absent)} eraser(s) that were not given, {len(lost)} set(s) of running requests are "
-                f"missing, and the mandated one is {mandated!r}. Expected all of them. Nothing was changed."
+                f"{len(lost)} set(s) of running requests are missing, and the mandated one is {mandated!r}. Expected "
+                "all of them. Nothing was changed."
             )
-        held = self.resident.erasers
-        same = {i for i in held if held[i] is erasers.get(i)}
-        stay = {n for n, ids in known.items() if n in self._thresholds and self._thresholds[n].keys() == ids <= same}
-        self._thresholds = {
-            name: self._thresholds[name] if name in stay else _together({i: erasers[i] for i in sorted(ids)})
-            for name, ids in known.items()
-        }
-        outcomes = [tracked.outcome for tracked in self.requests.live.values() if tracked.outcome is not None]
-        running = [one.eraser for outcome in outcomes for one in outcome.fired]
-        self.slots.renumber(self.resident.replace(erasers, running))
+        running = self._running()
+        if not all(loaded.resident.answers(eraser) for eraser in running):  # a gate opened since it was prepared
+            loaded = self.loaded.other(loaded.resident.erasers, loaded.orders, running)
+        self.slots.renumber(loaded.resident.follow(self.resident))
         self.planner.loads += 1
         since, now = self.planner.since, self.planner.loads
-        self.planner.since = {n: since[n] if n in stay else now for n, ids in known.items() if ids}
-        self._limits = {
-            (key, name): one.bank.owners.limits(own)
-            for key, one in self.resident.held.items()
-            for name, own in self._thresholds.items()
-        }
-        self._orders = {name: {i: place for place, i in enumerate(ids)} for name, ids in sets.items()} | {NO_SET: {}}
-        self._ranks = {
-            (key, name): torch.tensor([own.get(i, len(own)) for i in one.bank.owners.ids], device=self._device)
-            for key, one in self.resident.held.items()
-            for name, own in self._orders.items()
-        }
-        self._mandated = mandated
+        self.planner.since = {n: since[n] if n in loaded.stay else now for n, own in loaded.orders.items() if own}
+        self.loaded, self._mandated = loaded, mandated
         self.slots.know(self.resident.groups)
+
+    @property
+    def resident(self) -> Resident:
+        """All erasers that are loaded."""
+        return self.loaded.resident
+
+    def _running(self) -> list[Eraser]:
+        outcomes = [tracked.outcome for tracked in list(self.requests.live.values())]
+        return [one.eraser for outcome in outcomes if outcome is not None for one in outcome.fired]
 
     def hear(self, scheduled: Any) -> None:
         """The scheduler has decided on a step: requests end, come and go on."""
         self._plan, self._choosing = None, []
         for tracked in self.requests.hear(scheduled, self._mandated):
-            if tracked.set_name not in self._thresholds:
+            if tracked.set_name not in self.loaded.orders:
                 raise SteeringError(
                     f"request {tracked.id} asks for a set of erasers that is not loaded. Nothing is answered. Load "
                     "the set before the request is sent."
@@ -204,7 +199,7 @@ class Steerer:
             if plan.ending and layer == held.bank.layers[-1]:
                 limits, ranks = (
                     torch.stack([table[key, tracked.set_name] for tracked in plan.ending])
-                    for table in (self._limits, self._ranks)
+                    for table in (self.loaded.limits, self.loaded.ranks)
                 )
                 margins = held.bank.margins(plan, limits)
                 slots = torch.tensor([tracked.slot for tracked in plan.ending], device=self._device)
@@ -227,7 +222,7 @@ class Steerer:
         if any(margin != margin for margin in margins.values()):
             tracked.unreadable = True  # its report says so, and others in the batch go on
             return Outcome.of((), None)
-        rank, erasers = self._orders[tracked.set_name], self.resident.erasers
+        rank, erasers = self.loaded.orders[tracked.set_name], self.resident.erasers
         fired = [Fired(name, margin, rank[name], erasers[name]) for name, margin in margins.items() if margin >= 0]
         highest = max(margins.values(), default=-torch.inf)
         return Outcome.of(fired, highest if highest > -torch.inf else None)
@@ -244,10 +239,3 @@ class Steerer:
                 f"artifact {content_id[:19]}... answers with token {max(words)}, but this model has tokens below "
                 f"{self.shape.vocabulary}. Make the reply with this model."
             )
-
-
-def _together(erasers: Mapping[str, Eraser]) -> dict[str, Tensor]:
-    """Thresholds by content id."""
-    raised = together(list(erasers.values()))
-    gates = {i: eraser.gate for i, eraser in zip(erasers, raised, strict=True)}
-    return {i: gate.threshold for i, gate in gates.items() if gate.latched}

@@ -5,6 +5,7 @@ the same numbers as one that comes whole. At its end they are put together: the 
 each image, the words of the last turn added up.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import final
 
@@ -38,35 +39,51 @@ class SubjectBank:
         erasers: Mapping[str, Eraser],
         places: int,
         device: torch.device,
-        before: "SubjectBank | None" = None,
     ) -> None:
         self._gates = {name: require_kind(eraser.gate, SubjectGate) for name, eraser in erasers.items()}
         gates = list(self._gates.values())
         self.layers, self._turn, self._places, self._device = gates[0].layers, gates[0].turn, places, device
         self.owners = Owners.of_sizes({name: len(gate.threshold) for name, gate in self._gates.items()}, device)
-        scopes, numbers = dict[bytes, tuple[Tensor, ...]](), list[Tensor]()
+        scopes, places_of, numbers = list[tuple[Tensor, ...]](), dict[bytes, int](), list[Tensor]()
         for gate in gates:
             own = list(zip(*(part.float().cpu() for part in vars(gate.scope).values()), strict=True))
-            keys = [b"".join(part.numpy().tobytes() for part in one) for one in own]
-            scopes |= {key: one for key, one in zip(keys, own, strict=True) if key not in scopes}
-            known = torch.tensor([list(scopes).index(key) for key in keys])
-            numbers.append(known[gate.scope_of.cpu()])
+            keys = [_digest(one) for one in own]
+            for key, one in zip(keys, own, strict=True):
+                if key not in places_of:
+                    places_of[key] = len(scopes)
+                    scopes.append(one)
+            numbers.append(torch.tensor([places_of[key] for key in keys])[gate.scope_of.cpu()])
         weight = torch.cat([gate.weight for gate in gates]).float().cpu()  # K 2 R D
-        scope = torch.cat([weight for weight, *_ in scopes.values()])  # 4S R D
+        scope = torch.cat([weight for weight, *_ in scopes])  # 4S R D
         text, image = torch.cat([weight[:, 0], scope]), torch.cat([weight[:, 1], torch.zeros_like(scope)])
         self._text = {layer: text[:, r].to(device).contiguous() for r, layer in enumerate(self.layers)}
         self._image = {layer: image[:, r].to(device).contiguous() for r, layer in enumerate(self.layers)}
         self._bias = torch.cat([gate.bias for gate in gates]).float().to(device)
-        self._token, self._scope_bias = (
-            torch.stack([one[number] for one in scopes.values()]).to(device) for number in (1, 2)
-        )
+        self._token, self._scope_bias = (torch.stack([one[number] for one in scopes]).to(device) for number in (1, 2))
         self._scope_of = torch.cat(numbers).to(device)
-        self._columns = self._named(list(scopes))
-        self.table = self._carried(before)
+        self._columns = self._named(list(places_of))
+        self.table = torch.zeros(self._places, len(text), device=device).fill_(0.0)  # written to, so that it is there
 
     def with_erasers(self, erasers: Mapping[str, Eraser]) -> "SubjectBank":
-        """Other gates; the columns of those that stay, and of their scopes, are taken along."""
-        return SubjectBank(erasers, self._places, self._device, self)
+        """Other gates."""
+        return SubjectBank(erasers, self._places, self._device)
+
+    def follow(self, before: "SubjectBank") -> None:
+        """The columns of gates that stay, and of their scopes, are taken along: as few copies as they allow."""
+        if before._columns == self._columns:
+            self.table = before.table
+            return
+        runs = list[tuple[int, int, int]]()  # first and last column here, and first there
+        for name, (start, stop) in self._columns.items():
+            there = before._columns.get(name)
+            if there is None:
+                continue
+            if runs and (runs[-1][1], runs[-1][2] + runs[-1][1] - runs[-1][0]) == (start, there[0]):
+                runs[-1] = runs[-1][0], stop, runs[-1][2]
+            else:
+                runs.append((start, stop, there[0]))
+        for start, stop, there in runs:
+            self.table[:, start:stop] = before.table[:, there : there + stop - start]
 
     def read(self, layer: int, states: Float[Tensor, "P D"], plan: Plan) -> None:
         """Score every token of a prompt, by what it is."""
@@ -118,18 +135,16 @@ class SubjectBank:
             start += size
         return found
 
-    def _carried(self, before: "SubjectBank | None") -> Float[Tensor, "places C"]:
-        if before is not None and before._columns == self._columns:
-            return before.table
-        table = torch.zeros(self._places, len(self._text[self.layers[0]]), device=self._device)
-        known = {} if before is None else {n: before.table[:, slice(*place)] for n, place in before._columns.items()}
-        for name, (start, stop) in self._columns.items():
-            if name in known:
-                table[:, start:stop] = known[name]
-        return table
-
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self._device)
+
+
+def _digest(scope: tuple[Tensor, ...]) -> bytes:
+    """Equal scopes have the same."""
+    found = hashlib.sha256()
+    for part in scope:
+        found.update(part.contiguous().numpy())
+    return found.digest()
 
 
 @final

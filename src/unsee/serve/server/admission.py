@@ -28,6 +28,9 @@ from unsee.serve.server.tenants import Tenant
 IDLE_SETS = 256
 """Sets that no request runs under and that stay loaded all the same."""
 
+PAUSE_SECONDS = 0.01
+"""Between two looks at whether the workers have made a change ready."""
+
 
 class Engine(Protocol):
     """What is needed of vLLM's client."""
@@ -160,17 +163,22 @@ class Admission:
                 self._sets.pop(name, None)
                 await self._load(await asyncio.to_thread(self._read), {})
 
-    async def _ask(self, method: str, *args: object) -> list[Any]:
+    async def _hold(self, folders: dict[str, str], sets: dict[str, list[str]], mandated: str) -> list[Any]:
+        """Let the workers make it ready while they go on answering, and then hold it; what each of them holds."""
+        ask = self._engine.collective_rpc
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._engine.collective_rpc(method, args=args)
+                await ask("unsee_prepare", args=(folders, sets))
+                while not all(await ask("unsee_prepared")):
+                    await asyncio.sleep(PAUSE_SECONDS)
+                return await ask("unsee_load", args=(folders, sets, mandated))
         except TimeoutError as error:
             raise EngineError(
-                f"the engine did not answer {method} within {self._seconds:g} s. Nothing is answered. If it is only "
-                "slow, raise limits.engine_seconds."
+                f"the engine did not take {len(folders)} eraser(s) within {self._seconds:g} s. Nothing is answered. If "
+                "it is only slow, raise limits.engine_seconds."
             ) from error
         except Exception as error:  # vLLM raises bare ones for what went wrong in a worker
-            raise EngineError(f"the engine did not answer {method}: {error}. Nothing is answered.") from error
+            raise EngineError(f"the engine did not take what is in force: {error}. Nothing is answered.") from error
 
     def _unchanged(self) -> InForce | None:
         """What was read last, where neither the database nor the policy was touched since; some microseconds."""
@@ -231,7 +239,7 @@ class Admission:
         self._sets, self._folders = {n: ids for n, ids in sets.items() if n in self._sets}, places
         self._loads += 1
         self._since = {name: self._since.get(name, self._loads) for name in sets}
-        held = await self._ask("unsee_load", folders, {n: list(i) for n, i in sets.items()}, now.name)
+        held = await self._hold(folders, {n: list(i) for n, i in sets.items()}, now.name)
         if any(answer != sorted(folders) for answer in held):
             raise EngineError(
                 f"the engine holds {[len(answer) for answer in held]} erasers, expected {len(folders)}. Nothing is "
