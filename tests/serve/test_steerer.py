@@ -435,6 +435,21 @@ def test_steps_go_on_while_a_change_is_prepared() -> None:
     assert engine.reports["steered"]["steered"] == engine.reports["steered"]["required"] == len(steered.added())
 
 
+@pytest.mark.parametrize("gone", ["s", "su", "v"])
+def test_what_was_read_of_a_prompt_stays_read_when_erasers_come_and_go(gone: str) -> None:
+    steerer, draw = made(), random.Random(0)
+    engine = Engine(steerer)
+    prompts = [[draw.randrange(1, IMAGE + 3) for _ in range(7)] for _ in range(8)]
+    asked = [Asked(f"r{i}", "T", [*prompt, 1], 7) for i, prompt in enumerate(prompts)]
+    engine.step({one.id: 6 for one in asked}, asked)
+    kept = {i: one for i, one in ERASERS.items() if i not in gone}
+    steerer.load(kept, {n: ids for n, ids in SETS.items() if kept.keys() >= set(ids)}, NO_SET)
+    engine.step({one.id: 1 for one in asked}, [])
+    for one in asked:
+        assert engine.reports[one.id]["highest"] == pytest.approx(one.margin("t"), abs=1e-4)
+        assert not engine.reports[one.id]["unreadable"]
+
+
 def test_what_was_cached_before_a_set_came_back_decides_nothing() -> None:
     """Its gates' columns are gone with it; a server gives it another name for the cache (`Admission`)."""
     steerer = made()

@@ -39,6 +39,11 @@ class Loaded:
     ranks: Mapping[tuple[Key, str], Tensor]
     stay: frozenset[str]
 
+    @property
+    def sets(self) -> dict[str, list[str]]:
+        """Content ids by the name of a set, in order."""
+        return {name: list(own) for name, own in self.orders.items()}
+
     @staticmethod
     def nothing(resident: Resident) -> "Loaded":
         """No eraser, and the empty set."""

@@ -96,7 +96,7 @@ class Steerer:
             )
         running = self._running()
         if not all(loaded.resident.answers(eraser) for eraser in running):  # a gate opened since it was prepared
-            loaded = self.loaded.other(loaded.resident.erasers, loaded.orders, running)
+            loaded = self.loaded.other(loaded.resident.erasers, loaded.sets, running)
         self.slots.renumber(loaded.resident.follow(self.resident))
         self.planner.loads += 1
         since, now = self.planner.since, self.planner.loads

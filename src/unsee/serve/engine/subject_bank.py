@@ -143,7 +143,7 @@ def _digest(scope: tuple[Tensor, ...]) -> bytes:
     """Equal scopes have the same."""
     found = hashlib.sha256()
     for part in scope:
-        found.update(part.contiguous().numpy())
+        found.update(part.contiguous().numpy().data)
     return found.digest()
 
 
