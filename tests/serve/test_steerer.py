@@ -585,5 +585,5 @@ def test_a_decoded_token_costs_the_same_whatever_is_loaded(count: int) -> None:
     layers = DEPTH_COUNTED - READ_COUNTED[-1]
     assert [one["waits"] for one in (shut, steered, begun)] == [0, 0, 0]
     assert shut["token"] < DEPTH_COUNTED, "no operator a block"
-    assert 2 * layers < steered["token"] <= 2 * layers + 40, "two a block that is steered, and some a step"
-    assert (shut["bytes a place"], begun["token"] < 60) == (4 * (count + 4), True)
+    assert layers < steered["token"] <= layers + 16, "one a block that is steered, and some a step"
+    assert (shut["bytes a place"], begun["token"] < 30) == (4 * (count + 4), True)

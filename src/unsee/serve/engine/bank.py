@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self, final
 import torch
 
 from unsee.erase.eraser import Eraser
-from unsee.serve.engine.plan import Plan
+from unsee.serve.engine.plan import Reading
 from unsee.shapes import Float, Int, Tensor
 
 
@@ -74,10 +74,10 @@ class Bank(Protocol):
         """Between two steps: take over what another bank of the same kind and layers has read, for gates of both."""
         ...
 
-    def read(self, layer: int, states: Float[Tensor, "P D"], plan: Plan) -> None:
+    def read(self, layer: int, states: Float[Tensor, "P D"], reading: Reading) -> None:
         """The input of a layer at the prompts' tokens of a step, in float32."""
         ...
 
-    def margins(self, plan: Plan, limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
+    def margins(self, reading: Reading, limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
         """Of the prompts that end in this step, once the last layer was read; as `Owners.largest`."""
         ...

@@ -17,47 +17,63 @@ from unsee.shapes import Int, Tensor
 
 
 @final
-@dataclass(eq=False)
-class Plan:
-    """One step of the engine; tensors lie on its device.
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Tokens of prompts that pass in a step; tensors lie on the engine's device.
 
     Attributes:
         row: places in the batch of the tokens that belong to prompts; whatever gates read is in this order.
         block: cache block of each.
         place: place in the cache of each: blocks, and tokens inside them, behind one another.
-        text: which of them are text.
-        shown: and which are of images.
+        shown: which of them are of images; None where none is.
         begun: blocks whose first token is here: what they held before was another request's.
         ending: requests whose last prompt token is here and that are not decided yet.
         last: which of the prompts' tokens that is.
         prompts: places of all tokens of each prompt that ends, wherever they were computed; on the host.
         prompt_blocks: blocks of their prompts, behind one another.
         prompt_of: which of `ending` each of those blocks belongs to.
-        answering: places in the batch of the tokens that may be steered.
-        slot: of each of those.
-        step: of each of those, from 0.
-        steered: requests that have such tokens, and how many.
-        choosing: requests whose next token is chosen after this step: row of the logits and step.
-        visited: decoder blocks that have run so far.
+        slots: of `ending`, their rows of the table of decisions.
     """
 
     row: Int[Tensor, " P"]
     block: Int[Tensor, " P"]
     place: Int[Tensor, " P"]
-    text: Int[Tensor, " A"]
-    shown: Int[Tensor, " B"]
+    shown: Int[Tensor, " B"] | None
     begun: Int[Tensor, " M"]
     ending: list[Tracked]
     last: Int[Tensor, " N"]
     prompts: list[np.ndarray]
     prompt_blocks: Int[Tensor, " M"]
     prompt_of: Int[Tensor, " M"]
-    answering: Int[Tensor, " A"]
-    slot: Int[Tensor, " A"]
-    step: Int[Tensor, " A"]
-    steered: list[tuple[Tracked, int]]
-    choosing: list[tuple[Tracked, int, int]]
+    slots: Int[Tensor, " N"]
+
+
+@final
+@dataclass(eq=False)
+class Plan:
+    """One step.
+
+    Attributes:
+        reading: its tokens of prompts, if there are any.
+        steered: requests that have tokens which may be steered, the first of them in the batch, and its step; how many.
+        choosing: requests whose next token is chosen after this step: row of the logits and step.
+        visited: decoder blocks that have run so far.
+    """
+
+    reading: Reading | None = None
+    steered: list[tuple[Tracked, int, int, int]] = field(default_factory=list)
+    choosing: list[tuple[Tracked, int, int]] = field(default_factory=list)
     visited: list[int] = field(default_factory=list)
+
+    @property
+    def ending(self) -> list[Tracked]:
+        """Requests that are decided in it."""
+        return [] if self.reading is None else self.reading.ending
+
+    def answering(self, device: torch.device) -> Int[Tensor, "3 A"]:
+        """Of every token that may be steered: its place in the batch, the slot of its request, and its step."""
+        rows = [(at + n, tracked.slot, step + n) for tracked, at, step, count in self.steered for n in range(count)]
+        return torch.tensor(rows, dtype=torch.int64).reshape(-1, 3).mT.contiguous().to(device, non_blocking=True)
 
 
 @final
@@ -80,56 +96,50 @@ class Planner:
         Raises:
             SteeringError: the states of a prompt were not all read here.
         """
-        at, read, batch = 0, 0, _Batch()
+        at, plan, batch = 0, Plan(), _Batch()
         for row, (tracked, count) in enumerate(running):
             first, end, length = tracked.computed, tracked.computed + count, tracked.prompt_tokens
-            prompt = np.arange(first, min(end, length))
-            batch.rows.append(at + prompt - first)
-            batch.places.append(self._places(tracked, prompt))
-            batch.images.append(tracked.images[prompt])
-            open_from = max(first, length - 1)
-            if open_from < end:
-                batch.answering.append(np.arange(at + open_from - first, at + count))
-                batch.slots.append(np.full(end - open_from, tracked.slot))
-                batch.steps.append(np.arange(open_from, end) - (length - 1))
-                batch.steered.append((tracked, end - open_from))
-                batch.choosing.append((tracked, row, end - length))
-                if not tracked.decided:
-                    batch.ending.append(tracked)
-                    batch.last.append(read + len(prompt) - 1)
-            at, read = at + count, read + len(prompt)
-        place, image = _joined(batch.places), _joined(batch.images)
+            if first < length:
+                batch.add(tracked, at, first, min(end, length), self._places(tracked, first, min(end, length)))
+            if end >= length:
+                begin = max(first, length - 1)
+                plan.steered.append((tracked, at + begin - first, begin - (length - 1), end - begin))
+                plan.choosing.append((tracked, row, end - length))
+            at += count
+        if batch.rows:
+            plan.reading = self._reading(batch)
+        return plan
+
+    def _reading(self, batch: "_Batch") -> Reading:
+        place, image = np.concatenate(batch.places), np.concatenate(batch.images)
         block, begun = place // self._block_size, place[place % self._block_size == 0] // self._block_size
         self._counted[begun], self._loads[begun] = 0, self.loads
         np.add.at(self._counted, block, 1)
         prompts = [self._whole(tracked) for tracked in batch.ending]
         blocks = [whole[:: self._block_size] // self._block_size for whole in prompts]
-        return Plan(
-            self._tensor(_joined(batch.rows)),
+        none = [np.zeros(0, dtype=np.int64)]
+        shown = np.flatnonzero(image)
+        return Reading(
+            self._tensor(np.concatenate(batch.rows)),
             self._tensor(block),
             self._tensor(place),
-            self._tensor(np.flatnonzero(image == 0)),
-            self._tensor(np.flatnonzero(image)),
+            self._tensor(shown) if len(shown) else None,
             self._tensor(begun),
             batch.ending,
             self._tensor(np.asarray(batch.last)),
             prompts,
-            self._tensor(_joined(blocks)),
-            self._tensor(_joined([np.full(len(own), i) for i, own in enumerate(blocks)])),
-            self._tensor(_joined(batch.answering)),
-            self._tensor(_joined(batch.slots)),
-            self._tensor(_joined(batch.steps)),
-            batch.steered,
-            batch.choosing,
+            self._tensor(np.concatenate(blocks or none)),
+            self._tensor(np.repeat(np.arange(len(blocks)), [len(own) for own in blocks])),
+            self._tensor(np.asarray([tracked.slot for tracked in batch.ending])),
         )
 
-    def _places(self, tracked: Tracked, positions: np.ndarray) -> np.ndarray:
-        size = self._block_size
+    def _places(self, tracked: Tracked, first: int, end: int) -> np.ndarray:
+        positions, size = np.arange(first, end), self._block_size
         return np.asarray(tracked.blocks, dtype=np.int64)[positions // size] * size + positions % size
 
     def _whole(self, tracked: Tracked) -> np.ndarray:
         """Places of a whole prompt, every token of which must have been read, in this step or before."""
-        places = self._places(tracked, np.arange(tracked.prompt_tokens))
+        places = self._places(tracked, 0, tracked.prompt_tokens)
         since = self.since.get(tracked.set_name)
         if since is None:
             return places  # no gate decides on it
@@ -151,19 +161,21 @@ class Planner:
 @final
 @dataclass
 class _Batch:
-    """Pieces of a plan, one a request."""
+    """Pieces of what is read, one a request."""
 
     rows: list[np.ndarray] = field(default_factory=list)
     places: list[np.ndarray] = field(default_factory=list)
     images: list[np.ndarray] = field(default_factory=list)
     ending: list[Tracked] = field(default_factory=list)
     last: list[int] = field(default_factory=list)
-    answering: list[np.ndarray] = field(default_factory=list)
-    slots: list[np.ndarray] = field(default_factory=list)
-    steps: list[np.ndarray] = field(default_factory=list)
-    steered: list[tuple[Tracked, int]] = field(default_factory=list)
-    choosing: list[tuple[Tracked, int, int]] = field(default_factory=list)
+    read: int = 0
 
-
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+    def add(self, tracked: Tracked, at: int, first: int, end: int, places: np.ndarray) -> None:
+        """Tokens `first` to `end` of a prompt, which begin at a place in the batch."""
+        self.rows.append(np.arange(at, at + end - first))
+        self.places.append(places)
+        self.images.append(tracked.images[first:end])
+        self.read += end - first
+        if end == tracked.prompt_tokens and not tracked.decided:
+            self.ending.append(tracked)
+            self.last.append(self.read - 1)

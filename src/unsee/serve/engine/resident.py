@@ -48,14 +48,18 @@ class Resident:
     Attributes:
         erasers: by content id.
         groups: ways, by the layers that they steer; a group that is empty keeps its number.
+        steering: those that steer any layer, by number.
         held: all banks.
+        reading: the same, by each layer that they read.
     """
 
     def __init__(self, blocks: int, block_size: int, device: torch.device) -> None:
         self._blocks, self._places, self._device = blocks, blocks * block_size, device
         self.erasers: Mapping[str, Eraser] = {}
         self.groups: Sequence[Ways] = ()
+        self.steering: Mapping[int, Ways] = {}
         self.held: Mapping[Key, Held] = {}
+        self.reading: Mapping[int, list[tuple[Key, Held]]] = {}
 
     def other(self, erasers: Mapping[str, Eraser], running: Iterable[Eraser]) -> "Resident":
         """One that holds exactly these, and the ways of answers that are running."""
@@ -68,7 +72,10 @@ class Resident:
         made.groups = [
             Ways(own, (e for e in needed if e.layers == own), self._device, before.get(own)) for own in layers
         ]
+        made.steering = {g: group for g, group in enumerate(made.groups) if group.table.numel()}
         made.held = {key: made._hold(key, own, self.held.get(key)) for key, own in sorted(reading.items())}
+        read = {layer for one in made.held.values() for layer in one.bank.layers}
+        made.reading = {layer: [i for i in made.held.items() if layer in i[1].bank.layers] for layer in read}
         made.erasers = dict(erasers)
         return made
 
@@ -86,11 +93,6 @@ class Resident:
     def answers(self, eraser: Eraser) -> bool:
         """Whether the ways of a running answer are here."""
         return any(group.layers == eraser.layers and group.holds(eraser) for group in self.groups)
-
-    @property
-    def steering(self) -> dict[int, Ways]:
-        """The groups that steer any layer, by number."""
-        return {g: group for g, group in enumerate(self.groups) if group.table.numel()}
 
     def _hold(self, key: Key, erasers: Mapping[str, Eraser], before: Held | None) -> Held:
         known = [group.layers for group in self.groups]

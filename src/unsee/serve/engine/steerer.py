@@ -16,8 +16,8 @@ from unsee.errors import MismatchError, SteeringError
 from unsee.serve.engine.counted import Counted
 from unsee.serve.engine.fired import Fired, Outcome
 from unsee.serve.engine.loaded import Loaded
-from unsee.serve.engine.plan import Plan, Planner
-from unsee.serve.engine.resident import Held, Key, Resident, require_served
+from unsee.serve.engine.plan import Plan, Planner, Reading
+from unsee.serve.engine.resident import Held, Resident, require_served
 from unsee.serve.engine.said import Said
 from unsee.serve.engine.slots import Moves, Slots, force
 from unsee.serve.engine.tracking import Requests, Tracked
@@ -61,7 +61,9 @@ class Steerer:
         self._decided: list[tuple[Held, Tensor]] = []
         self._shut = False
         self._plan: Plan | None = None
-        self._moves: Moves | None = None
+        self._answering: Int[Tensor, "3 A"] | None = None
+        self._deciding = False
+        self._moves: list[Moves] = []
         self._choosing: list[tuple[Tracked, int, int]] = []
         self._fixed: tuple[Int[Tensor, " N"], Int[Tensor, " N"], Int[Tensor, " N"]] | None = None
 
@@ -129,11 +131,14 @@ class Steerer:
         """The step runs now, its requests in this order."""
         self._settle(wait=False)
         plan = self.planner.plan([(self.requests.live[name], tokens[name]) for name in order])
-        self._plan, self._moves, self._decided = plan, None, []
+        self._plan, self._moves, self._decided = plan, [], []
         # Known to be so on the host, and nobody else is decided in this step: no block has anything to add.
-        self._shut = not plan.ending and all(tracked.shut for tracked, _ in plan.steered)
-        for tracked, count in plan.steered:
+        self._shut = not plan.ending and all(tracked.shut for tracked, *_ in plan.steered)
+        for tracked, _, _, count in plan.steered:
             tracked.answered += count
+        self._answering = None if self._shut else plan.answering(self._device)
+        # Until some gate is read in it, only answers from before this step may have anything to add.
+        self._deciding = any(tracked.decided and not tracked.shut for tracked, *_ in plan.steered)
 
     def visit(self, layer: int, hidden: Float[Tensor, "T D"], residual: Float[Tensor, "T D"] | None) -> None:
         """A decoder block is about to run on `hidden + residual`: read it, and steer `hidden` in place."""
@@ -141,15 +146,18 @@ class Steerer:
         if plan is None:
             return  # a run that measures memory or warms up, with no request in it
         plan.visited.append(layer)
-        reading = {key: held for key, held in self.resident.held.items() if layer in held.bank.layers}
-        if reading and len(plan.row):
-            states = hidden[plan.row] if residual is None else hidden[plan.row] + residual[plan.row]
-            self._read(plan, layer, reading, states.float())
-        if self._shut:
+        reading = plan.reading
+        if reading is not None and layer in self.resident.reading:
+            states = hidden[reading.row] if residual is None else hidden[reading.row] + residual[reading.row]
+            self._read(reading, layer, states.float())
+        if self._answering is None:
             return
-        if self._moves is None:
-            self._moves = self.slots.moves(plan, self.resident.steering, hidden.dtype)
-        self.slots.steer(plan, layer, self._moves, hidden)
+        if self._deciding:
+            who = tuple(tracked.slot for tracked, _, _, count in plan.steered for _ in range(count))
+            self._moves.append(self.slots.moves(self._answering, who, self.resident.steering, hidden.dtype))
+            self._deciding = False
+        if self._moves:
+            self.slots.steer(self._moves[-1], layer, hidden)
 
     def end(self) -> None:
         """The step has run: every block must have been visited.
@@ -165,6 +173,8 @@ class Steerer:
                 f"expected decoder blocks 0 to {self.shape.depth - 1} to run once each and in order, got "
                 f"{plan.visited}. Nothing is answered. The engine ran a graph that was made without hooks."
             )
+        for moves in self._moves:
+            self.slots.count(moves)
         for tracked in plan.ending:
             tracked.decided = True
         if plan.ending:
@@ -174,7 +184,11 @@ class Steerer:
     def fix(self, logits: Float[Tensor, "R V"]) -> None:
         """Tokens are about to be chosen: leave one where a reply fixes it; in place, a row for each of the batch."""
         self._settle(wait=False)
-        rows = [(tracked.slot, row, step) for tracked, row, step in self._choosing if not tracked.shut]
+        rows = [
+            (tracked.slot, row, step)
+            for tracked, row, step in self._choosing
+            if tracked.outcome is None or tracked.outcome.fixes_after(step)
+        ]
         if rows and any(group.forced is not None for group in self.resident.groups):
             slot, row, step = torch.tensor(rows, device=self._device).unbind(1)
             token = self.slots.fixed(slot, step, self.resident.groups)
@@ -193,19 +207,18 @@ class Steerer:
             done = self.slots.done(torch.tensor([tracked.slot for tracked, _ in choosing], device=self._device))
         return Counted(choosing, done, lambda: self._settle(wait=False, until=[tracked for tracked, _ in choosing]))
 
-    def _read(self, plan: Plan, layer: int, reading: Mapping[Key, Held], states: Float[Tensor, "P D"]) -> None:
-        for key, held in reading.items():
-            held.bank.read(layer, states, plan)
-            if plan.ending and layer == held.bank.layers[-1]:
+    def _read(self, reading: Reading, layer: int, states: Float[Tensor, "P D"]) -> None:
+        for key, held in self.resident.reading[layer]:
+            held.bank.read(layer, states, reading)
+            if reading.ending and layer == held.bank.layers[-1]:
                 limits, ranks = (
-                    torch.stack([table[key, tracked.set_name] for tracked in plan.ending])
+                    torch.stack([table[key, tracked.set_name] for tracked in reading.ending])
                     for table in (self.loaded.limits, self.loaded.ranks)
                 )
-                margins = held.bank.margins(plan, limits)
-                slots = torch.tensor([tracked.slot for tracked in plan.ending], device=self._device)
-                self.slots.decide(slots, held, margins, ranks)
+                margins = held.bank.margins(reading, limits)
+                self.slots.decide(reading.slots, held, margins, ranks)
                 self._decided.append((held, margins))
-                self._moves = None
+                self._deciding = True
 
     def _settle(self, wait: bool = True, until: Sequence[Tracked] = ()) -> None:
         """Take in what the gates said, as far as it has come to the host; or wait for all of it, or for some requests.
