@@ -99,7 +99,7 @@ def library(loaded: LoadedModel, prompt: Conversation, held: Sequence[Eraser]) -
 
 def conversations(loaded: LoadedModel, llm: Any, folder: Path) -> list[dict[str, Any]]:
     """All prompts under several sets mixed in one batch, twice; what differs between library and engine."""
-    prompts, names = asked(), ("s", "p", "b", "c", "spbc", "cb")
+    prompts, names = asked(), ("s", "p", "spbc", "cb")
     held = erasers(loaded, prompts)
     ids = {name: eraser.save_pretrained(folder / name) for name, eraser in held.items()}
     held = {name: Eraser.from_pretrained(folder / name) for name in held}

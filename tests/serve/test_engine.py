@@ -110,7 +110,7 @@ def require_equal(library: list[Answer], found: list[Answer], names: list[str]) 
 
 
 def test_sets_mixed_in_one_batch_are_the_library(engine: Engine) -> None:
-    samples, names = engine.samples()[:12], (NO_SET, "A", "B", "AB", "S", "T", "AST")
+    samples, names = engine.samples()[:12:2], (NO_SET, "A", "AB", "S", "AST")
     cases = [(i, name) for i in range(len(samples)) for name in names]
     random.Random(0).shuffle(cases)
     prompts = prompts_of(engine.library, samples)
@@ -153,17 +153,17 @@ def shared_prefix(engine: Engine, tails: int) -> list[Prompt]:
 
 
 def test_a_shared_prefix_serves_all_of_a_set(engine: Engine) -> None:
-    """500 requests over one prefix, three blocks long, under five sets: the cache changes no answer."""
+    """200 requests over one prefix, three blocks long, under five sets: the cache changes no answer."""
     prompts, names = shared_prefix(engine, 5), (NO_SET, "A", "B", "AB", "ST")
     alone = {
         (i, name): engine.answers([(p, name)], cached=False)[0][0] for i, p in enumerate(prompts) for name in names
     }
     draw = random.Random(2)
-    cases = [(draw.randrange(len(prompts)), draw.choice(names)) for _ in range(500)]
+    cases = [(draw.randrange(len(prompts)), draw.choice(names)) for _ in range(200)]
     found, cached = engine.answers([(prompts[i], name) for i, name in cases])
     fired = require_equal([alone[case] for case in cases], found, [f"{case}" for case in cases])
-    assert fired > 20
-    assert sum(tokens >= 96 - BLOCK for tokens in cached) > 480
+    assert fired > 8
+    assert sum(tokens >= 96 - BLOCK for tokens in cached) > 180
 
 
 def test_a_conversation_goes_on_as_if_prefilled_anew(engine: Engine) -> None:

@@ -12,7 +12,7 @@ from unsee.errors import SteeringError, UnseeError
 from unsee.serve.server.admission import Admitted
 from unsee.serve.server.asgi import Message, Send
 from unsee.serve.server.metrics import Record
-from unsee.serve.server.verdict import Verdict, verdict_of
+from unsee.serve.server.verdict import Verdict, require_sound, verdict_of
 
 
 @final
@@ -92,8 +92,10 @@ class Answer:
             await self._begin(self._verdict(final=True))
             return await self._send({"type": "http.response.body", "body": b"".join(self._held)})
         if more:
-            if body:
+            if body and self._start is not None:
                 await self._begin(self._verdict(final=False))
+            elif body:
+                require_sound(self._admitted.asked.reports(), self._admitted, None)
             return await self._send({"type": "http.response.body", "body": body, "more_body": True})
         verdict = self._verdict(final=True)
         await self._begin(verdict)
