@@ -119,7 +119,7 @@ def test_sets_mixed_in_one_batch_are_the_library(engine: Engine) -> None:
         found, cached = engine.answers([(prompts[i], name) for i, name in cases])
         fired = require_equal([expected[name][i] for i, name in cases], found, [f"{turn} {name}" for _, name in cases])
         assert 0 < fired < len(cases) / 2
-    assert sum(map(bool, cached)) > len(cases) / 2, "the second round reads the cache"
+    assert sum(map(bool, cached)) > len(cases) / 4, "the second round reads the cache"
     changed = sum(expected[NO_SET][i].tokens != expected[name][i].tokens for i, name in cases)
     assert changed > fired / 2, "most gates that fire change the answer"
 
