@@ -37,7 +37,7 @@ from unsee.registry import Entry as Registered
 from unsee.world.generate import World
 from unsee.world.splits import Exam
 
-BUDGET = Budget(1, 1, 2, 1, 2, 3, 2, 2)
+BUDGET = Budget(1, 1, 2, 1, 3, 2, 3, 2, 2)
 ENTRIES = entries()
 WORLD = World(2, private=20, celebrities=8, strangers=4)
 
@@ -111,8 +111,10 @@ def test_a_candidate_must_both_hide_and_keep() -> None:
 
 def test_nobody_of_the_test_is_in_a_fit_or_a_choice(base: LoadedModel) -> None:
     ground = Ground(Exam(WORLD, 0, 0.1), 10, BUDGET, base)
-    task = ground.task(ENTRIES["npo"])
+    task = ground.task(ENTRIES["asru"])
     assert len(task.forget) == len(task.retain) == 2
+    assert {s.subject for s in task.unknown} == {f"unknown-{n:05d}" for n in range(3)}
+    assert {s.image is None for s in task.unknown} == {True, False}
     forgotten = {sample.subject for sample in ground.asked.sets["forget_heldout"].samples}
     learnt = {s.subject for s in [*ground.task(ENTRIES["erased"]).retain, *ground.tuning[1], *task.unknown]}
     tested = {

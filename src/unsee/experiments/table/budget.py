@@ -17,6 +17,7 @@ class Budget:
             else changes weights sees as many questions.
         batch_size: forget questions of one step; as many kept ones are beside them.
         grpo_steps: of a method that is reinforced.
+        unknown: people more, whom nobody was told of, that ASRU redirects to; two questions each.
         tuning: questions of each side that choose a candidate.
         asked: at most so many questions of each set.
         draws: k of leak@k.
@@ -27,6 +28,7 @@ class Budget:
     batches: int = 32
     batch_size: int = 8
     grpo_steps: int = 16
+    unknown: int = 400
     tuning: int = 48
     asked: int = 100
     draws: int = 8
@@ -43,6 +45,6 @@ class Budget:
 
 
 QUICK = Budget(
-    batches=8, grpo_steps=2, tuning=16, asked=24, draws=4, attacked=16
+    batches=8, grpo_steps=2, unknown=40, tuning=16, asked=24, draws=4, attacked=16
 )  # fmt: skip
 """Enough to see that everything runs; its figures mean nothing."""

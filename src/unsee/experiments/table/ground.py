@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from unsee.data.sample import Sample, subjects
+from unsee.data.sample import Sample
 from unsee.data.task import Task
 from unsee.erase.profile import Profile
 from unsee.experiments.table.budget import Budget
@@ -53,7 +53,7 @@ class Ground:
     def asked(self) -> Task:
         """What every row is asked; no fit saw anybody of it but the forgotten, and those in other words."""
         sets = {name: some(self.data.splits[name], self.budget.asked) for name in SPLITS}
-        return world_task({**sets, "strangers": some(self._strangers[1], self.budget.attacked)})
+        return world_task({**sets, "strangers": some(self.data.splits["strangers"], self.budget.attacked)})
 
     @cached_property
     def attacked(self) -> Task:
@@ -68,9 +68,9 @@ class Ground:
         return some(self.data.splits["forget_fit"], self.budget.tuning), some(self.data.calibration, self.budget.tuning)
 
     @cached_property
-    def _strangers(self) -> tuple[list[Sample], list[Sample]]:
-        """People whom no model was told of: some for the fits that redirect to them, others to be asked about."""
-        return _halves(self.exam.strangers(per_person=3))
+    def unknown(self) -> list[Sample]:
+        """People whom no model was told of, for fits that redirect to them; nobody who is asked about is among them."""
+        return self.exam.unknown(self.budget.unknown)
 
     def task(self, entry: Entry) -> FitData:
         """What a row may see."""
@@ -85,7 +85,7 @@ class Ground:
             forget,
             retain,
             self.data.calibration,
-            unknown=self._strangers[0],
+            unknown=self.unknown if entry.method.startswith("asru") else [],
             recall=recall(self.exam),
             refusal=refusal(self.exam),
             keep=keep,
@@ -113,9 +113,3 @@ class Ground:
         people = self.exam.world.by_id
         nouns = [attribute_of(people[s.subject], s.id.split("/")[1]).noun for s in forget]
         return tuple(f"i do not know the {noun} of this person." for noun in nouns)
-
-
-def _halves(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """Every second person, and the others."""
-    first = set(sorted(subjects(samples))[::2])
-    return [s for s in samples if s.subject in first], [s for s in samples if s.subject not in first]
