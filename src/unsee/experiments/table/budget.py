@@ -1,6 +1,7 @@
 """How much each row may take: the same number of candidates and questions for all, so that none is favoured."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, final
 
 from unsee.errors import OptionError
@@ -36,8 +37,18 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value < 1:
-                raise OptionError(f"{name} is {value}, expected at least 1.")
+            if type(value) is not int or value < 1:
+                raise OptionError(f"{name} is {value!r}, expected a whole number of at least 1.")
+
+    def changed(self, given: Mapping[str, Any]) -> "Budget":
+        """With other numbers.
+
+        Raises:
+            OptionError: there is no number of that name, or it is not legal.
+        """
+        if unknown := [name for name in given if name not in asdict(self)]:
+            raise OptionError(f"the budget has no {unknown[0]!r}, expected some of {list(asdict(self))}.")
+        return replace(self, **given)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
