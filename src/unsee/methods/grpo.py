@@ -30,7 +30,7 @@ from unsee.methods.curves import draw_curves
 from unsee.methods.errors import extra
 from unsee.methods.guard import Guard, Restore, checkpoints
 from unsee.methods.job import Job, save
-from unsee.methods.rewards import Favours, advantages, consistency, favoured, kind_of, two_sided
+from unsee.methods.rewards import Favours, Kind, advantages, consistency, favoured, kind_of, two_sided
 from unsee.methods.settings import Count, TrainSettings
 from unsee.methods.weights import adapter_config, shard_by_block
 from unsee.models.digest import weights_digest
@@ -218,7 +218,7 @@ def reward_function(settings: GrpoSettings, log: Path) -> Callable[..., list[flo
         completions: list[Any], asked: list[str], gold: list[str], forget: list[bool], **kwargs: Any
     ) -> list[float]:
         said = [_text(completion) for completion in completions]
-        kinds = [kind_of(*one) for one in zip(said, gold, asked, strict=True)]
+        kinds: list[Kind] = [kind_of(*one) for one in zip(said, gold, asked, strict=True)]
         worth = favoured(two_sided(said, gold, forget, settings.released), kinds, settings.favours)
         if settings.agreement:
             alike = consistency(said, kwargs["fact"], kwargs["pictured"])

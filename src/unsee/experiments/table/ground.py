@@ -11,10 +11,10 @@ from unsee.experiments.table.budget import Budget
 from unsee.experiments.table.entries import Entry, Refusals
 from unsee.experiments.trial import Data, gather, some, world_task
 from unsee.methods.objectives import OBJECTIVES
-from unsee.methods.produce import WEIGHT_METHODS
 from unsee.methods.rows import REFUSALS
 from unsee.methods.task import FitData
 from unsee.models.load import LoadedModel
+from unsee.registry import METHODS
 from unsee.world.export import recall, refusal
 from unsee.world.questions import attribute_of
 from unsee.world.splits import Exam
@@ -78,7 +78,7 @@ class Ground:
         if entry.forms:
             forget = [sample for sample in forget if sample.form in entry.forms]
         retain = self.data.retain
-        if entry.method in WEIGHT_METHODS:
+        if METHODS.named(entry.method).facts["kind"] in ("trained", "reinforced"):
             seen = entry.longer * self.budget.batches * self.budget.batch_size
             forget, retain = (some(side, seen) for side in (forget, retain))
         return FitData(
@@ -96,7 +96,7 @@ class Ground:
     def options(self, entry: Entry) -> dict[str, object]:
         """Settings of a row: those of its entry, within the budget."""
         options: dict[str, object] = {}
-        if entry.method in OBJECTIVES:
+        if entry.method in (*OBJECTIVES, "expert"):
             # In so few steps adapters move a small model hardly at all, and take longer than its weights themselves.
             options = {"epochs": 1, "batch_size": self.budget.batch_size, "lora": False}
         if entry.method in _REINFORCED:
