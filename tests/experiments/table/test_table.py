@@ -37,7 +37,7 @@ from unsee.registry import Entry as Registered
 from unsee.world.generate import World
 from unsee.world.splits import Exam
 
-BUDGET = Budget(1, 1, 2, 1, 3, 2, 3, 2, 2)
+BUDGET = Budget(1, 1, 2, 1, 2, 3, 2, 3, 2, 2)
 ENTRIES = entries()
 WORLD = World(2, private=20, celebrities=8, strangers=4)
 

@@ -18,6 +18,7 @@ class Budget:
             else changes weights sees as many questions.
         batch_size: forget questions of one step; as many kept ones are beside them.
         grpo_steps: of a method that is reinforced.
+        grpo_questions: of one such step, half of them forgotten ones; each is answered eight times.
         unknown: people more, whom nobody was told of, that ASRU redirects to; two questions each.
         tuning: questions of each side that choose a candidate.
         asked: at most so many questions of each set.
@@ -29,6 +30,7 @@ class Budget:
     batches: int = 32
     batch_size: int = 8
     grpo_steps: int = 16
+    grpo_questions: int = 2
     unknown: int = 400
     tuning: int = 48
     asked: int = 100

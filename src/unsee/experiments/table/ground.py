@@ -101,7 +101,8 @@ class Ground:
             options = {"epochs": 1, "batch_size": self.budget.batch_size, "lora": False}
         if entry.method in _REINFORCED:
             # ASRU's rate of 1e-6 would change nothing in so few steps.
-            options = {"steps": self.budget.grpo_steps, "longest": 16, "rate": 3e-3}
+            budget = self.budget
+            options = {"steps": budget.grpo_steps, "questions": budget.grpo_questions, "longest": 16, "rate": 3e-3}
         return options | dict(entry.options)
 
     def refusals(self, kind: Refusals, forget: list[Sample]) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ def caption(table: Table) -> str:
         "with 95 % intervals over people; n answers/people. Every "
         f"knob has {budget.candidates} candidates, chosen on wordings of the fit and on calibration people; for each, "
         f"a trained method has {budget.batches} steps of {budget.batch_size} forget and as many kept questions, a "
-        f"reinforced one {budget.grpo_steps} steps of 2 groups of 8. leak@k: any of {budget.draws} answers at "
+        f"reinforced one {budget.grpo_steps} steps of {budget.grpo_questions} groups of 8. leak@k: any of {budget.draws} answers at "
         "temperature 1. 4 bits: every matrix but the head rounded to nearest. Relearning: "
         f"{STEPS} steps of AdamW on half of the forgotten people, on the bare weights; the method stays in place and "
         "the other half is asked. Time per token: against the plain model, prompt included. Fit of steered rows: "
