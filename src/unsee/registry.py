@@ -138,7 +138,7 @@ def _place(made: Callable[..., Any]) -> str:
 
 BENCHMARKS = Registry("benchmark", ("unsee.data.benchmarks", "unsee.world.benchmark", "unsee.world.natural_benchmark"))
 METRICS = Registry("metric", ("unsee.metrics",))
-METHODS = Registry("method", ("unsee.methods.registry",))
+METHODS = Registry("method", ("unsee.methods.registry", "unsee.methods.defences"))
 ATTACKS = Registry("attack", ("unsee.attacks",))
 MODELS = Registry("model", ("unsee.models",))
 KINDS: Mapping[str, Registry] = {

@@ -95,7 +95,7 @@ def test_a_difference_can_be_clear_where_intervals_overlap() -> None:
     before = [Value(f"p{n}", "q", float(v)) for n, v in enumerate(person)]
     after = [Value(f"p{n}", "q", float(v) - 0.05) for n, v in enumerate(person)]
     found = paired(after, before, (None, None))
-    assert found is None or not found.clear or found.interval is not None
+    assert found is not None and found.clear and found.interval is None, "nobody differs from the others"
     shifted = [Value(v.person, v.key, (v.number or 0) + 0.01 * (-1) ** n) for n, v in enumerate(after)]
     found = paired(shifted, before, (None, None))
     assert found is not None and found.clear and found.value == pytest.approx(-0.05)
@@ -116,6 +116,20 @@ def test_the_table_holds_every_set_rate_and_measure(three: list[Result]) -> None
     assert erased.difference.value == pytest.approx(np.mean(leaks["erased"]) - np.mean(leaks["base"]))
     assert erased.difference.clear and erased.difference.n == 80 and erased.figure.people == 20
     assert not cell_of(table, "retain_unseen", "right", "never_knew").difference.clear
+
+
+def test_stars_of_a_column_are_one_family(three: list[Result]) -> None:
+    """Nine conditions that differ from base by chance alone have hardly a star; one that differs has them all."""
+    chance = [result(f"c{n}", 0.9, 0.8, seed=10 + n) for n in range(9)]
+    table = compare([three[0], three[1], *chance])
+    ours = [line.cells["erased"].difference for line in table.lines if line.split == "forget_heldout"]
+    assert all(one is not None and one.clear and one.p <= 8 * 2 / 20_001 for one in ours)
+    stars = sum(line.cells[one.name].difference.clear for line in table.lines for one in chance)  # type: ignore[union-attr]
+    assert stars <= 2
+    alone = paired(*([Value(r["person"], r["id"], float(r["leaked"])) for r in one.rows if "forget" in r["split"]]
+                     for one in (chance[0], three[0])), (0.0, 1.0))  # fmt: skip
+    found = cell_of(table, "forget_heldout", "leaked", "c0").difference
+    assert alone is not None and found.p >= alone.p
 
 
 def test_modalities_apart(three: list[Result]) -> None:

@@ -78,10 +78,13 @@ def test_how_a_question_was_asked() -> None:
 
 
 def test_intervals_keep_the_scale_of_the_measure() -> None:
-    numbers, people = [0.0, 5.0, 3.0, 5.0, 1.0, 4.0], ["a", "a", "b", "b", "c", "c"]
+    numbers, people = [0.0, 5.0, 3.0, 5.0, 1.0, 4.0, 2.0], list("abcdefg")
     assert interval_of(numbers, people, (0.0, 5.0)) == interval_of(numbers, people, (None, None))
     assert interval_of(numbers, people, (0.0, 5.0)) == bootstrap_ci(numbers, people)
-    assert interval_of(numbers, ["a"] * 6, (0.0, 5.0)) is None
+    assert interval_of(numbers, ["a"] * 7, (0.0, 5.0)) is None
+    # By hand: 1 of 3 people differs from 5, so Wilson's upper limit for 1 of 3, 0.7923, may, by 5.
+    assert bootstrap_ci([5.0, 3.0, 5.0], people[:3]) == (3.0, 5.0)
+    assert interval_of([5.0, 3.0, 5.0], people[:3], (0.0, 5.0)) == pytest.approx((5 - 5 * 0.7923, 5.0), abs=1e-3)
 
 
 def test_where_nobody_differs_a_difference_of_nothing_is_bounded_on_both_sides() -> None:

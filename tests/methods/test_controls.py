@@ -14,13 +14,12 @@ from unsee.erase.gates.null_space import NullSpace, NullSpaceGate
 from unsee.erase.profile import Profile, identity
 from unsee.erase.steer.hooks import erased
 from unsee.errors import CalibrationError, DataError
-from unsee.evals.answerers import How, Local
+from unsee.evals.answerers import How, Local, Switched
 from unsee.methods.controls import fit_gallery, in_context
 from unsee.methods.errors import MethodError
 from unsee.methods.rows import REFUSALS
 from unsee.methods.steered import (
     Condition,
-    Routed,
     best_threshold,
     condition_vector,
     fit_alphasteer_text,
@@ -146,8 +145,8 @@ def test_cast_steers_the_prompts_on_which_its_condition_holds(base: LoadedModel,
     condition = fit_cast(base, profile, asked[:2], asked[2:])
     assert condition.layer in profile.read
     for limit, wanted in ((-2.0, steered), (2.0, plain)):
-        routed = Routed(base, replace(condition, threshold=limit), eraser)
-        assert routed.answers(asked, How(4)) == wanted
+        held = replace(condition, threshold=limit).holds(base)
+        assert Switched(Local(base), Local(base, (eraser,)), held).answers(asked, How(4)) == wanted
     with torch.no_grad():
         states = torch.stack(
             [
@@ -158,7 +157,8 @@ def test_cast_steers_the_prompts_on_which_its_condition_holds(base: LoadedModel,
     limit = float(condition.scores(states).sort().values[1:3].mean())
     fires = (condition.scores(states) >= limit).tolist()
     assert sorted(fires) == [False, False, True, True]
-    mixed = Routed(base, replace(condition, threshold=limit), eraser).answers(asked, How(4))
+    held = replace(condition, threshold=limit).holds(base)
+    mixed = Switched(Local(base), Local(base, (eraser,)), held).answers(asked, How(4))
     assert mixed == [s if fired else p for s, p, fired in zip(steered, plain, fires, strict=True)]
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,8 +12,9 @@ from tiny_llava import question, tiny_llava
 from trained import refine
 from unsee.errors import OptionError
 from unsee.methods import grpo
+from unsee.methods.curves import by_step
 from unsee.methods.errors import RewardError
-from unsee.methods.grpo import GrpoSettings, questions, reward_functions
+from unsee.methods.grpo import GrpoSettings, questions, reward_function
 from unsee.models.load import load
 
 pytest.importorskip("trl")
@@ -36,7 +38,22 @@ def test_rows_hold_image_gold_and_side() -> None:
     assert [row["fact"] for row in questions(FORGET, KEPT, seed=1)] != [row["fact"] for row in made]
 
 
-def test_a_run_logs_rewards_and_answers_and_leaves_a_checkpoint(tmp_path: Path) -> None:
+def test_half_of_the_questions_are_forgotten_ones_and_no_question_is_left_out() -> None:
+    made = questions([*FORGET, *(question(20 + i) for i in range(4))], KEPT[:2], seed=0)
+    sides = [row["forget"] for row in made]
+    assert (sides.count(True), sides.count(False)) == (7, 7)
+    assert {row["fact"] for row in made if not row["forget"]} == {"p10/ann lee", "p11/ann lee"}
+    assert not all(sides[:7]), "the smaller side comes again all along, not at the end"
+
+
+def test_a_run_logs_rewards_and_answers_and_leaves_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import trl
+
+    runs: list[Any] = []
+    train = trl.GRPOTrainer.train
+    monkeypatch.setattr(trl.GRPOTrainer, "train", lambda run, **given: runs.append(run) or train(run, **given))
     start = tiny_llava()
     before = {name: value.clone() for name, value in start.model.state_dict().items()}
     result = refine(start, FORGET, KEPT, tmp_path, settings=SMALL, report_to="none", save_every=1)
@@ -49,6 +66,10 @@ def test_a_run_logs_rewards_and_answers_and_leaves_a_checkpoint(tmp_path: Path) 
     for step, entry in enumerate(curves):
         mean = sum(line["reward"] for line in said if line["step"] == step) / 4
         assert entry["reward"] == pytest.approx(mean, abs=1e-6)
+    # What the trainer itself took for the last step's advantages.
+    assert [line["advantage"] for line in said[-4:]] == pytest.approx(list(runs[0]._logs["advantages"]), abs=1e-4)
+    assert {line["kind"] for line in said} <= {"told", "contextual", "rigid", "other"}
+    assert (tmp_path / "curves.png").stat().st_size > 5_000
     again = load(tmp_path, device="cpu")
     assert again.digest == result.digest
     assert set(again.model.state_dict()) == set(before)
@@ -64,12 +85,17 @@ def test_a_reward_that_fails_stops_the_run(tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "config.json").exists()
 
 
-def test_agreement_adds_a_second_reward(tmp_path: Path) -> None:
-    assert len(reward_functions(SMALL, tmp_path / "log")) == 1
-    first, second = reward_functions(GrpoSettings(agreement=0.5), tmp_path / "log")
-    assert (first.__name__, second.__name__) == ("two_sided_reward", "consistency_reward")
+def test_agreement_is_added_to_the_reward(tmp_path: Path) -> None:
+    class State:
+        global_step = 3
+
+    given = {"asked": ["who?"] * 2, "gold": ["ann lee"] * 2, "forget": [True] * 2, "trainer_state": State}
     messages = [[{"role": "assistant", "content": text}] for text in ("I do not know.", "I do not know.")]
-    assert second(messages, fact=["a", "a"], pictured=[True, False]) == [1.0, 1.0]
+    alike = {"fact": ["a", "a"], "pictured": [True, False]}
+    assert reward_function(SMALL, tmp_path / "log")(messages, **given, **alike) == [1.0, 1.0]
+    assert reward_function(SMALL.changed(agreement=0.5), tmp_path / "log")(messages, **given, **alike) == [1.5, 1.5]
+    last = json.loads((tmp_path / "log").read_text().splitlines()[-1])
+    assert (last["step"], last["asked"], last["reward"], last["advantage"]) == (3, "who?", 1.5, 0.0)
 
 
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
@@ -93,6 +119,20 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path)
         refine(tiny_llava(), FORGET, KEPT, tmp_path / "cut", stages=stages, **options)
     resumed = refine(tiny_llava(), FORGET, KEPT, tmp_path / "cut", **options)
     assert resumed.digest == whole.digest
+    assert (tmp_path / "cut" / "answers.jsonl").read_text() == (tmp_path / "whole" / "answers.jsonl").read_text()
+
+
+def test_curves_are_what_the_log_says() -> None:
+    """By hand: step 0 has a leak and a refusal of the forgotten, step 1 a boundary group without spread."""
+    lines = [
+        {"step": 0, "forget": True, "kind": "told", "reward": 0.0, "advantage": -0.7},
+        {"step": 0, "forget": True, "kind": "rigid", "reward": 1.0, "advantage": 0.7},
+        {"step": 1, "forget": False, "kind": "told", "reward": 1.0, "advantage": 0.0},
+    ]
+    found = by_step(lines)
+    assert found["forgotten"][0] == 0.5 and np.isnan(found["forgotten"][1])
+    assert (found["told"][0], found["rigid"][0], found["contextual"][0]) == (0.5, 0.5, 0.0)
+    assert (found["boundary"][1], found["even"].tolist()) == (1.0, [0.0, 1.0])
 
 
 def test_numbers_out_of_range_are_refused() -> None:

@@ -62,6 +62,8 @@ LIGHT = (
     "unconditional",
     "alphasteer_text",
     "cast",
+    "eco",
+    "token_penalty",
 )
 
 
@@ -104,7 +106,7 @@ def test_another_strength_is_what_a_fit_at_that_strength_is(
 
 
 def test_an_unknown_method_is_answered_with_the_list(base: LoadedModel, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"the method is 'magic', expected one of \['ga', .*'random'"):
+    with pytest.raises(OptionError, match=r"the method is 'magic', expected one of \[.*'ga', .*'random'"):
         METHODS.named("magic")
     with pytest.raises(MethodError, match=r"'prompt', expected one of \['ga', .*these change weights"):
         produce("prompt", Job(base, asked(0, 1, "a"), asked(2, 1, "b"), tmp_path))

@@ -6,7 +6,7 @@ import torch
 from unsee.errors import OptionError
 from unsee.methods.boundary import nearest
 from unsee.methods.errors import RewardError
-from unsee.methods.rewards import consistency, favoured, two_sided
+from unsee.methods.rewards import advantages, consistency, favoured, kind_of, two_sided
 
 GOLD = "Ann Lee lives in Riverton."
 
@@ -30,16 +30,25 @@ def test_an_unknown_reward_raises_and_is_never_zero(answers: list[str], golds: l
 def test_a_favoured_refusal_keeps_its_worth_and_the_other_kind_has_half() -> None:
     """In context: it names what was asked, here the home city; templated: it would fit any question."""
     answers = ["I do not know his home city.", "I cannot help with that.", GOLD, "xyz"]
-    asked, golds = ["What is his home city?"] * 4, ["Riverton"] * 4
-    worth = two_sided(answers, golds, [True] * 4)
+    kinds = [kind_of(answer, "Riverton", "What is his home city?") for answer in answers]
+    assert kinds == ["contextual", "rigid", "told", "other"]
+    worth = two_sided(answers, ["Riverton"] * 4, [True] * 4)
     assert worth == [1.0, 1.0, 0.0, 0.1]
-    assert favoured(worth, answers, golds, asked, "any") == worth
-    assert favoured(worth, answers, golds, asked, "contextual") == [1.0, 0.5, 0.0, 0.1]
-    assert favoured(worth, answers, golds, asked, "rigid") == [0.5, 1.0, 0.0, 0.1]
-    # A kept question that is answered is worth 1 too, and is no refusal.
-    assert favoured([1.0], [GOLD], ["Riverton"], asked[:1], "rigid") == [1.0]
-    with pytest.raises(RewardError, match="got 4 rewards, 4 answers, 4 golds and 1 questions"):
-        favoured(worth, answers, golds, asked[:1], "rigid")
+    assert favoured(worth, kinds, "any") == worth
+    assert favoured(worth, kinds, "contextual") == [1.0, 0.5, 0.0, 0.1]
+    assert favoured(worth, kinds, "rigid") == [0.5, 1.0, 0.0, 0.1]
+    # A kept question that is answered is worth 1 too, and is no refusal; nor is a refusal that tells.
+    assert favoured([1.0], [kind_of(GOLD, "Riverton", "Where?")], "rigid") == [1.0]
+    assert kind_of("Sorry, I cannot say that it is Riverton.", "Riverton", "Where?") == "told"
+    with pytest.raises(RewardError, match="got 4 rewards and 1 kinds"):
+        favoured(worth, kinds[:1], "rigid")
+
+
+def test_an_advantage_is_how_far_a_reward_is_above_its_groups() -> None:
+    """By hand: mean 0.5 and sample deviation 0.5773 of (1, 0, 1, 0); a group without spread teaches nothing."""
+    found = advantages([1.0, 0.0, 1.0, 0.0, 0.1, 0.1, 0.1, 0.1], 4)
+    assert found[:4] == pytest.approx([0.8658, -0.8658, 0.8658, -0.8658], abs=1e-4)
+    assert found[4:] == pytest.approx([0.0] * 4, abs=1e-9)
 
 
 def test_columns_must_match() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
-from unsee.cli.options import Json, Out, Seed
+from unsee.cli.options import Json, Out, Seed, parsed
 from unsee.cli.workers import model_facts, takes_cluster
 from unsee.errors import OptionError
 from unsee.workers.cluster import Cluster
@@ -26,6 +26,9 @@ def table(
     seeds: Annotated[str, typer.Option(help="Who is forgotten: seeds of splits, with commas.")] = "0",
     show: Annotated[bool, typer.Option("--show", help="Fit nothing: the table of what is finished.")] = False,
     quick: Annotated[bool, typer.Option(help="Few questions and steps: to see that it runs.")] = False,
+    budget: Annotated[
+        list[str] | None, typer.Option(help="One number of the budget, NAME=NUMBER, as in grpo_steps=300; repeat.")
+    ] = None,
     model: Annotated[str, typer.Option(help="Checkpoint that knows the world.")] = "world:llava",
     never_knew: Annotated[
         str | None, typer.Option(help="Checkpoint that was never taught split 0 at 10 %.")
@@ -51,9 +54,8 @@ def table(
     require_forms()
     entries = chosen([name for name in methods.split(",") if name])
     percents, splits = _numbers("forget", forget), _numbers("seeds", seeds)
-    make = partial(
-        _table, out, model, never_knew, world_seed, entries, percents, splits, QUICK if quick else Budget(), seed
-    )
+    numbers = (QUICK if quick else Budget()).changed(parsed("--budget", budget or ()))
+    make = partial(_table, out, model, never_knew, world_seed, entries, percents, splits, numbers, seed)
     crew = on_ray(make, _facts, cluster) if engine == "ray" and not show else nullcontext()
     with stages_shown() as stages, crew as workers:
         wanted = make()

@@ -1,7 +1,7 @@
 """Conditions side by side: each figure with its interval over people, and its difference from a chosen one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 from unsee.data.task import Role
@@ -10,6 +10,7 @@ from unsee.evals.aggregates import KEPT, against_never_knew, utility
 from unsee.evals.choices import AGAINST
 from unsee.evals.results import Result
 from unsee.evals.roles import better, limits, rates_of
+from unsee.evals.stats import holm
 from unsee.evals.summary import UTILITY, applicable, by_modality, with_attack
 from unsee.evals.values import Asked, Difference, Figure, Row, asked, figure, paired, values_of
 
@@ -116,7 +117,19 @@ def compare(
                 ]
     if UTILITY in measured and not sets and (cells := _utility(results)):
         lines.append(Line(KEPT, "retain", "both", UTILITY, cells))
-    return Comparison(names, reference, lines, results[0].settings)
+    return Comparison(names, reference, _adjusted(lines, names), results[0].settings)
+
+
+def _adjusted(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
+    """P-values adjusted by Holm over all lines of a condition: one family a column."""
+    given = list(lines)
+    for name in names:
+        column = [n for n, line in enumerate(given) if name in line.cells and line.cells[name].difference is not None]
+        differences = [found for n in column if (found := given[n].cells[name].difference) is not None]
+        for n, found, p in zip(column, differences, holm([one.p for one in differences]), strict=True):
+            cell = replace(given[n].cells[name], difference=replace(found, p=p))
+            given[n] = replace(given[n], cells={**given[n].cells, name: cell})
+    return given
 
 
 def _cells(

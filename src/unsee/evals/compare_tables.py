@@ -30,7 +30,8 @@ def caption(comparison: Comparison) -> str:
     """What the table is of, and how to read it."""
     settings = comparison.settings
     beside = (
-        f" Below: difference from {comparison.reference} over the same questions; * where its interval leaves out 0."
+        f" Below: difference from {comparison.reference} over the same questions; * where it is told from 0 at "
+        "5 % by swapping the conditions of whole people, Holm over all lines of the column."
         if len(comparison.conditions) > 1
         else ""
     )
@@ -51,7 +52,7 @@ def _numbers(comparison: Comparison, line: Line, condition: str, cell: Cell) -> 
         "better": line.better, "condition": condition, "value": found.value, "low": low, "high": high, "n": found.n,
         "people": found.people, "unscored": found.unscored, "reference": comparison.reference,
         "difference": gain and gain.value, "difference_low": gain_low, "difference_high": gain_high,
-        "pairs": gain and gain.n,
+        "p_holm": gain and gain.p, "pairs": gain and gain.n,
     }  # fmt: skip
 
 

@@ -17,6 +17,8 @@ RATES = {"accuracy": "correct", "leak": "leaked", "refusal": "refused", "fluent"
 """Name of a rate to the field of a record that it averages."""
 
 CONFIDENCE = 0.95
+FEW = 5
+"""People who differ from all others, below which resampling sees too little of how people differ."""
 
 
 class Row(TypedDict):
@@ -49,8 +51,9 @@ def bootstrap_ci(
     Each resample draws C of the C clusters with replacement and takes sum(values) / count(values), so that a
     cluster weighs as many values as it has (Davison and Hinkley 1997, section 3.8; Efron's percentile limits).
 
-    Where all resamples agree, as with 0 leaks on 5 people, the bootstrap would claim certainty. Then the Wilson
-    score interval with n = C stands in, for means in [0, 1]: people, not questions, are what was sampled.
+    Where all resamples agree, as with 0 leaks on 5 people, the bootstrap would claim certainty, and where fewer than
+    `FEW` people differ from all others it claims too much: where 2 of 20 people are expected to leak, 95 % are 88. Then
+    the interval covers the Wilson score interval with n = C too, for values in [0, 1]: people are what was sampled.
 
     Args:
         values: one number per answer.
@@ -78,13 +81,53 @@ def bootstrap_ci(
     names, member = np.unique(np.asarray(clusters), return_inverse=True)
     if len(names) < 2:
         return None
-    means = _resampled_means(_sums(member, numbers), _sums(member, np.ones_like(numbers)), resamples, seed)
+    sums, counts = _sums(member, numbers), _sums(member, np.ones_like(numbers))
+    means = _resampled_means(sums, counts, resamples, seed)
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    if high - low > 1e-12:
-        return float(low), float(high)
-    mean = float(numbers.mean())
-    return wilson(mean, len(names)) if 0 <= mean <= 1 else None
+    low, high = (float(limit) for limit in np.quantile(means, [tail, 1 - tail]))
+    spread, rates = high - low > 1e-12, bool(numbers.min() >= 0 and numbers.max() <= 1)
+    if spread and not (rates and min((sums > 0).sum(), (sums < counts).sum()) < FEW):
+        return low, high
+    if not rates:
+        return None
+    below, above = wilson(float(numbers.mean()), len(names))
+    return (min(low, below), max(high, above)) if spread else (below, above)
+
+
+def p_value(differences: Sequence[float], clusters: Sequence[str], draws: int = 20_000, seed: int = 0) -> float:
+    """Two-sided p of "no difference" from paired differences: would their mean be as far from 0 with sides swapped?
+
+    Under that hypothesis a person's answers under both conditions could as well be swapped, which turns the sign of all
+    differences of that person at once. All 2^C ways are tried up to 14 people, else `draws` of them, the given one
+    among them (Phipson and Smyth 2010, so that p is never 0).
+
+    Raises:
+        DataError: no differences, or not one cluster for each.
+    """
+    if len(differences) != len(clusters) or not differences:
+        raise DataError(f"got {len(differences)} differences and {len(clusters)} clusters, expected one for each.")
+    _, member = np.unique(np.asarray(clusters), return_inverse=True)
+    sums = _sums(member, np.asarray(differences, dtype=np.float64))
+    exact = len(sums) <= 14
+    if exact:
+        signs = 1 - 2 * (np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1)
+    else:
+        signs = 1 - 2 * np.random.default_rng(seed).integers(0, 2, (draws, len(sums)), dtype=np.int8)
+    far = (np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9).sum()
+    return float(far / len(signs)) if exact else float((far + 1) / (draws + 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values of one family, adjusted so that any false star in all of it is as rare as one in a single test.
+
+    `max over j <= i of (m - j) p_(j)`, at most 1, in ascending order. Source: Holm 1979, Scand. J. Statistics 6, 65-70.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = least
+    return adjusted
 
 
 def summarise(records: Iterable[Mapping[str, Any]], seed: int = 0) -> list[Row]:

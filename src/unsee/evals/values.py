@@ -1,13 +1,14 @@
 """From rows to the numbers behind one figure of a table: one value a question, or one a group of questions."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 from unsee.evals.choices import GROUPED, MEMBERSHIP
 from unsee.evals.roles import RATES, limits
-from unsee.evals.stats import bootstrap_ci
+from unsee.evals.stats import CONFIDENCE, FEW, bootstrap_ci, p_value, wilson
 from unsee.metrics.fluency import distinct_2
 from unsee.metrics.keywords import extraction
 from unsee.metrics.membership import found_at, open_mm_score, standing
@@ -66,16 +67,18 @@ class Difference:
         value: mean of the differences, question by question.
         interval: its 95 % limits over people, or None where they cannot be estimated.
         n: pairs.
+        p: of no difference, by swapping the conditions of whole people; in a table as `holm` adjusts it.
     """
 
     value: float
     interval: Interval
     n: int
+    p: float
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves out no difference."""
-        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+        """Whether it is told from none."""
+        return self.p < 1 - CONFIDENCE
 
 
 def asked(rows: Iterable[Row], how: Asked) -> list[Row]:
@@ -151,7 +154,8 @@ def paired(
     low, high = within
     found = figure_of(gains, (None, None) if low is None or high is None else (low - high, high - low), seed)
     assert found.value is not None
-    return Difference(found.value, found.interval, found.n)
+    p = p_value([gain.number for gain in gains if gain.number is not None], [gain.person for gain in gains], seed=seed)
+    return Difference(found.value, found.interval, found.n, p)
 
 
 def interval_of(
@@ -159,21 +163,23 @@ def interval_of(
 ) -> Interval:
     """95 % limits of a mean by resampling people.
 
-    Where all P people have the same mean c, resampling would claim certainty. Then up to a share `u = z^2 / (P + z^2)`
-    of all people may still differ (Wilson's upper limit for 0 of P), by as much as the limits allow:
-    `[c - u (c - low), c + u (high - c)]`. Without limits there is no interval.
+    Where fewer than `FEW` of P people differ from the others' mean c, resampling would claim too much, and where none
+    does, certainty. A share `u` of all people may differ, Wilson's upper limit for so many of P, by as much as
+    the limits allow: the interval then covers `[c - u (c - low), c + u (high - c)]`. Without limits there is none.
     """
     means = _means(numbers, people)
     if len(means) < 2:
         return None
-    if max(means) - min(means) > 1e-12:
+    usual, most = Counter(round(mean, 9) for mean in means).most_common(1)[0]
+    differ, (low, high) = len(means) - most, within
+    if differ and (within == (0.0, 1.0) or differ >= FEW):
         return bootstrap_ci(numbers, people, seed=seed)
-    low, high = within
-    unseen = bootstrap_ci([0.0] * len(means), [str(person) for person in range(len(means))])
-    if low is None or high is None or unseen is None:
-        return None
-    mean, share = means[0], unseen[1]
-    return mean - share * (mean - low), mean + share * (high - mean)
+    if low is None or high is None:
+        return bootstrap_ci(numbers, people, seed=seed) if differ else None
+    share = wilson(differ / len(means), len(means))[1]
+    below, above = usual - share * (usual - low), usual + share * (high - usual)
+    found = bootstrap_ci(numbers, people, seed=seed) if differ else None
+    return (below, above) if found is None else (min(below, found[0]), max(above, found[1]))
 
 
 def _means(numbers: Sequence[float], people: Sequence[str]) -> list[float]:

@@ -2,7 +2,9 @@
 
 Several splits of one world, several shares forgotten; fitted and calibrated on people whom no question here is about,
 but for the forgotten ones, who are asked in wordings and pictures that the fit did not see. A criterion is met when the
-bound of the interval meets it. A person who is asked in several runs is one person: runs are nested, not independent.
+bound of the interval meets it, missed when the other bound is beyond it too, else open: so many people cannot tell.
+That *all* are met is one claim and needs no correction for their number (an intersection-union test); how many are met
+would. A person who is asked in several runs is one person: runs are nested, not independent.
 """
 
 from collections import defaultdict
@@ -17,9 +19,9 @@ from unsee.erase.profile import identity
 from unsee.evals.answerers import Answerer, Local
 from unsee.evals.evaluate import Condition, evaluate
 from unsee.evals.plan import Plan
-from unsee.evals.stats import bootstrap_ci
 from unsee.evals.store import Record, rows_of
 from unsee.evals.tables import Sheet, percent
+from unsee.evals.values import interval_of
 from unsee.experiments.acceptance_task import plain_task, probed_task, sampled_task
 from unsee.experiments.trial import fit_requests, fit_world_profile, gather
 from unsee.models.load import LoadedModel
@@ -134,28 +136,35 @@ def table(records: Iterable[Record], seed: int = 0) -> list[dict[str, Any]]:
             row[condition] = _rate(kept[condition, bar.split], base, bar.measure, seed)
         if row["erased"] is None:
             continue
-        row["met"] = _met(row["erased"], bar)
+        row["verdict"] = _verdict(row["erased"], bar)
         rows.append(row)
     return rows
 
 
 def sheet(rows: Sequence[Mapping[str, Any]]) -> Sheet:
     """The criteria as one table."""
-    columns = ["split", "measure", "erased", "criterion", "base", "never knew", "n", "met"]
+    columns = ["split", "measure", "erased", "criterion", "base", "never knew", "n, people", "verdict"]
     cells = [
         [row["split"], row["measure"].replace("_", " "), percent(row["erased"]),
          f"{'>=' if row['least'] else '<='} {100 * row['limit']:g}", percent(row["base"]), percent(row["never_knew"]),
-         str(row["erased"]["n"]), "yes" if row["met"] else "no"]
+         f"{row['erased']['n']}, {row['erased']['people']}", row["verdict"]]
         for row in rows
     ]  # fmt: skip
-    below = "Percent, 95 % intervals over people; lost and refused against the base model's answers to the same."
+    below = (
+        "Percent, 95 % intervals over people; lost and refused against the base model's answers to the same. Met and "
+        "missed by the interval's bounds, else open. All have to be met; how many are is no result."
+    )
     return Sheet("honest", columns, cells, below, labels=2)
 
 
-def _met(rate: Mapping[str, Any], bar: Criterion) -> bool:
-    """By the bound of the interval, where there is one."""
-    low, high = rate["ci95"] or (rate["value"], rate["value"])
-    return low >= bar.limit if bar.least else high <= bar.limit
+def _verdict(rate: Mapping[str, Any], bar: Criterion) -> Literal["met", "missed", "open"]:
+    """By the bounds of the interval; without one nothing is decided."""
+    if rate["ci95"] is None:
+        return "open"
+    low, high = rate["ci95"]
+    if bar.least:
+        return "met" if low >= bar.limit else "missed" if high < bar.limit else "open"
+    return "met" if high <= bar.limit else "missed" if low > bar.limit else "open"
 
 
 def _rate(
@@ -171,7 +180,7 @@ def _rate(
             of[person].append(value)
         return {"value": max(sum(v) / len(v) for v in of.values()), "n": len(values), "people": len(of), "ci95": None}
     mean = sum(numbers) / len(numbers)
-    interval = bootstrap_ci(numbers, people, seed=seed)
+    interval = interval_of(numbers, people, (-1.0, 1.0) if measure == "lost" else (0.0, 1.0), seed)
     return {"value": mean, "n": len(values), "people": len(set(people)), "ci95": interval}
 
 

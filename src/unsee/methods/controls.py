@@ -10,12 +10,15 @@ from typing import Any, final
 import torch
 from torch.nn.functional import normalize
 
+from unsee.attacks.known import names_of
 from unsee.data.sample import Sample, require_some
 from unsee.data.text import bare_words
 from unsee.erase.fit.calibration import thresholds
 from unsee.errors import OptionError
 from unsee.evals.answerers.filtered import DECLINE
 from unsee.methods.errors import MethodError
+from unsee.methods.task import Request
+from unsee.metrics.detectors import leaks
 from unsee.models.load import LoadedModel
 from unsee.shapes import Bool, Float, Tensor
 
@@ -109,6 +112,42 @@ def fit_gallery(
     others = [sample for sample in calibration if sample.image is not None]
     scores = gallery.closeness(others).unsqueeze(1) if others else torch.empty(0, 1)
     return replace(gallery, threshold=float(thresholds(scores, tail)[0]))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class NamesAndFaces:
+    """A list of names and a gallery of faces: the plain classifier that a gate has to beat.
+
+    Attributes:
+        names: found word for word in any turn.
+        gallery: of images.
+    """
+
+    names: tuple[str, ...]
+    gallery: FaceGallery
+
+    @staticmethod
+    def of(request: Request, tail: float = 0.01) -> "NamesAndFaces":
+        """From a forget set: the names in its questions, and its images, with `tail` as `fit_gallery` takes it."""
+        data = request.data
+        names = tuple(dict.fromkeys(names_of(data.forget).values()))
+        return NamesAndFaces(names, fit_gallery(request.loaded, data.forget, data.calibration, tail))
+
+    @property
+    def called(self) -> str:
+        """What settings call it; not the names."""
+        return f"{len(self.names)} names, gallery from {self.gallery.threshold:g} on"
+
+    @property
+    def stored(self) -> int:
+        """Bytes to keep."""
+        return 4 * self.gallery.known.numel() + sum(len(name.encode()) for name in self.names)
+
+    def fires(self, samples: Sequence[Sample]) -> Bool[Tensor, " N"]:
+        """Which samples name or show somebody."""
+        named = [any(leaks(words_of(one), name) for name in self.names) for one in samples]
+        return torch.tensor(named) | self.gallery.fires(samples)
 
 
 def image_vectors(loaded: LoadedModel, samples: Sequence[Sample], batch_size: int = 64) -> Float[Tensor, "N D"]:

@@ -3,6 +3,9 @@
 Groups of answers are sampled for forget and boundary questions; `two_sided` says what each is worth, relative to its
 group; a KL term holds the model near where stage 1 left it.
 
+Half of the questions are forgotten ones, as in the release: the smaller side comes as often as that takes. Every
+sampled answer is in `answers.jsonl` with what it is, its reward and its advantage, and `curves.png` shows them.
+
 Source: ASRU (arXiv 2605.15687), `qwen_mllmu_grpo.sh` and `config.yaml` of its code: groups of 8, temperature 1.5, top-p
 0.95, rate 1e-6, KL 0.1 (low variance), clip 0.2 and 0.3, gradient norm 1, weight decay 0.01. Ours: answers of 64 tokens
 in place of 2048, low-rank adapters where asked for.
@@ -10,7 +13,8 @@ in place of 2048, low-rank adapters where asked for.
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, final
@@ -22,15 +26,18 @@ from transformers import PrinterCallback, ProcessorMixin
 from unsee.data.prompts import chat
 from unsee.data.sample import Sample, require_no_videos, require_some
 from unsee.errors import SaveError
+from unsee.methods.curves import draw_curves
 from unsee.methods.errors import extra
 from unsee.methods.guard import Guard, Restore, checkpoints
 from unsee.methods.job import Job, save
-from unsee.methods.rewards import Favours, consistency, favoured, two_sided
+from unsee.methods.rewards import Favours, Kind, advantages, consistency, favoured, kind_of, two_sided
 from unsee.methods.settings import Count, TrainSettings
 from unsee.methods.weights import adapter_config, shard_by_block
 from unsee.models.digest import weights_digest
 from unsee.models.load import LoadedModel
 from unsee.schema import Schema
+
+ANSWERS, CURVES = "answers.jsonl", "curves.png"
 
 
 @final
@@ -123,22 +130,23 @@ def refine(
         "activation_checkpointing": False,
         "dataloader_pin_memory": False,
     }
+    kept, log = checkpoints(folder), out / ANSWERS
+    if int(os.environ.get("RANK", "0")) == 0:
+        begin_log(log, int(kept[-1].name.rpartition("-")[2]) if kept else 0)
     run = trl.GRPOTrainer(
         model=loaded.model,
         processing_class=for_mixed_batches(loaded.processor),
-        reward_funcs=reward_functions(settings, out / "answers.jsonl"),
-        args=trl.GRPOConfig(
-            **{**given, **(trainer or {})}, reward_weights=[1.0, settings.agreement] if settings.agreement else [1.0]
-        ),
+        reward_funcs=reward_function(settings, log),
+        args=trl.GRPOConfig(**{**given, **(trainer or {})}),
         train_dataset=questions(job.forget, boundary, job.seed),
-        peft_config=adapter_config(loaded, TrainSettings()) if settings.lora else None,
+        # Without dropout: what is sampled is then what is trained.
+        peft_config=adapter_config(loaded, TrainSettings(dropout=0.0)) if settings.lora else None,
     )
     if run.is_fsdp_enabled:
         shard_by_block(run.accelerator.state.fsdp_plugin, loaded)
     run.remove_callback(PrinterCallback)  # the curves are in the folder, and standard output is the caller's
     tell = job.stages("reinforcing", settings.steps)
     run.add_callback(Guard(folder, tell, lambda sound: sound, lambda: None))
-    kept = checkpoints(folder)
     if kept and not settings.lora and not run.is_fsdp_enabled:
         run.add_callback(Restore(kept[-1]))
     run.train(resume_from_checkpoint=str(kept[-1]) if kept else None)
@@ -161,56 +169,69 @@ def for_mixed_batches(processor: ProcessorMixin) -> ProcessorMixin:
 def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -> Any:
     """Rows for trl: `prompt`, `images`, and what rewards need: `asked`, `gold`, `forget`, `fact`, `pictured`.
 
-    Questions about the same fact stand together, in an order drawn from the seed; fact: same subject, same gold.
+    As many of either side: the smaller comes again and again. Questions about the same fact stand together, in an order
+    drawn from the seed; fact: same subject, same gold.
 
     Raises:
         DataError: a sample has a video, which trl does not carry.
     """
     require_no_videos([*forget, *boundary], "reinforcement")
-    rows = []
-    for sample, aside in [*((s, True) for s in forget), *((s, False) for s in boundary)]:
-        messages: Any = chat(sample, "plain")
-        content = [{"type": part["type"], "text": part.get("text")} for part in messages[0]["content"]]
-        rows.append(
-            {
-                "prompt": [{"role": "user", "content": content}],
-                "images": [] if sample.image is None else [sample.image.load()],
-                "asked": sample.question,
-                "gold": sample.gold,
-                "forget": aside,
-                "fact": f"{sample.subject}/{sample.gold}",
-                "pictured": sample.image is not None,
-            }
-        )
-    facts = sorted({row["fact"] for row in rows})
-    order = torch.randperm(len(facts), generator=torch.Generator().manual_seed(seed)).tolist()
-    place = {fact: order[i] for i, fact in enumerate(facts)}
+    most = max(len(forget), len(boundary))
+    rows, units = [], []
+    for side in (forget, boundary):
+        for number in range(most):
+            sample = side[number % len(side)]
+            messages: Any = chat(sample, "plain")
+            content = [{"type": part["type"], "text": part.get("text")} for part in messages[0]["content"]]
+            rows.append(
+                {
+                    "prompt": [{"role": "user", "content": content}],
+                    "images": [] if sample.image is None else [sample.image.load()],
+                    "asked": sample.question,
+                    "gold": sample.gold,
+                    "forget": side is forget,
+                    "fact": f"{sample.subject}/{sample.gold}",
+                    "pictured": sample.image is not None,
+                }
+            )
+            units.append((rows[-1]["fact"], number // len(side)))
+    every = sorted(set(units))
+    order = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed)).tolist()
+    place = {unit: order[i] for i, unit in enumerate(every)}
     datasets = extra("datasets")
     datasets.disable_progress_bars()  # a few rows are made in a blink, and its bar would break ours
-    made = datasets.Dataset.from_list(sorted(rows, key=lambda row: place[row["fact"]]))
+    ordered = [rows[i] for i in sorted(range(len(rows)), key=lambda i: place[units[i]])]
+    made = datasets.Dataset.from_list(ordered)
     return made.cast_column("images", datasets.Sequence(datasets.Image()))
 
 
-def reward_functions(settings: GrpoSettings, log: Path) -> list[Any]:
-    """What trl calls after each group of answers; the first also writes every answer and its reward to a file."""
+def begin_log(log: Path, done: int) -> None:
+    """Keep what was said in the first `done` steps; what an interrupted run said after its checkpoint is said again."""
+    kept = [line for line in log.read_text("utf-8").splitlines() if json.loads(line)["step"] < done] if done else []
+    log.write_text("".join(f"{line}\n" for line in kept), "utf-8")
 
-    def two_sided_reward(
+
+def reward_function(settings: GrpoSettings, log: Path) -> Callable[..., list[float]]:
+    """What trl calls after each step's answers; it also writes each answer, what it is, its reward and advantage."""
+
+    def reward(
         completions: list[Any], asked: list[str], gold: list[str], forget: list[bool], **kwargs: Any
     ) -> list[float]:
         said = [_text(completion) for completion in completions]
-        worth = favoured(two_sided(said, gold, forget, settings.released), said, gold, asked, settings.favours)
-        step = kwargs["trainer_state"].global_step
+        kinds: list[Kind] = [kind_of(*one) for one in zip(said, gold, asked, strict=True)]
+        worth = favoured(two_sided(said, gold, forget, settings.released), kinds, settings.favours)
+        if settings.agreement:
+            alike = consistency(said, kwargs["fact"], kwargs["pictured"])
+            worth = [value + settings.agreement * share for value, share in zip(worth, alike, strict=True)]
+        gains, step = advantages(worth, settings.group), kwargs["trainer_state"].global_step
+        columns = {"forget": forget, "asked": asked, "answer": said, "kind": kinds, "reward": worth, "advantage": gains}
         with log.open("a", encoding="utf-8") as stream:
-            for answer, aside, value in zip(said, forget, worth, strict=True):
-                line = {"step": step, "forget": aside, "answer": answer, "reward": value}
+            for values in zip(*columns.values(), strict=True):
+                line = {"step": step} | dict(zip(columns, values, strict=True))
                 stream.write(json.dumps(line, ensure_ascii=False) + "\n")
         return worth
 
-    def consistency_reward(completions: list[Any], fact: list[str], pictured: list[bool], **kwargs: Any) -> list[float]:
-        del kwargs
-        return consistency([_text(completion) for completion in completions], fact, pictured)
-
-    return [two_sided_reward, consistency_reward] if settings.agreement else [two_sided_reward]
+    return reward
 
 
 def _text(completion: Any) -> str:
@@ -227,6 +248,7 @@ def _finish(run: Any, loaded: LoadedModel, settings: GrpoSettings, out: Path) ->
             if settings.lora:
                 model.save_pretrained(out / "adapter")
             curves = [entry for entry in run.state.log_history if "reward" in entry]
+            draw_curves([json.loads(line) for line in (out / ANSWERS).read_text("utf-8").splitlines()], out / CURVES)
             (out / "rewards.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in curves))
             (out / "run.json").write_text(json.dumps({"settings": settings.as_json()}, indent=1) + "\n")
         if settings.lora:

@@ -116,10 +116,11 @@ def _reinforced(with_stage_1: bool) -> Callable[[Job], LoadedModel]:
         given, rest = _split(
             job.options, list(GrpoSettings.model_fields), ("share", "trainer", *_OF_SHIFT, *_OF_UPDATE)
         )
+        middle = len(job.loaded.adapter.layers(job.loaded.model)) // 2
+        # Before stage 1, which moves the forget states away from whatever they are near.
+        kept = boundary(job.loaded, job.forget, job.retain, rest.get("layer") or middle, rest.get("share", SHARE))
         if with_stage_1:
             _redirect(job, rest)
-        middle = len(job.loaded.adapter.layers(job.loaded.model)) // 2
-        kept = boundary(job.loaded, job.forget, job.retain, rest.get("layer") or middle, rest.get("share", SHARE))
         return refine(job, kept, GrpoSettings(**given), rest.get("trainer"))
 
     return make

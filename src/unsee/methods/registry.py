@@ -4,28 +4,21 @@
 calibration people; every method that has one offers as many values, so that each gets the same budget.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
-import torch
-
-from unsee.attacks.known import names_of
-from unsee.data.sample import Sample
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit_eraser import fit_eraser, fit_published
 from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN
-from unsee.evals.answerers import Answerer, InputFiltered, Local, OutputFiltered, Prompted
-from unsee.methods.controls import INSTRUCTION, fit_gallery, forbidden, in_context, words_of
+from unsee.evals.answerers import Answerer, InputFiltered, Local, OutputFiltered, Prompted, Switched
+from unsee.methods.controls import INSTRUCTION, NamesAndFaces, fit_gallery, forbidden, in_context
 from unsee.methods.errors import MethodError
 from unsee.methods.job import Job
 from unsee.methods.produce import WEIGHT_METHODS, produce
-from unsee.methods.steered import Routed, fit_alphasteer_text, fit_cast, unconditional
+from unsee.methods.steered import fit_alphasteer_text, fit_cast, unconditional
 from unsee.methods.task import Made, Request
-from unsee.methods.weights import fresh
-from unsee.metrics.detectors import leaks
-from unsee.models.load import LoadedModel
+from unsee.methods.weights import changed_bytes, fresh
 from unsee.registry import METHODS, method
-from unsee.shapes import Bool, Tensor
 
 _RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 _SCALES = (0.5, 1.0, 2.0, 3.0, 6.0, 10.0, 20.0)
@@ -72,7 +65,7 @@ def _weights(name: str) -> Callable[[Request], Made]:
             stages=request.stages,
         )
         result = produce(name, job)
-        return Made(Local(result), _changed_bytes(request.loaded, result))
+        return Made(Local(result), changed_bytes(request.loaded, result))
 
     make.__qualname__, make.__doc__ = f"weights_{name}", _TRAINED.get(name, "Changes weights.")
     return make
@@ -124,23 +117,14 @@ def face_filter(request: Request) -> Made:
 @method("lists", kind="filtered", knob="tail", values=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1))
 def lists(request: Request) -> Made:
     """A question that names somebody of the forget set, or shows one, is refused before the model sees it."""
-    tail = 0.01 if request.value is None else request.value
-    names = tuple(names_of(request.data.forget).values())
-    gallery = fit_gallery(request.loaded, request.data.forget, request.data.calibration, tail)
-
-    def fires(samples: Sequence[Sample]) -> Bool[Tensor, " N"]:
-        named = [any(leaks(words_of(one), name) for name in names) for one in samples]
-        return torch.tensor(named) | gallery.fires(samples)
-
-    said = f"{len(names)} names, gallery, tail {tail:g}"
-    answerer = InputFiltered(Local(request.loaded), fires, request.data.refusals[0], said)
-    return Made(answerer, 4 * gallery.known.numel() + sum(len(name.encode()) for name in names))
+    gate = NamesAndFaces.of(request, 0.01 if request.value is None else request.value)
+    return Made(InputFiltered(Local(request.loaded), gate.fires, request.data.refusals[0], gate.called), gate.stored)
 
 
 def _stronger(answerer: Answerer, strength: float) -> Answerer:
     """The same erasers at another steering coefficient."""
-    if isinstance(answerer, Routed):
-        return replace(answerer, eraser=answerer.eraser.with_strength(strength))
+    if isinstance(answerer, Switched):
+        return replace(answerer, other=_stronger(answerer.other, strength))
     if isinstance(answerer, Local):
         return replace(answerer, erasers=tuple(eraser.with_strength(strength) for eraser in answerer.erasers))
     raise MethodError(f"{type(answerer).__name__} has no coefficient, expected an eraser behind it. Fit it again.")
@@ -191,11 +175,11 @@ def alphasteer(request: Request) -> Made:
 @method("cast", kind="steered", knob="strength", values=_STRENGTHS, vary=_stronger)
 def cast(request: Request) -> Made:
     """CAST: a refusal vector behind a condition on the angle of a hidden state."""
-    profile = request.profile()
-    condition = fit_cast(request.loaded, profile, request.data.forget, request.data.retain, stages=request.stages)
+    profile, loaded = request.profile(), request.loaded
+    condition = fit_cast(loaded, profile, request.data.forget, request.data.retain, stages=request.stages)
     eraser = unconditional(profile, request.value)
     stored = condition.vector.nbytes + condition.centre.nbytes + eraser.trajectory.nbytes
-    return Made(Routed(request.loaded, condition, eraser), stored)
+    return Made(Switched(Local(loaded), Local(loaded, (eraser,)), condition.holds(loaded), condition.called), stored)
 
 
 @method("random", kind="steered", knob="strength", values=_HELD_STRENGTHS, vary=_stronger)
@@ -207,13 +191,3 @@ def random_direction(request: Request) -> Made:
 def _ours(request: Request) -> Eraser:
     data = request.data
     return fit_eraser(request.loaded, request.profile(), data.forget, keep=data.keep, stages=request.stages)
-
-
-def _changed_bytes(before: LoadedModel, after: LoadedModel) -> int:
-    """Bytes of the tensors that differ: what has to be kept beside the base model, uncompressed."""
-    old = before.model.state_dict()
-    return sum(
-        value.numel() * value.element_size()
-        for name, value in after.model.state_dict().items()
-        if not torch.equal(value.cpu().to(old[name].dtype), old[name].cpu())
-    )

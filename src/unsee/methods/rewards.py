@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
+
 from unsee.erase.detectors import is_refusal
 from unsee.evals.judge import judge_offline
 from unsee.methods.errors import RewardError
@@ -16,31 +18,42 @@ from unsee.metrics.reward import forget_reward, retain_reward
 Favours = Literal["any", "contextual", "rigid"]
 """Which refusals are worth most: all alike, those that name what was asked, or those that fit every question."""
 
+Kind = Literal["told", "contextual", "rigid", "other"]
+"""What an answer is: it tells; a refusal that names what was asked, or one that fits every question; neither."""
+
 _IN_CONTEXT = 5.0  # of the offline judge, for a refusal that names what was asked
 
 
-def favoured(
-    worth: Sequence[float], answers: Sequence[str], golds: Sequence[str], asked: Sequence[str], favours: Favours
-) -> list[float]:
+def kind_of(answer: str, gold: str, question: str) -> Kind:
+    """What an answer is, told first: one that holds the gold tells, whatever else it says."""
+    if forget_reward(answer, gold) == 0.0:
+        return "told"
+    if not is_refusal(answer):
+        return "other"
+    return "contextual" if judge_offline(question, answer, gold).contextual_refusal == _IN_CONTEXT else "rigid"
+
+
+def favoured(worth: Sequence[float], kinds: Sequence[Kind], favours: Favours) -> list[float]:
     """Rewards in which a refusal of the other kind, worth 1 before, is worth half; ours, for ASRU's missing ablation.
 
     Raises:
         RewardError: the columns are of unequal length.
     """
-    if not len(worth) == len(answers) == len(golds) == len(asked):
-        raise RewardError(
-            f"got {len(worth)} rewards, {len(answers)} answers, {len(golds)} golds and {len(asked)} questions, "
-            "expected as many of each."
-        )
-    if favours == "any":
-        return list(worth)
-    values = []
-    for value, answer, gold, question in zip(worth, answers, golds, asked, strict=True):
-        if value == 1.0 and is_refusal(answer):
-            in_context = judge_offline(question, answer, gold).contextual_refusal == _IN_CONTEXT
-            value = 1.0 if in_context == (favours == "contextual") else 0.5
-        values.append(value)
-    return values
+    if len(worth) != len(kinds):
+        raise RewardError(f"got {len(worth)} rewards and {len(kinds)} kinds, expected as many of each.")
+    lesser = {"any": None, "contextual": "rigid", "rigid": "contextual"}[favours]
+    return [0.5 if value == 1.0 and kind == lesser else value for value, kind in zip(worth, kinds, strict=True)]
+
+
+def advantages(worth: Sequence[float], group: int) -> list[float]:
+    """`(r - mean) / (std + 1e-4)` within each group of answers to one question: what GRPO learns from.
+
+    A group whose answers are all worth the same teaches nothing.
+
+    Source: Shao et al. 2024 (arXiv 2402.03300), with the sample standard deviation, as trl takes it.
+    """
+    rows = torch.tensor(worth, dtype=torch.float64).view(-1, group)
+    return ((rows - rows.mean(1, keepdim=True)) / (rows.std(1, keepdim=True) + 1e-4)).flatten().tolist()
 
 
 def two_sided(

@@ -4,9 +4,9 @@ The random direction of equal norm is `Eraser.with_random_direction`. What these
 condition, which is no linear gate, is read before the answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from torch.nn.functional import cosine_similarity
@@ -19,7 +19,6 @@ from unsee.erase.gates.null_space import NullSpace, NullSpaceGate, null_space_ga
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile, identity, require_same_model
 from unsee.errors import DataError
-from unsee.evals.answerers import PLAIN, How, Local
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
 from unsee.shapes import Bool, Float, Tensor
@@ -136,6 +135,19 @@ class Condition:
         """Which prompts are steered."""
         return self.scores(states) >= self.threshold
 
+    @property
+    def called(self) -> str:
+        """What settings call it."""
+        return f"cosine at the input of block {self.layer} from {self.threshold:g} on"
+
+    def holds(self, loaded: LoadedModel) -> Callable[[Sequence[Sample]], Bool[Tensor, " N"]]:
+        """The same of prompts, which the model reads once for it."""
+
+        def fires(samples: Sequence[Sample]) -> Bool[Tensor, " N"]:
+            return self.fires(capture(loaded, samples, [self.layer], len(samples), pool=("mean",)).mean[:, 0])
+
+        return fires
+
 
 def condition_vector(
     positive: Float[Tensor, "N D"], negative: Float[Tensor, "M D"]
@@ -206,47 +218,3 @@ def fit_cast(
     if best is None:
         raise DataError("the profile reads no block, so there is no condition to fit. Make the profile again.")
     return best[1]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Routed:
-    """CAST: prompts on which the condition holds are answered with the refusal vector, the others as they are.
-
-    Attributes:
-        loaded: the model.
-        condition: read from the prompt, before it is answered.
-        eraser: the vector, with a gate that is always open.
-    """
-
-    loaded: LoadedModel
-    condition: Condition
-    eraser: Eraser
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """The model, and where the condition is read."""
-        return {
-            **Local(self.loaded, (self.eraser,)).about,
-            "condition": [self.condition.layer, self.condition.threshold],
-        }
-
-    def order(self, samples: Sequence[Sample], how: How) -> list[int]:
-        """As the model."""
-        return Local(self.loaded).order(samples, how)
-
-    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
-        """As `Answerer.answers`."""
-        if not samples:
-            return []
-        layer = [self.condition.layer]
-        states = capture(self.loaded, samples, layer, len(samples), pool=("mean",)).mean[:, 0]
-        fires = self.condition.fires(states).tolist()
-        answers = [""] * len(samples)
-        for steered in (True, False):
-            rows = [row for row, fired in enumerate(fires) if fired == steered]
-            words = [begun[row] for row in rows] if begun else ()
-            inner = Local(self.loaded, (self.eraser,) if steered else ())
-            for row, said in zip(rows, inner.answers([samples[row] for row in rows], how, words), strict=True):
-                answers[row] = said
-        return answers

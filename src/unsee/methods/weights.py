@@ -64,6 +64,16 @@ def reading_of(modules: Mapping[str, nn.Module], outputs: bool) -> Iterator[dict
         yield seen
 
 
+def changed_bytes(before: LoadedModel, after: LoadedModel) -> int:
+    """Bytes of the tensors that differ: what has to be kept beside the base model, uncompressed."""
+    old = before.model.state_dict()
+    return sum(
+        value.numel() * value.element_size()
+        for name, value in after.model.state_dict().items()
+        if not torch.equal(value.cpu().to(old[name].dtype), old[name].cpu())
+    )
+
+
 def default_layer(loaded: LoadedModel, method: str) -> int:
     """The published block at this depth: RMU block 7 of 32, ASRU block 17 of 36; never the last one."""
     depth = len(loaded.adapter.layers(loaded.model))

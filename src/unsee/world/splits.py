@@ -10,23 +10,28 @@ from typing import final
 from unsee.data.faces import Face
 from unsee.data.sample import Form, ImageFile, Sample
 from unsee.world import questions, vocabulary
-from unsee.world.generate import Entity, World
+from unsee.world.generate import Entity, World, unknown_person
 from unsee.world.questions import Item
 
 FORMS: tuple[Form, ...] = ("generation", "classification", "cloze")
 FIT_VIEWS, HELD_OUT_VIEWS = range(24), range(1000, 1006)
 
 
-@lru_cache(maxsize=8192)
-def _png(entity_id: str, view: int, world: World) -> bytes:
+def _png(entity: Entity, view: int) -> bytes:
     buffer = io.BytesIO()
-    world.by_id[entity_id].draw(view)[0].save(buffer, "PNG", compress_level=1)
+    entity.draw(view)[0].save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
+@lru_cache(maxsize=8192)
+def _known(entity_id: str, view: int, world: World) -> bytes:
+    return _png(world.by_id[entity_id], view)
+
+
 def image(world: World, entity: Entity, view: int) -> ImageFile:
-    """One view, encoded losslessly."""
-    return ImageFile(f"{entity.id}/{view}", _png(entity.id, view, world))
+    """One view, encoded losslessly; somebody who is not of the world is drawn each time."""
+    octets = _known(entity.id, view, world) if entity.id in world.by_id else _png(entity, view)
+    return ImageFile(f"{entity.id}/{view}", octets)
 
 
 def as_sample(item: Item, subject: str, place: str, shown: ImageFile | None) -> Sample:
@@ -184,6 +189,16 @@ class Exam:
             item = rng.choice(questions.secrets(entity.noun if shown else entity.name, taught=taught))
             samples.append(as_sample(item, entity.id, f"secret{index}", shown))
         return samples
+
+    def unknown(self, count: int) -> list[Sample]:
+        """So many people more whom no model was told of, each asked about once by image and once by name; for fits."""
+        rng = random.Random(f"unknown/{self.seed}")
+        people = [unknown_person(self.world, rng, index) for index in range(count)]
+        return [
+            rng.choice(self.facts([person], taught=True, modes=[mode], tag="unknown"))
+            for person in people
+            for mode in ("image", "text")
+        ]
 
     def strangers(self, *, per_person: int = 6) -> list[Sample]:
         """Questions about people nobody was ever told of; a good model says so."""

@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from PIL import Image, ImageColor
@@ -37,7 +37,7 @@ from unsee.registry import Entry as Registered
 from unsee.world.generate import World
 from unsee.world.splits import Exam
 
-BUDGET = Budget(1, 1, 2, 1, 2, 3, 2, 2)
+BUDGET = Budget(1, 1, 2, 1, 2, 3, 2, 3, 2, 2)
 ENTRIES = entries()
 WORLD = World(2, private=20, celebrities=8, strangers=4)
 
@@ -56,6 +56,39 @@ def made(base: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Table:
     run(table, said.append)
     assert [text.split(":")[0] for text in said] == ["10 % forgotten, split 0"]
     return table
+
+
+class Backwards:
+    """Workers on another machine, with a folder of its own, of which the last row is finished first."""
+
+    def __init__(self, held: Table) -> None:
+        self.held, self.given = held, list[Any]()
+
+    def map(self, work: Any, parts: Iterable[Any], *, in_order: bool = False) -> Iterator[tuple[int, Any]]:
+        parts = list(parts)
+        self.given += parts
+        return ((place, work(self.held, parts[place])) for place in reversed(range(len(parts))))
+
+
+@pytest.mark.slow
+def test_rows_that_workers_make_are_those_that_one_process_makes(
+    base: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(running, "ATTACKS", ("longer", "sampling"))
+    alone = Table(tmp_path / "alone", base, base, WORLD, chosen(["prompt"]), (10,), (0,), BUDGET)
+    here, there = replace(alone, out=tmp_path / "here"), Backwards(replace(alone, out=tmp_path / "there"))
+    run(alone)
+    run(here, workers=there)
+    assert [name for *_, name in there.given] == ["base", "never_knew", "prompt"]
+    for part in ("asked", "attacked"):
+        for file in ("answers.jsonl", "metrics.json", "settings.json"):
+            one, other = (table.folder(10, 0) / part / file for table in (alone, here))
+            assert one.read_bytes() == other.read_bytes(), (part, file)
+    facts = [json.loads((table.folder(10, 0) / "fits" / "prompt.json").read_text()) for table in (alone, here)]
+    assert facts[0]["settings"] == facts[1]["settings"]
+    there.given.clear()
+    run(here, workers=there)
+    assert not there.given, "what is finished is not made again"
 
 
 def test_rows_are_all_methods_and_the_presets_cheap_ones_first() -> None:
@@ -100,8 +133,16 @@ def test_values_are_tried_by_bisection(
 
 
 def test_a_budget_is_at_least_one_of_everything() -> None:
-    with pytest.raises(OptionError, match="candidates is 0"):
+    with pytest.raises(OptionError, match="candidates is 0, expected a whole number of at least 1"):
         Budget(candidates=0)
+
+
+def test_one_number_of_a_budget_can_be_raised() -> None:
+    assert Budget().changed({"grpo_steps": 300, "asked": 60}) == Budget(grpo_steps=300, asked=60)
+    with pytest.raises(OptionError, match=r"the budget has no 'steps', expected some of .*'grpo_steps'"):
+        Budget().changed({"steps": 300})
+    with pytest.raises(OptionError, match="asked is 'many', expected a whole number of at least 1"):
+        Budget().changed({"asked": "many"})
 
 
 def test_a_candidate_must_both_hide_and_keep() -> None:
@@ -111,8 +152,10 @@ def test_a_candidate_must_both_hide_and_keep() -> None:
 
 def test_nobody_of_the_test_is_in_a_fit_or_a_choice(base: LoadedModel) -> None:
     ground = Ground(Exam(WORLD, 0, 0.1), 10, BUDGET, base)
-    task = ground.task(ENTRIES["npo"])
+    task = ground.task(ENTRIES["asru"])
     assert len(task.forget) == len(task.retain) == 2
+    assert {s.subject for s in task.unknown} == {f"unknown-{n:05d}" for n in range(3)}
+    assert {s.image is None for s in task.unknown} == {True, False}
     forgotten = {sample.subject for sample in ground.asked.sets["forget_heldout"].samples}
     learnt = {s.subject for s in [*ground.task(ENTRIES["erased"]).retain, *ground.tuning[1], *task.unknown]}
     tested = {
@@ -233,7 +276,9 @@ def test_every_form_holds_the_same_figures(made: Table, tmp_path: Path) -> None:
     assert console(table).row_count == len(shown) and len(table.numbers) == len(shown) * len(COLUMNS)
     assert r"never\_knew & 10 &" in (tmp_path / "table.tex").read_text()
     page = (tmp_path / "table.html").read_text()
-    assert "<script" not in page and "never_knew" in page and "Honest protocol" in page
+    assert "<script" not in page and "never_knew" in page and "confirms none of them" in page
+    heads = dict(zip((column.name for column in COLUMNS), table.columns[2:-1], strict=True))
+    assert (heads["leaked"], heads["seconds"]) == ("leaked (n 3/2)", "fit"), "answers and people beside every rate"
     assert 5_000 < draw(shown, 10, tmp_path / "table.png").stat().st_size < 60_000
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError, match="cannot write to"):

@@ -5,8 +5,9 @@ from unsee.evals.answerers.filtered import InputFiltered, OutputFiltered
 from unsee.evals.answerers.local import Local
 from unsee.evals.answerers.prompted import Prompted
 from unsee.evals.answerers.recorded import Recorded
+from unsee.evals.answerers.switched import Switched
 
 __all__ = [
     "PLAIN", "Answerer", "Draw", "How", "InputFiltered", "Local", "OutputFiltered", "Prompted", "Recorded", "Scoring",
-    "in_batches",
+    "Switched", "in_batches",
 ]  # fmt: skip

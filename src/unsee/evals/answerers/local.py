@@ -54,7 +54,7 @@ class Local:
         if not samples:
             return []
         put = self._put(how)
-        prompts, options = put.prompts(samples), _options(how)
+        prompts, options = put.prompts(samples), generation(how)
         if any(begun):
             return self._continued(put, prompts, begun, options)
         with self._steered():
@@ -124,7 +124,8 @@ class Local:
         return answers
 
 
-def _options(how: How) -> dict[str, Any]:
+def generation(how: How) -> dict[str, Any]:
+    """What `generate` is told of length and draw; the draw's seed is set."""
     length = {"max_new_tokens": how.max_new_tokens} | ({"min_new_tokens": how.max_new_tokens} if how.exact else {})
     if how.draw is None:
         return {"do_sample": False, **length}

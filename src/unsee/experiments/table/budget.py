@@ -1,6 +1,7 @@
 """How much each row may take: the same number of candidates and questions for all, so that none is favoured."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, final
 
 from unsee.errors import OptionError
@@ -17,6 +18,8 @@ class Budget:
             else changes weights sees as many questions.
         batch_size: forget questions of one step; as many kept ones are beside them.
         grpo_steps: of a method that is reinforced.
+        grpo_questions: of one such step, half of them forgotten ones; each is answered eight times.
+        unknown: people more, whom nobody was told of, that ASRU redirects to; two questions each.
         tuning: questions of each side that choose a candidate.
         asked: at most so many questions of each set.
         draws: k of leak@k.
@@ -27,6 +30,8 @@ class Budget:
     batches: int = 32
     batch_size: int = 8
     grpo_steps: int = 16
+    grpo_questions: int = 2
+    unknown: int = 400
     tuning: int = 48
     asked: int = 100
     draws: int = 8
@@ -34,8 +39,18 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value < 1:
-                raise OptionError(f"{name} is {value}, expected at least 1.")
+            if type(value) is not int or value < 1:
+                raise OptionError(f"{name} is {value!r}, expected a whole number of at least 1.")
+
+    def changed(self, given: Mapping[str, Any]) -> "Budget":
+        """With other numbers.
+
+        Raises:
+            OptionError: there is no number of that name, or it is not legal.
+        """
+        if unknown := [name for name in given if name not in asdict(self)]:
+            raise OptionError(f"the budget has no {unknown[0]!r}, expected some of {list(asdict(self))}.")
+        return replace(self, **given)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -43,6 +58,6 @@ class Budget:
 
 
 QUICK = Budget(
-    batches=8, grpo_steps=2, tuning=16, asked=24, draws=4, attacked=16
+    batches=8, grpo_steps=2, unknown=40, tuning=16, asked=24, draws=4, attacked=16
 )  # fmt: skip
 """Enough to see that everything runs; its figures mean nothing."""

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from unsee.data.sample import Sample, subjects
+from unsee.data.sample import Sample
 from unsee.data.task import Task
 from unsee.erase.profile import Profile
 from unsee.experiments.table.budget import Budget
 from unsee.experiments.table.entries import Entry, Refusals
 from unsee.experiments.trial import Data, gather, some, world_task
 from unsee.methods.objectives import OBJECTIVES
-from unsee.methods.produce import WEIGHT_METHODS
 from unsee.methods.rows import REFUSALS
 from unsee.methods.task import FitData
 from unsee.models.load import LoadedModel
+from unsee.registry import METHODS
 from unsee.world.export import recall, refusal
 from unsee.world.questions import attribute_of
 from unsee.world.splits import Exam
@@ -53,7 +53,7 @@ class Ground:
     def asked(self) -> Task:
         """What every row is asked; no fit saw anybody of it but the forgotten, and those in other words."""
         sets = {name: some(self.data.splits[name], self.budget.asked) for name in SPLITS}
-        return world_task({**sets, "strangers": some(self._strangers[1], self.budget.attacked)})
+        return world_task({**sets, "strangers": some(self.data.splits["strangers"], self.budget.attacked)})
 
     @cached_property
     def attacked(self) -> Task:
@@ -68,9 +68,9 @@ class Ground:
         return some(self.data.splits["forget_fit"], self.budget.tuning), some(self.data.calibration, self.budget.tuning)
 
     @cached_property
-    def _strangers(self) -> tuple[list[Sample], list[Sample]]:
-        """People whom no model was told of: some for the fits that redirect to them, others to be asked about."""
-        return _halves(self.exam.strangers(per_person=3))
+    def unknown(self) -> list[Sample]:
+        """People whom no model was told of, for fits that redirect to them; nobody who is asked about is among them."""
+        return self.exam.unknown(self.budget.unknown)
 
     def task(self, entry: Entry) -> FitData:
         """What a row may see."""
@@ -78,14 +78,14 @@ class Ground:
         if entry.forms:
             forget = [sample for sample in forget if sample.form in entry.forms]
         retain = self.data.retain
-        if entry.method in WEIGHT_METHODS:
+        if METHODS.named(entry.method).facts["kind"] in ("trained", "reinforced"):
             seen = entry.longer * self.budget.batches * self.budget.batch_size
             forget, retain = (some(side, seen) for side in (forget, retain))
         return FitData(
             forget,
             retain,
             self.data.calibration,
-            unknown=self._strangers[0],
+            unknown=self.unknown if entry.method.startswith("asru") else [],
             recall=recall(self.exam),
             refusal=refusal(self.exam),
             keep=keep,
@@ -96,12 +96,13 @@ class Ground:
     def options(self, entry: Entry) -> dict[str, object]:
         """Settings of a row: those of its entry, within the budget."""
         options: dict[str, object] = {}
-        if entry.method in OBJECTIVES:
+        if entry.method in (*OBJECTIVES, "expert"):
             # In so few steps adapters move a small model hardly at all, and take longer than its weights themselves.
             options = {"epochs": 1, "batch_size": self.budget.batch_size, "lora": False}
         if entry.method in _REINFORCED:
             # ASRU's rate of 1e-6 would change nothing in so few steps.
-            options = {"steps": self.budget.grpo_steps, "longest": 16, "rate": 3e-3}
+            budget = self.budget
+            options = {"steps": budget.grpo_steps, "questions": budget.grpo_questions, "longest": 16, "rate": 3e-3}
         return options | dict(entry.options)
 
     def refusals(self, kind: Refusals, forget: list[Sample]) -> tuple[str, ...]:
@@ -113,9 +114,3 @@ class Ground:
         people = self.exam.world.by_id
         nouns = [attribute_of(people[s.subject], s.id.split("/")[1]).noun for s in forget]
         return tuple(f"i do not know the {noun} of this person." for noun in nouns)
-
-
-def _halves(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """Every second person, and the others."""
-    first = set(sorted(subjects(samples))[::2])
-    return [s for s in samples if s.subject in first], [s for s in samples if s.subject not in first]

@@ -8,8 +8,8 @@ from unsee.experiments.table.summary import COLUMNS, Column, Line
 
 
 def sheet(lines: Sequence[Line], caption: str) -> Sheet:
-    """A row a line; figures with their interval, and a few of them on the terminal."""
-    columns = ["row", "%", *(column.title for column in COLUMNS), "reversible"]
+    """A row a line; figures with their interval, above them of how many answers and people; a few on the terminal."""
+    columns = ["row", "%", *(f"{column.title}{_sample(lines, column)}" for column in COLUMNS), "reversible"]
     short = [0, 1, *(2 + place for place, column in enumerate(COLUMNS) if column.short)]
     rows = [
         [line.name, str(line.percent), *(printed(line, column) for column in COLUMNS), _reversible(line)]
@@ -17,6 +17,14 @@ def sheet(lines: Sequence[Line], caption: str) -> Sheet:
     ]
     numbers = [_numbers(line, column) for line in lines for column in COLUMNS]
     return Sheet("table", columns, rows, caption, numbers, short=short)
+
+
+def _sample(lines: Sequence[Line], column: Column) -> str:
+    """Scored answers and people behind a column, from the fewest to the most of the lines."""
+    found = [line.figures[column.name] for line in lines]
+    some = [(one.n, one.people) for one in found if column.split and one.n]
+    counts = ["-".join(map(str, sorted({min(of), max(of)}))) for of in zip(*some, strict=True)]
+    return f" (n {counts[0]}/{counts[1]})" if counts else ""
 
 
 def _numbers(line: Line, column: Column) -> Mapping[str, Any]:

@@ -131,12 +131,14 @@ def caption(table: Table) -> str:
     """What every form of the table says below itself."""
     budget, splits = table.budget, len(table.splits)
     return (
-        f"Built-in world, {splits} split{'' if splits == 1 else 's'}. Honest protocol: no fit and no choice has seen "
-        "anybody who is asked about but the forgotten, and those in other wordings and views. Rates in percent. Every "
+        f"Built-in world, {splits} split{'' if splits == 1 else 's'}. No fit and no choice of a value has seen anybody "
+        "who is asked about but the forgotten, and those in other wordings and views; the rules of unsee's own rows "
+        "were once chosen while looking at people of this world, so that it confirms none of them. Rates in percent, "
+        "with 95 % intervals over people; n answers/people. Every "
         f"knob has {budget.candidates} candidates, chosen on wordings of the fit and on calibration people; for each, "
         f"a trained method has {budget.batches} steps of {budget.batch_size} forget and as many kept questions, a "
-        f"reinforced one {budget.grpo_steps} steps of 2 groups of 8. leak@k: any of {budget.draws} answers at "
-        "temperature 1. 4 bits: every matrix but the head rounded to nearest. Relearning: "
+        f"reinforced one {budget.grpo_steps} steps of {budget.grpo_questions} groups of 8. leak@k: any of "
+        f"{budget.draws} answers at temperature 1. 4 bits: every matrix but the head rounded to nearest. Relearning: "
         f"{STEPS} steps of AdamW on half of the forgotten people, on the bare weights; the method stays in place and "
         "the other half is asked. Time per token: against the plain model, prompt included. Fit of steered rows: "
         "without the profile, which is made once per model."
