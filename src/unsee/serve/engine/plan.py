@@ -22,8 +22,8 @@ class Reading:
     """Tokens of prompts that pass in a step; tensors lie on the engine's device.
 
     Attributes:
-        row: places in the batch of the tokens that belong to prompts; whatever gates read is in this order. A slice where
-            no token of an answer lies between them.
+        row: places in the batch of the tokens that belong to prompts; whatever gates read is in this order. A slice,
+            where no token of an answer lies between them.
         block: cache block of each.
         place: place in the cache of each: blocks, and tokens inside them, behind one another.
         shown: which of them are of images; None where none is.
