@@ -11,10 +11,11 @@ from unsee.data.sample import Sample
 from unsee.data.task import Task, prompt_digest
 from unsee.erase.config import Settings
 from unsee.erase.fit_profile import fit_profile
-from unsee.erase.profile import Profile
+from unsee.erase.profile import Profile, identity
 from unsee.erase.request.defaults import default_refusal
 from unsee.errors import DataError
 from unsee.evals.answerers.base import Answerer
+from unsee.evals.held import Condition
 from unsee.methods.rows import REFUSALS
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
@@ -165,3 +166,16 @@ def fit(name: str, request: Request) -> Fitted:
     entry, start = METHODS.named(name), time.monotonic()
     made: Made = entry.make(request)
     return Fitted(made.answerer, time.monotonic() - start, made.stored, entry.facts["reversible"])
+
+
+def condition(name: str, request: Request, called: str = "") -> Condition:
+    """A method as a condition of an evaluation: fitted where something is left to ask it."""
+    settings = {
+        "model": identity(request.loaded),
+        "method": name,
+        "value": request.value,
+        "options": dict(request.options),
+        "seed": request.seed,
+        "fit": request.data.digest(),
+    }
+    return Condition(called or name, settings, lambda: fit(name, request).answerer, request.data.seen())
