@@ -63,7 +63,8 @@ class FitData:
                 f"{task.name!r} has no set for a fit to forget, or none to keep: its sets are {sets}. Take a benchmark "
                 "under the honest protocol, or give --fit-forget and --fit-retain."
             )
-        return FitData(forget, retain, task.seen("calibration", "retain"), profile=profile)
+        held, unknown = task.seen("calibration", "retain"), task.seen("fit", "unknown")
+        return FitData(forget, retain, held, unknown, profile=profile)
 
     def digest(self) -> str:
         """`"sha256:" + sha256` over every prompt and answer that is seen, by what it is for."""
