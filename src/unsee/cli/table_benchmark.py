@@ -4,7 +4,7 @@ import re
 import shlex
 import sys
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -95,9 +95,9 @@ def run_on_benchmark(wanted: Wanted) -> None:
     data, loaded = FitData.of(task), open_model(wanted.model, Parts())
     with stages_shown() as stages:
         conditions = [Condition.of("base", Local(loaded))]
-        for name in wanted.methods:
-            request = Request(loaded, data, wanted.out / "fits" / name, seed=wanted.seed, stages=stages)
-            conditions.append(condition(name, request))
+        fits = [Request(loaded, data, wanted.out / "fits" / m, seed=wanted.seed, stages=stages) for m in wanted.methods]
+        shared = cache(Request(loaded, data, wanted.out, seed=wanted.seed, stages=stages).profile)
+        conditions += [condition(m, one, profile=shared) for m, one in zip(wanted.methods, fits, strict=True)]
         evaluate(conditions, plan, wanted.out, stages=stages, note=partial(print, "WARNING:", file=sys.stderr))
     shown = sheet(compare(read_results([str(wanted.out)]), seed=wanted.seed))
     show_table(console(shown))

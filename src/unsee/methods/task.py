@@ -2,8 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -169,8 +169,15 @@ def fit(name: str, request: Request) -> Fitted:
     return Fitted(made.answerer, time.monotonic() - start, made.stored, entry.facts["reversible"])
 
 
-def condition(name: str, request: Request, called: str = "") -> Condition:
-    """A method as a condition of an evaluation: fitted where something is left to ask it."""
+def condition(name: str, request: Request, called: str = "", profile: Callable[[], Profile] | None = None) -> Condition:
+    """A method as a condition of an evaluation: fitted where something is left to ask it.
+
+    Args:
+        name: of the method.
+        request: its fit.
+        called: name of the row; the method's by default.
+        profile: makes the one that methods which steer share; by default each makes its own.
+    """
     settings = {
         "model": identity(request.loaded),
         "method": name,
@@ -179,4 +186,10 @@ def condition(name: str, request: Request, called: str = "") -> Condition:
         "seed": request.seed,
         "fit": request.data.digest(),
     }
-    return Condition(called or name, settings, lambda: fit(name, request).answerer, request.data.seen())
+
+    def make() -> Answerer:
+        if profile is None or METHODS.named(name).facts["kind"] != "steered":
+            return fit(name, request).answerer
+        return fit(name, replace(request, data=replace(request.data, profile=profile()))).answerer
+
+    return Condition(called or name, settings, make, request.data.seen())
