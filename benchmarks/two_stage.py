@@ -6,8 +6,8 @@ vector passes a threshold; all thresholds are chosen on prompts about nobody, an
 
 - "every gate, as alone": the threshold of one gate (at most 1 % of prompts about nobody), whatever their number.
 - "every gate": raised until all gates together fire on at most 1 %.
-- "two stages": FAISS finds the nearest subjects by a part of the features, in 8 bits, and only their gates are asked.
-- "two stages, cells": the same with an inverted index that looks into one cell of eight. Random vectors have no
+- "two stages, N": FAISS finds the N nearest subjects by a part of the features, in 8 bits; only their gates are asked.
+- "two stages, N, cells": the same with an inverted index that looks into one cell of eight. Random vectors have no
   clusters, which is the worst case for it.
 
 Run from the repository root; needs the extra `scale`:
@@ -19,6 +19,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import Any, final
@@ -38,7 +39,7 @@ COLUMNS: Columns = {
     "ms per prompt": lambda row: f"{row['ms']:.3f}",
     "read per prompt (MiB)": lambda row: f"{row['read'] / 2**20:.2f}",
 }
-WAYS = ("every gate, as alone", "every gate", "two stages", "two stages, cells")
+ALONE, EVERY = "every gate, as alone", "every gate"
 TAIL = 0.01
 _CHUNK = 256
 Array = Any
@@ -64,7 +65,7 @@ def units(draws: np.random.Generator, count: int, width: int) -> Array:
 def seen(draws: np.random.Generator, vectors: Array, likeness: float) -> Array:
     """Unit vectors whose cosine with these is `likeness` in the mean: another view, another sentence."""
     noise = units(draws, *vectors.shape)
-    found = likeness * vectors + np.sqrt(1 - likeness**2) * noise
+    found = likeness * vectors + (1 - likeness**2) ** 0.5 * noise
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
@@ -121,27 +122,25 @@ def measured(faiss: Any, count: int, likeness: float, options: argparse.Namespac
     draws = np.random.default_rng(options.seed)
     bank = units(draws, count, options.width)
     asked = prompts(draws, bank, likeness, options.prompts)
-    pooled, some = options.pooled, min(options.candidates, count) * options.width * 4
-    flat, cells = (indexed(faiss, bank, pooled, cells) for cells in (False, True))
+    flat, cells = (indexed(faiss, bank, options.pooled, cells) for cells in (False, True))
 
     def every(vectors: Array) -> tuple[Array, Array]:
         return largest(bank, vectors)
 
-    def staged(index: Any) -> Callable[[Array], tuple[Array, Array]]:
-        return lambda vectors: two_stages(index, bank, vectors, options.candidates)
+    def staged(index: Any, candidates: int) -> Callable[[Array], tuple[Array, Array]]:
+        return lambda vectors: two_stages(index, bank, vectors, candidates)
 
+    whole, row = bank.nbytes, bank[0].nbytes
+    ways: dict[str, tuple[Callable[[Array], tuple[Array, Array]], int]] = {ALONE: (every, whole), EVERY: (every, whole)}
+    for some in options.candidates:
+        ways[staged_way(some)] = staged(flat, some), count * options.pooled + min(some, count) * row
+    most = max(options.candidates)
+    ways[f"{staged_way(most)}, cells"] = staged(cells, most), 4 * count * options.pooled // 8 + min(most, count) * row
     alone = float(np.quantile(asked.calibration @ bank[0], 1 - TAIL))
-    read = 4 * count * options.width
-    ways: list[tuple[Callable[[Array], tuple[Array, Array]], int]] = [
-        (every, read),
-        (every, read),
-        (staged(flat), count * pooled + some),
-        (staged(cells), 4 * count * pooled // 8 + some),
-    ]
     rows = list[Row]()
-    for way, (find, read) in zip(WAYS, ways, strict=True):
+    for way, (find, read) in ways.items():
         held = find(asked.calibration)[0]
-        threshold = alone if way == WAYS[0] else float(np.quantile(held, 1 - TAIL))
+        threshold = alone if way == ALONE else float(np.quantile(held, 1 - TAIL))
         scores, whose = find(asked.about)
         rows.append(
             {
@@ -158,6 +157,10 @@ def measured(faiss: Any, count: int, likeness: float, options: argparse.Namespac
     return rows
 
 
+def staged_way(candidates: int) -> str:
+    return f"two stages, {candidates:,}"
+
+
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Recall, over-refusal and time against the number of subjects."""
     from matplotlib.figure import Figure
@@ -165,14 +168,15 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     canvas = Figure(figsize=(11, 4.4), layout="constrained")
     panels = canvas.subplots(1, 3)
     titles = ("recall (%)", "over-refusal (%)", "ms per prompt")
-    styles = dict(zip(WAYS, (("#b0431e", ":"), ("#1f5f91", "--"), ("#3f7d4e", "-"), ("#8a6d1f", "-.")), strict=True))
-    for likeness, mark in zip(sorted({row["likeness"] for row in rows}), "osD^", strict=False):
-        for way, (colour, line) in styles.items():
+    colours = ("#b0431e", "#1f5f91", "#3f7d4e", "#7a4f9a", "#8a6d1f", "#444444")
+    ways = dict.fromkeys(row["way"] for row in rows)
+    for likeness, line in zip(sorted({row["likeness"] for row in rows}), ("-", "--", ":", "-."), strict=False):
+        for way, colour, mark in zip(ways, cycle(colours), cycle("osD^vP"), strict=False):
             mine = [row for row in rows if row["way"] == way and row["likeness"] == likeness]
             xs = [row["subjects"] for row in mine]
             for axes, values in zip(panels, _values(mine), strict=True):
                 label = f"{way}, likeness {likeness:g}"
-                axes.plot(xs, values, line, color=colour, marker=mark, markersize=4.5, label=label)
+                axes.plot(xs, values, line, color=colour, marker=mark, markersize=5, alpha=0.8, label=label)
     for axes, title in zip(panels, titles, strict=True):
         axes.set(xscale="log", xlabel="subjects in force", title=title)
         axes.spines[["top", "right"]].set_visible(False)
@@ -196,7 +200,9 @@ def main(command_line: Sequence[str] | None = None) -> None:
     parser.add_argument("--likeness", type=float, nargs="+", default=[0.25, 0.5])
     parser.add_argument("--width", type=int, default=512, help="features of a gate")
     parser.add_argument("--pooled", type=int, default=128, help="of them, those that the index has")
-    parser.add_argument("--candidates", type=int, default=64, help="gates that are asked after the index")
+    parser.add_argument(
+        "--candidates", type=int, nargs="+", default=[64, 1_024], help="gates that are asked after the index"
+    )
     parser.add_argument("--prompts", type=int, default=1000, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--picture", type=Path, help="PNG to draw")

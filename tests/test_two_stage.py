@@ -13,6 +13,7 @@ def test_with_every_candidate_two_stages_are_one() -> None:
     draws = np.random.default_rng(0)
     bank = two_stage.units(draws, 300, 64)
     asked = two_stage.prompts(draws, bank, 0.6, 80)
+    assert {one.dtype for one in (bank, asked.calibration, asked.about)} == {np.dtype("float32")}, "as gates are kept"
     every = two_stage.largest(bank, asked.about)
     for cells in (False, True):
         index = two_stage.indexed(faiss, bank, 64, cells)
@@ -32,14 +33,14 @@ def test_prompts_about_a_subject_are_as_like_it_as_was_said() -> None:
 
 
 def test_figures_of_a_small_bank(capsys: pytest.CaptureFixture[str]) -> None:
-    options = {"--likeness": 0.5, "--width": 128, "--pooled": 64, "--prompts": 400}
-    two_stage.main(["--subjects", "50", "2000", *(str(one) for pair in options.items() for one in pair), "--json"])
+    options = "--subjects 50 2000 --candidates 64 --likeness 0.5 --width 128 --pooled 64 --prompts 400 --json"
+    two_stage.main(options.split())
     (rows,) = json.loads(capsys.readouterr().out.splitlines()[-1])["tables"].values()
     of = {(row["subjects"], row["way"]): row for row in rows}
     for count in (50, 2000):
-        alone, every, staged, _ = (of[count, way] for way in two_stage.WAYS)
+        alone, every, staged = (of[count, way] for way in (two_stage.ALONE, two_stage.EVERY, "two stages, 64"))
         assert alone["over"] > 0.15 > 0.06 > every["over"], "small shares add up, and a raised threshold holds them"
         assert every["threshold"] > alone["threshold"] and every["recall"] <= alone["recall"]
         assert abs(staged["over"] - every["over"]) < 0.03
     assert of[2000, "every gate"]["threshold"] > of[50, "every gate"]["threshold"]
-    assert of[2000, "two stages"]["read"] < of[2000, "every gate"]["read"] / 3
+    assert of[2000, "two stages, 64"]["read"] < of[2000, "every gate"]["read"] / 3

@@ -80,9 +80,13 @@ def test_no_sample_is_refused() -> None:
             call(loaded, [])
 
 
-def test_batches_hold_every_sample_once_with_the_longest_first() -> None:
+@pytest.mark.parametrize("at_once", [512, 2, 1])
+def test_batches_hold_every_sample_once_with_the_longest_first(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr("unsee.models.generate._MEASURED", at_once)
     loaded = tiny_llava()
     samples = mixed_questions()
+    with pytest.raises(DataError, match="no question to ask"):
+        batches_by_length(loaded, [], 2)
     assert batches_by_length(loaded, samples, 2) == [[2, 4], [0, 1], [3]]
     with pytest.raises(OptionError, match="batch_size is 0, expected at least 1"):
         batches_by_length(loaded, samples, 0)

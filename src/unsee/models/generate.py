@@ -19,6 +19,9 @@ from unsee.models.prompt_length import visual_tokens
 from unsee.progress import Progress
 from unsee.shapes import Float, Int, Tensor
 
+_MEASURED = 512
+"""Prompts that are tokenised at once to know their lengths: ids of all would be memory that grows with them."""
+
 
 @final
 @dataclass(frozen=True)
@@ -200,9 +203,11 @@ def batches_by_length(
     """
     if batch_size < 1:
         raise OptionError(f"batch_size is {batch_size}, expected at least 1")
-    texts = render(loaded, samples, style)
-    written = loaded.processor.tokenizer(texts)["input_ids"]
-    lengths = [len(ids) + seen for ids, seen in zip(written, visual_tokens(loaded, samples), strict=True)]
+    lengths = visual_tokens(loaded, samples)
+    for start in range(0, max(len(samples), 1), _MEASURED):
+        texts = render(loaded, samples[start : start + _MEASURED], style)
+        for number, ids in enumerate(loaded.processor.tokenizer(texts)["input_ids"], start):
+            lengths[number] += len(ids)
     order = sorted(range(len(samples)), key=lambda i: (not samples[i].video, samples[i].image is None, -lengths[i]))
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 

@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from PIL import Image, ImageColor
@@ -56,6 +56,39 @@ def made(base: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Table:
     run(table, said.append)
     assert [text.split(":")[0] for text in said] == ["10 % forgotten, split 0"]
     return table
+
+
+class Backwards:
+    """Workers on another machine, with a folder of its own, of which the last row is finished first."""
+
+    def __init__(self, held: Table) -> None:
+        self.held, self.given = held, list[Any]()
+
+    def map(self, work: Any, parts: Iterable[Any], *, in_order: bool = False) -> Iterator[tuple[int, Any]]:
+        parts = list(parts)
+        self.given += parts
+        return ((place, work(self.held, parts[place])) for place in reversed(range(len(parts))))
+
+
+@pytest.mark.slow
+def test_rows_that_workers_make_are_those_that_one_process_makes(
+    base: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(running, "ATTACKS", ("longer", "sampling"))
+    alone = Table(tmp_path / "alone", base, base, WORLD, chosen(["prompt"]), (10,), (0,), BUDGET)
+    here, there = replace(alone, out=tmp_path / "here"), Backwards(replace(alone, out=tmp_path / "there"))
+    run(alone)
+    run(here, workers=there)
+    assert [name for *_, name in there.given] == ["base", "never_knew", "prompt"]
+    for part in ("asked", "attacked"):
+        for file in ("answers.jsonl", "metrics.json", "settings.json"):
+            one, other = (table.folder(10, 0) / part / file for table in (alone, here))
+            assert one.read_bytes() == other.read_bytes(), (part, file)
+    facts = [json.loads((table.folder(10, 0) / "fits" / "prompt.json").read_text()) for table in (alone, here)]
+    assert facts[0]["settings"] == facts[1]["settings"]
+    there.given.clear()
+    run(here, workers=there)
+    assert not there.given, "what is finished is not made again"
 
 
 def test_rows_are_all_methods_and_the_presets_cheap_ones_first() -> None:
