@@ -30,7 +30,7 @@ from unsee.methods.curves import draw_curves
 from unsee.methods.errors import extra
 from unsee.methods.guard import Guard, Restore, checkpoints
 from unsee.methods.job import Job, save
-from unsee.methods.rewards import Favours, advantages, consistency, favoured, kind_of, two_sided
+from unsee.methods.rewards import Favours, Kind, advantages, consistency, favoured, kind_of, two_sided
 from unsee.methods.settings import Count, TrainSettings
 from unsee.methods.weights import adapter_config, shard_by_block
 from unsee.models.digest import weights_digest
@@ -221,7 +221,7 @@ def reward_function(
     def reward(completions: list[Any], place: list[int], **kwargs: Any) -> list[float]:
         said, asked = [_text(completion) for completion in completions], [every[number] for number in place]
         aside = [number < len(forget) for number in place]
-        kinds = [kind_of(sample, answer) for sample, answer in zip(asked, said, strict=True)]
+        kinds: list[Kind] = [kind_of(sample, answer) for sample, answer in zip(asked, said, strict=True)]
         worth = favoured(two_sided(asked, said, aside, settings.released), kinds, settings.favours)
         if settings.agreement:
             alike = consistency(said, list(map(fact_of, asked)), [sample.image is not None for sample in asked])
