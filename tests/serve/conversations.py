@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from unsee.erase.steer.hooks import erased
 from unsee.models.generate import Conversation, encode_conversations
 from unsee.models.load import LoadedModel
 from unsee.models.turns import TurnTokens
+from unsee.serve.engine.carried import reports_of
 from unsee.serve.engine.compat import part
 from unsee.serve.engine.fired import as_required
 from unsee.serve.engine.tracking import CACHE, NO_SET, SET, TICKET
@@ -97,7 +99,7 @@ def library(loaded: LoadedModel, prompt: Conversation, held: Sequence[Eraser]) -
 
 def conversations(loaded: LoadedModel, llm: Any, folder: Path) -> list[dict[str, Any]]:
     """All prompts under several sets mixed in one batch, twice; what differs between library and engine."""
-    prompts, names = asked(), ("s", "p", "b", "c", "spbc", "cb")
+    prompts, names = asked(), ("s", "p", "spbc", "cb")
     held = erasers(loaded, prompts)
     ids = {name: eraser.save_pretrained(folder / name) for name, eraser in held.items()}
     held = {name: Eraser.from_pretrained(folder / name) for name in held}
@@ -116,10 +118,13 @@ def conversations(loaded: LoadedModel, llm: Any, folder: Path) -> list[dict[str,
             )
             for i, (_, name) in enumerate(cases)
         ]  # fmt: skip
-        outputs = llm.generate([_request(loaded, prompt) for prompt, _ in cases], parameters, use_tqdm=False)
+        with ExitStack() as stack:
+            opened = [reports_of(llm.llm_engine).opened(f"{turn_number} {i}") for i in range(len(cases))]
+            told = [stack.enter_context(one) for one in opened]
+            outputs = llm.generate([_request(loaded, prompt) for prompt, _ in cases], parameters, use_tqdm=False)
         for i, ((prompt, name), output) in enumerate(zip(cases, outputs, strict=True)):
-            (reports,) = llm.collective_rpc("unsee_reports", args=(f"{turn_number} {i}", True))
-            assert [as_required(one) for one in reports] == [True], reports
+            (report,) = told[i].reports()
+            assert as_required(report), report
             (said, logprobs, margin), answer = expected[i], output.outputs[0]
             tokens = list(answer.token_ids)
             own = [entry[token].logprob for entry, token in zip(answer.logprobs, tokens, strict=True)]
@@ -129,8 +134,8 @@ def conversations(loaded: LoadedModel, llm: Any, folder: Path) -> list[dict[str,
                     "same_tokens": tokens == said,
                     "said": [tokens, said],
                     "logprob": max(abs(a - b) for a, b in zip(own, logprobs, strict=False)),
-                    "margin": abs(reports[0]["highest"] - margin),
-                    "reply": reports[0]["reply"],
+                    "margin": abs(report["highest"] - margin),
+                    "reply": report["reply"],
                     "cached": output.num_cached_tokens or 0,
                 }
             )

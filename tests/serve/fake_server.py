@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import uvicorn
 
+from unsee.serve.engine.reports import Asked, Told
 from unsee.serve.errors import CanaryError
 from unsee.serve.server.admission import Admission, Admitted
 from unsee.serve.server.logs import configure
@@ -23,8 +24,8 @@ from unsee.serve.server.prepare import Prepared
 from unsee.serve.server.running import Behind, attend, door
 
 REPORT = {
-    "set": "s", "decided": True, "unreadable": False, "fired": {}, "highest": None, "steered": 0, "required": 0,
-    "forced": 0, "due": 0, "reply": None,
+    "set": "s", "tokens": 1, "decided": True, "unreadable": False, "fired": {}, "highest": None, "steered": 0,
+    "required": 0, "forced": 0, "due": 0, "reply": None,
 }  # fmt: skip
 
 
@@ -41,11 +42,9 @@ class Engine:
     @asynccontextmanager
     async def admitted(self, tenant: Any, extras: Any) -> AsyncIterator[Admitted]:
         await self.alive()
-        yield Admitted("sha256:s", "s", "s/0", 0, "ticket", {})
-
-    async def reports(self, ticket: str, final: bool) -> list[Any]:
-        await self.alive()
-        return [REPORT]
+        asked = Asked()
+        asked.told["r"] = Told(1, REPORT)
+        yield Admitted("sha256:s", "s", "s/0", 0, "ticket", asked, {})
 
     async def refresh(self) -> Any:
         return SimpleNamespace(active=(), folders={}, version=7, digest=lambda ids: "sha256:s")
@@ -62,6 +61,7 @@ class Engine:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
         if asked == "die":
             self.errored = True
+        await self.alive()
         self.steers = asked != "steer no more"
         for number in range(10 if asked == "slow" else 1):
             await send({"type": "http.response.body", "body": b"data: %d\n\n" % number, "more_body": True})

@@ -26,6 +26,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from unsee.models.load import LoadedModel, load
 from unsee.models.names import shipped
 from unsee.models.qwen_vl import Qwen2_5_VLProcessor, Qwen3VLProcessor
+from unsee.serve.engine.carried import reports_of
 from unsee.serve.engine.compat import part
 from unsee.serve.engine.fired import as_required
 from unsee.serve.engine.plugin import engine_options, set_environment
@@ -97,10 +98,11 @@ def main(family: str, folder: Path) -> None:
         extra = {SET: "canary" if steered else NO_SET, TICKET: f"{prompt.id} {steered}"}
         parameters = part("vllm:SamplingParams")(temperature=0, max_tokens=16, logprobs=0, extra_args=extra)
         asked = {"prompt_token_ids": prompt.tokens, "multi_modal_data": {"image": prompt.image}}
-        (output,) = llm.generate([asked], parameters, use_tqdm=False)
-        (reports,) = llm.collective_rpc("unsee_reports", args=(extra[TICKET], True))
-        assert [as_required(one) for one in reports] == [True]
-        return engine_answer(loaded.processor.tokenizer, output, reports)
+        with reports_of(llm.llm_engine).opened(extra[TICKET]) as told:
+            (output,) = llm.generate([asked], parameters, use_tqdm=False)
+            (report,) = told.reports()
+        assert as_required(report)
+        return engine_answer(loaded.processor.tokenizer, output, report)
 
     found = []
     for number, canary in enumerate(canaries):

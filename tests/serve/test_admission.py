@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import shutil
 import sqlite3
 from contextlib import AsyncExitStack, closing
@@ -14,6 +15,7 @@ from benchmarks.ledger_worker import BY, fitted, made, received, verified
 from unsee.errors import OptionError
 from unsee.ledger.active import active_digest, code_version
 from unsee.ledger.errors import AuditError, LedgerError, MissingArtifactError
+from unsee.serve.engine.reports import Reports
 from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.errors import EngineError, RefusedError
 from unsee.serve.server.admission import Admission, Admitted
@@ -27,6 +29,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.loads: list[tuple[dict[str, str], dict[str, list[str]], str]] = []
+        self.prepared: list[tuple[tuple[Any, ...], int]] = []
         self.broken = ""
 
     async def collective_rpc(
@@ -40,10 +43,18 @@ class Engine:
             raise Exception("EngineCore died")
         if self.broken == "hangs":
             await asyncio.sleep(30)
+        if method == "unsee_prepare":
+            self.prepared.append((args, 2))
+            return [None, None]
+        if method == "unsee_prepared":
+            wanted, left = self.prepared[-1]
+            self.prepared[-1] = wanted, left - 1
+            return [True, left <= 0]
         if method == "unsee_load":
+            assert self.prepared[-1] == (args[:2], -1), "what it was to prepare, once every worker has"
             self.loads.append(args)  # pyright: ignore[reportArgumentType]
             return [sorted(args[0]), [] if self.broken == "one rank" else sorted(args[0])]
-        return [[{"told": args}]]
+        raise AssertionError(method)
 
 
 class House:
@@ -52,7 +63,7 @@ class House:
     def __init__(self, folder: Path) -> None:
         self.folder, self.engine = folder, Engine()
         self.ledger = made(folder)
-        self.admission = Admission(self.ledger, self.engine, engine_seconds=0.2)
+        self.admission = Admission(self.ledger, self.engine, Reports(), engine_seconds=0.2)
 
     def request(self, number: int, active: bool = True) -> tuple[str, str]:
         request = self.ledger.take("accept", received(self.ledger, number).id, BY)
@@ -250,6 +261,26 @@ def test_a_ledger_that_was_rolled_back_within_its_file_admits_nobody(house: Hous
     database.write_bytes(older)  # the same file, as SQLite's backup writes it
     with pytest.raises(AuditError, match="seen before"):
         house.admit()
+
+
+def test_the_ledger_is_read_after_a_change_and_not_for_every_request(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit is seen by SQLite's own count, also where the clock of the file has not moved."""
+    database, reads, head = house.folder / "ledger" / "ledger.db", list[int](), house.ledger.head
+    monkeypatch.setattr(house.ledger, "head", lambda: reads.append(1) or head())
+    first, second = (house.request(number, active=False)[0] for number in (1, 2))
+    for step, name, erasers in (("activate", first, 1), ("activate", second, 2), ("revoke", first, 1)):
+        before = os.stat(database)
+        house.ledger.take(step, name, BY)
+        os.utime(database, ns=(before.st_atime_ns, before.st_mtime_ns))
+        reads.clear()
+        assert [house.admit().erasers for _ in range(20)] == [erasers] * 20
+        assert len(reads) == 1
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        house.ledger.take("revoke", second, BY)
+        assert [house.admit().erasers for _ in range(3)] == [0] * 3, "its head counts no commits"
 
 
 def test_an_eraser_that_is_damaged_before_it_was_loaded_admits_nobody(house: House) -> None:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from unsee.ledger.errors import LedgerUnavailableError
+from unsee.serve.engine.reports import Asked, Told
 from unsee.serve.engine.tracking import CACHE, SET, TICKET
 from unsee.serve.errors import EngineError, RefusedError
 from unsee.serve.server.admission import Admission, Admitted
@@ -26,11 +27,8 @@ from unsee.serve.server.options import Limits, Options
 from unsee.serve.server.tenants import Roster, Tenant
 
 REPORT: dict[str, Any] = {
-    "set": "digest", "decided": True, "unreadable": False, "fired": {"sha256:a": 1.5}, "highest": 1.5, "steered": 4,
-    "required": 4,
-    "forced": 0,
-    "due": 0,
-    "reply": "steer",
+    "set": "digest", "tokens": 1, "decided": True, "unreadable": False, "fired": {"sha256:a": 1.5}, "highest": 1.5,
+    "steered": 4, "required": 4, "forced": 0, "due": 0, "reply": "steer",
 }  # fmt: skip
 ASK = {"model": "m", "messages": [{"role": "user", "content": "who is this?"}]}
 
@@ -40,7 +38,7 @@ class Admit:
 
     def __init__(self, *reports: list[dict[str, Any]], error: Exception | None = None) -> None:
         self.told, self.error, self.extras = list(reports), error, list[str]()
-        self.open = 0
+        self.open, self.asked = 0, Asked()
 
     @asynccontextmanager
     async def admitted(self, tenant: Tenant, extras: Sequence[str]) -> AsyncIterator[Admitted]:
@@ -48,12 +46,13 @@ class Admit:
             raise self.error
         self.extras += extras
         self.open += 1
-        yield Admitted("digest", "digest", "digest/1", 1, "ticket", {"ledger": 0.001, "queue": 0.0})
+        yield Admitted("digest", "digest", "digest/1", 1, "ticket", self.asked, {"ledger": 0.001, "queue": 0.0})
         self.open -= 1
 
-    async def reports(self, ticket: str, final: bool) -> list[dict[str, Any]]:
-        assert ticket == "ticket"
-        return self.told.pop(0) if len(self.told) > 1 else self.told[0]
+    def say(self) -> None:
+        """What the engine reports with the next piece of an answer, of one token each."""
+        reports = self.told.pop(0) if len(self.told) > 1 else self.told[0]
+        self.asked.told = {str(number): Told(1, report) for number, report in enumerate(reports)}
 
 
 class House:
@@ -90,7 +89,9 @@ class House:
         kind = b"text/event-stream" if self.stream else b"application/json"
         await send({"type": "http.response.start", "status": self.status, "headers": [(b"content-type", kind)]})
         for part in self.answer:
+            self.admit.say()
             await send({"type": "http.response.body", "body": part, "more_body": True})
+        self.admit.say()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def ask(
@@ -145,14 +146,26 @@ def test_the_engine_is_asked_what_the_policy_says_and_not_the_client() -> None:
         [REPORT | {"set": "none"}],
         [REPORT | {"highest": None}],
         [REPORT, REPORT | {"unreadable": True}],
+        [REPORT | {"tokens": 2}],
+        [REPORT, None],
         [REPORT, REPORT],
     ],
-    ids=["no word", "not decided", "too few positions", "another set", "no gate value", "NaN in one of two", "two"],
+    ids=[
+        "no word",
+        "not decided",
+        "too few positions",
+        "another set",
+        "no gate value",
+        "NaN in one of two",
+        "another number of tokens",
+        "no word of one of two",
+        "two",
+    ],
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_was_not_steered_as_required_does_not_go_out(reports: list[dict[str, Any]], stream: bool) -> None:
     door = House(Admit(reports), [b"she lives in brindle"], stream)
-    if stream and len(reports) == 2 and reports[1] == REPORT:  # only known when all are there
+    if stream and reports == [REPORT, REPORT]:  # only known when all are there
         with pytest.raises(BrokenStream):
             door.ask()
         assert door.sent[-1]["more_body"]
@@ -498,6 +511,7 @@ def test_all_answers_end_when_the_engine_is_dead(begun: bool) -> None:
     async def stuck(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
         if begun:
+            house.admit.say()
             await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
         await asyncio.sleep(60)
 

@@ -19,6 +19,7 @@ from unsee.evals.answerers import Draw, How, Local
 from unsee.evals.evaluate import Condition, evaluate
 from unsee.models.generate import encode
 from unsee.models.load import LoadedModel
+from unsee.serve.engine.carried import reports_of
 from unsee.serve.engine.offline import IN_FORCE, Vllm, require_vllm
 from unsee.serve.engine.plugin import engine_options
 from unsee.serve.engine.tracking import CACHE, NO_SET, SET, TICKET
@@ -26,8 +27,9 @@ from unsee.serve.errors import EngineError
 from unsee.serve.parity.canary import hatch
 
 Made = Callable[..., tuple[Vllm, "Stand"]]
-SOUND: dict[str, Any] = {"decided": True, "unreadable": False, "steered": 3, "required": 3, "highest": 0.1} | {
-    "forced": 1, "due": 1,
+SOUND: dict[str, Any] = {
+    "tokens": 2, "decided": True, "unreadable": False, "steered": 3, "required": 3, "highest": 0.1, "forced": 1,
+    "due": 1,
 }  # fmt: skip
 
 
@@ -41,18 +43,21 @@ class Stand:
         self.asked: list[tuple[dict[str, Any], Any]] = []
         self.loaded: list[tuple[Any, ...]] = []
         self.report: Callable[[int], list[dict[str, Any]]] = lambda count: [SOUND] * count
+        self.llm_engine = SimpleNamespace(output_processor=SimpleNamespace())
 
     def generate(self, prompts: Sequence[dict[str, Any]], parameters: Sequence[Any], use_tqdm: bool) -> list[Any]:
         self.asked += zip(prompts, parameters, strict=True)
-        self.last = len(prompts)
+        reports = reports_of(self.llm_engine)
+        for number, one in enumerate(parameters):
+            reports.expect(str(number), one.extra_args[TICKET])
+        for number, report in enumerate(self.report(len(prompts))):
+            reports.take(str(number), 2, report)
         return [SimpleNamespace(outputs=[SimpleNamespace(token_ids=one["prompt_token_ids"][-2:])]) for one in prompts]
 
     def collective_rpc(self, method: str, args: tuple[Any, ...]) -> list[Any]:
-        if method == "unsee_load":
-            self.loaded.append(args)
-            return [sorted(args[0])]
-        assert method == "unsee_reports" and args[1] is True
-        return [self.report(self.last)]
+        assert method == "unsee_load"
+        self.loaded.append(args)
+        return [sorted(args[0])]
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Chooser(LogitsProcessor):
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # pyright: ignore
         self.steerer.fix(scores)
-        self.steerer.said(scores.argmax(1, keepdim=True))
+        self.report = next(iter(self.steerer.said(scores.argmax(1, keepdim=True)).reports().values()))
         return scores
 
 
@@ -51,7 +51,7 @@ class Pretended:
     """One request at a time, its blocks never where those of the one before were."""
 
     def __init__(self, loaded: LoadedModel, prompt: Conversation, steerer: Steerer, name: str, start: int) -> None:
-        self.loaded, self.steerer, self.computed = loaded, steerer, 0
+        self.loaded, self.steerer, self.computed, self.chooser = loaded, steerer, 0, Chooser(steerer)
         self.inputs = encode_conversations(loaded, [prompt])
         ids = self.inputs["input_ids"][0].tolist()
         index = loaded.adapter.image_index(loaded.model, self.inputs["input_ids"])[0].tolist()
@@ -79,7 +79,7 @@ class Pretended:
         try:
             with torch.no_grad():
                 said = call.generate(
-                    **self.inputs, do_sample=False, max_new_tokens=TOKENS, logits_processor=[Chooser(self.steerer)],
+                    **self.inputs, do_sample=False, max_new_tokens=TOKENS, logits_processor=[self.chooser],
                     pad_token_id=self.loaded.processor.tokenizer.pad_token_id, **options,
                 )  # fmt: skip
         finally:
@@ -130,11 +130,11 @@ def test_answers_are_the_library_s_under_every_gate_and_reply(loaded: LoadedMode
     replies = set[str | None]()
     for start, (prompt, name, chunk) in enumerate(cases()):
         expected, _, margin = library(loaded, prompt, [held[letter] for letter in name])
-        said = Pretended(loaded, prompt, steerer, name, 30 * start).answer(chunk)
+        asked_engine = Pretended(loaded, prompt, steerer, name, 30 * start)
+        said = asked_engine.answer(chunk)
         tracked = steerer.requests.live.pop(prompt.id)
         steerer.requests._free.append(tracked.slot)
-        steerer._settle()
-        report = steerer._report(tracked)
+        report = asked_engine.chooser.report
         assert as_required(report), report
         assert report["highest"] == pytest.approx(margin, abs=2e-4), (prompt.id, name, chunk)
         assert said == expected, (prompt.id, name, chunk)

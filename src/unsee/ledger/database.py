@@ -4,6 +4,7 @@ Writers are alone: SQLite by its own lock, PostgreSQL by one on the log. A commi
 process loses its lock, and what it had begun is rolled back.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,11 +53,12 @@ class Database:
 
     def __init__(self, home: Path, url: str, busy_seconds: float, *, read_only: bool = False) -> None:
         """Nothing is opened yet; PolicyError where the address is none, or its driver is not installed."""
-        file, self._seconds = (home / DATABASE).absolute(), busy_seconds
+        self._file, self._seconds = (home / DATABASE).absolute(), busy_seconds
+        self._remote = bool(url)
         self.place = url.partition("?")[0].rpartition("@")[2] if url else str(home / DATABASE)
         try:
             if not url:  # a connection a transaction: a file that was put in another's place is seen
-                address = f"{file.as_uri()}?mode={'ro' if read_only else 'rw'}"
+                address = f"{self._file.as_uri()}?mode={'ro' if read_only else 'rw'}"
                 self._engine = sa.create_engine(
                     "sqlite://", creator=lambda: _sqlite(address, busy_seconds), poolclass=sa.NullPool
                 )
@@ -82,6 +84,22 @@ class Database:
     def close(self) -> None:
         """Close what is open; a later transaction opens it again."""
         self._engine.dispose()
+
+    def stamp(self) -> tuple[object, ...] | None:
+        """Another one after every commit, and of another file in its place; None where only a transaction can tell.
+
+        SQLite counts commits in the head of its file, at byte 24, but where it keeps a log beside it (WAL).
+        """
+        if self._remote or self._file.with_name(f"{DATABASE}-wal").exists():
+            return None
+        try:
+            with self._file.open("rb", buffering=0) as file:
+                about, commits = os.fstat(file.fileno()), os.pread(file.fileno(), 4, 24)
+        except OSError as error:
+            raise LedgerUnavailableError(
+                f"cannot read {self._file}: {error.strerror}. Nothing is done. Put it back."
+            ) from error
+        return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns, commits
 
     def make(self) -> None:
         """Make the tables that are missing."""

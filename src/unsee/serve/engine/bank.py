@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, Self, final
+from typing import Any, Protocol, Self, final
 
 import torch
 
 from unsee.erase.eraser import Eraser
-from unsee.serve.engine.tracking import Plan
+from unsee.serve.engine.plan import Reading
 from unsee.shapes import Float, Int, Tensor
 
 
@@ -67,13 +67,17 @@ class Bank(Protocol):
         ...
 
     def with_erasers(self, erasers: Mapping[str, Eraser]) -> Self:
-        """A bank of these, which knows all that this one has read for those that are in both."""
+        """A bank of these, which knows what this one has read once it follows it."""
         ...
 
-    def read(self, layer: int, states: Float[Tensor, "P D"], plan: Plan) -> None:
+    def follow(self, before: Any) -> None:
+        """Between two steps: take over what another bank of the same kind and layers has read, for gates of both."""
+        ...
+
+    def read(self, layer: int, states: Float[Tensor, "P D"], reading: Reading) -> None:
         """The input of a layer at the prompts' tokens of a step, in float32."""
         ...
 
-    def margins(self, plan: Plan, limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
+    def margins(self, reading: Reading, limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
         """Of the prompts that end in this step, once the last layer was read; as `Owners.largest`."""
         ...

@@ -45,6 +45,11 @@ _SEAMS: dict[str, tuple[str, ...]] = {
     "vllm.v1.worker.gpu_model_runner:GPUModelRunner.execute_model": ("scheduler_output",),
     "vllm.v1.worker.gpu_model_runner:GPUModelRunner._prepare_inputs": ("scheduler_output",),
     "vllm.v1.worker.gpu_model_runner:GPUModelRunner._sample": ("logits",),
+    "vllm.v1.worker.gpu_model_runner:GPUModelRunner.sample_tokens": (),
+    "vllm.v1.core.sched.scheduler:Scheduler.update_from_output": ("scheduler_output", "model_runner_output"),
+    "vllm.v1.engine:EngineCoreOutput": ("request_id", "new_token_ids", "kv_transfer_params"),
+    "vllm.v1.engine.output_processor:OutputProcessor.add_request": ("request",),
+    "vllm.v1.engine.output_processor:OutputProcessor.process_outputs": ("engine_core_outputs",),
 }
 
 

@@ -17,6 +17,7 @@ from unsee.evals.likelihood import AnswerScores
 from unsee.evals.prompting import asking
 from unsee.models.generate import render
 from unsee.models.load import LoadedModel
+from unsee.serve.engine.carried import reports_of
 from unsee.serve.engine.compat import INSTALL, installed, part, require_known
 from unsee.serve.engine.fired import as_required
 from unsee.serve.engine.plugin import engine_options, set_environment
@@ -160,13 +161,12 @@ class Vllm:
             for place in range(len(asked))
         ]
         try:
-            outputs = self._llm.generate(asked, parameters, use_tqdm=False)
+            outputs, _ = self._steered(ticket, asked, parameters)
         except ValueError as error:
             raise EngineError(
                 f"vLLM refuses a prompt: {error} Expected prompts within its limits; raise them as in --engine-option "
                 "max_model_len=4096."
             ) from error
-        self._require_steered(ticket, len(asked))
         return [
             str(self._tokenizer.decode(list(output.outputs[0].token_ids), skip_special_tokens=True)).strip()
             for output in outputs
@@ -189,24 +189,28 @@ class Vllm:
         if any(ids != sorted(folders) for ids in held):
             raise EngineError(f"the engine holds {held}, expected {sorted(folders)} everywhere. Nothing is asked.")
 
-    def _require_steered(self, ticket: str, expected: int) -> list[dict[str, Any]]:
-        found: list[list[dict[str, Any]]] = self._llm.collective_rpc("unsee_reports", args=(ticket, True))
-        for reports in found:
-            wrong = [one for one in reports if not as_required(one)]
-            if len(reports) != expected or wrong:
-                raise SteeringError(
-                    f"the engine reported on {len(reports)} of {expected} prompts, {len(wrong)} of them not steered as "
-                    "required. Nothing of this batch is used. Its hooks are missing: report it."
-                )
-        return found[0]
+    def _steered(
+        self, ticket: str, asked: Sequence[Any], parameters: Sequence[Any]
+    ) -> tuple[list[Any], list[Mapping[str, Any]]]:
+        """Outputs, and the reports on them."""
+        with reports_of(self._llm.llm_engine).opened(ticket) as told:
+            outputs = self._llm.generate(asked, parameters, use_tqdm=False)
+            reports = told.reports()
+        wrong = [one for one in reports if not as_required(one)]
+        if len(reports) != len(asked) or wrong:
+            raise SteeringError(
+                f"the engine reported on {len(reports)} of {len(asked)} prompts, {len(wrong)} of them not steered as "
+                "required. Nothing of this batch is used. Its hooks are missing: report it."
+            )
+        return outputs, reports
 
     def _prove(self, canary: Canary, *, exact: bool) -> None:
         async def ask(prompt: Prompt, steered: bool) -> Answer:
             ticket = uuid4().hex
             extra = {SET: CANARY if steered else NO_SET, TICKET: ticket}
             limits = part("vllm:SamplingParams")(temperature=0, max_tokens=ANSWER_TOKENS, logprobs=0, extra_args=extra)
-            (output,) = self._llm.generate([_request(prompt.tokens, prompt.image)], [limits], use_tqdm=False)
-            return engine_answer(self._tokenizer, output, self._require_steered(ticket, 1))
+            (output,), (report,) = self._steered(ticket, [_request(prompt.tokens, prompt.image)], [limits])
+            return engine_answer(self._tokenizer, output, report)
 
         with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
             self._hold({canary.eraser.save_pretrained(folder): folder}, CANARY)

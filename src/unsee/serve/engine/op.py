@@ -36,7 +36,11 @@ def _before(number: int, layer: int) -> Callable[..., None]:
     def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         named = dict(zip(("positions", "hidden_states", "residual"), args, strict=False)) | kwargs
         # The stream is the sum of both; a block adds the second to the first before it does anything else.
-        torch.ops.unsee.steer(named["hidden_states"], named.get("residual"), number, layer)
+        stream = named["hidden_states"], named.get("residual")
+        if torch.compiler.is_compiling():
+            torch.ops.unsee.steer(*stream, number, layer)
+        else:
+            _steer(*stream, number, layer)  # the same, without the way through the dispatcher
 
     return hook
 

@@ -11,7 +11,7 @@ from functools import cache, wraps
 from itertools import count
 from typing import Any
 
-from unsee.serve.engine import process, runners
+from unsee.serve.engine import carried, process, runners
 from unsee.serve.engine.compat import part, require_known
 from unsee.serve.engine.tracking import CACHE, NO_SET, SET
 from unsee.serve.errors import EngineError
@@ -62,6 +62,7 @@ def register() -> None:
         return
     require_known()
     process.attend()
+    carried.carry()
     _share_blocks_within_a_set()
     _split_graphs_at_the_operator()
     _read_images_as_the_library_does()

@@ -9,7 +9,7 @@ from unsee.erase.eraser import Eraser
 from unsee.erase.gates.base import require_kind
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.serve.engine.bank import Owners
-from unsee.serve.engine.tracking import Plan
+from unsee.serve.engine.plan import Reading
 from unsee.shapes import Float, Tensor
 
 
@@ -41,23 +41,26 @@ class PromptBank:
         """Other gates over the same sums."""
         return PromptBank(erasers, self._blocks, self._device, self._sums)
 
-    def read(self, layer: int, states: Float[Tensor, "P D"], plan: Plan) -> None:
+    def follow(self, before: "PromptBank") -> None:
+        """Nothing to do: the sums are one."""
+
+    def read(self, layer: int, states: Float[Tensor, "P D"], reading: Reading) -> None:
         """Add the states to the sums of their blocks, and score the prompts that end."""
         sums = self._sums[layer]
-        if len(plan.begun):
-            sums.index_fill_(0, plan.begun, 0.0)
-        sums.index_add_(0, plan.block, states)
-        if not plan.ending:
+        if len(reading.begun):
+            sums.index_fill_(0, reading.begun, 0.0)
+        sums.index_add_(0, reading.block, states)
+        if not reading.ending:
             return
-        total = states.new_zeros(len(plan.ending), states.shape[1])
-        total.index_add_(0, plan.prompt_of, sums[plan.prompt_blocks])
-        length = torch.tensor([t.prompt_tokens for t in plan.ending], device=self._device)
-        features = torch.cat([states[plan.last], total / length.unsqueeze(1)], dim=1)
+        total = states.new_zeros(len(reading.ending), states.shape[1])
+        total.index_add_(0, reading.prompt_of, sums[reading.prompt_blocks])
+        length = torch.tensor([t.prompt_tokens for t in reading.ending], device=self._device)
+        features = torch.cat([states[reading.last], total / length.unsqueeze(1)], dim=1)
         scores = features @ self._weight[layer].mT
         self._scores = scores if layer == self.layers[0] else self._scores + scores
 
-    def margins(self, plan: Plan, limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
+    def margins(self, reading: Reading, limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
         """Of the prompts that end in this step."""
-        del plan
+        del reading
         scores = self._scores.masked_fill(~self._scores.isfinite(), torch.nan)
         return self.owners.largest(scores + self._bias - limits, limits)

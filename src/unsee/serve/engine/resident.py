@@ -3,7 +3,8 @@
 Gates of one kind that read the same layers form a bank; erasers that steer the same layers form a group of ways.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -42,50 +43,64 @@ class Held:
 
 @final
 class Resident:
-    """Everything loaded, on one device.
+    """Everything loaded, on one device; another one is made beside it while this one is in use.
 
     Attributes:
         erasers: by content id.
-        held: all banks.
         groups: ways, by the layers that they steer; a group that is empty keeps its number.
+        steering: those that steer any layer, by number.
+        held: all banks.
+        reading: the same, by each layer that they read.
     """
 
     def __init__(self, blocks: int, block_size: int, device: torch.device) -> None:
         self._blocks, self._places, self._device = blocks, blocks * block_size, device
-        self.erasers: dict[str, Eraser] = {}
-        self.held: dict[Key, Held] = {}
-        self.groups: list[Ways] = []
+        self.erasers: Mapping[str, Eraser] = {}
+        self.groups: Sequence[Ways] = ()
+        self.steering: Mapping[int, Ways] = {}
+        self.held: Mapping[Key, Held] = {}
+        self.reading: Mapping[int, list[tuple[Key, Held]]] = {}
 
-    def replace(self, erasers: Mapping[str, Eraser], running: Iterable[Eraser]) -> list[Int[Tensor, " V"]]:
-        """Hold exactly these from now on, and the ways of answers that are running.
-
-        Returns:
-            For each group, the number that each way has now, by the one that it had (`Ways.hold`).
-        """
+    def other(self, erasers: Mapping[str, Eraser], running: Iterable[Eraser]) -> "Resident":
+        """One that holds exactly these, and the ways of answers that are running."""
+        made = copy(self)
         reading: dict[Key, dict[str, Eraser]] = {}
         for content_id in sorted(erasers):
             reading.setdefault(_key(erasers[content_id]), {})[content_id] = erasers[content_id]
-        needed = [*erasers.values(), *running]
-        for layers in sorted({eraser.layers for eraser in needed} - {group.layers for group in self.groups}):
-            self.groups.append(Ways(layers, self._device))
-        moved = [group.hold(e for e in needed if e.layers == group.layers) for group in self.groups]
-        self.held = {key: self._hold(key, own) for key, own in sorted(reading.items())}
-        self.erasers = dict(erasers)
-        return moved
+        needed, before = [*erasers.values(), *running], {group.layers: group for group in self.groups}
+        layers = [*before, *sorted({eraser.layers for eraser in needed} - before.keys())]
+        made.groups = [
+            Ways(own, (e for e in needed if e.layers == own), self._device, before.get(own)) for own in layers
+        ]
+        made.steering = {g: group for g, group in enumerate(made.groups) if group.table.numel()}
+        made.held = {key: made._hold(key, own, self.held.get(key)) for key, own in sorted(reading.items())}
+        read = {layer for one in made.held.values() for layer in one.bank.layers}
+        made.reading = {layer: [i for i in made.held.items() if layer in i[1].bank.layers] for layer in read}
+        made.erasers = dict(erasers)
+        return made
 
-    @property
-    def steering(self) -> dict[int, Ways]:
-        """The groups that steer any layer, by number."""
-        return {g: group for g, group in enumerate(self.groups) if group.table.numel()}
+    def follow(self, before: "Resident") -> list[Int[Tensor, " V"]]:
+        """Take the place of another one, between two steps: what its gates have read is read here.
 
-    def _hold(self, key: Key, erasers: Mapping[str, Eraser]) -> Held:
+        Returns:
+            For each of its groups, the number that each way has now, by the one that it had.
+        """
+        for key, one in self.held.items():
+            if key in before.held:
+                one.bank.follow(before.held[key].bank)
+        return [now.moved(group) for now, group in zip(self.groups, before.groups, strict=False)]
+
+    def answers(self, eraser: Eraser) -> bool:
+        """Whether the ways of a running answer are here."""
+        return any(group.layers == eraser.layers and group.holds(eraser) for group in self.groups)
+
+    def _hold(self, key: Key, erasers: Mapping[str, Eraser], before: Held | None) -> Held:
         known = [group.layers for group in self.groups]
         group = tuple(known.index(eraser.layers) for eraser in erasers.values())
         ways = [self.groups[g].number(eraser) for g, eraser in zip(group, erasers.values(), strict=True)]
         places = {g: [e for e, own in enumerate(group) if own == g] for g in sorted(set(group))}
         members = {g: torch.tensor(own, device=self._device) for g, own in places.items()}
         numbers = {g: torch.tensor([ways[e] for e in own], device=self._device) for g, own in places.items()}
-        before = self.held.get(key)
         bank = self._bank(key, erasers) if before is None else before.bank.with_erasers(erasers)
         return Held(bank, members, numbers)
 

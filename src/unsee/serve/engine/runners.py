@@ -7,7 +7,10 @@ from typing import Any
 
 import torch
 
-from unsee.serve.engine import op
+from unsee.errors import SteeringError
+from unsee.serve.engine import carried, op
+from unsee.serve.engine.counted import Counted
+from unsee.serve.engine.fired import as_counted
 from unsee.serve.engine.steerer import Shape, Steerer
 from unsee.serve.errors import EngineError
 
@@ -37,7 +40,7 @@ def follow(cls: Any) -> None:
     """
     if getattr(cls.execute_model, "unsee", False):
         return
-    run, arrange, choose = cls.execute_model, cls._prepare_inputs, cls._sample
+    run, arrange, choose, tell = cls.execute_model, cls._prepare_inputs, cls._sample, cls.sample_tokens
 
     @wraps(run)
     def execute_model(self: Any, scheduler_output: Any, *args: Any, **kwargs: Any) -> Any:
@@ -64,13 +67,34 @@ def follow(cls: Any) -> None:
             return choose(self, logits, *args, **kwargs)
         steerer.fix(logits)
         chosen = choose(self, logits, *args, **kwargs)
-        steerer.said(chosen.sampled_token_ids)
+        self.unsee_counted = steerer.said(chosen.sampled_token_ids)
         return chosen
+
+    @wraps(tell)
+    def sample_tokens(self: Any, *args: Any, **kwargs: Any) -> Any:
+        output, counted = tell(self, *args, **kwargs), vars(self).pop("unsee_counted", None)
+        if counted is not None and self.parallel_config.rank == 0:
+            carried.send(output, counted)
+        elif counted is not None:
+            _check(self, counted)
+        return output
 
     execute_model.unsee = True
     cls.execute_model = execute_model
     cls._prepare_inputs = prepare_inputs
     cls._sample = sample
+    cls.sample_tokens = sample_tokens
+
+
+def _check(runner: Any, counted: Counted) -> None:
+    """Of a rank whose output goes nowhere: nobody would hear that it steers otherwise than the first, so it stops.
+
+    It looks at the step before, for which no device is waited for.
+    """
+    before, runner.unsee_before = getattr(runner, "unsee_before", None), counted
+    wrong = [] if before is None else [one for one in before.reports().values() if not as_counted(one)]
+    if wrong:
+        raise SteeringError(f"rank {runner.parallel_config.rank} steered otherwise than required: {wrong[0]}.")
 
 
 @torch.inference_mode()

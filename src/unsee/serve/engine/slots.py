@@ -1,16 +1,35 @@
 """One row for each running request: which gates have fired on it, and what is done about it, on the device."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import torch
 
 from unsee.erase.replies.base import FREE
 from unsee.serve.engine.resident import Held
-from unsee.serve.engine.tracking import Plan
 from unsee.serve.engine.ways import Ways
 from unsee.shapes import Float, Int, Tensor
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Steered:
+    """What is done about the requests of a step, however far their answers are.
+
+    Attributes:
+        ways: groups that steer.
+        trajectory: by group, of each token that may be steered.
+        factor: by group, layer and token, how hard; 0 where another group has the say, or none.
+        counted: positions that are steered, 0 or 1 a token and layer.
+        all: over all layers.
+    """
+
+    ways: list[Ways]
+    trajectory: list[Int[Tensor, " A"]]
+    factor: list[Float[Tensor, "L A 1"]]
+    counted: Int[Tensor, "A L"]
+    all: Int[Tensor, " A"]
 
 
 @final
@@ -19,12 +38,18 @@ class Moves:
     """What is added in a step.
 
     Attributes:
-        added: by layer, to each of the tokens that may be steered; 0 where no gate has fired.
-        counted: positions that are steered, 0 or 1 a token and layer.
+        row: places in the batch of the tokens that may be steered.
+        slot: of each of those.
+        added: by layer, to each of them; 0 where no gate has fired.
+        steered: what it is made of.
+        done: layers at which it was added so far.
     """
 
+    row: Int[Tensor, " A"]
+    slot: Int[Tensor, " A"]
     added: Mapping[int, Float[Tensor, "A D"]]
-    counted: Int[Tensor, "A L"]
+    steered: Steered
+    done: list[int] = field(default_factory=list)
 
 
 @final
@@ -42,6 +67,7 @@ class Slots:
 
     def __init__(self, depth: int, device: torch.device) -> None:
         self._writes = torch.zeros(0, depth + 1, dtype=torch.bool, device=device)
+        self._lately: tuple[tuple[int, ...], Steered] | None = None  # until something is decided
         self.margin: Float[Tensor, "N G"] = torch.full((0, 0), -torch.inf, device=device)
         self.rank: Int[Tensor, "N G"] = torch.zeros(0, 0, dtype=torch.int64, device=device)
         self.way: Int[Tensor, "N G"] = torch.zeros(0, 0, dtype=torch.int64, device=device)
@@ -70,12 +96,13 @@ class Slots:
 
     def clear(self, slot: int) -> None:
         """Another request has this row."""
+        self._lately = None
         self.margin[slot], self.winner[slot] = -torch.inf, -1
         self.way[slot] = self.steered[slot] = self.forced[slot] = 0
 
     def renumber(self, moved: Sequence[Int[Tensor, " V"]]) -> None:
         """Ways have other numbers: of all rows, also those that nothing fired on and that nobody has."""
-        self.way = self.way.clone()
+        self._lately, self.way = None, self.way.clone()
         for g, numbers in enumerate(moved):
             if len(numbers):
                 self.way[:, g] = numbers.to(self.way.device)[self.way[:, g]]
@@ -84,6 +111,7 @@ class Slots:
         self, slots: Int[Tensor, " N"], held: Held, margins: Float[Tensor, "N E"], ranks: Int[Tensor, "N E"]
     ) -> None:
         """One bank has read the prompts of these rows: the largest margin has the say, of equals the lowest rank."""
+        self._lately = None
         for g, members in held.members.items():
             largest, rank, first = _first(margins[:, members], ranks[:, members])
             before, other = self.margin[slots, g], self.rank[slots, g]
@@ -95,26 +123,48 @@ class Slots:
         largest, _, group = _first(margin, self.rank[slots].unsqueeze(1).expand_as(margin))
         self.winner[slots] = group.masked_fill(~(largest >= 0), -1)
 
-    def moves(self, plan: Plan, groups: Mapping[int, Ways], dtype: torch.dtype) -> "Moves":
-        """What is added in a step, as decided so far."""
-        winner, added = self.winner[plan.slot], dict[int, Tensor]()
-        counted = torch.zeros_like(winner)
-        for g, ways in groups.items():
-            way = self.way[plan.slot, g]
-            mine = (winner == g) & ways.steers[way].unsqueeze(1)
-            step = plan.step.clamp(max=ways.table.shape[2] - 1)
-            factor = (ways.coefficient[way].unsqueeze(1) * mine)[:, ways.columns]
-            along = (ways.table[:, ways.trajectory[way], step] * factor.mT.unsqueeze(2)).to(dtype)
+    def moves(
+        self, answering: Int[Tensor, "3 A"], who: tuple[int, ...], groups: Mapping[int, Ways], dtype: torch.dtype
+    ) -> Moves:
+        """What is added in a step, as decided so far; `who` are the slots of its tokens, known on the host."""
+        (row, slot, step), (before, steered) = answering, self._lately or ((), None)
+        if steered is None or before != who:
+            steered = self._steered(slot, groups)
+        self._lately, added = (who, steered), dict[int, Tensor]()
+        for ways, trajectory, factor in zip(steered.ways, steered.trajectory, steered.factor, strict=True):
+            along = (ways.table[:, trajectory, step.clamp(max=ways.table.shape[2] - 1)] * factor).to(dtype)
             for layer, part in zip(ways.layers, along, strict=True):
                 added[layer] = added[layer] + part if layer in added else part
-            counted += mine
-        return Moves(added, counted)
+        return Moves(row, slot, added, steered)
 
-    def steer(self, plan: Plan, layer: int, moves: "Moves", hidden: Float[Tensor, "T D"]) -> None:
+    def _steered(self, slot: Int[Tensor, " A"], groups: Mapping[int, Ways]) -> Steered:
+        winner, trajectory, factor = self.winner[slot], list[Tensor](), list[Tensor]()
+        counted = torch.zeros_like(winner)
+        for g, ways in groups.items():
+            way = self.way[slot, g]
+            mine = (winner == g) & ways.steers[way].unsqueeze(1)
+            trajectory.append(ways.trajectory[way])
+            factor.append((ways.coefficient[way].unsqueeze(1) * mine)[:, ways.columns].mT.unsqueeze(2))
+            counted += mine
+        layers = sorted({layer for ways in groups.values() for layer in ways.layers})
+        return Steered(list(groups.values()), trajectory, factor, counted, counted[:, layers].sum(1))
+
+    def steer(self, moves: Moves, layer: int, hidden: Float[Tensor, "T D"]) -> None:
         """Each row once, on the way of the gate that has the say at this layer."""
         if layer in moves.added:
-            hidden.index_add_(0, plan.answering, moves.added[layer])
-            self.steered.index_add_(0, plan.slot, moves.counted[:, layer])
+            hidden.index_add_(0, moves.row, moves.added[layer])
+            moves.done.append(layer)
+
+    def count(self, moves: Moves) -> None:
+        """Positions that were steered, at the layers where it was done."""
+        whole = len(moves.done) == len(moves.added)
+        self.steered.index_add_(
+            0, moves.slot, moves.steered.all if whole else moves.steered.counted[:, moves.done].sum(1)
+        )
+
+    def done(self, slot: Int[Tensor, " N"]) -> Int[Tensor, "2 N"]:
+        """Positions steered and tokens fixed so far, of these rows."""
+        return torch.stack([self.steered[slot], self.forced[slot]])
 
     def fixed(self, slot: Int[Tensor, " N"], step: Int[Tensor, " N"], groups: Sequence[Ways]) -> Int[Tensor, " N"]:
         """The token that has to follow in each row, or `FREE`."""
@@ -127,7 +177,7 @@ class Slots:
 
 
 def force(logits: Float[Tensor, "R V"], row: Int[Tensor, " N"], token: Int[Tensor, " N"]) -> None:
-    """In rows where a token is fixed, 0 for it and minus infinity for every other, in place."""
+    """Leave one token where one is fixed: 0 for it, minus infinity for every other; in place."""
     fixed = token != FREE
     own = logits[row].masked_fill_(fixed.unsqueeze(1), -torch.inf)
     at = token.clamp(min=0).unsqueeze(1)

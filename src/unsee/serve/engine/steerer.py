@@ -4,6 +4,7 @@ What gates read of a prompt lies beside the key-value cache, so that a prompt wh
 decided as it would be without. Only the last prompt token and answers are ever steered.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -11,16 +12,16 @@ from typing import Any, final
 import torch
 
 from unsee.erase.eraser import Eraser
-from unsee.erase.eraser_set import together
 from unsee.errors import MismatchError, SteeringError
-from unsee.serve.engine.fired import Fired, fixed_tokens, steered_layers, strongest
-from unsee.serve.engine.resident import Held, Key, Resident, require_served
+from unsee.serve.engine.counted import Counted
+from unsee.serve.engine.fired import Fired, Outcome
+from unsee.serve.engine.loaded import Loaded
+from unsee.serve.engine.plan import Plan, Planner, Reading
+from unsee.serve.engine.resident import Held, Resident, require_served
 from unsee.serve.engine.said import Said
 from unsee.serve.engine.slots import Moves, Slots, force
-from unsee.serve.engine.tracking import NO_SET, Plan, Requests, Tracked
+from unsee.serve.engine.tracking import Requests, Tracked
 from unsee.shapes import Float, Int, Tensor
-
-KEPT_REPORTS = 10_000
 
 
 @final
@@ -51,78 +52,74 @@ class Steerer:
 
     def __init__(self, shape: Shape, device: torch.device) -> None:
         self.shape, self._device = shape, device
-        self.resident = Resident(shape.blocks, shape.block_size, device)
-        self.requests = Requests(shape.block_size, shape.blocks, device)
+        self.loaded = Loaded.nothing(Resident(shape.blocks, shape.block_size, device))
+        self.requests, self.planner = Requests(), Planner(shape.block_size, shape.blocks, device)
         self.slots = Slots(shape.depth, device)
-        self._thresholds: dict[str, dict[str, Tensor]] = {NO_SET: {}}
-        self._limits: dict[tuple[Key, str], Tensor] = {}
-        self._ranks: dict[tuple[Key, str], Tensor] = {}
-        self._orders: dict[str, dict[str, int]] = {}
         self._mandated: str | None = None
         self._said: list[Said] = []
+        self._settling = threading.Lock()  # reports may be made in a thread of the engine's
         self._decided: list[tuple[Held, Tensor]] = []
         self._shut = False
         self._plan: Plan | None = None
-        self._moves: Moves | None = None
+        self._answering: Int[Tensor, "3 A"] | None = None
+        self._deciding = False
+        self._moves: list[Moves] = []
         self._choosing: list[tuple[Tracked, int, int]] = []
         self._fixed: tuple[Int[Tensor, " N"], Int[Tensor, " N"], Int[Tensor, " N"]] | None = None
-        self._reports: dict[str, list[dict[str, Any]]] = {}
 
     def load(self, erasers: Mapping[str, Eraser], sets: Mapping[str, Sequence[str]], mandated: str | None) -> None:
-        """Hold exactly these erasers and sets, from the next step on.
+        """Hold exactly these erasers and sets, from the next step on; as `prepared` and `swap`."""
+        self.swap(self.prepared(erasers, sets), mandated)
 
-        The thresholds of a set are those of all its erasers together (`eraser_set.together`), so an eraser may
-        have another one in each. Of equal margins that of the eraser counts which is named first.
+    def prepared(self, erasers: Mapping[str, Eraser], sets: Mapping[str, Sequence[str]]) -> Loaded:
+        """What is to be held, made beside what is: steps may go on meanwhile, in another thread.
 
         Raises:
             MismatchError: an eraser is for another model.
             EngineError: its gate is of a kind that is not served.
-            SteeringError: a set names an eraser that is not there, or a running request's set is gone.
+            SteeringError: a set names an eraser that is not there.
         """
-        self._settle()
         for content_id, eraser in erasers.items():
             self._require_fits(content_id, eraser)
-        known = {name: frozenset(ids) for name, ids in sets.items()} | {NO_SET: frozenset[str]()}
-        absent = {i for ids in known.values() for i in ids} - erasers.keys()
-        lost = {t.set_name for t in self.requests.live.values() if not t.decided} - known.keys()
-        if absent or lost or (mandated is not None and mandated not in known):
+        return self.loaded.other(erasers, sets, self._running())
+
+    def swap(self, loaded: Loaded, mandated: str | None) -> None:
+        """Hold this from the next step on; between two steps.
+
+        Raises:
+            SteeringError: a running request's set is gone, or there is no mandated one.
+        """
+        self._settle()
+        lost = {t.set_name for t in self.requests.live.values() if not t.decided} - loaded.orders.keys()
+        if lost or (mandated is not None and mandated not in loaded.orders):
             raise SteeringError(
-                f"sets name {len(absent)} eraser(s) that were not given, {len(lost)} set(s) of running requests are "
-                f"missing, and the mandated one is {mandated!r}. Expected all of them. Nothing was changed."
+                f"{len(lost)} set(s) of running requests are missing, and the mandated one is {mandated!r}. Expected "
+                "all of them. Nothing was changed."
             )
-        held = self.resident.erasers
-        same = {i for i in held if held[i] is erasers.get(i)}
-        stay = {n for n, ids in known.items() if n in self._thresholds and self._thresholds[n].keys() == ids <= same}
-        self._thresholds = {
-            name: self._thresholds[name] if name in stay else _together({i: erasers[i] for i in sorted(ids)})
-            for name, ids in known.items()
-        }
-        running = [one.eraser for tracked in self.requests.live.values() for one in tracked.fired]
-        self.slots.renumber(self.resident.replace(erasers, running))
-        self.requests.loads += 1
-        since, now = self.requests.since, self.requests.loads
-        self.requests.since = {n: since[n] if n in stay else now for n, ids in known.items() if ids}
-        self._limits = {
-            (key, name): one.bank.owners.limits(own)
-            for key, one in self.resident.held.items()
-            for name, own in self._thresholds.items()
-        }
-        self._orders = {name: {i: place for place, i in enumerate(ids)} for name, ids in sets.items()} | {NO_SET: {}}
-        self._ranks = {
-            (key, name): torch.tensor([own.get(i, len(own)) for i in one.bank.owners.ids], device=self._device)
-            for key, one in self.resident.held.items()
-            for name, own in self._orders.items()
-        }
-        self._mandated = mandated
+        running = self._running()
+        if not all(loaded.resident.answers(eraser) for eraser in running):  # a gate opened since it was prepared
+            loaded = self.loaded.other(loaded.resident.erasers, loaded.sets, running)
+        self.slots.renumber(loaded.resident.follow(self.resident))
+        self.planner.loads += 1
+        since, now = self.planner.since, self.planner.loads
+        self.planner.since = {n: since[n] if n in loaded.stay else now for n, own in loaded.orders.items() if own}
+        self.loaded, self._mandated = loaded, mandated
         self.slots.know(self.resident.groups)
+
+    @property
+    def resident(self) -> Resident:
+        """All erasers that are loaded."""
+        return self.loaded.resident
+
+    def _running(self) -> list[Eraser]:
+        outcomes = [tracked.outcome for tracked in list(self.requests.live.values())]
+        return [one.eraser for outcome in outcomes if outcome is not None for one in outcome.fired]
 
     def hear(self, scheduled: Any) -> None:
         """The scheduler has decided on a step: requests end, come and go on."""
         self._plan, self._choosing = None, []
-        for tracked in self.requests.finish(scheduled.finished_req_ids):
-            self._keep(tracked)
         for tracked in self.requests.hear(scheduled, self._mandated):
-            if tracked.set_name not in self._thresholds:
+            if tracked.set_name not in self.loaded.orders:
                 raise SteeringError(
                     f"request {tracked.id} asks for a set of erasers that is not loaded. Nothing is answered. Load "
                     "the set before the request is sent."
@@ -133,12 +130,15 @@ class Steerer:
     def begin(self, order: Sequence[str], tokens: dict[str, int]) -> None:
         """The step runs now, its requests in this order."""
         self._settle(wait=False)
-        self._plan, self._moves, self._decided = self.requests.plan(order, tokens), None, []
-        plan = self._plan
+        plan = self.planner.plan([(self.requests.live[name], tokens[name]) for name in order])
+        self._plan, self._moves, self._decided = plan, [], []
         # Known to be so on the host, and nobody else is decided in this step: no block has anything to add.
-        self._shut = not plan.ending and all(tracked.shut for tracked, _ in plan.steered)
-        for tracked, count in plan.steered:
+        self._shut = not plan.ending and all(tracked.shut for tracked, *_ in plan.steered)
+        for tracked, _, _, count in plan.steered:
             tracked.answered += count
+        self._answering = None if self._shut else plan.answering(self._device)
+        # Until some gate is read in it, only answers from before this step may have anything to add.
+        self._deciding = any(tracked.decided and not tracked.shut for tracked, *_ in plan.steered)
 
     def visit(self, layer: int, hidden: Float[Tensor, "T D"], residual: Float[Tensor, "T D"] | None) -> None:
         """A decoder block is about to run on `hidden + residual`: read it, and steer `hidden` in place."""
@@ -146,15 +146,18 @@ class Steerer:
         if plan is None:
             return  # a run that measures memory or warms up, with no request in it
         plan.visited.append(layer)
-        reading = {key: held for key, held in self.resident.held.items() if layer in held.bank.layers}
-        if reading and len(plan.row):
-            states = hidden[plan.row] if residual is None else hidden[plan.row] + residual[plan.row]
-            self._read(plan, layer, reading, states.float())
-        if self._shut:
+        reading = plan.reading
+        if reading is not None and layer in self.resident.reading:
+            states = hidden[reading.row] if residual is None else hidden[reading.row] + residual[reading.row]
+            self._read(reading, layer, states.float())
+        if self._answering is None:
             return
-        if self._moves is None:
-            self._moves = self.slots.moves(plan, self.resident.steering, hidden.dtype)
-        self.slots.steer(plan, layer, self._moves, hidden)
+        if self._deciding:
+            who = tuple(tracked.slot for tracked, _, _, count in plan.steered for _ in range(count))
+            self._moves.append(self.slots.moves(self._answering, who, self.resident.steering, hidden.dtype))
+            self._deciding = False
+        if self._moves:
+            self.slots.steer(self._moves[-1], layer, hidden)
 
     def end(self) -> None:
         """The step has run: every block must have been visited.
@@ -170,6 +173,8 @@ class Steerer:
                 f"expected decoder blocks 0 to {self.shape.depth - 1} to run once each and in order, got "
                 f"{plan.visited}. Nothing is answered. The engine ran a graph that was made without hooks."
             )
+        for moves in self._moves:
+            self.slots.count(moves)
         for tracked in plan.ending:
             tracked.decided = True
         if plan.ending:
@@ -178,95 +183,62 @@ class Steerer:
 
     def fix(self, logits: Float[Tensor, "R V"]) -> None:
         """Tokens are about to be chosen: leave one where a reply fixes it; in place, a row for each of the batch."""
-        choosing, self._choosing = self._choosing, []
-        for tracked, _, step in choosing:
-            tracked.chosen.append(step)
         self._settle(wait=False)
-        rows = [(tracked.slot, row, step) for tracked, row, step in choosing if not tracked.shut]
+        rows = [
+            (tracked.slot, row, step)
+            for tracked, row, step in self._choosing
+            if tracked.outcome is None or tracked.outcome.fixes_after(step)
+        ]
         if rows and any(group.forced is not None for group in self.resident.groups):
             slot, row, step = torch.tensor(rows, device=self._device).unbind(1)
             token = self.slots.fixed(slot, step, self.resident.groups)
             force(logits, row, token)
             self._fixed = slot, row, token
 
-    def said(self, tokens: Int[Tensor, "R _"]) -> None:
-        """Tokens were chosen: count those that were fixed and were said."""
+    def said(self, tokens: Int[Tensor, "R _"]) -> Counted:
+        """Tokens were chosen: count those that were fixed and were said; returns what is to be reported of the step."""
         fixed, self._fixed = self._fixed, None
         if fixed is not None:
             slot, row, token = fixed
             self.slots.forced.index_add_(0, slot, (tokens[row, 0] == token).long())
+        choosing, self._choosing = [(tracked, step) for tracked, _, step in self._choosing], []
+        done = None
+        if choosing and not self._shut:
+            done = self.slots.done(torch.tensor([tracked.slot for tracked, _ in choosing], device=self._device))
+        return Counted(choosing, done, lambda: self._settle(wait=False, until=[tracked for tracked, _ in choosing]))
 
-    def reports(self, ticket: str, final: bool) -> list[dict[str, Any]]:
-        """What happened to the requests of a ticket so far; after `final` nothing is held of them."""
-        self._settle()
-        ended = self._reports.pop(ticket, []) if final else self._reports.get(ticket, [])
-        live = [tracked for tracked in self.requests.live.values() if tracked.ticket == ticket]
-        found = [*ended, *(self._report(tracked) for tracked in live)]
-        for tracked in live if final else ():
-            tracked.ticket = ""
-        return found
-
-    def _read(self, plan: Plan, layer: int, reading: Mapping[Key, Held], states: Float[Tensor, "P D"]) -> None:
-        for key, held in reading.items():
-            held.bank.read(layer, states, plan)
-            if plan.ending and layer == held.bank.layers[-1]:
+    def _read(self, reading: Reading, layer: int, states: Float[Tensor, "P D"]) -> None:
+        for key, held in self.resident.reading[layer]:
+            held.bank.read(layer, states, reading)
+            if reading.ending and layer == held.bank.layers[-1]:
                 limits, ranks = (
-                    torch.stack([table[key, tracked.set_name] for tracked in plan.ending])
-                    for table in (self._limits, self._ranks)
+                    torch.stack([table[key, tracked.set_name] for tracked in reading.ending])
+                    for table in (self.loaded.limits, self.loaded.ranks)
                 )
-                margins = held.bank.margins(plan, limits)
-                slots = torch.tensor([tracked.slot for tracked in plan.ending], device=self._device)
-                self.slots.decide(slots, held, margins, ranks)
+                margins = held.bank.margins(reading, limits)
+                self.slots.decide(reading.slots, held, margins, ranks)
                 self._decided.append((held, margins))
-                self._moves = None
+                self._deciding = True
 
-    def _settle(self, wait: bool = True) -> None:
-        """Take in what the gates said, as far as it has come to the host; or wait for all of it."""
-        while self._said and (wait or self._said[0].there):
-            said = self._said.pop(0)
-            for held, margins in said.margins():
-                ids = held.bank.owners.ids
-                for tracked, row in zip(said.ending, margins, strict=True):
-                    self._take(tracked, dict(zip(ids, row, strict=True)))
-            for tracked in said.ending:
-                tracked.shut = not tracked.fired
+    def _settle(self, wait: bool = True, until: Sequence[Tracked] = ()) -> None:
+        """Take in what the gates said, as far as it has come to the host; or wait for all of it, or for some requests.
 
-    def _take(self, tracked: Tracked, margins: Mapping[str, float]) -> None:
+        Steps that are still running are waited for only where all is asked for, as before a load.
+        """
+        with self._settling:
+            while self._said and (wait or self._said[0].there or any(tracked.outcome is None for tracked in until)):
+                said = self._said.pop(0)
+                for tracked, margins in zip(said.ending, said.margins(), strict=True):
+                    tracked.outcome = self._outcome(tracked, margins)
+
+    def _outcome(self, tracked: Tracked, margins: Mapping[str, float]) -> Outcome:
         if any(margin != margin for margin in margins.values()):
             tracked.unreadable = True  # its report says so, and others in the batch go on
-            return
-        rank = self._orders[tracked.set_name]
-        tracked.fired += [
-            Fired(name, margin, rank[name], self.resident.erasers[name])
-            for name, margin in margins.items()
-            if margin >= 0
-        ]
-        tracked.highest = max(tracked.highest, *margins.values())
-
-    def _report(self, tracked: Tracked) -> dict[str, Any]:
-        first = strongest(tracked.fired)
-        return {
-            "set": tracked.set_name,
-            "decided": tracked.decided,
-            "unreadable": tracked.unreadable,
-            "fired": {one.id: one.margin for one in tracked.fired},
-            "reply": None if first is None else first.eraser.reply.kind,
-            "highest": tracked.highest if tracked.highest > -torch.inf else None,
-            "prompt_tokens": tracked.prompt_tokens,
-            "answered": tracked.answered,
-            "required": tracked.answered * steered_layers(tracked.fired),
-            "steered": int(self.slots.steered[tracked.slot]),
-            "due": fixed_tokens(tracked.fired, tracked.chosen),
-            "forced": int(self.slots.forced[tracked.slot]),
-        }
-
-    def _keep(self, tracked: Tracked) -> None:
-        self._settle()
-        if not tracked.ticket:
-            return
-        self._reports.setdefault(tracked.ticket, []).append(self._report(tracked))
-        while len(self._reports) > KEPT_REPORTS:  # of clients that went away
-            self._reports.pop(next(iter(self._reports)))
+            return Outcome.of((), None)
+        rank, erasers = self.loaded.orders[tracked.set_name], self.resident.erasers
+        fired = [Fired(name, margin, rank[name], erasers[name]) for name, margin in margins.items() if margin >= 0]
+        highest = max(margins.values(), default=-torch.inf)
+        return Outcome.of(fired, highest if highest > -torch.inf else None)
 
     def _require_fits(self, content_id: str, eraser: Eraser) -> None:
         # Late, because it brings in transformers.
@@ -280,10 +252,3 @@ class Steerer:
                 f"artifact {content_id[:19]}... answers with token {max(words)}, but this model has tokens below "
                 f"{self.shape.vocabulary}. Make the reply with this model."
             )
-
-
-def _together(erasers: Mapping[str, Eraser]) -> dict[str, Tensor]:
-    """Thresholds by content id."""
-    raised = together(list(erasers.values()))
-    gates = {i: eraser.gate for i, eraser in zip(erasers, raised, strict=True)}
-    return {i: gate.threshold for i, gate in gates.items() if gate.latched}

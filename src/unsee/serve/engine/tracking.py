@@ -1,24 +1,20 @@
-"""Which token of a flat batch belongs to whom, and which step of its answer it is: from the scheduler's output.
+"""The requests of an engine, as its scheduler tells of them."""
 
-Steps are those of `erase.steer.positions`: 0 is the last prompt token. They come from positions and never from how many
-tokens a call holds, so that chunks, cached prefixes and answers resumed after a preemption all mean the same.
-"""
-
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import torch
 
 from unsee.errors import SteeringError
-from unsee.serve.engine.fired import Fired
-from unsee.shapes import Int, Tensor
+from unsee.serve.engine.fired import Outcome
+from unsee.shapes import Int
 
 SET, TICKET, CACHE, NO_SET = "unsee_set", "unsee_ticket", "unsee_cache", "none"
 """Keys of a request's extra arguments, and the name of the set that holds nothing.
 
-Prompts find what others have left in the cache only under the same `CACHE`: a name for one set, held without a break.
+Who asks finds what the engine reports of a request under its `TICKET`. Prompts find what others have left in the cache
+only under the same `CACHE`: a name for one set, held without a break.
 """
 
 
@@ -29,7 +25,6 @@ class Tracked:
 
     Attributes:
         id: the engine's.
-        ticket: the server's; several requests have the same where several answers were asked for.
         set_name: the set that decides on it.
         ids: tokens of its prompt.
         images: of each of them, 0 for text and j for the j-th image.
@@ -37,16 +32,13 @@ class Tracked:
         blocks: cache blocks that hold its tokens, in order.
         computed: tokens that have passed, or are cached.
         decided: whether its gates have been read.
-        shut: whether it is known that no gate fired.
+        outcome: what they said, once the host knows.
         unreadable: whether a gate read no number, or no whole prompt, so that nothing says whether it fires.
         answered: positions from the last prompt token on that have passed since.
-        chosen: steps at which a token of the answer was chosen.
-        fired: the erasers that fired, in the order in which they were decided.
-        highest: the largest score less threshold, of any eraser of its set.
+        due: tokens of its answer that had to be fixed, of those that were reported on.
     """
 
     id: str
-    ticket: str
     set_name: str
     ids: Int[np.ndarray, " T"]
     images: Int[np.ndarray, " T"]
@@ -54,61 +46,20 @@ class Tracked:
     blocks: list[int]
     computed: int
     decided: bool = False
-    shut: bool = False
+    outcome: Outcome | None = None
     unreadable: bool = False
     answered: int = 0
-    chosen: list[int] = field(default_factory=list)
-    fired: list[Fired] = field(default_factory=list)
-    highest: float = -np.inf
+    due: int = 0
 
     @property
     def prompt_tokens(self) -> int:
         """Length of its prompt."""
         return len(self.ids)
 
-
-@final
-@dataclass(eq=False)
-class Plan:
-    """One step of the engine; tensors lie on its device.
-
-    Attributes:
-        row: places in the batch of the tokens that belong to prompts; whatever gates read is in this order.
-        block: cache block of each.
-        place: place in the cache of each: blocks, and tokens inside them, behind one another.
-        text: which of them are text.
-        shown: and which are of images.
-        begun: blocks whose first token is here: what they held before was another request's.
-        ending: requests whose last prompt token is here and that are not decided yet.
-        last: which of the prompts' tokens that is.
-        prompts: places of all tokens of each prompt that ends, wherever they were computed; on the host.
-        prompt_blocks: blocks of their prompts, behind one another.
-        prompt_of: which of `ending` each of those blocks belongs to.
-        answering: places in the batch of the tokens that may be steered.
-        slot: of each of those.
-        step: of each of those, from 0.
-        steered: requests that have such tokens, and how many.
-        choosing: requests whose next token is chosen after this step: row of the logits and step.
-        visited: decoder blocks that have run so far.
-    """
-
-    row: Int[Tensor, " P"]
-    block: Int[Tensor, " P"]
-    place: Int[Tensor, " P"]
-    text: Int[Tensor, " A"]
-    shown: Int[Tensor, " B"]
-    begun: Int[Tensor, " M"]
-    ending: list[Tracked]
-    last: Int[Tensor, " N"]
-    prompts: list[np.ndarray]
-    prompt_blocks: Int[Tensor, " M"]
-    prompt_of: Int[Tensor, " M"]
-    answering: Int[Tensor, " A"]
-    slot: Int[Tensor, " A"]
-    step: Int[Tensor, " A"]
-    steered: list[tuple[Tracked, int]]
-    choosing: list[tuple[Tracked, int, int]]
-    visited: list[int] = field(default_factory=list)
+    @property
+    def shut(self) -> bool:
+        """Whether it is known that no gate fired."""
+        return self.outcome is not None and not self.outcome.fired
 
 
 @final
@@ -117,26 +68,16 @@ class Requests:
 
     Attributes:
         live: by the engine's id.
-        loads: how often erasers were loaded.
-        since: of each set that holds any, the load since which it is held.
     """
 
-    def __init__(self, block_size: int, blocks: int, device: torch.device) -> None:
-        self._block_size, self._device = block_size, device
-        self._counted, self._loads = np.zeros(blocks, dtype=np.int64), np.zeros(blocks, dtype=np.int64)
+    def __init__(self) -> None:
         self._free: list[int] = []
         self._slots = 0
         self.live: dict[str, Tracked] = {}
-        self.loads, self.since = 0, dict[str, int]()
-
-    def finish(self, ids: Iterable[str]) -> list[Tracked]:
-        """Forget requests that have ended; returns them."""
-        ended = [self.live.pop(i) for i in ids if i in self.live]
-        self._free += [tracked.slot for tracked in ended]
-        return ended
 
     def hear(self, scheduled: Any, mandated: str | None) -> list[Tracked]:
         """Take in a scheduler output; returns requests never seen before."""
+        self._free += [self.live.pop(name).slot for name in scheduled.finished_req_ids if name in self.live]
         fresh = [self._receive(new, mandated) for new in scheduled.scheduled_new_reqs]
         cached = scheduled.scheduled_cached_reqs
         for index, name in enumerate(cached.req_ids):
@@ -147,56 +88,6 @@ class Requests:
                 tracked.blocks += blocks[0]
             tracked.computed = cached.num_computed_tokens[index]
         return [tracked for tracked in fresh if tracked is not None]
-
-    def plan(self, order: Sequence[str], tokens: dict[str, int]) -> Plan:
-        """The step that is about to run, with the requests in the order of the batch.
-
-        Raises:
-            SteeringError: the states of a prompt were not all read here.
-        """
-        at, read, batch = 0, 0, _Batch()
-        for row, name in enumerate(order):
-            tracked, count = self.live[name], tokens[name]
-            first, end, length = tracked.computed, tracked.computed + count, tracked.prompt_tokens
-            prompt = np.arange(first, min(end, length))
-            batch.rows.append(at + prompt - first)
-            batch.places.append(self._places(tracked, prompt))
-            batch.images.append(tracked.images[prompt])
-            open_from = max(first, length - 1)
-            if open_from < end:
-                batch.answering.append(np.arange(at + open_from - first, at + count))
-                batch.slots.append(np.full(end - open_from, tracked.slot))
-                batch.steps.append(np.arange(open_from, end) - (length - 1))
-                batch.steered.append((tracked, end - open_from))
-                batch.choosing.append((tracked, row, end - length))
-                if not tracked.decided:
-                    batch.ending.append(tracked)
-                    batch.last.append(read + len(prompt) - 1)
-            at, read = at + count, read + len(prompt)
-        place, image = _joined(batch.places), _joined(batch.images)
-        block, begun = place // self._block_size, place[place % self._block_size == 0] // self._block_size
-        self._counted[begun], self._loads[begun] = 0, self.loads
-        np.add.at(self._counted, block, 1)
-        prompts = [self._whole(tracked) for tracked in batch.ending]
-        blocks = [whole[:: self._block_size] // self._block_size for whole in prompts]
-        return Plan(
-            self._tensor(_joined(batch.rows)),
-            self._tensor(block),
-            self._tensor(place),
-            self._tensor(np.flatnonzero(image == 0)),
-            self._tensor(np.flatnonzero(image)),
-            self._tensor(begun),
-            batch.ending,
-            self._tensor(np.asarray(batch.last)),
-            prompts,
-            self._tensor(_joined(blocks)),
-            self._tensor(_joined([np.full(len(own), i) for i, own in enumerate(blocks)])),
-            self._tensor(_joined(batch.answering)),
-            self._tensor(_joined(batch.slots)),
-            self._tensor(_joined(batch.steps)),
-            batch.steered,
-            batch.choosing,
-        )
 
     def _receive(self, new: Any, mandated: str | None) -> Tracked | None:
         known = self.live.get(new.req_id)
@@ -214,7 +105,6 @@ class Requests:
         ids = np.asarray(new.prompt_token_ids, dtype=np.int64)
         tracked = Tracked(
             new.req_id,
-            str(extra.get(TICKET, new.req_id)),
             str(name),
             ids,
             _images(new.mm_features or (), len(ids)),
@@ -231,47 +121,6 @@ class Requests:
         self._slots += 1
         return self._slots - 1
 
-    def _places(self, tracked: Tracked, positions: np.ndarray) -> np.ndarray:
-        size = self._block_size
-        return np.asarray(tracked.blocks, dtype=np.int64)[positions // size] * size + positions % size
-
-    def _whole(self, tracked: Tracked) -> np.ndarray:
-        """Places of a whole prompt, every token of which must have been read, in this step or before."""
-        places = self._places(tracked, np.arange(tracked.prompt_tokens))
-        since = self.since.get(tracked.set_name)
-        if since is None:
-            return places  # no gate decides on it
-        blocks = places[:: self._block_size] // self._block_size
-        read = int(self._counted[blocks].sum())
-        if read != tracked.prompt_tokens:
-            raise SteeringError(
-                f"the gates have read {read} tokens of a prompt that has {tracked.prompt_tokens}: its cached states "
-                "came from somewhere else. Nothing is answered. Switch cache transfer and offloading off."
-            )
-        # A part of it was computed before its set was loaded, under a name that does not tell (CACHE).
-        tracked.unreadable |= bool(self._loads[blocks].min() < since)
-        return places
-
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values.astype(np.int64, copy=False)).to(self._device, non_blocking=True)
-
-
-@final
-@dataclass
-class _Batch:
-    """Pieces of a plan, one a request."""
-
-    rows: list[np.ndarray] = field(default_factory=list)
-    places: list[np.ndarray] = field(default_factory=list)
-    images: list[np.ndarray] = field(default_factory=list)
-    ending: list[Tracked] = field(default_factory=list)
-    last: list[int] = field(default_factory=list)
-    answering: list[np.ndarray] = field(default_factory=list)
-    slots: list[np.ndarray] = field(default_factory=list)
-    steps: list[np.ndarray] = field(default_factory=list)
-    steered: list[tuple[Tracked, int]] = field(default_factory=list)
-    choosing: list[tuple[Tracked, int, int]] = field(default_factory=list)
-
 
 def _images(features: Iterable[Any], length: int) -> np.ndarray:
     """Per prompt token the number of its image, from 1 and in order, or 0: where the engine puts their embeddings."""
@@ -282,7 +131,3 @@ def _images(features: Iterable[Any], length: int) -> np.ndarray:
         embedded = True if place.is_embed is None else np.asarray(place.is_embed, dtype=bool)
         found[own] = np.where(embedded, number, found[own])
     return found
-
-
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

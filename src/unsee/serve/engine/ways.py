@@ -33,32 +33,41 @@ class Ways:
         forced: the token that follows each answer step, or `FREE`; the last column stays. None where no way fixes any.
     """
 
-    def __init__(self, layers: tuple[int, ...], device: torch.device) -> None:
+    def __init__(
+        self, layers: tuple[int, ...], erasers: Iterable[Eraser], device: torch.device, before: "Ways | None" = None
+    ) -> None:
+        """Lay out the ways of these; a table that stays as it was is the one of before."""
         self.layers, self._device = layers, device
         self.columns = torch.tensor(layers, device=device)
-        self._ways: list[Way] = []
-        self._digests: WeakKeyDictionary[Eraser, str] = WeakKeyDictionary()
-        self._laid_out: list[str] = []
-        self.table: Float[Tensor, "L J S D"] = torch.zeros(len(layers), 0, 0, 0)
-        self.trajectory: Int[Tensor, " W"] = torch.zeros(0, dtype=torch.int64)
-        self.coefficient: Float[Tensor, " W"] = torch.zeros(0)
-        self.steers: Bool[Tensor, " W"] = torch.zeros(0, dtype=torch.bool)
-        self.forced: Int[Tensor, "W S"] | None = None
+        self._digests: WeakKeyDictionary[Eraser, str] = WeakKeyDictionary() if before is None else before._digests
+        by_way = {self._way(eraser): eraser for eraser in erasers}
+        self._numbers = {way: number for number, way in enumerate(by_way)}
+        steering = {way[0]: eraser for way, eraser in by_way.items() if way[0]}
+        self._laid_out = list(steering)
+        place = {digest: number for number, digest in enumerate(steering)}
+        self.trajectory: Int[Tensor, " W"] = self._tensor([place.get(way[0], 0) for way in by_way])
+        self.coefficient: Float[Tensor, " W"] = torch.tensor([way[1] for way in by_way], device=device).float()
+        self.steers: Bool[Tensor, " W"] = self._tensor([bool(way[0]) for way in by_way]).bool()
+        same = before is not None and before._laid_out == self._laid_out
+        self.table: Float[Tensor, "L J S D"] = (
+            before.table if before is not None and same else self._table(list(steering.values()))
+        )
+        self.forced: Int[Tensor, "W S"] | None = self._words(list(by_way.values()))
 
     def __len__(self) -> int:
-        return len(self._ways)
+        return len(self._numbers)
 
     def number(self, eraser: Eraser) -> int:
-        """Of an eraser that was given to `hold`."""
-        return self._ways.index(self._way(eraser))
+        """Of an eraser whose way is laid out here."""
+        return self._numbers[self._way(eraser)]
 
-    def hold(self, erasers: Iterable[Eraser]) -> Int[Tensor, " V"]:
-        """Know the ways of exactly these; returns for each number of before the one of now, 0 for what is gone."""
-        erasers, before = list(erasers), self._ways
-        ways = {self._way(eraser): eraser for eraser in erasers}
-        self._ways = list(ways)
-        self._lay_out(list(ways.values()))
-        return torch.tensor([self._ways.index(way) if way in ways else 0 for way in before], dtype=torch.int64)
+    def holds(self, eraser: Eraser) -> bool:
+        """Whether it is."""
+        return self._way(eraser) in self._numbers
+
+    def moved(self, before: "Ways") -> Int[Tensor, " V"]:
+        """For each number of before the one of now, 0 for what is gone."""
+        return torch.tensor([self._numbers.get(way, 0) for way in before._numbers], dtype=torch.int64)
 
     def _way(self, eraser: Eraser) -> Way:
         digest = self._digests.get(eraser)
@@ -68,22 +77,21 @@ class Ways:
             self._digests[eraser] = digest
         return digest if eraser.reply.steers else "", eraser.strength, eraser.reply
 
-    def _lay_out(self, erasers: list[Eraser]) -> None:
-        steering = {way[0]: eraser for way, eraser in zip(self._ways, erasers, strict=True) if way[0]}
-        numbers = list(steering)
-        self.trajectory = self._tensor([numbers.index(way[0]) if way[0] else 0 for way in self._ways])
-        self.coefficient = torch.tensor([way[1] for way in self._ways], dtype=torch.float32, device=self._device)
-        self.steers = self._tensor([bool(way[0]) for way in self._ways]).bool()
-        if numbers != self._laid_out:
-            kept = [eraser.trajectory.float() for eraser in steering.values()]
-            step = torch.arange(max((data.shape[1] for data in kept), default=0))
-            table = [data[:, step.clamp(max=data.shape[1] - 1)].to(self._device) for data in kept]
-            self.table = torch.stack(table, dim=1) if table else torch.zeros(len(self.layers), 0, 0, 0)
-            self._laid_out = numbers
+    def _table(self, steering: list[Eraser]) -> Float[Tensor, "L J S D"]:
+        longest = max((eraser.trajectory.shape[1] for eraser in steering), default=0)
+        width = steering[0].trajectory.shape[2] if steering else 0
+        table = torch.zeros(len(self.layers), len(steering), longest, width, device=self._device)
+        for number, eraser in enumerate(steering):
+            length = eraser.trajectory.shape[1]
+            table[:, number, :length] = eraser.trajectory.to(self._device)
+            table[:, number, length:] = table[:, number, length - 1 : length]
+        return table
+
+    def _words(self, erasers: list[Eraser]) -> Int[Tensor, "W S"] | None:
         longest = max((len(getattr(eraser.reply, "tokens", ())) for eraser in erasers), default=0)
         words = [eraser.reply.forced(torch.arange(longest + 1)) for eraser in erasers]
         fixes = bool(words) and bool((torch.stack(words) != FREE).any())
-        self.forced = torch.stack(words).to(self._device) if fixes else None
+        return torch.stack(words).to(self._device) if fixes else None
 
     def _tensor(self, values: list[int] | list[bool]) -> Int[Tensor, " W"]:
         return torch.tensor(values, dtype=torch.int64, device=self._device)

@@ -149,12 +149,12 @@ def library_answers(
     return answers
 
 
-def engine_answer(tokenizer: Any, output: Any, reports: Sequence[Mapping[str, Any]]) -> Answer:
+def engine_answer(tokenizer: Any, output: Any, report: Mapping[str, Any]) -> Answer:
     """One finished output of vLLM, asked with `logprobs=0`, as an answer."""
     said = output.outputs[0]
     tokens = list(said.token_ids)
     logprobs = [entry[token].logprob for entry, token in zip(said.logprobs, tokens, strict=True)]
-    margin = reports[0]["highest"]
+    margin = report["highest"]
     return Answer(list(output.prompt_token_ids), tokens, logprobs, _text(tokenizer, tokens), margin)
 
 

@@ -1,4 +1,4 @@
-"""Who is steered by what: the ledger is read for every request, and the engine brought in line with it.
+"""Who is steered by what: the ledger is looked at for every request, and the engine brought in line with it.
 
 A request that is admitted keeps its set to the end. A request that is admitted after a revocation has returned never
 sees what was revoked.
@@ -20,12 +20,16 @@ from unsee.ledger.policy import FILE_NAME
 from unsee.ledger.request import Artifact
 from unsee.ledger.states import State
 from unsee.ledger.store import Ledger
+from unsee.serve.engine.reports import Asked, Reports
 from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.errors import EngineError, RefusedError
 from unsee.serve.server.tenants import Tenant
 
 IDLE_SETS = 256
 """Sets that no request runs under and that stay loaded all the same."""
+
+PAUSE_SECONDS = 0.01
+"""Between two looks at whether the workers have made a change ready."""
 
 
 class Engine(Protocol):
@@ -47,6 +51,7 @@ class Admitted:
         cache: names those who share what is cached of prompts (`unsee.serve.engine.tracking.CACHE`).
         erasers: how many it holds.
         ticket: finds what happened to it.
+        asked: what happened to it so far.
         seconds: that the ledger took to read, and that it waited for its set.
     """
 
@@ -55,6 +60,7 @@ class Admitted:
     cache: str
     erasers: int
     ticket: str
+    asked: Asked
     seconds: Mapping[str, float]
 
 
@@ -93,10 +99,10 @@ class InForce:
 class Admission:
     """Decides on every request; one per server."""
 
-    def __init__(self, ledger: Ledger, engine: Engine, engine_seconds: float = 60.0) -> None:
-        self._ledger, self._engine, self._seconds = ledger, engine, engine_seconds
+    def __init__(self, ledger: Ledger, engine: Engine, reports: Reports, engine_seconds: float = 60.0) -> None:
+        self._ledger, self._engine, self._reports, self._seconds = ledger, engine, reports, engine_seconds
         self._loaded: InForce | None = None  # None also while it is unknown what the engine holds
-        self._read_last: InForce | None = None
+        self._read_last: tuple[object, InForce] | None = None  # with the stamp of the database before it was read
         self._folders: dict[str, str] = {}
         self._sets: dict[str, tuple[str, ...]] = {}
         self._since: dict[str, int] = {}  # by set, the load since which the engine has it
@@ -118,27 +124,26 @@ class Admission:
             EngineError: the engine did not take the set.
         """
         began = time.monotonic()
-        now, wanted = await asyncio.to_thread(self._wanted, tenant, extras)
+        now, wanted, digest = await self._wanted(tenant, extras)
         read = time.monotonic()
-        if self._changing.locked() or not self._holds(now, wanted):
+        if self._changing.locked() or not self._holds(now, wanted, digest):
             async with self._changing:  # read again: it may be older than what was loaded meanwhile
-                now, wanted = await asyncio.to_thread(self._wanted, tenant, extras)
-                if not self._holds(now, wanted):
-                    await self._load(now, {_name(now, wanted): wanted})
-                self._running[_name(now, wanted)] += 1
-        else:
-            self._running[_name(now, wanted)] += 1
-        name, seconds = _name(now, wanted), {"ledger": read - began, "queue": time.monotonic() - read}
+                now, wanted, digest = await self._wanted(tenant, extras)
+                if not self._holds(now, wanted, digest):
+                    await self._load(now, {digest: wanted} if wanted else {})
+        name, seconds = digest if wanted else NO_SET, {"ledger": read - began, "queue": time.monotonic() - read}
+        self._running[name] += 1
+        cache, ticket = f"{name}/{self._since.get(name, 0)}", uuid4().hex
         try:
-            cache = f"{name}/{self._since.get(name, 0)}"
-            yield Admitted(now.digest(wanted), name, cache, len(wanted), uuid4().hex, seconds)
+            with self._reports.opened(ticket) as asked:
+                yield Admitted(digest, name, cache, len(wanted), ticket, asked, seconds)
         finally:
             self._running[name] -= 1
 
     async def refresh(self) -> InForce:
         """Read the ledger and load what is in force, also when nobody asks."""
         now = await asyncio.to_thread(self._read)
-        if not self._holds(now, {}):
+        if self._loaded is not now:
             async with self._changing:
                 now = await asyncio.to_thread(self._read)
                 await self._load(now, {})
@@ -158,36 +163,48 @@ class Admission:
                 self._sets.pop(name, None)
                 await self._load(await asyncio.to_thread(self._read), {})
 
-    async def reports(self, ticket: str, final: bool) -> list[dict[str, Any]]:
-        """What the engine says happened to a request; every worker has the same to say."""
-        return (await self._ask("unsee_reports", ticket, final))[0]
-
-    async def _ask(self, method: str, *args: object) -> list[Any]:
+    async def _hold(self, folders: dict[str, str], sets: dict[str, list[str]], mandated: str) -> list[Any]:
+        """Let the workers make it ready while they go on answering, and then hold it; what each of them holds."""
+        ask = self._engine.collective_rpc
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._engine.collective_rpc(method, args=args)
+                await ask("unsee_prepare", args=(folders, sets))
+                while not all(await ask("unsee_prepared")):
+                    await asyncio.sleep(PAUSE_SECONDS)
+                return await ask("unsee_load", args=(folders, sets, mandated))
         except TimeoutError as error:
             raise EngineError(
-                f"the engine did not answer {method} within {self._seconds:g} s. Nothing is answered. If it is only "
-                "slow, raise limits.engine_seconds."
+                f"the engine did not take {len(folders)} eraser(s) within {self._seconds:g} s. Nothing is answered. If "
+                "it is only slow, raise limits.engine_seconds."
             ) from error
         except Exception as error:  # vLLM raises bare ones for what went wrong in a worker
-            raise EngineError(f"the engine did not answer {method}: {error}. Nothing is answered.") from error
+            raise EngineError(f"the engine did not take what is in force: {error}. Nothing is answered.") from error
+
+    def _unchanged(self) -> InForce | None:
+        """What was read last, where neither the database nor the policy was touched since; some microseconds."""
+        stamp, last = self._read_last or (None, None)
+        if last is None or stamp is None or stamp != self._ledger.database.stamp():
+            return None
+        return last if last.policy == _bytes(self._ledger.home / FILE_NAME) else None
 
     def _read(self) -> InForce:
         # The ledger remembers the newest row that it has read, and refuses a file that is older, or another.
+        stamp = self._ledger.database.stamp()
         version, policy = self._ledger.head().seq, _bytes(self._ledger.home / FILE_NAME)
-        last = self._read_last
-        if last is not None and (last.version, last.policy) == (version, policy):
-            return last
-        active, folders = self._ledger.active_folders()
-        self._read_last = InForce(version, policy, active.requests, active.steering, active.code, folders)
-        return self._read_last
+        _, now = self._read_last or (None, None)
+        if now is None or (now.version, now.policy) != (version, policy):
+            active, folders = self._ledger.active_folders()
+            now = InForce(version, policy, active.requests, active.steering, active.code, folders)
+        self._read_last = stamp, now
+        return now
 
-    def _wanted(self, tenant: Tenant, extras: Sequence[str]) -> tuple[InForce, dict[str, str]]:
-        now = self._read()
+    async def _wanted(self, tenant: Tenant, extras: Sequence[str]) -> tuple[InForce, dict[str, str], str]:
+        """What is in force, folders of what a tenant is to have of it and beside it, and the digest of that."""
+        now = self._unchanged() or await asyncio.to_thread(self._read)
         ids = [artifact.content_id for name, artifact in now.active.items() if name not in tenant.foreign]
-        return now, {i: str(now.folders[i]) for i in ids} | self._extra(tenant, extras)
+        more = await asyncio.to_thread(self._extra, tenant, extras) if extras else {}
+        wanted = {i: str(now.folders[i]) for i in ids} | more
+        return now, wanted, now.digest(wanted)
 
     def _extra(self, tenant: Tenant, extras: Sequence[str]) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -205,8 +222,8 @@ class Admission:
             found[artifact.content_id] = str(self._ledger.folder(artifact))
         return found
 
-    def _holds(self, now: InForce, wanted: Mapping[str, str]) -> bool:
-        return self._loaded is now and (not wanted or _name(now, wanted) in self._sets)
+    def _holds(self, now: InForce, wanted: Mapping[str, str], digest: str) -> bool:
+        return self._loaded is now and (not wanted or digest in self._sets)
 
     async def _load(self, now: InForce, more: Mapping[str, Mapping[str, str]]) -> None:
         """Bring the engine in line: what is in force, what runs, and more; sets of running requests stay."""
@@ -222,17 +239,13 @@ class Admission:
         self._sets, self._folders = {n: ids for n, ids in sets.items() if n in self._sets}, places
         self._loads += 1
         self._since = {name: self._since.get(name, self._loads) for name in sets}
-        held = await self._ask("unsee_load", folders, {n: list(i) for n, i in sets.items()}, now.name)
+        held = await self._hold(folders, {n: list(i) for n, i in sets.items()}, now.name)
         if any(answer != sorted(folders) for answer in held):
             raise EngineError(
                 f"the engine holds {[len(answer) for answer in held]} erasers, expected {len(folders)}. Nothing is "
                 "answered."
             )
         self._sets, self._folders, self._loaded = sets, folders, now
-
-
-def _name(now: InForce, wanted: Mapping[str, str]) -> str:
-    return now.digest(wanted) if wanted else NO_SET
 
 
 def _bytes(path: Path) -> bytes:

@@ -1,7 +1,7 @@
-"""What vLLM sends, held back until it is known to be steered as it had to be.
+"""What vLLM sends, let through only where it is known to be steered as it had to be.
 
-The head of every answer waits until the engine has said what its gates read, and a whole answer until the positions
-that were steered are those that had to be.
+What gates read, and what was done for it, comes with the tokens of the answer: every piece of a stream, and every whole
+answer, is looked at before it goes out.
 """
 
 import time
@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import final
 
 from unsee.errors import SteeringError, UnseeError
-from unsee.serve.server.admission import Admission, Admitted
+from unsee.serve.server.admission import Admitted
 from unsee.serve.server.asgi import Message, Send
 from unsee.serve.server.metrics import Record
-from unsee.serve.server.verdict import Verdict, verdict_of
+from unsee.serve.server.verdict import Verdict, require_sound, verdict_of
 
 
 @final
@@ -33,7 +33,6 @@ class Answer:
         send: Send,
         admitted: Admitted,
         answers: int,
-        admission: Admission,
         record: Record,
         note: Callable[[bytes, bool], None] | None,
         tell_gates: bool,
@@ -44,13 +43,12 @@ class Answer:
             send: to the client.
             admitted: what was asked under which set.
             answers: to one prompt.
-            admission: asks the engine what happened.
             record: takes down what becomes of it.
             note: remembers a sound answer: its bytes, and whether it was streamed.
             tell_gates: whether the client is told what fired.
         """
-        self._send, self._admitted, self._answers, self._admission = send, admitted, answers, admission
-        self._record, self._note, self._tell, self._asked = record, note, tell_gates, time.monotonic()
+        self._send, self._admitted, self._answers, self._record = send, admitted, answers, record
+        self._note, self._tell, self._asked = note, tell_gates, time.monotonic()
         self._start: Message | None = None
         self._held: list[bytes] = []
         self._streaming = self._failed = self.begun = False
@@ -85,28 +83,28 @@ class Answer:
             await self._begin(None)
             if not more:
                 self._record.outcome = "failed"
-                await self._admission.reports(self._admitted.ticket, final=True)
             return await self._send({"type": "http.response.body", "body": body, "more_body": more})
         if not self._streaming or self._note is not None:
             self._held.append(body)
         if not self._streaming:
             if more:
                 return None
-            verdict = await self._verdict(final=True)
-            await self._begin(verdict)
+            await self._begin(self._verdict(final=True))
             return await self._send({"type": "http.response.body", "body": b"".join(self._held)})
-        if self._start is not None and body:
-            await self._begin(await self._verdict(final=False))
         if more:
+            if body and self._start is not None:
+                await self._begin(self._verdict(final=False))
+            elif body:
+                require_sound(self._admitted.asked.reports(), self._admitted, None)
             return await self._send({"type": "http.response.body", "body": body, "more_body": True})
-        verdict = await self._verdict(final=True)
+        verdict = self._verdict(final=True)
         await self._begin(verdict)
         comment = f": unsee steered={verdict.steered} forced={verdict.forced}\n\n" if self._tell else ""
         return await self._send({"type": "http.response.body", "body": body + comment.encode()})
 
-    async def _verdict(self, final: bool) -> Verdict:
-        """What the engine says; an error here leaves the client without an answer."""
-        reports = await self._admission.reports(self._admitted.ticket, final)
+    def _verdict(self, final: bool) -> Verdict:
+        """What the engine says; an error here leaves the client without an answer, or breaks its stream off."""
+        reports = self._admitted.asked.reports()
         verdict = verdict_of(reports, self._admitted, self._answers if final else None)
         self._record.decided(verdict, time.monotonic() - self._asked, final)
         if final and self._note is not None:

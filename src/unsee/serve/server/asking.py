@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, final
 from uuid import uuid4
 
+from unsee.serve.engine.carried import reports_of
 from unsee.serve.engine.compat import part
 from unsee.serve.engine.fired import as_required
 from unsee.serve.engine.tracking import NO_SET, SET, TICKET
@@ -47,17 +48,16 @@ class Inside:
         """
         async with self._limited():
             output, reports = await self._answer(prompt, set_name)
-        if output is None or any(len(own) != 1 or not own[0]["decided"] for own in reports):
+        if output is None or len(reports) != 1 or not reports[0]["decided"]:
             raise EngineError(
                 f"the engine answered {prompt.id!r} without a report of what its gates read: {reports}. Its hooks are "
                 "missing. Nothing is served."
             )
-        for report in (own[0] for own in reports):
-            if not as_required(report):
-                raise EngineError(f"the engine steered otherwise than required: {report}. Nothing is served.")
+        if not as_required(reports[0]):
+            raise EngineError(f"the engine steered otherwise than required: {reports[0]}. Nothing is served.")
         return engine_answer(self._tokenizer, output, reports[0])
 
-    async def _answer(self, prompt: Prompt, set_name: str) -> tuple[Any, list[list[dict[str, Any]]]]:
+    async def _answer(self, prompt: Prompt, set_name: str) -> tuple[Any, list[Mapping[str, Any]]]:
         ticket, output = uuid4().hex, None
         parameters = part("vllm:SamplingParams")(
             temperature=0, max_tokens=ANSWER_TOKENS, logprobs=0, extra_args={SET: set_name, TICKET: ticket}
@@ -65,9 +65,10 @@ class Inside:
         asked: dict[str, Any] = {"prompt_token_ids": prompt.tokens}
         if prompt.image is not None:
             asked["multi_modal_data"] = {"image": prompt.image}
-        async for said in self._engine.generate(asked, parameters, ticket):
-            output = said
-        return output, await self._engine.collective_rpc("unsee_reports", args=(ticket, True))
+        with reports_of(self._engine).opened(ticket) as told:
+            async for said in self._engine.generate(asked, parameters, ticket):
+                output = said
+            return output, told.reports()
 
     @asynccontextmanager
     async def _limited(self) -> AsyncIterator[None]:

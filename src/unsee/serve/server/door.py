@@ -34,6 +34,8 @@ from unsee.serve.server.tenants import Roster, Tenant, bearer
 
 CHAT, MODELS = "/v1/chat/completions", "/v1/models"
 UNAVAILABLE = "What is in force cannot be read just now, so nothing is answered. Try again later."
+SHORT_BYTES = 4096
+"""Of a request that is sooner read than handed to a thread."""
 LOG = logging.getLogger("unsee.serve")
 
 
@@ -171,7 +173,10 @@ class Door:
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise RefusedError("Expected the content type application/json.", "content_type", 415)
         async with self._bodies.received(headers, receive) as raw, self._decoding:
-            request = await asyncio.to_thread(self._understood, raw)
+            short = len(raw) <= SHORT_BYTES
+            request = parse(raw, self._served.markers) if short else await asyncio.to_thread(self._understood, raw)
+            if short and images(request):  # a few bytes may be many pixels
+                await asyncio.to_thread(_plain, request)
             note = self._history_of(tenant, request)
         answer = None
         try:
@@ -184,7 +189,7 @@ class Door:
                 body = forwarded(request, extras, self._served.special_tokens, salt)
                 record.seconds |= admitted.seconds
                 told = self._options.tell_gates
-                answer = Answer(send, admitted, request.n or 1, self._admission, record, note, told)
+                answer = Answer(send, admitted, request.n or 1, record, note, told)
                 await self._app(_asking(scope, len(body), admitted.ticket), _whole(body, receive), answer.take)
                 answer.require_sound()
         except (UnseeError, OSError) as error:
@@ -200,10 +205,14 @@ class Door:
         return lambda body, streamed: self._history.note(digest, answers(body, streamed))
 
     def _understood(self, raw: bytearray) -> ChatRequest:
-        request = parse(raw, self._served.markers)
-        for image in images(request):
-            image.url = plain_png(image.url)
-        return request
+        return _plain(parse(raw, self._served.markers))
+
+
+def _plain(request: ChatRequest) -> ChatRequest:
+    """Its images as the model is shown them."""
+    for image in images(request):
+        image.url = plain_png(image.url)
+    return request
 
 
 def _asking(scope: Message, length: int, ticket: str) -> dict[str, Any]:

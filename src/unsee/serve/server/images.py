@@ -15,6 +15,7 @@ from unsee.serve.errors import RefusedError
 MOST_PIXELS = 16_000_000
 LONGEST_SIDE = 8192
 SHORTEST_SIDE = 8
+UNPACKED_PIXELS = 1_000_000
 
 UNREADABLE = (
     f"An image cannot be used. Expected a data URL with "
@@ -57,5 +58,6 @@ def plain_png(url: str) -> str:
     except (binascii.Error, ImageError) as error:
         raise UnusableImageError from error
     stream = io.BytesIO()
-    image.save(stream, "PNG", compress_level=1)
+    # It goes to the same machine: what is small is sooner sent than packed.
+    image.save(stream, "PNG", compress_level=int(found.width * found.height > UNPACKED_PIXELS))
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

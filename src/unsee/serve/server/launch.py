@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unsee.ledger.store import Ledger
 from unsee.progress import Stages, silent
+from unsee.serve.engine.carried import reports_of
 from unsee.serve.engine.compat import part, require_known
 from unsee.serve.engine.plugin import set_environment
 from unsee.serve.engine.tracking import NO_SET
@@ -70,7 +71,7 @@ async def serve(options: Options, prepared: Prepared, ledger: Ledger) -> None:
     part("vllm.logger:configure_logging_from_args")(arguments)
     address, socket = part("vllm.entrypoints.launchers.launcher:setup_server")(arguments, reuse_port=False)
     async with engine_of(arguments, prepared, options.limits.engine_seconds) as (engine, inside):
-        admission = Admission(ledger, engine, options.limits.engine_seconds)
+        admission = Admission(ledger, engine, reports_of(engine), options.limits.engine_seconds)
         tasks = await engine.get_supported_tasks()
         app = part("vllm.entrypoints.launchers.app:build_app")(arguments, tasks, engine.model_config)
         await part("vllm.entrypoints.launchers.api_server.app_state:init_app_state")(

@@ -42,7 +42,7 @@ class Verdict:
         return held | read | ({"x-unsee-positions": str(self.steered + self.forced)} if whole else {})
 
 
-def verdict_of(reports: Sequence[Mapping[str, Any]], admitted: Admitted, answers: int | None) -> Verdict:
+def require_sound(reports: Sequence[Mapping[str, Any]], admitted: Admitted, answers: int | None) -> None:
     """Judge the reports of one ticket.
 
     Args:
@@ -54,31 +54,31 @@ def verdict_of(reports: Sequence[Mapping[str, Any]], admitted: Admitted, answers
         SteeringError: there is none, or another number than was asked for, one is about another set, a gate has not
             been read or read no number, or positions or fixed tokens are missing.
     """
+    sound = [as_required(report) and report["set"] == admitted.set_name for report in reports]
+    read = [report["highest"] is not None or not admitted.erasers for report in reports]
+    if all(sound) and all(read) and (len(sound) == answers if answers is not None else sound):
+        return
     unreadable = sum(report["unreadable"] for report in reports)
     if unreadable:
         raise SteeringError(
             f"gates read no number for {unreadable} of {len(reports)} answers of a request, so nothing says whether "
             "they fire. Nothing is answered. Look for a broken image or broken weights."
         )
-    decided = [report for report in reports if report["decided"]]
-    if not decided or (answers is not None and not len(decided) == len(reports) == answers):
-        raise SteeringError(
-            f"{len(decided)} of {len(reports)} reports of a request were decided on, expected {answers or 'some'}. "
-            "Nothing is answered: hooks are missing, or the engine has lost its count."
-        )
-    sets = {report["set"] for report in reports}
+    decided = sum(report["decided"] for report in reports)
     steered, forced, required, due = (sum(r[key] for r in reports) for key in ("steered", "forced", "required", "due"))
-    if sets != {admitted.set_name} or not all(as_required(report) for report in decided):
-        raise SteeringError(
-            f"steered {steered} positions where {required} are required, and fixed {forced} tokens of {due}, under "
-            f"{len(sets)} set(s). Nothing is answered."
-        )
-    margins = [report["highest"] for report in decided if report["highest"] is not None]
-    if admitted.erasers and len(margins) < len(decided):
-        raise SteeringError(
-            f"{len(decided) - len(margins)} answers have no gate value although {admitted.erasers} eraser(s) are in "
-            "force. Nothing is answered."
-        )
-    fired = frozenset(content_id for report in decided for content_id in report["fired"])
-    reply = next((report["reply"] for report in decided if report["reply"] is not None), "none")
-    return Verdict(admitted.digest, admitted.erasers, fired, max(margins, default=None), steered, forced, reply)
+    raise SteeringError(
+        f"{decided} of {len(reports)} reports of a request were decided on, expected {answers or 'some'}; steered "
+        f"{steered} positions where {required} are required, and fixed {forced} tokens of {due}; {sum(sound)} are as "
+        f"their set requires, {sum(read)} have a gate's value where {admitted.erasers} eraser(s) are in force. "
+        "Nothing is answered: hooks are missing, or the engine has lost its count."
+    )
+
+
+def verdict_of(reports: Sequence[Mapping[str, Any]], admitted: Admitted, answers: int | None) -> Verdict:
+    """What sound reports say together; as `require_sound`."""
+    require_sound(reports, admitted, answers)
+    highest = max((report["highest"] for report in reports if report["highest"] is not None), default=None)
+    steered, forced = (sum(report[key] for report in reports) for key in ("steered", "forced"))
+    fired = frozenset(content_id for report in reports for content_id in report["fired"])
+    reply = next((report["reply"] for report in reports if report["reply"] is not None), "none")
+    return Verdict(admitted.digest, admitted.erasers, fired, highest, steered, forced, reply)
