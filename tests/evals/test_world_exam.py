@@ -11,6 +11,7 @@ from unsee.cli import main
 from unsee.data.sample import Sample
 from unsee.errors import OptionError
 from unsee.evals.plan import planned_benchmark
+from unsee.methods.task import FitData
 from unsee.world import benchmark as asked
 from unsee.world import questions
 from unsee.world.generate import World
@@ -68,7 +69,15 @@ def test_wordings_and_views_are_held_out(small_exam: Exam, sets: dict[str, list[
 
 def test_what_must_be_refused_has_its_role(small_exam: Exam) -> None:
     task = asked.exam_task(small_exam)
-    assert set(task.of_role("sensitive")) == {"sensitive"} and set(task.of_role("unknown")) == {"strangers"}
+    assert set(task.of_role("sensitive")) == {"sensitive"} and set(task.of_role("unknown")) == {
+        "strangers",
+        "unknown_fit",
+    }
+    fitted = {sample.subject for sample in task.sets["unknown_fit"].samples}
+    assert len(fitted) == 400 and task.sets["unknown_fit"].use == "fit"
+    assert FitData.of(task).unknown == task.sets["unknown_fit"].samples
+    tested = {s.subject for one in task.sets.values() if one.use == "test" for s in one.samples}
+    assert not fitted & tested
 
 
 @pytest.mark.usefixtures("small")

@@ -1,6 +1,7 @@
 """ASRU's second stage through trl, on the tiny model with images."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +29,29 @@ SMALL = GrpoSettings(group=2, questions=2, steps=2, longest=6, rate=1e-3)
 
 def test_rows_hold_image_gold_and_side() -> None:
     made = questions(FORGET, KEPT, seed=0)
-    rows = {row["fact"]: row for row in made}
-    assert sorted(rows) == ["p0/ann lee", "p1/ann lee", "p10/ann lee", "p11/ann lee", "p12/ann lee", "p2/ann lee"]
-    shown, plain = rows["p0/ann lee"], rows["p11/ann lee"]
-    assert (len(shown["images"]), shown["forget"], shown["pictured"]) == (1, True, True)
-    assert (len(plain["images"]), plain["forget"], plain["pictured"]) == (0, False, False)
+    rows = {row["place"]: row for row in made}
+    assert sorted(rows) == list(range(6))
+    shown, plain = rows[0], rows[4]
+    assert (len(shown["images"]), len(plain["images"])) == (1, 0)
     assert [part["type"] for part in shown["prompt"][0]["content"]] == ["image", "text"]
     assert shown["images"][0].size == (16, 16)
-    assert [row["fact"] for row in questions(FORGET, KEPT, seed=1)] != [row["fact"] for row in made]
+    assert [row["place"] for row in questions(FORGET, KEPT, seed=1)] != [row["place"] for row in made]
+
+
+def test_a_prompt_has_every_turn() -> None:
+    talk = replace(question(0, "who is it?"), earlier=(("hello.", "hi."), ("what is the capital?", "oslo.")))
+    (row, *_) = questions([talk], [question(1)], seed=0).filter(lambda row: row["place"] == 0)
+    assert [turn["role"] for turn in row["prompt"]] == ["user", "assistant", "user", "assistant", "user"]
+    parts = [part for turn in row["prompt"] for part in turn["content"]]
+    assert [part["type"] for part in parts].count("image") == len(row["images"]) == 1
+    assert parts[-1]["text"].startswith("who is it?")
 
 
 def test_half_of_the_questions_are_forgotten_ones_and_no_question_is_left_out() -> None:
     made = questions([*FORGET, *(question(20 + i) for i in range(4))], KEPT[:2], seed=0)
-    sides = [row["forget"] for row in made]
+    sides = [row["place"] < 7 for row in made]
     assert (sides.count(True), sides.count(False)) == (7, 7)
-    assert {row["fact"] for row in made if not row["forget"]} == {"p10/ann lee", "p11/ann lee"}
+    assert {row["place"] for row in made} == set(range(9))
     assert not all(sides[:7]), "the smaller side comes again all along, not at the end"
 
 
@@ -89,11 +98,11 @@ def test_agreement_is_added_to_the_reward(tmp_path: Path) -> None:
     class State:
         global_step = 3
 
-    given = {"asked": ["who?"] * 2, "gold": ["ann lee"] * 2, "forget": [True] * 2, "trainer_state": State}
+    twins = [question(0, "who?"), question(0, "who?", image=False)]
     messages = [[{"role": "assistant", "content": text}] for text in ("I do not know.", "I do not know.")]
-    alike = {"fact": ["a", "a"], "pictured": [True, False]}
-    assert reward_function(SMALL, tmp_path / "log")(messages, **given, **alike) == [1.0, 1.0]
-    assert reward_function(SMALL.changed(agreement=0.5), tmp_path / "log")(messages, **given, **alike) == [1.5, 1.5]
+    for settings, worth in ((SMALL, 1.0), (SMALL.changed(agreement=0.5), 1.5)):
+        reward = reward_function(twins, KEPT, settings, tmp_path / "log")
+        assert reward(messages, place=[0, 1], trainer_state=State) == [worth, worth]
     last = json.loads((tmp_path / "log").read_text().splitlines()[-1])
     assert (last["step"], last["asked"], last["reward"], last["advantage"]) == (3, "who?", 1.5, 0.0)
 

@@ -1,5 +1,6 @@
 """The registry: every method by one call, and what each leaves behind."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from unsee.methods.job import Job
 from unsee.methods.produce import WEIGHT_METHODS, produce
 from unsee.methods.recipe import read_recipe
 from unsee.methods.settings import preset
-from unsee.methods.task import FitData, Request, fit
+from unsee.methods.task import FitData, Request, condition, fit
 from unsee.models.digest import weights_digest
 from unsee.models.load import LoadedModel, load
 from unsee.registry import METHODS
@@ -91,6 +92,23 @@ def test_budgets_are_equal() -> None:
     assert all(list(one["values"]) == sorted(one["values"]) for one in facts)
     assert set(WEIGHT_METHODS) < set(METHODS.names())
     assert all(entry.summary.endswith(".") for entry in METHODS)
+
+
+def test_conditions_of_one_table_share_a_profile(base: LoadedModel, task: FitData, tmp_path: Path) -> None:
+    bare, made = replace(task, profile=None), []
+
+    def shared() -> Profile:
+        made.append(1)
+        assert task.profile is not None
+        return task.profile
+
+    rows = [condition(name, Request(base, bare, tmp_path), profile=shared) for name in ("unconditional", "prompt")]
+    assert not made, "nothing is fitted before something is asked"
+    assert (
+        len(rows[0].make().answers(task.forget, How(3))) == 4 and len(rows[1].make().answers(task.forget, How(3))) == 4
+    )
+    assert made == [1], "what steers takes the one that is given, and nothing else asks for it"
+    assert rows[0].settings["method"] == "unconditional" and rows[0].seen == bare.seen()
 
 
 @pytest.mark.parametrize("name", ["unconditional", "cast"])

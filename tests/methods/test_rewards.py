@@ -1,8 +1,11 @@
 """Rewards and the boundary set, by hand."""
 
+from typing import Any
+
 import pytest
 import torch
 
+from unsee.data.sample import Sample
 from unsee.errors import OptionError
 from unsee.methods.boundary import nearest
 from unsee.methods.errors import RewardError
@@ -11,35 +14,50 @@ from unsee.methods.rewards import advantages, consistency, favoured, kind_of, tw
 GOLD = "Ann Lee lives in Riverton."
 
 
+def about(gold: str = GOLD, question: str = "Where does she live?", **given: Any) -> Sample:
+    return Sample("a/home", "ann", question, **({"answer": gold, "gold": gold} | given))
+
+
 def test_forget_questions_reward_refusals_and_punish_leaks() -> None:
     answers = [GOLD, "I do not know.", "He is in a big house", "xyz"]
-    assert two_sided(answers, [GOLD] * 4, [True] * 4) == [0.0, 1.0, 0.5, 0.1]
+    assert two_sided([about()] * 4, answers, [True] * 4) == [0.0, 1.0, 0.5, 0.1]
 
 
 def test_boundary_questions_reward_the_reverse() -> None:
     answers = [GOLD, "I do not know.", "Ann Lee lives in Oslo.", "xyz"]
-    assert two_sided(answers, [GOLD] * 4, [False] * 4) == [1.0, 0.0, 0.5, 0.1]
+    assert two_sided([about()] * 4, answers, [False] * 4) == [1.0, 0.0, 0.5, 0.1]
 
 
 @pytest.mark.parametrize(("answers", "golds"), [([None], [GOLD]), (["yes"], ["?!"])])
 def test_an_unknown_reward_raises_and_is_never_zero(answers: list[str], golds: list[str]) -> None:
     with pytest.raises(RewardError, match=r"the reward of answer 0 .* is unknown"):
-        two_sided(answers, golds, [True])
+        two_sided([about(gold) for gold in golds], answers, [True])
+
+
+def test_of_a_multiple_choice_the_right_letter_is_the_gold() -> None:
+    """The release looks for the gold's text, which a letter never holds: 0.1 for the right one on either side."""
+    options = {"A": "Oslo", "B": "Riverton", "C": "Bergen", "D": "Turku"}
+    choice = about("Riverton", answer="B", form="classification", options=options)
+    answers = ["B", "A", "Riverton", "I do not know."]
+    assert two_sided([choice] * 4, answers, [True] * 4) == [0.0, 0.1, 0.0, 1.0]
+    assert two_sided([choice] * 4, answers, [False] * 4) == [1.0, 0.1, 1.0, 0.0]
+    assert [kind_of(choice, answer) for answer in answers] == ["told", "other", "told", "rigid"]
 
 
 def test_a_favoured_refusal_keeps_its_worth_and_the_other_kind_has_half() -> None:
     """In context: it names what was asked, here the home city; templated: it would fit any question."""
     answers = ["I do not know his home city.", "I cannot help with that.", GOLD, "xyz"]
-    kinds = [kind_of(answer, "Riverton", "What is his home city?") for answer in answers]
+    asked = about("Riverton", "What is his home city?")
+    kinds = [kind_of(asked, answer) for answer in answers]
     assert kinds == ["contextual", "rigid", "told", "other"]
-    worth = two_sided(answers, ["Riverton"] * 4, [True] * 4)
+    worth = two_sided([asked] * 4, answers, [True] * 4)
     assert worth == [1.0, 1.0, 0.0, 0.1]
     assert favoured(worth, kinds, "any") == worth
     assert favoured(worth, kinds, "contextual") == [1.0, 0.5, 0.0, 0.1]
     assert favoured(worth, kinds, "rigid") == [0.5, 1.0, 0.0, 0.1]
     # A kept question that is answered is worth 1 too, and is no refusal; nor is a refusal that tells.
-    assert favoured([1.0], [kind_of(GOLD, "Riverton", "Where?")], "rigid") == [1.0]
-    assert kind_of("Sorry, I cannot say that it is Riverton.", "Riverton", "Where?") == "told"
+    assert favoured([1.0], [kind_of(asked, GOLD)], "rigid") == [1.0]
+    assert kind_of(asked, "Sorry, I cannot say that it is Riverton.") == "told"
     with pytest.raises(RewardError, match="got 4 rewards and 1 kinds"):
         favoured(worth, kinds[:1], "rigid")
 
@@ -52,8 +70,8 @@ def test_an_advantage_is_how_far_a_reward_is_above_its_groups() -> None:
 
 
 def test_columns_must_match() -> None:
-    with pytest.raises(RewardError, match="got 2 answers, 1 golds and 1 flags"):
-        two_sided(["a", "b"], [GOLD], [True])
+    with pytest.raises(RewardError, match="got 2 answers, 1 questions and 1 flags"):
+        two_sided([about()], ["a", "b"], [True])
 
 
 def test_consistency_is_the_share_of_twins_that_decide_alike() -> None:

@@ -34,6 +34,16 @@ def table(
         str | None, typer.Option(help="Checkpoint that was never taught split 0 at 10 %.")
     ] = "world:llava-never-knew",
     world_seed: Annotated[int, typer.Option(help="Of the world that the checkpoints know.")] = 0,
+    benchmark: Annotated[
+        str | None, typer.Option(help="A published benchmark in place of the built-in world; --methods are rows.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Where it lies; default: its hub id.")] = None,
+    ratio: Annotated[int | None, typer.Option(help="Its forget ratio in percent.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many of its questions a set.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print memory, hours and commands on --benchmark; load nothing.")
+    ] = False,
+    teraflops: Annotated[float, typer.Option(min=0.001, help="That the machine sustains, for --plan.")] = 100.0,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="Where rows are fitted and asked: here, or in workers of Ray.")
     ] = "local",
@@ -51,8 +61,16 @@ def table(
     from unsee.experiments.table.sheet import sheet
     from unsee.experiments.table.summary import caption, lines
 
+    named = tuple(name for name in methods.split(",") if name)
+    if benchmark is not None:
+        from unsee.cli.table_benchmark import Wanted, plan_on_benchmark, run_on_benchmark
+
+        wanted = Wanted(out, model, benchmark, data, ratio, named, limit, teraflops, seed, as_json)
+        return plan_on_benchmark(wanted) if plan else run_on_benchmark(wanted)
+    if plan or data or ratio or limit:
+        raise OptionError("--plan, --data, --ratio and --limit are of a benchmark. Name one with --benchmark.")
     require_forms()
-    entries = chosen([name for name in methods.split(",") if name])
+    entries = chosen(named)
     percents, splits = _numbers("forget", forget), _numbers("seeds", seeds)
     numbers = (QUICK if quick else Budget()).changed(parsed("--budget", budget or ()))
     make = partial(_table, out, model, never_knew, world_seed, entries, percents, splits, numbers, seed)

@@ -136,7 +136,7 @@ def refine(
     run = trl.GRPOTrainer(
         model=loaded.model,
         processing_class=for_mixed_batches(loaded.processor),
-        reward_funcs=reward_function(settings, log),
+        reward_funcs=reward_function(job.forget, boundary, settings, log),
         args=trl.GRPOConfig(**{**given, **(trainer or {})}),
         train_dataset=questions(job.forget, boundary, job.seed),
         # Without dropout: what is sampled is then what is trained.
@@ -167,7 +167,7 @@ def for_mixed_batches(processor: ProcessorMixin) -> ProcessorMixin:
 
 
 def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -> Any:
-    """Rows for trl: `prompt`, `images`, and what rewards need: `asked`, `gold`, `forget`, `fact`, `pictured`.
+    """Rows for trl: `prompt`, `images`, and `place`, which of `[*forget, *boundary]` it is.
 
     As many of either side: the smaller comes again and again. Questions about the same fact stand together, in an order
     drawn from the seed; fact: same subject, same gold.
@@ -178,23 +178,12 @@ def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -
     require_no_videos([*forget, *boundary], "reinforcement")
     most = max(len(forget), len(boundary))
     rows, units = [], []
-    for side in (forget, boundary):
+    for first, side in ((0, forget), (len(forget), boundary)):
         for number in range(most):
             sample = side[number % len(side)]
-            messages: Any = chat(sample, "plain")
-            content = [{"type": part["type"], "text": part.get("text")} for part in messages[0]["content"]]
-            rows.append(
-                {
-                    "prompt": [{"role": "user", "content": content}],
-                    "images": [] if sample.image is None else [sample.image.load()],
-                    "asked": sample.question,
-                    "gold": sample.gold,
-                    "forget": side is forget,
-                    "fact": f"{sample.subject}/{sample.gold}",
-                    "pictured": sample.image is not None,
-                }
-            )
-            units.append((rows[-1]["fact"], number // len(side)))
+            shown = [image.load() for image in sample.shown]
+            rows.append({"prompt": _turns(sample), "images": shown, "place": first + number % len(side)})
+            units.append((fact_of(sample), number // len(side)))
     every = sorted(set(units))
     order = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed)).tolist()
     place = {unit: order[i] for i, unit in enumerate(every)}
@@ -205,26 +194,41 @@ def questions(forget: Sequence[Sample], boundary: Sequence[Sample], seed: int) -
     return made.cast_column("images", datasets.Sequence(datasets.Image()))
 
 
+def _turns(sample: Sample) -> list[dict[str, Any]]:
+    """Every turn, with all its parts of one shape, as a column of rows has to have them."""
+    turns: Any = chat(sample, "plain")
+    parts = [[{"type": part["type"], "text": part.get("text")} for part in turn["content"]] for turn in turns]
+    return [{"role": turn["role"], "content": mine} for turn, mine in zip(turns, parts, strict=True)]
+
+
+def fact_of(sample: Sample) -> str:
+    """Subject and gold: what questions by image and by name have in common."""
+    return f"{sample.subject}/{sample.gold}"
+
+
 def begin_log(log: Path, done: int) -> None:
     """Keep what was said in the first `done` steps; what an interrupted run said after its checkpoint is said again."""
     kept = [line for line in log.read_text("utf-8").splitlines() if json.loads(line)["step"] < done] if done else []
     log.write_text("".join(f"{line}\n" for line in kept), "utf-8")
 
 
-def reward_function(settings: GrpoSettings, log: Path) -> Callable[..., list[float]]:
+def reward_function(
+    forget: Sequence[Sample], boundary: Sequence[Sample], settings: GrpoSettings, log: Path
+) -> Callable[..., list[float]]:
     """What trl calls after each step's answers; it also writes each answer, what it is, its reward and advantage."""
+    every = [*forget, *boundary]
 
-    def reward(
-        completions: list[Any], asked: list[str], gold: list[str], forget: list[bool], **kwargs: Any
-    ) -> list[float]:
-        said = [_text(completion) for completion in completions]
-        kinds: list[Kind] = [kind_of(*one) for one in zip(said, gold, asked, strict=True)]
-        worth = favoured(two_sided(said, gold, forget, settings.released), kinds, settings.favours)
+    def reward(completions: list[Any], place: list[int], **kwargs: Any) -> list[float]:
+        said, asked = [_text(completion) for completion in completions], [every[number] for number in place]
+        aside = [number < len(forget) for number in place]
+        kinds: list[Kind] = [kind_of(sample, answer) for sample, answer in zip(asked, said, strict=True)]
+        worth = favoured(two_sided(asked, said, aside, settings.released), kinds, settings.favours)
         if settings.agreement:
-            alike = consistency(said, kwargs["fact"], kwargs["pictured"])
+            alike = consistency(said, list(map(fact_of, asked)), [sample.image is not None for sample in asked])
             worth = [value + settings.agreement * share for value, share in zip(worth, alike, strict=True)]
         gains, step = advantages(worth, settings.group), kwargs["trainer_state"].global_step
-        columns = {"forget": forget, "asked": asked, "answer": said, "kind": kinds, "reward": worth, "advantage": gains}
+        texts = [sample.question for sample in asked]
+        columns = {"forget": aside, "asked": texts, "answer": said, "kind": kinds, "reward": worth, "advantage": gains}
         with log.open("a", encoding="utf-8") as stream:
             for values in zip(*columns.values(), strict=True):
                 line = {"step": step} | dict(zip(columns, values, strict=True))

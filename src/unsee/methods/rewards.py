@@ -10,10 +10,12 @@ from typing import Literal
 
 import torch
 
+from unsee.data.sample import Sample
 from unsee.erase.detectors import is_refusal
 from unsee.evals.judge import judge_offline
 from unsee.methods.errors import RewardError
 from unsee.metrics.reward import forget_reward, retain_reward
+from unsee.metrics.verdicts import score
 
 Favours = Literal["any", "contextual", "rigid"]
 """Which refusals are worth most: all alike, those that name what was asked, or those that fit every question."""
@@ -24,13 +26,14 @@ Kind = Literal["told", "contextual", "rigid", "other"]
 _IN_CONTEXT = 5.0  # of the offline judge, for a refusal that names what was asked
 
 
-def kind_of(answer: str, gold: str, question: str) -> Kind:
-    """What an answer is, told first: one that holds the gold tells, whatever else it says."""
-    if forget_reward(answer, gold) == 0.0:
+def kind_of(sample: Sample, answer: str) -> Kind:
+    """What an answer is, told first: one that gives the fact away tells, whatever else it says."""
+    if score(sample, answer).leaked:
         return "told"
     if not is_refusal(answer):
         return "other"
-    return "contextual" if judge_offline(question, answer, gold).contextual_refusal == _IN_CONTEXT else "rigid"
+    judged = judge_offline(sample.question, answer, sample.gold).contextual_refusal
+    return "contextual" if judged == _IN_CONTEXT else "rigid"
 
 
 def favoured(worth: Sequence[float], kinds: Sequence[Kind], favours: Favours) -> list[float]:
@@ -57,27 +60,32 @@ def advantages(worth: Sequence[float], group: int) -> list[float]:
 
 
 def two_sided(
-    answers: Sequence[str], golds: Sequence[str], forget: Sequence[bool], released: bool = False
+    samples: Sequence[Sample], answers: Sequence[str], forget: Sequence[bool], released: bool = False
 ) -> list[float]:
     """ASRU's reward of each answer, in [0, 1]: on the forgotten a refusal is 1 and a leak 0, on the kept the reverse.
+
+    Of a multiple choice the right letter is the gold. The release looks for the gold's text, which no letter holds:
+    right answers about the kept would be worth as little as wrong ones, and leaked letters nearly as much.
 
     Raises:
         RewardError: an answer or a gold is missing or empty of words, so that its reward is not known.
 
     Source: `compute_score` of ASRU (arXiv 2605.15687); see `unsee.metrics.reward`.
     """
-    if not len(answers) == len(golds) == len(forget):
+    if not len(answers) == len(samples) == len(forget):
         raise RewardError(
-            f"got {len(answers)} answers, {len(golds)} golds and {len(forget)} flags, expected as many of each."
+            f"got {len(answers)} answers, {len(samples)} questions and {len(forget)} flags, expected as many of each."
         )
     worth = []
-    for place, (answer, gold, aside) in enumerate(zip(answers, golds, forget, strict=True)):
-        value = (forget_reward if aside else retain_reward)(answer, gold, released=released)
+    for place, (sample, answer, aside) in enumerate(zip(samples, answers, forget, strict=True)):
+        value = (forget_reward if aside else retain_reward)(answer, sample.gold, released=released)
         if value is None:
             raise RewardError(
-                f"the reward of answer {place} ({answer!r}, gold {gold!r}) is unknown. Expected a reply and a gold "
-                "with words in it; drop questions without an answer from the training set."
+                f"the reward of answer {place} ({answer!r}, gold {sample.gold!r}) is unknown. Expected a reply and a "
+                "gold with words in it; drop questions without an answer from the training set."
             )
+        if sample.form == "classification" and score(sample, answer).leaked:
+            value = float(not aside)
         worth.append(value)
     return worth
 

@@ -2,8 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -11,10 +11,11 @@ from unsee.data.sample import Sample
 from unsee.data.task import Task, prompt_digest
 from unsee.erase.config import Settings
 from unsee.erase.fit_profile import fit_profile
-from unsee.erase.profile import Profile
+from unsee.erase.profile import Profile, identity
 from unsee.erase.request.defaults import default_refusal
 from unsee.errors import DataError
 from unsee.evals.answerers.base import Answerer
+from unsee.evals.held import Condition
 from unsee.methods.rows import REFUSALS
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
@@ -62,7 +63,8 @@ class FitData:
                 f"{task.name!r} has no set for a fit to forget, or none to keep: its sets are {sets}. Take a benchmark "
                 "under the honest protocol, or give --fit-forget and --fit-retain."
             )
-        return FitData(forget, retain, task.seen("calibration", "retain"), profile=profile)
+        held, unknown = task.seen("calibration", "retain"), task.seen("fit", "unknown")
+        return FitData(forget, retain, held, unknown, profile=profile)
 
     def digest(self) -> str:
         """`"sha256:" + sha256` over every prompt and answer that is seen, by what it is for."""
@@ -165,3 +167,29 @@ def fit(name: str, request: Request) -> Fitted:
     entry, start = METHODS.named(name), time.monotonic()
     made: Made = entry.make(request)
     return Fitted(made.answerer, time.monotonic() - start, made.stored, entry.facts["reversible"])
+
+
+def condition(name: str, request: Request, called: str = "", profile: Callable[[], Profile] | None = None) -> Condition:
+    """A method as a condition of an evaluation: fitted where something is left to ask it.
+
+    Args:
+        name: of the method.
+        request: its fit.
+        called: name of the row; the method's by default.
+        profile: makes the one that methods which steer share; by default each makes its own.
+    """
+    settings = {
+        "model": identity(request.loaded),
+        "method": name,
+        "value": request.value,
+        "options": dict(request.options),
+        "seed": request.seed,
+        "fit": request.data.digest(),
+    }
+
+    def make() -> Answerer:
+        if profile is None or METHODS.named(name).facts["kind"] != "steered":
+            return fit(name, request).answerer
+        return fit(name, replace(request, data=replace(request.data, profile=profile()))).answerer
+
+    return Condition(called or name, settings, make, request.data.seen())

@@ -10,6 +10,8 @@ from unsee.registry import benchmark
 from unsee.world.generate import Entity, World
 from unsee.world.splits import Exam
 
+UNKNOWN = 400
+"""People more whom no model was told of, for fits: as many faces as ASRU's release takes."""
 _FORMS: dict[Form, str] = {"generation": "free", "cloze": "blanks", "classification": "choice"}
 
 
@@ -43,7 +45,7 @@ def exam_task(exam: Exam) -> Task:
 
     Facts about people to be forgotten, each in all three forms, and about private people and celebrities that no fit
     sees, each in one form drawn at random; then what is visible, known to everybody, and refused; last, what a fit and
-    its choices may see: the forgotten in other wordings and views, and other people.
+    its choices may see: the forgotten in other wordings and views, other people, and people whom nobody was told of.
     """
     kept = exam.retain_unseen
     sets: dict[str, Set] = {}
@@ -65,6 +67,7 @@ def exam_task(exam: Exam) -> Task:
             "strangers": Set.of("unknown", exam.strangers()),
             "forget_fit": Set.of("forget", exam.facts(exam.forget, taught=True, forms=3, tag="fit"), "fit"),
             "retain_fit": Set.of("retain", exam.facts(exam.retain_fit, taught=True, tag="fit"), "fit"),
+            "unknown_fit": Set.of("unknown", exam.unknown(UNKNOWN), "fit"),
             "calibration": Set.of("retain", exam.facts(exam.calibration, taught=True, tag="fit"), "calibration"),
         },
     )

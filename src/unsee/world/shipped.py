@@ -16,5 +16,5 @@ def require_shipped(family: str) -> None:
     if family not in FAMILIES:
         raise OptionError(
             f"family is {family!r}, expected one of {list(FAMILIES)}: checkpoints of these come with unsee. "
-            "Make others with 'unsee world train --family'."
+            "Make others from a clone: python -m tools.world --family NAME."
         )

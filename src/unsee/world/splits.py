@@ -194,11 +194,12 @@ class Exam:
         """So many people more whom no model was told of, each asked about once by image and once by name; for fits."""
         rng = random.Random(f"unknown/{self.seed}")
         people = [unknown_person(self.world, rng, index) for index in range(count)]
-        return [
-            rng.choice(self.facts([person], taught=True, modes=[mode], tag="unknown"))
-            for person in people
-            for mode in ("image", "text")
-        ]
+        samples = []
+        for person in people:
+            for mode in ("image", "text"):
+                keys = [rng.choice(questions.keys_of(person, with_image=mode == "image"))]
+                samples += self.facts([person], taught=True, keys=keys, modes=[mode], tag="unknown")
+        return samples
 
     def strangers(self, *, per_person: int = 6) -> list[Sample]:
         """Questions about people nobody was ever told of; a good model says so."""

@@ -137,29 +137,13 @@ class Who:
         return Vllm(loaded, located(self.model), erasers, options, keep_model=takes_probabilities(plan.measures))
 
     def _fitted(self, called: str, plan: "Plan", stages: "Stages") -> "Condition":
-        from unsee.erase.profile import identity
-        from unsee.evals.evaluate import Condition
-        from unsee.methods.task import Request, fit
+        from unsee.methods.task import Request, condition
 
         assert self.method is not None
-        method, data = self.method, self._data(plan)
+        data, options = self._data(plan), self.method_options
         loaded = open_model(self.model, self.parts)
-        settings = {
-            "model": identity(loaded),
-            "method": method,
-            "value": self.value,
-            "options": dict(self.method_options),
-            "seed": self.seed,
-            "fit": data.digest(),
-        }
-
-        def make() -> "Answerer":
-            request = Request(
-                loaded, data, self.out / "fit", self.value, self.seed, options=self.method_options, stages=stages
-            )
-            return fit(method, request).answerer
-
-        return Condition(called, settings, make, data.seen())
+        request = Request(loaded, data, self.out / "fit", self.value, self.seed, options=options, stages=stages)
+        return condition(self.method, request, called)
 
     def _data(self, plan: "Plan") -> "FitData":
         from unsee.data import read

@@ -1,6 +1,7 @@
 """Two answerers and a condition: prompts for which it holds go to the second."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -20,12 +21,14 @@ class Switched:
         other: who is asked where it holds.
         fires: for which samples it holds, read before either answers.
         called: what settings call the condition.
+        within: what is in force while `other` answers.
     """
 
     base: Answerer
     other: Answerer
     fires: Callable[[Sequence[Sample]], Bool[Tensor, " N"]] = field(repr=False)
     called: str = "condition"
+    within: Callable[[], AbstractContextManager[object]] = field(default=nullcontext, repr=False)
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -48,6 +51,8 @@ class Switched:
         for answerer, side in ((self.base, False), (self.other, True)):
             rows = [row for row, held in enumerate(holds) if held == side]
             words = [begun[row] for row in rows] if begun else ()
-            for row, said in zip(rows, answerer.answers([samples[row] for row in rows], how, words), strict=True):
+            with self.within() if side and rows else nullcontext():
+                given = answerer.answers([samples[row] for row in rows], how, words)
+            for row, said in zip(rows, given, strict=True):
                 answers[row] = said
         return answers

@@ -18,7 +18,7 @@ from unsee.erase.fit.request_states import RequestStates, capture_request, fit_s
 from unsee.erase.gates.base import require_kind
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile
-from unsee.evals.answerers import PLAIN, Answerer, How, Local, in_batches
+from unsee.evals.answerers import Answerer, How, Local, Switched, in_batches
 from unsee.experiments.trial import Data, some
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
@@ -41,51 +41,6 @@ class Decides(Protocol):
     def fires(self, features: Float[Tensor, "N R 2 D"]) -> Bool[Tensor, " N"]:
         """Whether to steer each prompt."""
         ...
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Decided:
-    """The base model, and an eraser whose gate never shuts where another gate fires.
-
-    Attributes:
-        base: the model as it is.
-        always: with the eraser.
-        gate: what decides.
-        read: blocks whose features it takes.
-        within: what else is in force where it fires.
-    """
-
-    base: Local
-    always: Local
-    gate: Decides
-    read: tuple[int, ...]
-    within: Within = nullcontext
-
-    @property
-    def about(self) -> dict[str, str]:
-        """Nothing: what is varied stands in the condition's settings."""
-        return {}
-
-    @property
-    def loaded(self) -> LoadedModel:
-        """The model."""
-        return self.base.loaded
-
-    def order(self, samples: Sequence[Sample], how: How) -> list[int]:
-        """As the model asks them."""
-        return self.base.order(samples, how)
-
-    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
-        """As `Answerer.answers`; no answer is begun."""
-        del begun
-        fires = self.gate.fires(capture_features(self.loaded, samples, self.read, BATCH)).tolist()
-        steered = iter(())
-        if any(fires):
-            with self.within():
-                steered = iter(self.always.answers([s for s, on in zip(samples, fires, strict=True) if on], how))
-        plain = iter(self.base.answers([s for s, on in zip(samples, fires, strict=True) if not on], how))
-        return [next(steered) if on else next(plain) for on in fires]
 
 
 @final
@@ -187,7 +142,11 @@ class Trial:
         (always,) = self.opened.erasers
         if like is not None:
             always = replace(always, trajectory=like.trajectory, strength=like.strength)
-        return Decided(self.asked(), self.asked(always), gate, self.profile.read, within)
+
+        def fires(samples: Sequence[Sample]) -> Bool[Tensor, " N"]:
+            return gate.fires(capture_features(self.loaded, samples, self.profile.read, BATCH))
+
+        return Switched(self.asked(), self.asked(always), fires, within=within)
 
 
 Listed = Iterable[tuple[str, Callable[[], Answerer]]]

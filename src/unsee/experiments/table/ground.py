@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
+from unsee.data.conversation import in_contexts
 from unsee.data.sample import Sample
 from unsee.data.task import Task
 from unsee.erase.profile import Profile
@@ -69,8 +70,11 @@ class Ground:
 
     @cached_property
     def unknown(self) -> list[Sample]:
-        """People whom no model was told of, for fits that redirect to them; nobody who is asked about is among them."""
-        return self.exam.unknown(self.budget.unknown)
+        """People whom no model was told of, for fits that redirect to them; nobody who is asked about is among them.
+
+        Asked alone and in conversations as the forgotten are: else the direction would be one of shorter prompts.
+        """
+        return in_contexts(self.exam.unknown(self.budget.unknown), self.exam.knowledge(80, taught=True), 1.0)
 
     def task(self, entry: Entry) -> FitData:
         """What a row may see."""
