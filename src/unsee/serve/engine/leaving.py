@@ -10,7 +10,7 @@ from unsee.shapes import Tensor
 
 @final
 class Leaving:
-    """Copies as of now, whatever is written over the originals later."""
+    """Of tensors that nothing is written to again."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self._copies = [_leaving(tensor) for tensor in tensors]
