@@ -58,7 +58,7 @@ def draw_curves(lines: Sequence[Line], path: Path) -> Path:
         np.arange(shares.shape[1]), shares, labels=[_NAMES[k] for k in kinds], colors=[_COLOURS[k] for k in kinds]
     )
     middle.set_ylabel("answers about the forgotten")
-    middle.legend(frameon=False, fontsize=7, loc="lower right")
+    middle.legend(frameon=False, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     right.plot(curves["even"], color="#4a4f57")
     right.set_ylabel("answers without an advantage")
     for axes in (left, middle, right):

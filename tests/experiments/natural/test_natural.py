@@ -15,10 +15,10 @@ from unsee.data.task import Role
 from unsee.erase.fit.reply import Acceptance
 from unsee.erase.fit_reply import USUAL_ANSWER
 from unsee.errors import DataError
-from unsee.evals.answerers import How, Local, Prompted
+from unsee.evals.answerers import How, Local, Prompted, Switched
 from unsee.experiments.natural import fit as fit_module
 from unsee.experiments.natural import people, public, run
-from unsee.experiments.natural.conditions import Either, names_in
+from unsee.experiments.natural.conditions import names_in
 from unsee.experiments.natural.fit import Fitted
 from unsee.experiments.natural.public import Sizes, draw
 from unsee.experiments.natural.score import judged, rows
@@ -142,7 +142,7 @@ def test_a_name_filter_leaves_the_rest() -> None:
 def test_one_answers_where_a_gate_fires_and_another_elsewhere() -> None:
     samples = [Sample(name, "s", f"{name}?", "", "") for name in ("ann", "bo", "cy")]
     held = Prompted(Local(tiny_llama()), "Say nothing.")
-    both = Either(lambda some: torch.tensor([one.id == "bo" for one in some]), held, Local(tiny_llama()))
+    both = Switched(Local(tiny_llama()), held, lambda some: torch.tensor([one.id == "bo" for one in some]))
     how = How(max_new_tokens=4)
     plain = Local(tiny_llama()).answers([samples[0], samples[2]], how)
     assert both.answers(samples, how) == [plain[0], *held.answers([samples[1]], how), plain[1]]

@@ -1,8 +1,8 @@
 """What is compared: the model as it is, the requests in force with each reply, and what needs no steering."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, final
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
 
 import torch
 
@@ -15,7 +15,7 @@ from unsee.erase.replies.canned import CannedReply
 from unsee.erase.replies.prefix import PrefixReply
 from unsee.erase.replies.steer import SteerReply
 from unsee.erase.steer.hooks import erased
-from unsee.evals.answerers import PLAIN, Answerer, How, InputFiltered, Local, Prompted
+from unsee.evals.answerers import Answerer, InputFiltered, Local, Prompted, Switched
 from unsee.evals.evaluate import Condition
 from unsee.experiments.natural.fit import Fitted
 from unsee.experiments.natural.split import Hidden
@@ -29,47 +29,6 @@ INSTRUCTION: Final = (
 )
 BATCH: Final = 32
 Fires = Callable[[Sequence[Sample]], Bool[Tensor, " N"]]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Either:
-    """Where a gate fires one answers, elsewhere another; what it saves is that nobody generates the same twice.
-
-    Attributes:
-        fires: which samples.
-        held: who answers these.
-        rest: who answers the others.
-    """
-
-    fires: Fires = field(repr=False)
-    held: Answerer
-    rest: Answerer
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """Those of whom some answers come."""
-        return {"where it fires": self.held.about, "elsewhere": self.rest.about}
-
-    @property
-    def loaded(self) -> LoadedModel | None:
-        """The model behind it."""
-        return self.held.loaded
-
-    def order(self, samples: Sequence[Sample], how: How) -> list[int]:
-        """As the model."""
-        return self.rest.order(samples, how)
-
-    def answers(self, samples: Sequence[Sample], how: How = PLAIN, begun: Sequence[str] = ()) -> list[str]:
-        """As `Answerer.answers`."""
-        held = self.fires(samples).tolist() if samples else []
-        words = list(begun) or [""] * len(samples)
-        parts: dict[bool, Any] = {}
-        for side, way in ((True, self.held), (False, self.rest)):
-            chosen = [row for row, one in enumerate(held) if one is side]
-            first = [words[row] for row in chosen] if any(words) else ()
-            parts[side] = iter(way.answers([samples[row] for row in chosen], how, first) if chosen else [])
-        return [next(parts[one]) for one in held]
 
 
 def fires(loaded: LoadedModel, erasers: Sequence[Eraser]) -> Fires:
@@ -116,7 +75,7 @@ def conditions(
     fired = fires(loaded, fitted.erasers)
 
     def gated(erasers: Sequence[Eraser]) -> Answerer:
-        return Either(fired, Local(loaded, erasers), base)
+        return Switched(base, Local(loaded, erasers), fired)
 
     steered = [
         replace(eraser, reply=SteerReply(), strength=_steering(eraser, fitted.profile.strength))
