@@ -1,13 +1,17 @@
 """What steering adds to an engine's step, counted: operators, waits for the device, copies, and bytes beside the cache.
 
 No engine runs: the steerer is told of a prompt and of the tokens that follow, and every operator that it calls is
-counted. On an accelerator they are the same, but for `wait`, which is then a wait for the device::
+counted. On an accelerator they are the same, but for `wait`, which is then a wait for the device. Then, on the clock,
+one request more and one less: how long that is made ready beside the steps, and how long it keeps the engine from one::
 
     python -m benchmarks.serving_counts
 """
 
+import itertools
+import time
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 from types import SimpleNamespace as Told
 from typing import Any
 
@@ -44,16 +48,17 @@ class Counting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def erasers(count: int, fires: bool, reply: Reply) -> dict[str, Eraser]:
+def erasers(count: int, fires: bool, reply: Reply, width: int = WIDTH) -> dict[str, Eraser]:
     """Subject gates of one scope, all of which fire or none."""
-    scope = Scope.everything(len(READ), WIDTH)
-    bias, weight = torch.full((1, 2), 0.5 if fires else -9.0), torch.zeros(1, 2, len(READ), WIDTH)
+    scope = Scope.everything(len(READ), width)
+    bias, weight = torch.full((1, 2), 0.5 if fires else -9.0), torch.zeros(1, 2, len(READ), width)
     of, layers = torch.zeros(1, dtype=torch.int64), tuple(range(READ[-1], DEPTH))
     turn = TurnTokens(torch.tensor([1]), torch.tensor([0]), torch.tensor([2]))
-    trajectory = torch.ones(len(layers), 4, WIDTH)
+    trajectory = torch.ones(len(layers), 4, width)
     gate = SubjectGate(READ, weight, bias, torch.zeros(1), scope, of, turn)
     return {
-        f"e{k}": Eraser({"id": "x"}, "llava", layers, gate, trajectory, 1.0, "x", reply=reply) for k in range(count)
+        f"e{k:04d}": Eraser({"id": "x"}, "llava", layers, gate, trajectory * (1 + k), 1.0, "x", reply=reply)
+        for k in range(count)
     }
 
 
@@ -116,8 +121,28 @@ def rows() -> list[dict[str, Any]]:
     return [row(count, fires, reply) for count in (1, 100, 1000) for fires in (False, True) for reply in replies]
 
 
+def change(count: int, width: int, places: int) -> dict[str, Any]:
+    """One request more and one less, each with a trajectory of its own; the median of three times both."""
+    steerer = Steerer(Shape("llava", DEPTH, width, 100, places // 16, 16), torch.device("cpu"))
+    more = erasers(count + 1, False, SteerReply(), width)
+    less, times = dict(list(more.items())[:count]), list[tuple[float, ...]]()
+    steerer.load(less, {"all": list(less)}, NO_SET)
+    for held in (more, less) * 3:
+        before, at = steerer.loaded, [time.perf_counter()]
+        ready = steerer.prepared(held, {"all": list(held)})
+        at.append(time.perf_counter())
+        steerer.swap(ready, NO_SET)
+        at.append(time.perf_counter())
+        del before
+        at.append(time.perf_counter())
+        times.append(tuple(b - a for a, b in itertools.pairwise(at)))
+    beside, stopped, freed = (round(1000 * median(own), 1) for own in zip(*times, strict=True))
+    about = {"requests": count, "width": width, "places": places}
+    return about | {"beside, ms": beside, "stopped, ms": stopped, "to free what was, ms": freed}
+
+
 if __name__ == "__main__":
-    found = rows()
-    print("  ".join(found[0]))
-    for one in found:
-        print("  ".join(str(value) for value in one.values()))
+    for found in (rows(), [change(count, 1024, places) for count in (100, 400) for places in (16384, 131072)]):
+        print("  ".join(found[0]))
+        for one in found:
+            print("  ".join(str(value) for value in one.values()))

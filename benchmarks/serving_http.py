@@ -1,10 +1,11 @@
 """What answers of `unsee serve` cost over HTTP beside plain vLLM, and what a clock tells a client of the gates.
 
-Three servers of one model run side by side: vLLM's own, `unsee serve` with nothing in force, and with two erasers. Each
-round asks all three the same prompts, one stream at a time, in an order that turns. CPU ms per answer are those of the
-server's whole process tree; ratios are within rounds. "AUC" says how well a clock tells prompts on which a gate opens
-from the others (0.5: not at all), by the first token and by the mean time between tokens; the same prompts on plain
-vLLM are the control. Runs in the environment of tests/serve/run.sh::
+Three servers of one model run side by side: vLLM's own, `unsee serve` with nothing in force, and with two erasers that
+steer too little to change a word, so that all give the same answers. Each round asks all three the same prompts, one
+stream at a time, in an order that turns. CPU ms per answer are those of the server's whole process tree, in which
+vLLM's processes wait for one another without rest; ratios are within rounds. "AUC" says how well a clock tells prompts
+on which a gate opens from the others (0.5: not at all), by the first token and by the mean time between tokens; the
+same prompts on plain vLLM are the control. Runs in the environment of tests/serve/run.sh::
 
     .venv-vllm/bin/python -m benchmarks.serving_http --rounds 8
 """
@@ -19,7 +20,7 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,6 +32,7 @@ from scipy.stats import mannwhitneyu
 from tests.serve.served import ledger_with, messages, mixed_erasers, questions
 
 from unsee.data.sample import Sample
+from unsee.erase.replies.steer import SteerReply
 from unsee.models.load import load
 from unsee.models.names import shipped
 from unsee.serve.engine.compat import part
@@ -44,6 +46,7 @@ COSTS: Columns = {
     "of vLLM's": lambda row: str(row["cpu ratio"]),
     "first token, ms": lambda row: str(row["first"]),
     "of vLLM's ": lambda row: str(row["first ratio"]),
+    "answers that differ": lambda row: row["differ"],
 }
 TELLS: Columns = {
     "server": lambda row: row["condition"],
@@ -55,10 +58,11 @@ TELLS: Columns = {
 
 @dataclass(frozen=True)
 class Timed:
-    """One streamed answer: seconds to its first token, and between two tokens in the mean."""
+    """One streamed answer: seconds to its first token, and between two tokens in the mean; what it says."""
 
     first: float
     between: float
+    text: str
 
 
 class Server:
@@ -94,13 +98,14 @@ class Server:
 
     def ask(self, sample: Sample, tokens: int) -> Timed:
         """Stream one answer."""
-        began, times = time.perf_counter(), list[float]()
+        began, times, said = time.perf_counter(), list[float](), ""
         for chunk in self.client.chat.completions.create(
             model=MODEL, messages=messages(sample), temperature=0, max_tokens=tokens, stream=True
         ):
             if chunk.choices and chunk.choices[0].delta.content:
                 times.append(time.perf_counter())
-        return Timed(times[0] - began, (times[-1] - times[0]) / max(1, len(times) - 1))
+                said += chunk.choices[0].delta.content
+        return Timed(times[0] - began, (times[-1] - times[0]) / max(1, len(times) - 1), said)
 
     def stop(self) -> None:
         """End it, and wait until it has."""
@@ -112,7 +117,7 @@ class Server:
 def started(folder: Path, stack: ExitStack) -> tuple[list[Server], list[Sample], list[bool]]:
     """All three, what they are asked, and whether a gate opens on it with two in force."""
     library, asked = load(shipped("llava"), dtype="float32"), questions(each=8)
-    erasers = mixed_erasers(library, asked)[:2]
+    erasers = [replace(one, strength=1e-6, reply=SteerReply()) for one in mixed_erasers(library, asked)[:2]]
     samples = [sample for own in asked.values() for sample in own]
     opens = [(answer.margin or -1.0) >= 0 for answer in library_answers(library, samples, erasers)]
     plain = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(_as_vllm_names_it(folder))]
@@ -169,6 +174,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         made, samples, opens = started(folder, stack)
         rounds = measured(made, samples, options)
+    texts = {name: [one.text for each in of for one in each["answers"]] for name, of in rounds.items()}
     costs, tells = list[Row](), list[Row]()
     for name, of in rounds.items():
         first = [1000 * median(one.first for one in each["answers"]) for each in of]
@@ -180,6 +186,7 @@ def main() -> None:
                 "cpu": Spread.of([each["cpu"] for each in of]),
                 "cpu ratio": Spread.of(ratios),
                 "first": Spread.of(first),
+                "differ": f"{sum(map(str.__ne__, texts[name], texts[PLAIN]))} of {len(texts[name])}",
                 "first ratio": Spread.of([a / b for a, b in zip(first, plain, strict=True)]),
             }
         )

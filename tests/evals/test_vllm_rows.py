@@ -44,7 +44,7 @@ def library() -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def asked() -> list[Sample]:
-    return [sample for samples in questions(people=3).values() for sample in samples]
+    return [sample for samples in questions(people=3, each=2).values() for sample in samples]
 
 
 @pytest.fixture(scope="module")

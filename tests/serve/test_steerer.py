@@ -439,11 +439,14 @@ def test_steps_go_on_while_a_change_is_prepared() -> None:
 def test_what_was_read_of_a_prompt_stays_read_when_erasers_come_and_go(gone: str) -> None:
     steerer, draw = made(), random.Random(0)
     engine = Engine(steerer)
-    prompts = [[draw.randrange(1, IMAGE + 3) for _ in range(7)] for _ in range(8)]
+    prompts = [[draw.randrange(1, IMAGE + 3) for _ in range(7)] for _ in range(40)]
     asked = [Asked(f"r{i}", "T", [*prompt, 1], 7) for i, prompt in enumerate(prompts)]
-    engine.step({one.id: 6 for one in asked}, asked)
+    engine.step({one.id: 2 for one in asked}, asked)
+    engine.step({one.id: 2 for one in asked}, [])
     kept = {i: one for i, one in ERASERS.items() if i not in gone}
-    steerer.load(kept, {n: ids for n, ids in SETS.items() if kept.keys() >= set(ids)}, NO_SET)
+    change = steerer.prepared(kept, {n: ids for n, ids in SETS.items() if kept.keys() >= set(ids)})
+    engine.step({one.id: 2 for one in asked}, [])
+    steerer.swap(change, NO_SET)
     engine.step({one.id: 1 for one in asked}, [])
     for one in asked:
         assert engine.reports[one.id]["highest"] == pytest.approx(one.margin("t"), abs=1e-4)

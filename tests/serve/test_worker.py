@@ -33,7 +33,7 @@ def test_what_was_prepared_is_held_and_nothing_else(tmp_path: Path) -> None:
     folders = {"b": str(tmp_path / "b")}
     worker.prepare(folders, sets)
     assert set(worker.steerer.resident.erasers) == set(ERASERS), "until it is told to hold it"
-    ready = worker.unsee_pending[2].result()  # pyright: ignore[reportOptionalSubscript]
+    ready = worker.unsee_pending[1].result()  # pyright: ignore[reportOptionalSubscript]
     assert worker.unsee_load(folders, sets, "B") == ["b"]
     assert worker.steerer.loaded is ready
     assert worker.unsee_load({}, {}, NO_SET) == [], "what was not prepared is made at once"
@@ -44,7 +44,7 @@ def test_what_was_prepared_is_held_and_nothing_else(tmp_path: Path) -> None:
 def test_what_was_prepared_for_something_else_is_made_again(tmp_path: Path, other: str) -> None:
     worker = Worker()
     worker.prepare({}, {"B": []})
-    ready = worker.unsee_pending[2].result()  # pyright: ignore[reportOptionalSubscript]
+    ready = worker.unsee_pending[1].result()  # pyright: ignore[reportOptionalSubscript]
     if other == "another load meanwhile":
         worker.steerer.load({}, {}, NO_SET)
     worker.unsee_load({}, {"B": []} if other == "another load meanwhile" else {"C": []}, NO_SET)

@@ -67,11 +67,11 @@ class Bank(Protocol):
         ...
 
     def with_erasers(self, erasers: Mapping[str, Eraser]) -> Self:
-        """A bank of these, which knows what this one has read once it follows it."""
+        """A bank of these, which knows what this one has read, once it follows it; steps may go on meanwhile."""
         ...
 
     def follow(self, before: Any) -> None:
-        """Between two steps: take over what another bank of the same kind and layers has read, for gates of both."""
+        """Between two steps: take over what the bank that this one was made from has read since."""
         ...
 
     def read(self, layer: int, states: Float[Tensor, "P D"], reading: Reading) -> None:

@@ -23,6 +23,7 @@ class Loaded:
     """Erasers and sets.
 
     Attributes:
+        number: of changes so far.
         resident: the erasers, as tables.
         thresholds: by set and content id: those of all erasers of a set together (`eraser_set.together`), so an eraser
             may have another one in each.
@@ -32,6 +33,7 @@ class Loaded:
         stay: sets that are held as they were in what was loaded before.
     """
 
+    number: int
     resident: Resident
     thresholds: Mapping[str, Mapping[str, Tensor]]
     limits: Mapping[tuple[Key, str], Tensor]
@@ -47,7 +49,7 @@ class Loaded:
     @staticmethod
     def nothing(resident: Resident) -> "Loaded":
         """No eraser, and the empty set."""
-        return Loaded(resident, {NO_SET: {}}, {}, {NO_SET: {}}, {}, frozenset())
+        return Loaded(0, resident, {NO_SET: {}}, {}, {NO_SET: {}}, {}, frozenset())
 
     def other(
         self, erasers: Mapping[str, Eraser], sets: Mapping[str, Sequence[str]], running: Iterable[Eraser]
@@ -76,7 +78,7 @@ class Loaded:
             for key, owners in banks.items()
             for n, own in orders.items()
         }
-        return Loaded(resident, thresholds, limits, orders, ranks, frozenset(stay))
+        return Loaded(self.number + 1, resident, thresholds, limits, orders, ranks, frozenset(stay))
 
 
 def _together(erasers: Mapping[str, Eraser]) -> dict[str, Tensor]:

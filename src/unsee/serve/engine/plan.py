@@ -22,7 +22,8 @@ class Reading:
     """Tokens of prompts that pass in a step; tensors lie on the engine's device.
 
     Attributes:
-        row: places in the batch of the tokens that belong to prompts; whatever gates read is in this order.
+        row: places in the batch of the tokens that belong to prompts; whatever gates read is in this order. A slice,
+            where no token of an answer lies between them.
         block: cache block of each.
         place: place in the cache of each: blocks, and tokens inside them, behind one another.
         shown: which of them are of images; None where none is.
@@ -35,7 +36,7 @@ class Reading:
         slots: of `ending`, their rows of the table of decisions.
     """
 
-    row: Int[Tensor, " P"]
+    row: Int[Tensor, " P"] | slice
     block: Int[Tensor, " P"]
     place: Int[Tensor, " P"]
     shown: Int[Tensor, " B"] | None
@@ -119,8 +120,10 @@ class Planner:
         blocks = [whole[:: self._block_size] // self._block_size for whole in prompts]
         none = [np.zeros(0, dtype=np.int64)]
         shown = np.flatnonzero(image)
+        row = np.concatenate(batch.rows)
+        first, end = int(row[0]), int(row[-1]) + 1
         return Reading(
-            self._tensor(np.concatenate(batch.rows)),
+            slice(first, end) if end - first == len(row) else self._tensor(row),
             self._tensor(block),
             self._tensor(place),
             self._tensor(shown) if len(shown) else None,

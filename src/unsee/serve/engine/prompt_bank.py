@@ -23,19 +23,19 @@ class PromptBank:
     """
 
     def __init__(
-        self, erasers: Mapping[str, Eraser], blocks: int, device: torch.device, sums: dict[int, Tensor] | None = None
+        self, erasers: Mapping[str, Eraser], blocks: int, device: torch.device, sums: Tensor | None = None
     ) -> None:
         gates = {name: require_kind(eraser.gate, PromptRidgeGate) for name, eraser in erasers.items()}
         first = next(iter(gates.values()))
-        weight = torch.cat([gate.weight for gate in gates.values()]).to(device, torch.float32).flatten(2)
+        weight = torch.cat([gate.weight for gate in gates.values()]).to(device, torch.float32)  # K R 2 D
         self.layers, self._blocks, self._device = first.layers, blocks, device
         self.owners = Owners.of_sizes({name: len(gate.bias) for name, gate in gates.items()}, device)
-        self._weight = {layer: weight[:, r].contiguous() for r, layer in enumerate(self.layers)}
+        self._weight = weight.flatten(1).mT.contiguous()
         self._bias = torch.cat([gate.bias for gate in gates.values()]).to(device, torch.float32)
-        # Of the states of each cache block; right for any gate, so they outlive the gates.
-        width = first.weight.shape[-1]
-        self._sums = sums or {layer: torch.zeros(blocks, width, device=device) for layer in self.layers}
-        self._scores: Tensor = torch.zeros(0)
+        # Of the states of each cache block, by layer; right for any gate, so they outlive the gates.
+        shape = len(self.layers), blocks, weight.shape[-1]
+        self._sums: Float[Tensor, "R blocks D"] = torch.zeros(shape, device=device) if sums is None else sums
+        self._last: list[Float[Tensor, "N D"]] = []
 
     def with_erasers(self, erasers: Mapping[str, Eraser]) -> "PromptBank":
         """Other gates over the same sums."""
@@ -45,22 +45,21 @@ class PromptBank:
         """Nothing to do: the sums are one."""
 
     def read(self, layer: int, states: Float[Tensor, "P D"], reading: Reading) -> None:
-        """Add the states to the sums of their blocks, and score the prompts that end."""
-        sums = self._sums[layer]
-        if len(reading.begun):
-            sums.index_fill_(0, reading.begun, 0.0)
-        sums.index_add_(0, reading.block, states)
-        if not reading.ending:
-            return
-        total = states.new_zeros(len(reading.ending), states.shape[1])
-        total.index_add_(0, reading.prompt_of, sums[reading.prompt_blocks])
-        length = torch.tensor([t.prompt_tokens for t in reading.ending], device=self._device)
-        features = torch.cat([states[reading.last], total / length.unsqueeze(1)], dim=1)
-        scores = features @ self._weight[layer].mT
-        self._scores = scores if layer == self.layers[0] else self._scores + scores
+        """Add the states to the sums of their blocks, and keep those of the last tokens of prompts that end."""
+        if layer == self.layers[0]:
+            self._last = []
+            if len(reading.begun):
+                self._sums.index_fill_(1, reading.begun, 0.0)
+        self._sums[self.layers.index(layer)].index_add_(0, reading.block, states)
+        if reading.ending:
+            self._last.append(states[reading.last])
 
     def margins(self, reading: Reading, limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
         """Of the prompts that end in this step."""
-        del reading
-        scores = self._scores.masked_fill(~self._scores.isfinite(), torch.nan)
+        last = torch.stack(self._last)  # R N D
+        mean = torch.zeros_like(last).index_add_(1, reading.prompt_of, self._sums[:, reading.prompt_blocks])
+        lengths = torch.tensor([tracked.prompt_tokens for tracked in reading.ending], device=self._device)
+        features = torch.stack([last, mean / lengths.unsqueeze(1)], dim=2).transpose(0, 1)  # N R 2 D
+        scores = features.flatten(1) @ self._weight
+        scores = scores.masked_fill(~scores.isfinite(), torch.nan)
         return self.owners.largest(scores + self._bias - limits, limits)

@@ -97,7 +97,8 @@ class Steerer:
                 "all of them. Nothing was changed."
             )
         running = self._running()
-        if not all(loaded.resident.answers(eraser) for eraser in running):  # a gate opened since it was prepared
+        stale = loaded.number != self.loaded.number + 1  # something else was loaded since it was prepared
+        if stale or not all(loaded.resident.answers(eraser) for eraser in running):  # or a gate has opened
             loaded = self.loaded.other(loaded.resident.erasers, loaded.sets, running)
         self.slots.renumber(loaded.resident.follow(self.resident))
         self.planner.loads += 1

@@ -23,12 +23,12 @@ class SteeringWorker:
         """Begin to make what `unsee_load` will be asked to hold; steps go on meanwhile."""
         steerer, wanted = self._unsee(), (folders, sets)
         with_one = ThreadPoolExecutor(1, "unsee-prepare")
-        self.unsee_pending = wanted, steerer.loaded, with_one.submit(_made, steerer, wanted)
+        self.unsee_pending = wanted, with_one.submit(_made, steerer, wanted)
         with_one.shutdown(wait=False)
 
     def unsee_prepared(self) -> bool:
         """Whether it is made, or cannot be."""
-        return self._pending()[2].done()
+        return self._pending()[1].done()
 
     @torch.inference_mode()
     def unsee_load(
@@ -44,14 +44,14 @@ class SteeringWorker:
         Returns:
             Content ids held.
         """
-        steerer, (wanted, before, made) = self._unsee(), self._pending()
+        steerer, (wanted, made) = self._unsee(), self._pending()
         self.unsee_pending = None
-        same = made.done() and wanted == (folders, sets) and before is steerer.loaded
+        same = made.done() and wanted == (folders, sets)
         steerer.swap(made.result() if same else _made(steerer, (folders, sets)), mandated)
         return sorted(folders)
 
-    def _pending(self) -> tuple[Wanted | None, Loaded | None, Future[Loaded]]:
-        return getattr(self, "unsee_pending", None) or (None, None, Future())
+    def _pending(self) -> tuple[Wanted | None, Future[Loaded]]:
+        return getattr(self, "unsee_pending", None) or (None, Future())
 
     def _unsee(self) -> Steerer:
         steerer = steerer_of(self.model_runner)

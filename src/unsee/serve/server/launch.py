@@ -107,7 +107,7 @@ def run(options: Options, ledger: Ledger) -> None:
     loaded = load(options.path, dtype=options.dtype)
     prepared = prepare(loaded, ledger)
     release(loaded)
-    asyncio.run(serve(options, prepared, ledger))
+    part("uvloop:run")(serve(options, prepared, ledger))  # vLLM's own loop
 
 
 def certify(options: Options, ledger: Ledger, prompts: str, out: Path, stages: Stages = silent) -> dict[str, Any]:
