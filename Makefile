@@ -15,7 +15,7 @@ ui: $(VENV)/.installed
 	$(BIN)/unsee ui
 
 # Two processes of one thread each: the usual machine has two cores, and most tests are too small to share one.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 15
 
 test: $(VENV)/.tested
 	$(BIN)/ruff check $(CODE)
@@ -23,8 +23,10 @@ test: $(VENV)/.tested
 	$(BIN)/pyright --project pyproject.toml
 	$(PYTEST) -m "not slow"
 
-# What takes a minute or more each, and 8-bit layers, whose libraries lie beside the environment.
+# What takes a minute or more each: a proof on a real language model, which is fetched once (93 MB), and 8-bit layers,
+# whose libraries lie beside the environment.
 test-slow: $(VENV)/.tested
+	$(BIN)/unsee models get smollm2
 	PYTHONPATH=$(VENV)/eight-bit $(BIN)/python -m pytest tests/contract/test_deployment.py -k eight_bit
 	$(PYTEST) -m slow
 

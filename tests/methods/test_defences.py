@@ -96,7 +96,7 @@ def test_a_rotation_keeps_every_length_and_turns_by_its_angle(base: LoadedModel)
         plane = np.stack([before.numpy(), towards.numpy()])
         assert np.linalg.matrix_rank(np.vstack([plane, after.numpy()]), tol=1e-9) == 2
         assert after @ towards > before @ towards
-    plain, vector = Local(base).answers(ASKED, HOW), torch.randn(WIDTH, generator=generator)
+    plain, vector = Local(base).answers(ASKED, HOW), torch.randn(WIDTH, generator=generator).half()
     assert Rotated(Local(base), {1: vector}, 90).answers(ASKED, HOW) != plain
     assert Rotated(Local(base), {1: vector}, 0).answers(ASKED, HOW) == plain
     assert Local(base).answers(ASKED, HOW) == plain, "the hooks are gone"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests that need vLLM, in an environment of their own: it is 2.5 GB and pins its own torch and transformers.
-# Usage: tests/serve/run.sh [pytest arguments]; VENV says where the environment is, .venv-vllm by default.
+# Usage: tests/serve/run.sh [--install-only | pytest arguments]; VENV says where the environment is, .venv-vllm by default.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 VENV=${VENV:-.venv-vllm}
@@ -11,6 +11,7 @@ if [[ ! -e $VENV/.installed || constraints-vllm.txt -nt $VENV/.installed ]]; the
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
     touch "$VENV/.installed"
 fi
+[[ ${1:-} != --install-only ]] || exit 0
 export HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=1 VLLM_NO_USAGE_STATS=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1
 
 # All other files of tests/serve have passed in `make test`. Each here has a process of its own, as an engine of one that

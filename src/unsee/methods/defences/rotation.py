@@ -67,7 +67,9 @@ class Rotated:
                 def turn(block: object, given: tuple[Tensor, ...], vector: Tensor = vector) -> tuple[Tensor, ...]:
                     del block
                     states, *rest = given
-                    last = rotated(states[:, -1:].float(), vector.to(states.device), self.degrees).to(states)
+                    last = rotated(states[:, -1:].float(), vector.to(states.device, torch.float32), self.degrees).to(
+                        states
+                    )
                     return (torch.cat([states[:, :-1], last], 1), *rest)
 
                 stack.callback(blocks[layer].register_forward_pre_hook(turn).remove)
