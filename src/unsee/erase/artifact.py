@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, final
 
@@ -117,7 +118,12 @@ class Artifact:
 
 def library_versions() -> dict[str, str]:
     """Versions that an artifact records."""
-    return {name: importlib.metadata.version(name) for name in ("unsee", "torch", "transformers", "safetensors")}
+    return {name: _version(name) for name in ("unsee", "torch", "transformers", "safetensors")}
+
+
+@cache
+def _version(name: str) -> str:
+    return importlib.metadata.version(name)  # reads a file, and every row of a results folder has four of them
 
 
 def content_id(config: Mapping[str, object], tensors: Mapping[str, Tensor]) -> str:
