@@ -24,9 +24,9 @@ def found(base: Sequence[Sequence[Any]], never_knew: Sequence[Sequence[Any]]) ->
 
 
 def test_a_base_that_was_right_where_the_other_was_not_knew() -> None:
-    one = found([[True] * 5] * 9 + [[True, True, True, True, False]], [[False] * 4 + [True]] * 10)
-    assert one.gain is not None and (one.finding, one.gain.n, one.base.people, one.unscored) == ("knew", 50, 10, 0)
-    assert (one.base.value, one.never_knew.value, one.gain.value) == pytest.approx((0.98, 0.2, 0.78))
+    one = found([[True] * 5] * 29 + [[True, True, True, True, False]], [[False] * 4 + [True]] * 30)
+    assert one.gain is not None and (one.finding, one.gain.n, one.base.people, one.unscored) == ("knew", 150, 30, 0)
+    assert (one.base.value, one.never_knew.value, one.gain.value) == pytest.approx((149 / 150, 0.2, 119 / 150))
     assert warning([one]) is None
 
 
