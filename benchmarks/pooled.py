@@ -14,7 +14,6 @@ from benchmarks.common import Columns, Row, arguments, publish
 
 from unsee.experiments.natural.score import Record, rows
 
-
 COLUMNS = {
     "leaked": ("forget_heldout", "leaked", "n_base_right"),
     "refused fluently": ("forget_heldout", "refused", "n_base_right"),
@@ -41,10 +40,12 @@ def cell(split: str, measure: str, count: str) -> Callable[[Row], str]:
     return told
 
 
-def pooled(folders: Sequence[Path]) -> list[Row]:
+def pooled(folders: Sequence[str]) -> list[Row]:
     """Rows by condition of every answer in these folders, each with its splits."""
     records: list[Record] = [
-        json.loads(line) for folder in folders for line in (folder / "answers.jsonl").read_text("utf-8").splitlines()
+        json.loads(line)
+        for folder in folders
+        for line in (Path(folder) / "answers.jsonl").read_text("utf-8").splitlines()
     ]
     found: dict[str, Row] = {}
     for row in rows(records):
@@ -55,7 +56,7 @@ def pooled(folders: Sequence[Path]) -> list[Row]:
 def main(command_line: Sequence[str] | None = None) -> None:
     """Print the table of the folders."""
     parser = arguments(__doc__)
-    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("folders", nargs="+")
     options = parser.parse_args(command_line)
     cells: Columns = {"condition": lambda row: row["condition"], **{name: cell(*of) for name, of in COLUMNS.items()}}
     publish("pooled", options, {"Seeds together": (pooled(options.folders), cells)})
