@@ -13,6 +13,8 @@ from unsee.data.benchmarks.public_knowledge import PublicKnowledge, Subject, pub
 from unsee.data.sample import Sample
 from unsee.data.task import Role, Set
 from unsee.erase.fit_subject import Subject as Named
+from unsee.erase.request.allowed import namesakes
+from unsee.erase.request.request import Kind
 from unsee.errors import DataError
 from unsee.evals.answerers import Recorded
 from unsee.evals.known import measure_known
@@ -30,6 +32,7 @@ _ROLES: Final[Mapping[str, Role]] = {
     "selective_hidden": "forget",
     "selective_spared": "retain",
 }
+_KINDS: Final[Mapping[str, Kind]] = {"person": "person", "work": "work", "organisation": "organisation"}
 LEAST_KNOWN: Final = 3
 """Facts that a model must know of a subject before it is asked to forget it."""
 
@@ -132,7 +135,7 @@ def in_fit(knowledge: PublicKnowledge, subject: Subject, facts: Sequence[str], s
 
 def _whole(knowledge: PublicKnowledge, one: Subject, known: tuple[str, ...]) -> Hidden:
     asked = tuple(in_fit(knowledge, one, known))
-    return Hidden(one.id, Named((one.name,)), (one.name, one.short), known, asked=asked)
+    return Hidden(one.id, Named((one.name,)), (one.name, one.short), known, asked=asked, near=_near(one))
 
 
 def _partly(knowledge: PublicKnowledge, one: Subject, known: tuple[str, ...], alike: Sequence[Subject]) -> Hidden:
@@ -145,7 +148,12 @@ def _partly(knowledge: PublicKnowledge, one: Subject, known: tuple[str, ...], al
 
     hidden = tuple(fact for fact in known if fact not in spared)
     sides = Sides(about(False), about(True))
-    return Hidden(one.id, Named((one.name,)), (one.name, one.short), hidden, spared, scope=sides)
+    return Hidden(one.id, Named((one.name,)), (one.name, one.short), hidden, spared, scope=sides, near=_near(one))
+
+
+def _near(one: Subject) -> tuple[str, ...]:
+    """As `unsee forget` has them: a city's or a country's is asked about as anything that can be talked of."""
+    return tuple(namesakes(one.name, _KINDS.get(one.kind, "topic"), held=False))
 
 
 def _thinned(knowledge: PublicKnowledge, subjects: Sequence[Subject]) -> list[Sample]:
