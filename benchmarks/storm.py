@@ -29,6 +29,8 @@ from benchmarks.common import Columns, Row, arguments, publish
 from benchmarks.ledger_worker import BY
 from tests.serve.real_server import Server, Set, whole
 
+from unsee.ledger import State
+
 COLUMNS: Columns = {
     "seconds": lambda row: f"{row['seconds']:.0f}",
     "whole": lambda row: str(row["whole"]),
@@ -127,7 +129,8 @@ def change(server: Server, seen: Storm, over: Callable[[], bool]) -> None:
             if eraser in held:
                 step, request = "revoke", held.pop(eraser)
             else:
-                step, request = "activate", server.request(eraser, number)
+                waits = server.ledger.request(server.ids[eraser]).state == State.VERIFIED
+                step, request = "activate", server.ids[eraser] if waits else server.request(eraser, number)
                 held[eraser] = server.ids[eraser] = request
             server.active = tuple(sorted(held))
             seen.changes.append((time.monotonic(), server.active))
@@ -208,8 +211,11 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder))
-        seen = asyncio.run(storm(server, options.seconds, options.streams, options.seed, kill=True))
-        stopped = drained(server, 8)
+        try:
+            seen = asyncio.run(storm(server, options.seconds, options.streams, options.seed, kill=True))
+            stopped = drained(server, 8)
+        finally:
+            server.process.kill()
     row: Row = {
         "seconds": options.seconds, "whole": seen.whole, "left": seen.left, "wrong": len(seen.wrong),
         "stale": len(seen.stale), "failed": len(seen.failed), "broken": seen.broken, "changes": len(seen.changes) - 1,
