@@ -24,10 +24,10 @@ from unsee.world.generate import Entity, World
 READING = replace(BASICS, steps=120, warmup=20, letters=0.3, images=0.8, budget=72)
 """The decoder hears its new eyes, and reads words that it has not met; nobody is taught."""
 TRUNK = replace(
-    FINISHING[-1], steps=300, rate=1.2e-3, hold=1.0, warmup=20, budget=72, images=0.6, unknown=0.2, visible=0.18,
-    choices=0.32, names=0.4, views=24,
+    FINISHING[-1], steps=320, rows=20, rate=1.2e-3, hold=1.0, warmup=20, budget=72, images=0.6, unknown=0.2,
+    visible=0.18, choices=0.32, names=0.4, views=24,
 )  # fmt: skip
-LAST = replace(TRUNK, steps=400, hold=0.2, choices=0.4, images=0.66, views=32)
+LAST = replace(TRUNK, steps=450, hold=0.2, choices=0.4, images=0.66, views=32)
 
 
 def teach(
