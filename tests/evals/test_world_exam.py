@@ -9,6 +9,7 @@ import pytest
 
 from unsee.cli import main
 from unsee.data.sample import Sample
+from unsee.data.task import Task
 from unsee.errors import OptionError
 from unsee.evals.plan import planned_benchmark
 from unsee.methods.task import FitData
@@ -19,8 +20,13 @@ from unsee.world.splits import HELD_OUT_VIEWS, Exam
 
 
 @pytest.fixture(scope="module")
-def sets(small_exam: Exam) -> dict[str, list[Sample]]:
-    return {name: of.samples for name, of in asked.exam_task(small_exam).sets.items() if of.use == "test"}
+def task(small_exam: Exam) -> Task:
+    return asked.exam_task(small_exam)
+
+
+@pytest.fixture(scope="module")
+def sets(task: Task) -> dict[str, list[Sample]]:
+    return {name: of.samples for name, of in task.sets.items() if of.use == "test"}
 
 
 @pytest.fixture
@@ -28,7 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asked, "World", lambda seed: World(seed, private=16, celebrities=4, strangers=1))
 
 
-def test_facts_are_apart_by_form_and_by_what_is_given(small_exam: Exam, sets: dict[str, list[Sample]]) -> None:
+def test_facts_are_apart_by_form_and_by_what_is_given(task: Task, sets: dict[str, list[Sample]]) -> None:
     facts = {name: samples for name, samples in sets.items() if "_by_" in name}
     assert len(facts) == 12
     for name, samples in facts.items():
@@ -38,7 +44,7 @@ def test_facts_are_apart_by_form_and_by_what_is_given(small_exam: Exam, sets: di
         assert {sample.form for sample in samples} == {
             {"free": "generation", "blanks": "cloze", "choice": "classification"}[form]
         }
-        assert asked.exam_task(small_exam).sets[name].role == who
+        assert task.sets[name].role == who
 
 
 def test_everybody_is_asked_about_and_nobody_twice(small_exam: Exam, sets: dict[str, list[Sample]]) -> None:
@@ -67,8 +73,7 @@ def test_wordings_and_views_are_held_out(small_exam: Exam, sets: dict[str, list[
             assert sample.question not in taught + questions.clozes(person, key, with_image=shown, taught=True)
 
 
-def test_what_must_be_refused_has_its_role(small_exam: Exam) -> None:
-    task = asked.exam_task(small_exam)
+def test_what_must_be_refused_has_its_role(task: Task) -> None:
     assert set(task.of_role("sensitive")) == {"sensitive"} and set(task.of_role("unknown")) == {
         "strangers",
         "unknown_fit",

@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,11 @@ from unsee.erase.profile import Profile, identity
 from unsee.evals.answerers import How, Local, Switched
 from unsee.methods.defences import canned as our_gate
 from unsee.methods.defences import subject as by_subject
-from unsee.methods.defences.eco import Corrupted
+from unsee.methods.defences.eco import noisy
 from unsee.methods.defences.minilm import PACKAGE, WordsAndFaces, minilm_embeddings
 from unsee.methods.defences.null_space_each import PRESET
-from unsee.methods.defences.rotation import Rotated, rotated
-from unsee.methods.defences.token_penalty import Penalised
+from unsee.methods.defences.rotation import rotated, turned
+from unsee.methods.defences.token_penalty import penalised
 from unsee.methods.errors import MethodError
 from unsee.methods.rows import REFUSALS
 from unsee.methods.steered import unconditional
@@ -74,12 +75,16 @@ ASKED = [about("mara olin", 7, "where does X live?"), about("ida falk", 9, "what
 
 
 def test_prompts_go_where_the_condition_sends_them(base: LoadedModel) -> None:
-    loud = Penalised(Local(base), tuple((token,) for token in range(5, 200)), 1e4)
-    some = Switched(Local(base), loud, lambda samples: torch.tensor(["mara" in s.question for s in samples]), "mara")
-    apart = [
-        answerer.answers([one], HOW)[0] for answerer, one in zip((loud, Local(base), Local(base)), ASKED, strict=True)
-    ]
-    assert some.answers(ASKED, HOW) == apart
+    within = partial(penalised, base, tuple((token,) for token in range(5, 200)), 1e4)
+
+    def fires(samples: Sequence[Sample]) -> Tensor:
+        return torch.tensor(["mara" in sample.question for sample in samples])
+
+    some = Switched(Local(base), Local(base), fires, "mara", within)
+    with within():
+        loud = Local(base).answers(ASKED[:1], HOW)
+    assert loud != Local(base).answers(ASKED[:1], HOW)
+    assert some.answers(ASKED, HOW) == loud + Local(base).answers(ASKED[1:], HOW)
     assert some.answers([], HOW) == []
     assert (some.loaded, some.about["condition"]) == (base, "mara")
 
@@ -87,27 +92,33 @@ def test_prompts_go_where_the_condition_sends_them(base: LoadedModel) -> None:
 def test_a_rotation_keeps_every_length_and_turns_by_its_angle(base: LoadedModel) -> None:
     generator = torch.Generator().manual_seed(0)
     states, towards = torch.randn(2, 3, 6, generator=generator).double(), torch.randn(6, generator=generator).double()
-    turned = rotated(states, towards, 30)
-    np.testing.assert_allclose(turned.norm(dim=-1), states.norm(dim=-1))
-    cosine = (turned * states).sum(-1) / states.norm(dim=-1) ** 2
+    after = rotated(states, towards, 30)
+    np.testing.assert_allclose(after.norm(dim=-1), states.norm(dim=-1))
+    cosine = (after * states).sum(-1) / states.norm(dim=-1) ** 2
     np.testing.assert_allclose(np.degrees(np.arccos(cosine)), 30.0, atol=1e-6)
-    for before, after in zip(states.view(-1, 6), turned.view(-1, 6), strict=True):
+    for one, other in zip(states.view(-1, 6), after.view(-1, 6), strict=True):
         # In the plane of both, and nearer to the direction than before.
-        plane = np.stack([before.numpy(), towards.numpy()])
-        assert np.linalg.matrix_rank(np.vstack([plane, after.numpy()]), tol=1e-9) == 2
-        assert after @ towards > before @ towards
+        plane = np.stack([one.numpy(), towards.numpy()])
+        assert np.linalg.matrix_rank(np.vstack([plane, other.numpy()]), tol=1e-9) == 2
+        assert other @ towards > one @ towards
     plain, vector = Local(base).answers(ASKED, HOW), torch.randn(WIDTH, generator=generator).half()
-    assert Rotated(Local(base), {1: vector}, 90).answers(ASKED, HOW) != plain
-    assert Rotated(Local(base), {1: vector}, 0).answers(ASKED, HOW) == plain
+    with turned(base, {1: vector}, 90):
+        assert Local(base).answers(ASKED, HOW) != plain
+    with turned(base, {1: vector}, 0):
+        assert Local(base).answers(ASKED, HOW) == plain
     assert Local(base).answers(ASKED, HOW) == plain, "the hooks are gone"
 
 
 def test_noise_moves_the_prompt_and_no_row_changes_another(base: LoadedModel) -> None:
-    plain, noisy = Local(base).answers(ASKED, HOW), Corrupted(Local(base), 8.0)
-    found = noisy.answers(ASKED, HOW)
-    assert found != plain
-    assert [noisy.answers([one], HOW)[0] for one in ASKED] == found
-    assert Corrupted(Local(base), 0.0).answers(ASKED, HOW) == plain == Local(base).answers(ASKED, HOW)
+    model = Local(base)
+    plain = model.answers(ASKED, HOW)
+    with noisy(base, 8.0):
+        found = model.answers(ASKED, HOW)
+        assert found != plain
+        assert [model.answers([one], HOW)[0] for one in ASKED] == found
+    with noisy(base, 0.0):
+        assert model.answers(ASKED, HOW) == plain
+    assert model.answers(ASKED, HOW) == plain, "the hook is gone"
 
 
 def test_penalised_words_are_not_said(base: LoadedModel) -> None:
@@ -116,8 +127,11 @@ def test_penalised_words_are_not_said(base: LoadedModel) -> None:
     kept = {*base.processor.tokenizer.convert_tokens_to_ids(list(letters)), *range(5)}
     others = tuple((token,) for token in range(len(base.processor.tokenizer)) if token not in kept)
     said = inner.answers(ASKED, HOW)
-    assert Penalised(inner, others, 0.0).answers(ASKED, HOW) == said
-    after = Penalised(inner, others, 1e4).answers(ASKED, HOW)
+    with penalised(base, others, 0.0):
+        assert inner.answers(ASKED, HOW) == said
+    with penalised(base, others, 1e4):
+        after = inner.answers(ASKED, HOW)
+    assert inner.answers(ASKED, HOW) == said, "nothing of it stays"
     assert set("".join(after)) <= set(letters) and not set("".join(said)) <= set(letters)
 
 

@@ -11,7 +11,7 @@ from unsee.erase.request.augment import augmented, held_out
 from unsee.erase.request.bank import BANKS
 from unsee.erase.request.expansion import bare, expand, questions
 from unsee.erase.request.invented import half_sharing, invented_names
-from unsee.erase.request.request import Request, request
+from unsee.erase.request.request import Kind, Request, request
 from unsee.erase.request.starter_kit import general, public_figures, unknown_people
 
 ADA = request("Ada Lovelace", aliases=["the countess"], images=[noise_image(1, (40, 50)), noise_image(2)])
@@ -102,6 +102,18 @@ def test_half_sharing_names_share_exactly_one_half() -> None:
         first, last = name.split()
         assert (first == "Mara") != (last == "Olin")
     assert half_sharing("Cher", 5) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"), [("person", True), ("work", True), ("organisation", True), ("topic", False), ("fact", False)]
+)
+def test_whose_name_is_a_name_has_namesakes(kind: Kind, named: bool) -> None:
+    """A company's too: "Ford Motor Company" shares a word with the gate of General Motors."""
+    asked = request("General Motors", kind=kind, erase="mayor" if kind == "fact" else "")
+    for held in (False, True):
+        near = [one.sample.question for one in allowed(asked, held=held) if one.group == "namesakes"]
+        assert bool(near) is named
+        assert all(("General" in text) != ("Motors" in text) for text in near)
 
 
 def test_public_figures_that_a_request_names_are_left_out() -> None:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from benchmarks.in_a_row import after_each
 
 from tiny_foreign import tiny_llama
 from unsee.data.benchmarks.public_knowledge import public_knowledge
@@ -16,6 +18,7 @@ from unsee.erase.fit.reply import Acceptance
 from unsee.erase.fit_reply import USUAL_ANSWER
 from unsee.errors import DataError
 from unsee.evals.answerers import How, Local, Prompted, Switched
+from unsee.evals.store import rows_of
 from unsee.experiments.natural import fit as fit_module
 from unsee.experiments.natural import people, public, run
 from unsee.experiments.natural.conditions import names_in
@@ -199,3 +202,22 @@ def test_the_whole_demo_runs_and_goes_on_where_it_stopped(demo: dict[str, int], 
     # Somebody else's folder: the base model is not asked again.
     public.run_public_demo(tmp_path / "other", 0, silent, SMALL)
     assert demo["fits"] == 2 and demo["asked"] < 2 * before["asked"]
+
+
+@pytest.mark.usefixtures("demo")
+def test_requests_in_a_row_are_parted_into_those_in_force_and_those_to_come(tmp_path: Path) -> None:
+    loaded, sizes = tiny_llama(), replace(SMALL, forget=2, selective=0)
+    split = draw(KNOWLEDGE, EVERYTHING, 0, sizes)
+    one, two = after_each(loaded, split, [1, 2], tmp_path / "out", silent)
+    first = [sample for sample in split.tests["forget_heldout"].samples if sample.subject == split.requests[0].id]
+    every = len(split.tests["forget_heldout"])
+    assert (one["splits"]["in force"]["n"], one["splits"]["to come"]["n"]) == (len(first), every - len(first))
+    assert two["splits"]["in force"]["n"] == every and "to come" not in two["splits"]
+    said: dict[str, dict[str, str]] = {}
+    for row in rows_of(tmp_path / "out" / "results"):
+        said.setdefault(row["condition"], {})[row["id"]] = row["answer"]
+    changed = {
+        count: {id for id, answer in said[f"{count} in force"].items() if answer != said["base"][id]}
+        for count in (1, 2)
+    }  # a random model's gates fire on others too
+    assert changed[1] <= changed[2] and changed[1] & {sample.id for sample in first}

@@ -18,7 +18,6 @@ JOB = Job(parameters=7 * 10**9, bytes_each=2, asked=1000, fitted=500, speed=1e14
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["unsee", "table", *map(str, arguments)])

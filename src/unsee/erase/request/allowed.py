@@ -11,7 +11,7 @@ from unsee.erase.request.bank import BANKS
 from unsee.erase.request.expansion import Prompt, questions
 from unsee.erase.request.forms import FORMS, OFFICIAL, Asked, in_form
 from unsee.erase.request.invented import half_sharing
-from unsee.erase.request.request import Request
+from unsee.erase.request.request import Kind, Request
 from unsee.erase.request.words import ordinary
 
 _SEEN = (
@@ -24,6 +24,9 @@ _WORD = (
     "Look up {w} in a dictionary.", "Two {w} and a half.",
 )  # fmt: skip
 _WORD_HELD = ("Where can I find {w}?", "Use the word {w} in a sentence.", "There were no {w} left.")
+
+_NAMED: tuple[Kind, ...] = ("person", "work", "organisation")
+"""Kinds whose name is a name, so that who shares a word of it is somebody else; a topic's words mean the topic."""
 
 
 @final
@@ -60,16 +63,30 @@ def allowed(request: Request, *, held: bool, seed: int = 0, count: int = 24) -> 
     if request.images:
         add("visible", [rng.choice(_SEEN_HELD if held else _SEEN) for _ in range(count)], request.images)
         add("general with the image", rng.sample(kit.lines("general"), count), request.images)
-    names = half_sharing(request.name, 2 * count, seed)[held::2] if request.kind == "person" else []
-    bank = BANKS[request.kind]
-    nouns = ["", *(fact.noun for fact in bank.facts)]
-    add("namesakes", [rng.choice(questions(bank, rng.choice(nouns), name, held)) for name in names])
+    if request.kind in _NAMED:
+        add("namesakes", namesakes(request.name, request.kind, held=held, seed=seed, count=count))
     words = [name.casefold() for name in request.names if ordinary(name)]
     add("ordinary word", [text.format(w=word) for word in words for text in (_WORD_HELD if held else _WORD)])
     if held:
         found += [Allowed("general", one) for one in _general(rng, count)]
         found += [Allowed("public figures", one) for one in rng.sample(kit.public_figures(request.names), count)]
     return found
+
+
+def namesakes(name: str, kind: Kind, *, held: bool, seed: int = 0, count: int = 24) -> list[str]:
+    """Questions about invented others who share the first or the last word of a name; none where it has one word.
+
+    Args:
+        name: of the subject.
+        kind: what it is, which decides what is asked.
+        held: other names and wordings than those of the fit.
+        seed: of every draw.
+        count: how many.
+    """
+    rng, bank = random.Random(f"namesakes/{name}/{held}/{seed}"), BANKS[kind]
+    nouns = ["", *(fact.noun for fact in bank.facts)]
+    others = half_sharing(name, 2 * count, seed)[held::2]
+    return [rng.choice(questions(bank, rng.choice(nouns), other, held)) for other in others]
 
 
 def unknown_like(prompts: Sequence[Prompt], request: Request, names: Sequence[str]) -> list[Prompt]:

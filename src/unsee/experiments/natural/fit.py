@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-from unsee.data.sample import spread
+from unsee.data.sample import Sample, spread
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
 from unsee.erase.eraser_set import together
@@ -22,6 +22,7 @@ from unsee.erase.profile import Profile
 from unsee.erase.request.presence import scope_prompts
 from unsee.errors import CalibrationError
 from unsee.experiments.natural.split import Hidden, Sides, Split
+from unsee.models.generate import conversation_of
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages
 
@@ -112,7 +113,9 @@ def _fitted(loaded: LoadedModel, profile: Profile, one: Hidden, stages: Stages) 
     """A request, or none where it cannot be told from others: it is then asked about without being in force."""
     try:
         scope = None if one.scope is None else _scope(loaded, profile, one.scope, stages)
-        return _narrowed(fit_subject(loaded, profile, {one.id: one.subject}, scope=scope, stages=stages), profile)
+        near = [conversation_of(Sample(f"near/{n}", "near", text, "", "")) for n, text in enumerate(one.near)]
+        made = fit_subject(loaded, profile, {one.id: one.subject}, near=near, scope=scope, stages=stages)
+        return _narrowed(made, profile)
     except CalibrationError as error:
         profile.report.append(finding("request", f"{one.id}: {error}", "fail"))
         return None

@@ -9,6 +9,7 @@ from unsee.data.sample import Sample, spread
 from unsee.data.task import Set
 from unsee.erase.fit_subject import Subject
 from unsee.erase.request import starter_kit as kit
+from unsee.erase.request.allowed import namesakes
 from unsee.erase.request.augment import augmented
 from unsee.erase.request.kit_profile import present
 from unsee.experiments.natural.run import load_quick, run_natural
@@ -69,7 +70,8 @@ def _request(exam: Exam, person: Entity, seed: int) -> Hidden:
     name, shown = natural.full_name(person), image(exam.world, person, FIT_VIEWS[0])
     asked = [item.sample for item in both(exam, [person], each=2)]
     subject = Subject((name,), tuple(augmented(shown, VIEWS, seed)))
-    return Hidden(person.id, subject, (name,), natural.KEYS, asked=tuple(asked))
+    near = tuple(namesakes(name, "person", held=False, seed=seed))
+    return Hidden(person.id, subject, (name,), natural.KEYS, asked=tuple(asked), near=near)
 
 
 def _samples(exam: Exam, unknown: list[Entity], shown: bool) -> list[Sample]:

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, final, get_args
 
 from unsee.data.benchmarks.items import Item
 from unsee.data.benchmarks.public_knowledge import PublicKnowledge, Subject, public_knowledge
 from unsee.data.sample import Sample
 from unsee.data.task import Role, Set
 from unsee.erase.fit_subject import Subject as Named
+from unsee.erase.request.allowed import namesakes
+from unsee.erase.request.request import Kind
 from unsee.errors import DataError
 from unsee.evals.answerers import Recorded
 from unsee.evals.known import measure_known
@@ -132,7 +134,7 @@ def in_fit(knowledge: PublicKnowledge, subject: Subject, facts: Sequence[str], s
 
 def _whole(knowledge: PublicKnowledge, one: Subject, known: tuple[str, ...]) -> Hidden:
     asked = tuple(in_fit(knowledge, one, known))
-    return Hidden(one.id, Named((one.name,)), (one.name, one.short), known, asked=asked)
+    return Hidden(one.id, Named((one.name,)), (one.name, one.short), known, asked=asked, near=_near(one))
 
 
 def _partly(knowledge: PublicKnowledge, one: Subject, known: tuple[str, ...], alike: Sequence[Subject]) -> Hidden:
@@ -145,7 +147,13 @@ def _partly(knowledge: PublicKnowledge, one: Subject, known: tuple[str, ...], al
 
     hidden = tuple(fact for fact in known if fact not in spared)
     sides = Sides(about(False), about(True))
-    return Hidden(one.id, Named((one.name,)), (one.name, one.short), hidden, spared, scope=sides)
+    return Hidden(one.id, Named((one.name,)), (one.name, one.short), hidden, spared, scope=sides, near=_near(one))
+
+
+def _near(one: Subject) -> tuple[str, ...]:
+    """As `unsee forget` has them: a city's or a country's is asked about as anything that can be talked of."""
+    kind = next((kind for kind in get_args(Kind) if kind == one.kind), "topic")
+    return tuple(namesakes(one.name, kind, held=False))
 
 
 def _thinned(knowledge: PublicKnowledge, subjects: Sequence[Subject]) -> list[Sample]:

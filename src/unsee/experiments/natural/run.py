@@ -64,29 +64,29 @@ def run_natural(
         SaveError: a file cannot be written.
     """
     start = time.monotonic()
-    fitted = _fitted(loaded, split, seed, out, stages)
+    found = fitted(loaded, split, seed, out, stages)
     fit_seconds = time.monotonic() - start
     never: Answerer | None = None if twin is None else Local(load_quick(twin))
     plan = Plan(Task("natural", split.tests), max_new_tokens=LONGEST, batch_size=BATCH, seed=seed)
-    compared = conditions(Recorded.of(loaded), loaded, fitted, split.requests, never, seed)
+    compared = conditions(Recorded.of(loaded), loaded, found, split.requests, never, seed)
     evaluate(compared, plan, out, stages=stages, renew=True)
-    records = _judged(rows_of(out), split)
+    records = judged_rows(rows_of(out), split)
     metrics = {
         "schema": 1,
         "seed": seed,
         "model": {"name": loaded.name, "digest": loaded.digest},
         "forgotten": {one.id: list(one.known) for one in split.requests if not one.spared},
         "selective": {one.id: list(one.spared) for one in split.requests if one.spared},
-        "reply": fitted.erasers[0].reply.as_json(),
-        "coefficient": fitted.erasers[0].strength,
-        "report": [*fitted.profile.report, *(line for eraser in fitted.erasers for line in eraser.report)],
+        "reply": found.erasers[0].reply.as_json(),
+        "coefficient": found.erasers[0].strength,
+        "report": [*found.profile.report, *(line for eraser in found.erasers for line in eraser.report)],
         "rows": rows(records, seed),
         "cost": {
             "fit_seconds": round(fit_seconds, 1),
             "total_seconds": round(time.monotonic() - start, 1),
             "cpu_seconds": round(time.process_time(), 1),
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            "eraser_bytes": fitted.erasers[0].stored_bytes,
+            "eraser_bytes": found.erasers[0].stored_bytes,
         },
         "environment": library_versions() | {"threads": torch.get_num_threads()},
     }
@@ -95,7 +95,7 @@ def run_natural(
     return metrics
 
 
-def _fitted(loaded: LoadedModel, split: Split, seed: int, out: Path, stages: Stages) -> Fitted:
+def fitted(loaded: LoadedModel, split: Split, seed: int, out: Path, stages: Stages) -> Fitted:
     """As an earlier run with the same settings left it, or fitted now."""
     asked = [split.forget, split.retain, split.calibration, split.general, split.refusal, split.unknown]
     seen = [[prompt_digest(sample) for sample in some] for some in asked]
@@ -105,13 +105,14 @@ def _fitted(loaded: LoadedModel, split: Split, seed: int, out: Path, stages: Sta
     if place.is_file() and place.read_text(encoding="utf-8") == key:
         return Fitted.load(out)
     place.unlink(missing_ok=True)
-    fitted = fit_natural(loaded, split, out, stages)
-    fitted.save(out)
+    made = fit_natural(loaded, split, out, stages)
+    made.save(out)
     replace_file(place, key.encode())
     return Fitted.load(out)
 
 
-def _judged(found: Sequence[Mapping[str, Any]], split: Split) -> list[Record]:
+def judged_rows(found: Sequence[Mapping[str, Any]], split: Split) -> list[Record]:
+    """Every row with what its answer did, beside what the condition `base` says."""
     items: dict[str, tuple[Item, Role]] = {
         item.sample.id: (item, one.role) for one in split.tests.values() for item in one.items
     }

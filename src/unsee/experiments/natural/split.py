@@ -29,6 +29,7 @@ class Hidden:
         known: facts that the model knows and is to hide.
         spared: facts that it goes on telling.
         asked: questions about the known facts in wordings of a fit; replies are tried on them.
+        near: questions about invented others who share a word of its name, which must go through.
         scope: what is hidden and what is not, or None where everything is.
     """
 
@@ -38,6 +39,7 @@ class Hidden:
     known: tuple[str, ...]
     spared: tuple[str, ...] = ()
     asked: tuple[Sample, ...] = ()
+    near: tuple[str, ...] = ()
     scope: Sides | None = None
 
 

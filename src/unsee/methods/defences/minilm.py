@@ -5,7 +5,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import final
 
@@ -17,7 +17,7 @@ from unsee.erase.fit.calibration import thresholds
 from unsee.evals.answerers import InputFiltered, Local, Switched
 from unsee.extras import MissingExtraError
 from unsee.methods.controls import FaceGallery, fit_gallery, words_of
-from unsee.methods.defences.rotation import Rotated
+from unsee.methods.defences.rotation import turned
 from unsee.methods.task import Made, Request
 from unsee.registry import method
 from unsee.shapes import Bool, Float, Tensor
@@ -88,9 +88,10 @@ def guard_it(request: Request) -> Made:
     """
     profile, gate = request.profile(), WordsAndFaces.of(request, minilm_embeddings())
     towards = {layer: profile.trajectory[profile.layers.index(layer), 0] for layer in profile.written}
-    turned = Rotated(Local(request.loaded), towards, 30.0 if request.value is None else float(request.value))
+    degrees = 30.0 if request.value is None else float(request.value)
+    inner, within = Local(request.loaded), partial(turned, request.loaded, towards, degrees)
     stored = gate.stored + sum(4 * vector.numel() for vector in towards.values())
-    return Made(Switched(Local(request.loaded), turned, gate.fires, gate.called), stored)
+    return Made(Switched(inner, inner, gate.fires, f"{gate.called}; {degrees:g} degrees", within), stored)
 
 
 @lru_cache(maxsize=1)
