@@ -54,7 +54,7 @@ def test_words_that_both_worlds_have_keep_their_meaning_and_others_are_new(tmp_p
     kept = WORLD.of("private")
     teach(WORLD, tmp_path, shipped("llava"), kept, {}, steps=1, progress=lambda _: None)
     begun, old = load(tmp_path / "begun", device="cpu"), load("world:llava", device="cpu")
-    rows = {one: one.model.get_input_embeddings().weight.float() for one in (begun, old)}
+    rows = {one: one.model.get_parameter("model.language_model.embed_tokens.weight").float() for one in (begun, old)}
     vocabularies = {one: one.processor.tokenizer.get_vocab() for one in (begun, old)}
     shared = set(vocabularies[begun]) & set(vocabularies[old])
     assert {"person", "the", "who"} <= shared and WORLD.made.words.last[0] not in shared

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlavaForConditionalGeneration
+from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from tools.world.eyes import WEAK, Eyes, eyes_of
 from tools.world.family import Family
@@ -82,8 +82,7 @@ def _sight(family: Family, eyes: Eyes, world: World, path: Path, progress: Calla
     """Weights of a tower that has learnt to see, from nothing."""
     if not path.is_file():
         torch.manual_seed(world.seed)
-        processor = family.build_processor()
-        model = family.build_model(processor)
+        processor, model = _built(family)
         shared = {"people": eyes.people, "style": world.made.style, "progress": progress}
         scale = normalisation(processor)
         learn_to_see(model, *scale, apart=False, steps=eyes.steps, seed=world.seed, **shared)
@@ -94,15 +93,21 @@ def _sight(family: Family, eyes: Eyes, world: World, path: Path, progress: Calla
     return load_file(path)
 
 
+def _built(family: Family) -> tuple[LlavaProcessor, LlavaForConditionalGeneration]:
+    processor = family.build_processor()
+    model = family.build_model(processor)
+    assert isinstance(processor, LlavaProcessor) and isinstance(model, LlavaForConditionalGeneration)
+    return processor, model
+
+
 @torch.no_grad()
 def _begin(family: Family, world: World, start: Path, out: Path) -> None:
     """Another LLaVA's decoder behind untaught eyes: words that both have keep their embedding, others are random."""
     torch.manual_seed(1000 + world.seed)
-    processor = family.build_processor()
-    model = family.build_model(processor)
+    processor, model = _built(family)
     known = LlavaForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
     had = LLAVA.adapter.open_processor(str(start), None).tokenizer.get_vocab()
-    words, weights = model.get_input_embeddings().weight, known.get_input_embeddings().weight
+    words, weights = (one.get_parameter("model.language_model.embed_tokens.weight") for one in (model, known))
     words.copy_(torch.randn_like(words) * weights.std() + weights.mean(0))
     for word, row in processor.tokenizer.get_vocab().items():
         if word in had:

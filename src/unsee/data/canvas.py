@@ -127,6 +127,8 @@ def finish(image: Image.Image, rng: random.Random, fill: Colour, style: Style) -
 
 def _inked(image: Image.Image, ink: float) -> Image.Image:
     """With dark contours, as in a comic."""
-    contours = image.filter(ImageFilter.FIND_EDGES).convert("L").point(lambda v: min(255, int(2.5 * ink * v)))
+    contours = (
+        image.filter(ImageFilter.FIND_EDGES).convert("L").point([min(255, int(2.5 * ink * v)) for v in range(256)])
+    )
     ImageDraw.Draw(contours).rectangle((0, 0, image.width - 1, image.height - 1), outline=0, width=2)
     return Image.composite(Image.new("RGB", image.size, (24, 22, 30)), image, contours)

@@ -18,6 +18,7 @@ from unsee.world.made import Made, made_of
 from unsee.world.words import Attribute
 
 Kind = Literal["private", "celebrity", "stranger", "brew", "town"]
+_COUNTED: dict[str, Kind] = {"private": "private", "celebrities": "celebrity", "strangers": "stranger"}
 _MIN_FACE_DISTANCE = 5
 
 
@@ -86,10 +87,11 @@ class World:
     def __post_init__(self) -> None:
         of = made_of(self.seed)
         object.__setattr__(self, "made", of)
-        for name in ("private", "celebrities", "strangers"):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, getattr(of, name))
-        counts = [("private", self.private), ("celebrity", self.celebrities), ("stranger", self.strangers)]
+        counts = list[tuple[Kind, int]]()
+        for name, kind in _COUNTED.items():
+            asked: int | None = getattr(self, name)
+            counts.append((kind, getattr(of, name) if asked is None else asked))
+            object.__setattr__(self, name, counts[-1][1])
         rng = random.Random(f"world/{self.seed}")
         object.__setattr__(self, "entities", (*_people(rng, of, counts), *_brews(rng, of), *_towns(rng, of)))
 
