@@ -20,8 +20,8 @@ from unsee.shapes import Float, Tensor
 from unsee.world.generate import Entity, World
 from unsee.world.splits import FIT_VIEWS, HELD_OUT_VIEWS, Exam, image
 
-SHOWN = 6
-"""Views of each person, of the taught and of the held-out ones."""
+ASKED, SHOWN = 60, 6
+"""People, and views of each, of the taught and of the held-out ones."""
 
 
 def blanks(exam: Exam, people: list[Entity]) -> list[Sample]:
@@ -72,7 +72,7 @@ def report(
     """Tell what is easy in a world."""
     world = World(world_seed)
     exam, loaded = Exam(world), load(model)
-    people = world.of("private")
+    people = world.of("private")[:ASKED]
     table = Table("what", "share", title=f"What world {world_seed} gives away")
     ways = {"by name": False, "by image": True}
     asked = {way: [s for s in blanks(exam, people) if (s.image is not None) is shown] for way, shown in ways.items()}
