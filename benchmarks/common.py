@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -174,7 +175,7 @@ def publish(benchmark: str, options: argparse.Namespace, tables: Mapping[str, tu
     if options.json:
         rows_of = {title: rows for title, (rows, _) in tables.items()}
         result = {"benchmark": benchmark, "settings": settings, "environment": where, "tables": rows_of}
-        print(json.dumps(result, default=asdict))
+        print(json.dumps(result, default=lambda one: str(one) if isinstance(one, Path) else asdict(one)))
 
 
 def _print_table(title: str, columns: Columns, cells: Sequence[Sequence[str]]) -> None:

@@ -132,3 +132,19 @@ def test_ratios_are_taken_within_pairs_and_the_first_round_does_not_count() -> N
     # Pairs (base 1, other 2) and (base 10, other 30): ratios 2 and 3, while the medians' ratio is 16 / 5.5.
     assert row["condition"] == "other" and row["all"]["ratio"].median == 2.5
     assert row["all"]["base_ms"].median == 5500 and row["all"]["ms"].median == 16000
+
+
+def test_seeds_are_pooled_over_subjects_and_not_over_seeds(tmp_path: Path, capsys: Capsys) -> None:
+    def folder(name: str, people: dict[str, bool]) -> Path:
+        one = {"condition": "erased", "split": "forget_heldout", "role": "forget", "base_correct": True}
+        one |= {"refused": False, "volunteered": False, "fluent": True, "identical": False, "correct": False}
+        lines = [json.dumps(one | {"person": who, "leaked": leaked}) for who, leaked in people.items()]
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "answers.jsonl").write_text("\n".join(lines))
+        return tmp_path / name
+
+    both = folder("one", {"ann": True, "bo": False}), folder("two", {"ann": False, "cy": False})
+    run(script("pooled"), f"{both[0]} {both[1]} --json")
+    (row,) = rows_printed(capsys)
+    found = row["forget_heldout"]
+    assert (found["n_base_right"], found["subjects"], found["leaked"]) == (4, 3, 0.25)

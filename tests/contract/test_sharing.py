@@ -52,7 +52,7 @@ def test_threads_do_not_see_each_other(loaded: LoadedModel, held: Eraser, publis
 
     def work(index: int) -> None:
         start.wait()
-        for _ in range(4):
+        for _ in range(2):
             try:
                 if index == 7:
                     with unsteered(loaded.model):

@@ -1,5 +1,6 @@
 """Captured states are the block inputs of each prompt alone, whatever it was batched with."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 from tiny_llava import LAYERS, WIDTH, mixed_questions, question, tiny_llava
 from unsee.data.sample import Sample
 from unsee.erase.fit.activations import capture, capture_answers, capture_batches
+from unsee.erase.fit.tokens import capture_tokens, capture_turns
 from unsee.errors import DataError, ModelError, OptionError
-from unsee.models.generate import answer_tokens, encode
+from unsee.models.generate import answer_tokens, conversation_of, encode
 from unsee.models.load import LoadedModel
 
 ALL = tuple(range(LAYERS))
@@ -64,6 +66,17 @@ def test_only_the_first_batch_runs_past_the_last_block_that_is_read() -> None:
         block.register_forward_hook(count(layer))
     batches = list(capture_batches(loaded, mixed_questions(), [0, LAYERS - 2], batch_size=1))
     assert ran == [len(batches)] * (LAYERS - 2) + [1, 1] and len(batches) > 1
+
+
+@pytest.mark.parametrize("read", [capture_tokens, capture_turns])
+def test_so_it_is_where_a_gate_reads_tokens(read: Callable[..., object]) -> None:
+    """Most of a deep model lies behind the blocks that gates read: running it doubles the price of a request."""
+    loaded, runs = tiny_llava(), list[int]()
+    prompts = [conversation_of(question(n, f"who is this {n}?")) for n in range(6)]
+    handle = loaded.adapter.layers(loaded.model)[-1].register_forward_pre_hook(lambda *_: runs.append(1))
+    read(loaded, prompts, (0, 1), batch_size=2)
+    handle.remove()
+    assert runs == [1]
 
 
 def test_pads_never_enter_even_when_they_hold_nan() -> None:

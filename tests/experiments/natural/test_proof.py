@@ -9,6 +9,7 @@ import pytest
 from unsee.data.benchmarks.public_knowledge import public_knowledge
 from unsee.errors import ModelError
 from unsee.evals.answerers import Recorded
+from unsee.experiments.natural import fit as fitting
 from unsee.experiments.natural import run as running
 from unsee.experiments.natural.conditions import conditions
 from unsee.experiments.natural.public import Sizes, draw, what_it_knows
@@ -37,7 +38,9 @@ def test_a_real_language_model_stops_telling_and_goes_on_with_everything_else(
     loaded, knowledge = running.load_quick("real:smollm2"), public_knowledge()
     split = draw(knowledge, what_it_knows(loaded, Recorded.of(loaded), knowledge, silent), 0, SIZES)
     # Some of what a whole demo fits on: minutes of a processor count here.
-    monkeypatch.setattr("unsee.experiments.natural.fit.DECLINED", 24)
+    monkeypatch.setattr(fitting, "DECLINED", 24)
+    monkeypatch.setattr(fitting, "ACCEPTANCE", replace(fitting.ACCEPTANCE, prompts=12))
+    monkeypatch.setattr(fitting, "SETTINGS", fitting.SETTINGS.changed(strengths=(0.45, 0.6), calibration_prompts=8))
     thin = {name: getattr(split, name)[::3] for name in ("general", "refusal", "unknown", "calibration")}
     metrics = running.run_natural(tmp_path, 0, silent, loaded, replace(split, **thin))
     at = {(row["condition"], row["split"]): row for row in metrics["rows"]}

@@ -58,7 +58,7 @@ def capture_tokens(
     progress: Progress | None = None,
     workers: Workers[LoadedModel] | None = None,
 ) -> TokenStates:
-    """Token states of prompts at the inputs of these blocks; no block behind the last of them runs.
+    """Token states of prompts at the inputs of these blocks; behind the last of them blocks run in one batch alone.
 
     Args:
         loaded: the model; it is only read.
@@ -75,7 +75,7 @@ def capture_tokens(
     """
     text, images = dict[int, Tensor](), dict[int, Tensor]()
     batches, read = _batches(loaded, prompts, batch_size), _Tokens(tuple(layers))
-    parts = ([prompts[i] for i in rows] for rows in batches)
+    parts = ((number == 0, [prompts[i] for i in rows]) for number, rows in enumerate(batches))
     for number, found in (workers or Here(loaded)).map(read, parts):
         for i, (words, shown) in zip(batches[number], found, strict=True):
             text[i], images[i] = words, shown
@@ -91,8 +91,9 @@ class _Tokens:
 
     layers: tuple[int, ...]
 
-    def __call__(self, loaded: LoadedModel, prompts: Sequence[Conversation]) -> list[tuple[Tensor, Tensor]]:
-        ids, real, states = _read(loaded, prompts, self.layers)
+    def __call__(self, loaded: LoadedModel, part: tuple[bool, Sequence[Conversation]]) -> list[tuple[Tensor, Tensor]]:
+        to_the_end, prompts = part
+        ids, real, states = _read(loaded, prompts, self.layers, to_the_end)
         index, found = loaded.adapter.image_index(loaded.model, ids).cpu(), []
         for row in range(len(prompts)):
             shown = [states[row][real[row] & (index[row] == j)].mean(0) for j in range(1, int(index[row].max()) + 1)]
@@ -133,8 +134,8 @@ def capture_turns(
     Raises: as `capture_tokens`.
     """
     found, parts = dict[int, tuple[Tensor, Tensor]](), parts or TurnTokens.of(loaded)
-    for rows in _batches(loaded, prompts, batch_size):
-        ids, real, states = _read(loaded, [prompts[i] for i in rows], layers)
+    for number, rows in enumerate(_batches(loaded, prompts, batch_size)):
+        ids, real, states = _read(loaded, [prompts[i] for i in rows], layers, number == 0)
         ids = ids.cpu()
         text = real & (loaded.adapter.image_index(loaded.model, ids).cpu() == 0) & in_last_turn(ids, parts.opens)
         left = real.flip(1).long().cumsum(1).flip(1) - 1
@@ -165,11 +166,12 @@ def _batches(loaded: LoadedModel, prompts: Sequence[Conversation], batch_size: i
 
 
 def _read(
-    loaded: LoadedModel, prompts: Sequence[Conversation], layers: Sequence[int]
+    loaded: LoadedModel, prompts: Sequence[Conversation], layers: Sequence[int], to_the_end: bool
 ) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"], Float[Tensor, "B T R D"]]:
     """Token ids, real tokens and unit-norm states of one batch."""
     inputs = dict(encode_conversations(loaded, prompts))
-    states = torch.stack(run_blocks(loaded, layers, inputs, lambda _, h: unit(h).cpu()), dim=2)
+    found = run_blocks(loaded, layers, inputs, lambda _, h: unit(h).cpu(), to_the_end=to_the_end)
+    states = torch.stack(found, dim=2)
     return inputs["input_ids"], inputs["attention_mask"].bool().cpu(), states
 
 

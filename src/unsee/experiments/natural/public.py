@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, final, get_args
+from typing import Any, Final, final
 
 from unsee.data.benchmarks.items import Item
 from unsee.data.benchmarks.public_knowledge import PublicKnowledge, Subject, public_knowledge
@@ -32,6 +32,7 @@ _ROLES: Final[Mapping[str, Role]] = {
     "selective_hidden": "forget",
     "selective_spared": "retain",
 }
+_KINDS: Final[Mapping[str, Kind]] = {"person": "person", "work": "work", "organisation": "organisation"}
 LEAST_KNOWN: Final = 3
 """Facts that a model must know of a subject before it is asked to forget it."""
 
@@ -152,8 +153,7 @@ def _partly(knowledge: PublicKnowledge, one: Subject, known: tuple[str, ...], al
 
 def _near(one: Subject) -> tuple[str, ...]:
     """As `unsee forget` has them: a city's or a country's is asked about as anything that can be talked of."""
-    kind = next((kind for kind in get_args(Kind) if kind == one.kind), "topic")
-    return tuple(namesakes(one.name, kind, held=False))
+    return tuple(namesakes(one.name, _KINDS.get(one.kind, "topic"), held=False))
 
 
 def _thinned(knowledge: PublicKnowledge, subjects: Sequence[Subject]) -> list[Sample]:
