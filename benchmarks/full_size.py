@@ -258,9 +258,9 @@ def erase_seconds(shape: Shape, retained: int) -> Row:
     cross_fitted([forget], halves, others, None, settings.ridge)
     taken = clock() - start
     del forget, halves, others
-    keep, forget = noise(retained, shape.width).double(), noise(FORGET, shape.width).double()
+    keep, forget = noise(retained, shape.width), noise(FORGET, shape.width)
     start = clock()
-    null_space_gate(keep.mT @ keep, forget, RELEASED_LLAVA.ratio, RELEASED_LLAVA.gamma)
+    null_space_gate(keep, forget, RELEASED_LLAVA)
     return {"erase_s": taken, "published_s": shape.depth * (clock() - start)}
 
 

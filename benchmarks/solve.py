@@ -1,10 +1,10 @@
 """What fitting the published gate costs: one vector (rank 1) against the dense D x D matrix it stands for.
 
-Same activations, same float64, same `H_r^T H_r` first. Rank 1 is `null_space_gate`: a symmetric eigenproblem and a
-solve of the size of the null space. Dense is the published recipe, `torch.linalg.svd` and `torch.linalg.pinv`; the
-oracle of the tests, the same steps in numpy and written apart, is timed too, so that the ratio does not rest on one
-library's decompositions. Dense and rank 1 must also mean the same: the relative difference of `f(h)` on held-out
-states is reported for both dense forms.
+Same activations, same float64. Rank 1 is `null_space_gate`: a symmetric eigenproblem of the width and a solve as large
+as the forget set (with few retained states there is no eigenproblem: `full_size` times that). Dense is the published
+recipe, `torch.linalg.svd` and `torch.linalg.pinv`; the oracle of the tests, the same steps in numpy and written apart,
+is timed too, so that the ratio does not rest on one library's decompositions. Dense and rank 1 must also mean the
+same: the relative difference of `f(h)` on held-out states is reported for both dense forms.
 
 Activations are of low rank plus noise, as hidden states are. Run from the repository root:
 
@@ -68,8 +68,7 @@ def activations(width: int, noise: float, seed: int) -> Activations:
 
 def rank1(data: Activations) -> tuple[Tensor, Tensor]:
     """The request as two vectors: the gate, and the direction it scales."""
-    settings = RELEASED_LLAVA
-    return null_space_gate(data.retain.mT @ data.retain, data.forget, settings.ratio, settings.gamma), data.direction
+    return null_space_gate(data.retain, data.forget, RELEASED_LLAVA), data.direction
 
 
 def dense(data: Activations) -> Tensor:

@@ -17,10 +17,9 @@ from unsee.erase.gates.null_space import (
     RELEASED_LLAVA,
     RELEASED_QWEN,
     NullSpace,
-    gate_in_basis,
-    null_space_basis,
+    gate_of_components,
+    null_components,
     null_space_gate,
-    residual_energy,
 )
 from unsee.errors import CalibrationError, DataError, OptionError
 
@@ -36,10 +35,6 @@ def draw(generator: torch.Generator, count: int, width: int, shift: float = 0.0)
     return (torch.randn(count, width, generator=generator, dtype=torch.float64) + shift) * scales + 0.2
 
 
-def second_of(states: torch.Tensor) -> torch.Tensor:
-    return Moments.of(states).second
-
-
 @pytest.mark.parametrize(("ratio", "gamma"), [(0.3, 0.1), (0.4, 1.0), (0.6, 0.1), (1.0, 10.0)])
 @pytest.mark.parametrize("forgotten", [1, 7, 90], ids=["one", "fewer than R", "more than D"])
 def test_rank_one_gate_is_the_published_matrix(
@@ -48,7 +43,7 @@ def test_rank_one_gate_is_the_published_matrix(
     retain, forget = draw(generator, 200, 40), draw(generator, forgotten, 40, shift=1.0)
     direction = torch.randn(40, generator=generator, dtype=torch.float64)
     matrix = dense_null_space_matrix(retain, forget, direction, ratio, gamma)
-    gate = null_space_gate(second_of(retain), forget, ratio, gamma)
+    gate = null_space_gate(retain, forget, NullSpace(ratio, gamma))
 
     spectrum = np.linalg.svd(matrix, compute_uv=False)
     assert spectrum[1] < 1e-9 * spectrum[0]
@@ -58,34 +53,57 @@ def test_rank_one_gate_is_the_published_matrix(
     assert np.abs(steered - rank_one).max() < 1e-6 * np.abs(steered).max()
 
 
-def test_fewer_retained_states_than_dimensions_leave_an_exact_null_space(generator: torch.Generator) -> None:
-    retain, forget = draw(generator, 28, 40), draw(generator, 30, 40, shift=1.0)
-    direction = torch.randn(40, generator=generator, dtype=torch.float64)
-    gate = null_space_gate(second_of(retain), forget, 0.3, 0.1)
-    assert (retain @ gate).abs().max() < 1e-6
-    matrix = dense_null_space_matrix(retain, forget, direction, 0.3, 0.1)
-    steered = float64(forget) @ matrix
-    assert np.abs(steered - float64((forget @ gate).unsqueeze(1) * direction)).max() < 1e-6 * np.abs(steered).max()
+@pytest.mark.parametrize("retained", [1, 20, 27, 28], ids=["one", "half", "one to spare", "exactly D - R"])
+def test_few_retained_states_give_the_published_matrix_of_some_null_basis(
+    generator: torch.Generator, retained: int
+) -> None:
+    """Of the exact null space the published rule takes any R dimensions; of 28 in 40 there are only 12."""
+    retain, forget = draw(generator, retained, 40), draw(generator, 9, 40, shift=1.0)
+    gate = null_space_gate(retain, forget, NullSpace(0.3, 0.1))
+    assert (retain @ gate).abs().max() < 1e-10 * (forget @ gate).abs().max()
+    null = np.linalg.svd(float64(retain))[2][retained:].T
+    # Its first dimensions are made those of the forgotten states; the published steps follow, written out.
+    turned = np.linalg.qr(np.concatenate([null @ null.T @ float64(forget).T, null], axis=1))[0][:, :12]
+    inside = float64(forget) @ turned
+    primal = turned @ np.linalg.solve(inside.T @ inside + 0.1 * np.eye(12), inside.T @ np.ones(9))
+    np.testing.assert_allclose(float64(gate), primal, rtol=1e-8, atol=1e-10 * np.abs(primal).max())
 
 
-def test_basis_is_orthonormal_and_holds_the_least_energy(generator: torch.Generator) -> None:
-    second = second_of(draw(generator, 100, 20))
-    basis = null_space_basis(second, 0.3)
-    assert (basis.shape, basis.dtype) == ((20, 6), torch.float64)
-    torch.testing.assert_close(basis.mT @ basis, torch.eye(6, dtype=torch.float64), rtol=0, atol=1e-12)
-    spectrum = np.linalg.svd(float64(second), compute_uv=False)
-    assert residual_energy(second, basis) == pytest.approx(spectrum[-6:].sum() / spectrum.sum(), rel=1e-9)
-    assert residual_energy(second, null_space_basis(second, 1.0)) == pytest.approx(1.0)
+def test_few_retained_states_of_very_unequal_energy_are_left_out_as_well(generator: torch.Generator) -> None:
+    """One dimension a thousand times the others, as some models have; the span by SVD is the oracle."""
+    scales = torch.ones(700, dtype=torch.float64)
+    scales[7] = 1000
+    retain, forget = draw(generator, 400, 700) * scales, draw(generator, 5, 700, shift=1.0)
+    inside, _ = null_components(retain, forget, 0.3)
+    span = np.linalg.svd(float64(retain), full_matrices=False)[2]
+    expected = float64(forget) - float64(forget) @ span.T @ span
+    np.testing.assert_allclose(float64(inside), expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 
-def test_residual_energy_vanishes_on_an_exact_null_space() -> None:
-    second = second_of(torch.full((50, 10), 3.0))
-    assert residual_energy(second, null_space_basis(second, 0.9)) == pytest.approx(0.0, abs=1e-12)
+def test_retained_states_that_repeat_leave_the_forgotten_ones_a_gate(generator: torch.Generator) -> None:
+    retain, forget = draw(generator, 3, 40).repeat(8, 1), draw(generator, 5, 40, shift=1.0)
+    inside, residual = null_components(retain, forget, 0.3)
+    assert residual == 0
+    assert (inside @ retain.mT).abs().max() < 1e-10
+    torch.testing.assert_close(inside @ forget.mT, inside @ inside.mT)  # it is a projection
+    assert (forget @ gate_of_components(inside, 1e-6)).min() > 0.99
 
 
-def test_null_space_size_is_truncated_as_released() -> None:
-    second = torch.eye(10, dtype=torch.float64)
-    assert [null_space_basis(second, ratio).shape[1] for ratio in (0.1, 0.19, 0.35, 1.0)] == [1, 1, 3, 10]
+def test_components_are_a_projection_on_the_least_energy(generator: torch.Generator) -> None:
+    retain = draw(generator, 100, 20)
+    inside, residual = null_components(retain, torch.eye(20, dtype=torch.float64), 0.3)
+    torch.testing.assert_close(inside @ inside, inside, rtol=0, atol=1e-12)
+    torch.testing.assert_close(inside.mT, inside, rtol=0, atol=1e-12)
+    assert float(inside.trace()) == pytest.approx(6)
+    spectrum = np.linalg.svd(float64(retain), compute_uv=False) ** 2
+    assert residual == pytest.approx(spectrum[-6:].sum() / spectrum.sum(), rel=1e-9)
+    assert null_components(retain, retain, 1.0)[1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("ratio", "size"), [(0.1, 1), (0.19, 1), (0.35, 3), (1.0, 10)])
+def test_null_space_size_is_truncated_as_released(ratio: float, size: int) -> None:
+    eye = torch.eye(10, dtype=torch.float64)
+    assert float(null_components(eye.repeat(2, 1), eye, ratio)[0].trace()) == pytest.approx(size)
 
 
 def test_released_settings() -> None:
@@ -96,14 +114,14 @@ def test_released_settings() -> None:
 @pytest.mark.parametrize("ratio", [0.0, -0.1, 1.01, float("nan")])
 def test_ratio_outside_its_range_is_refused(ratio: float) -> None:
     with pytest.raises(OptionError, match=r"null space ratio is .*, expected a share of the width in \(0, 1\]"):
-        null_space_basis(torch.eye(4, dtype=torch.float64), ratio)
+        null_components(torch.eye(4), torch.eye(4), ratio)
 
 
 @pytest.mark.parametrize("gamma", [-0.1, float("nan"), float("inf")])
 def test_gamma_outside_its_range_is_refused(gamma: float) -> None:
     moments, eye = Moments.of(torch.eye(4)), torch.eye(4, dtype=torch.float64)
     for attempt in (
-        lambda: gate_in_basis(eye, eye, gamma),
+        lambda: gate_of_components(eye, gamma),
         lambda: ridge_gate(moments, moments, gamma),
     ):
         with pytest.raises(OptionError, match=r"gamma is .*, expected a finite ridge of at least 0"):
@@ -112,45 +130,47 @@ def test_gamma_outside_its_range_is_refused(gamma: float) -> None:
 
 def test_a_ratio_that_keeps_nothing_is_refused() -> None:
     with pytest.raises(OptionError, match=r"ratio 0.2 keeps no dimension of a width of 4; expected at least 0.25"):
-        null_space_basis(torch.eye(4, dtype=torch.float64), 0.2)
+        null_components(torch.eye(4), torch.eye(4), 0.2)
 
 
 def test_null_space_gate_refuses_sets_without_states(generator: torch.Generator) -> None:
     retain, forget = draw(generator, 20, 5), draw(generator, 3, 5)
-    with pytest.raises(DataError, match=r"forget states are empty, expected at least one"):
-        null_space_gate(second_of(retain), forget[:0], 0.5, 0.1)
-    for attempt in (
-        lambda: null_space_gate(Moments.empty(5).second, forget, 0.5, 0.1),
-        lambda: residual_energy(Moments.empty(5).second, torch.eye(5, dtype=torch.float64)),
+    for sets, name in (
+        ((retain, forget[:0]), "forget"),
+        ((retain[:0], forget), "retain"),
+        ((retain * 0, forget), "retain"),
     ):
-        with pytest.raises(DataError, match=r"retain second moment is zero.*gate would fire on any prompt"):
-            attempt()
+        with pytest.raises(DataError, match=rf"the {name} states are empty or all zero.*would fire on any prompt"):
+            null_components(*sets, 0.5)
 
 
 def test_null_space_gate_refuses_nan_and_another_width(generator: torch.Generator) -> None:
-    second, forget = second_of(draw(generator, 20, 5)), draw(generator, 3, 5)
+    retain, forget = draw(generator, 20, 5), draw(generator, 3, 5)
     # With shapes enforced at run time the annotation speaks first, and then names the parameter.
     message = r"forget states are 4 wide but retain states 5|parameter 'forget'"
     with pytest.raises((DataError, TypeCheckError), match=message):
-        null_space_gate(second, forget[:, :4], 0.5, 0.1)
+        null_components(retain, forget[:, :4], 0.5)
     forget[0, 0] = float("nan")
     with pytest.raises(DataError, match=r"forget states contain 1 non-finite of 15"):
-        null_space_gate(second, forget, 0.5, 0.1)
-    second[0, 0] = float("nan")
-    with pytest.raises(DataError, match=r"retain second moments contain 1 non-finite of 25"):
-        null_space_gate(second, forget[1:], 0.5, 0.1)
+        null_components(retain, forget, 0.5)
+    retain[0, 0] = float("inf")
+    with pytest.raises(DataError, match=r"retain states contain 1 non-finite of 100"):
+        null_components(retain, forget[1:], 0.5)
 
 
-def test_forget_states_inside_the_retained_span_cannot_be_gated(generator: torch.Generator) -> None:
+@pytest.mark.parametrize("repeated", [1, 20], ids=["few", "many"])
+def test_forget_states_inside_the_retained_span_cannot_be_gated(generator: torch.Generator, repeated: int) -> None:
     retain = draw(generator, 3, 10)
-    with pytest.raises(CalibrationError, match=r"no component in the null .*\(5 of 10 dim.*Raise the null space ratio"):
-        null_space_gate(second_of(retain), retain[:2] * 2, 0.5, 0.1)
+    inside, _ = null_components(retain.repeat(repeated, 1), torch.cat([retain[:2] * 2, draw(generator, 1, 10)]), 0.5)
+    with pytest.raises(CalibrationError, match=r"no component in the null .*Raise the null space ratio"):
+        gate_of_components(inside[:2], 0.1)
+    assert gate_of_components(inside, 0.1).any()
 
 
 def test_without_ridge_a_singular_system_is_refused(generator: torch.Generator) -> None:
-    retain, forget = draw(generator, 50, 10), draw(generator, 2, 10)
-    with pytest.raises(CalibrationError, match=r"singular at gamma 0\.0: there are fewer.*larger gamma"):
-        null_space_gate(second_of(retain), forget, 0.5, 0.0)
+    retain, forget = draw(generator, 50, 10), draw(generator, 9, 10)
+    with pytest.raises(CalibrationError, match=r"singular at gamma 0\.0: .*repeat.*larger gamma"):
+        null_space_gate(retain, forget, NullSpace(0.5, 0.0))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -300,8 +320,8 @@ def test_the_same_states_in_any_shards_give_the_same_gate(generator: torch.Gener
 def test_new_tensors_follow_the_device_of_the_input(generator: torch.Generator) -> None:
     """Under another default device, a tensor made without naming one would not combine with the input."""
     retain, forget = draw(generator, 30, 8), draw(generator, 4, 8, shift=1.0)
-    second, positive, negative = second_of(retain), Moments.of(forget), Moments.of(retain)
+    positive, negative = Moments.of(forget), Moments.of(retain)
     with torch.device("meta"):
-        found = (null_space_gate(second, forget, 0.5, 0.1), *ridge_gate(positive, negative, 0.1))
+        found = (null_space_gate(retain, forget, NullSpace(0.5, 0.1)), *ridge_gate(positive, negative, 0.1))
         emptied = positive - positive
     assert {tensor.device.type for tensor in (*found, emptied.total, emptied.second)} == {"cpu"}

@@ -44,7 +44,7 @@ class Engine:
         await self.alive()
         asked = Asked()
         asked.told["r"] = Told(1, REPORT)
-        yield Admitted("sha256:s", "s", "s/0", 0, "ticket", asked, {})
+        yield Admitted("sha256:s", "s", "s/0", 0, "ticket", asked, {"ledger": 0.001, "queue": 0.0})
 
     async def refresh(self) -> Any:
         return SimpleNamespace(active=(), folders={}, version=7, digest=lambda ids: "sha256:s")

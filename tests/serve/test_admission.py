@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks import ledger_postgres
 from benchmarks.ledger_worker import BY, fitted, made, received, verified
 
 from unsee.errors import OptionError
@@ -60,9 +61,9 @@ class Engine:
 class House:
     """A ledger with requests, an engine and the admission between them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         self.folder, self.engine = folder, Engine()
-        self.ledger = made(folder)
+        self.ledger = made(folder, **options)
         self.admission = Admission(self.ledger, self.engine, Reports(), engine_seconds=0.2)
 
     def request(self, number: int, active: bool = True) -> tuple[str, str]:
@@ -280,7 +281,29 @@ def test_the_ledger_is_read_after_a_change_and_not_for_every_request(
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         house.ledger.take("revoke", second, BY)
-        assert [house.admit().erasers for _ in range(3)] == [0] * 3, "its head counts no commits"
+        reads.clear()
+        assert [house.admit().erasers for _ in range(3)] == [0] * 3, "its head counts no commits: its log is asked"
+        assert len(reads) == 1
+
+
+@pytest.mark.skipif(ledger_postgres.installed() is None, reason="Debian's postgresql is not installed")
+def test_a_shared_ledger_is_read_after_a_change_and_not_for_every_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ledger_postgres.running() as url:
+        house, reads = House(tmp_path, url=url), list[int]()
+        head = house.ledger.head
+        monkeypatch.setattr(house.ledger, "head", lambda: reads.append(1) or head())
+        name, _ = house.request(1)
+        for step, erasers in ((None, 1), ("revoke", 0)):
+            if step:
+                house.ledger.take(step, name, BY)
+            reads.clear()
+            assert [house.admit().erasers for _ in range(5)] == [erasers] * 5
+            assert len(reads) == 1
+        house.ledger.close()
+    with pytest.raises(LedgerError):
+        house.admit()
 
 
 def test_an_eraser_that_is_damaged_before_it_was_loaded_admits_nobody(house: House) -> None:

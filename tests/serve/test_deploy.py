@@ -3,12 +3,17 @@
 import json
 import re
 import shutil
+import socket
 import subprocess
+import urllib.parse
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.serve.test_life import running, until
 
 from unsee.serve.server.metrics import Metrics, Record
 from unsee.serve.server.options import Options, read_options
@@ -101,18 +106,57 @@ def exported() -> set[str]:
     return set(re.findall(r"^(unsee_\w+)", metrics.page().decode(), re.M))
 
 
-@pytest.mark.parametrize("name", ["grafana/unsee.json", "alerts.yaml"])
-def test_dashboard_and_alerts_ask_for_metrics_that_there_are(name: str) -> None:
-    text = (DEPLOY / name).read_text()
-    if name.endswith("json"):
-        asked = [t["expr"] for panel in json.loads(text)["panels"] for t in panel["targets"]]
-    else:
-        asked = [rule["expr"] for group in parsed(name)[0]["groups"] for rule in group["rules"]]
-    found = {metric for expression in asked for metric in re.findall(r"unsee_\w+", expression)}
+def asked() -> dict[str, str]:
+    """All that the dashboard and the alerts ask Prometheus, by what for."""
+    board, (alerts,) = json.loads((DEPLOY / "grafana/unsee.json").read_text()), parsed("alerts.yaml")
+    queries = [(panel["title"], target["expr"]) for panel in board["panels"] for target in panel["targets"]]
+    queries += [(rule["alert"], rule["expr"]) for group in alerts["groups"] for rule in group["rules"]]
+    return {f"{number} {title}": expression for number, (title, expression) in enumerate(queries)}
+
+
+def test_dashboard_and_alerts_ask_for_metrics_that_there_are() -> None:
+    """Those of vLLM are looked for on the page of a real server: `test_server`."""
+    found = {metric for expression in asked().values() for metric in re.findall(r"unsee_\w+", expression)}
     assert found
     assert found <= exported()
-    for expression in asked:
-        assert all(expression.count(a) == expression.count(b) for a, b in ("()", "[]", "{}"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="apt-get install prometheus")
+def test_prometheus_reads_a_server_as_configured_and_answers_all_queries(tmp_path: Path) -> None:
+    """The real program with the files of `deploy/`; only the target and the interval are other ones."""
+    said = (DEPLOY / "prometheus.yaml").read_text().replace("15s", "1s")
+    shutil.copy(DEPLOY / "alerts.yaml", tmp_path)
+    with running(open_metrics=True) as server, socket.create_server(("127.0.0.1", 0)) as free:
+        (tmp_path / "prometheus.yaml").write_text(said.replace("unsee:8000", f"127.0.0.1:{server.port}"))
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+        free.close()
+        options = {"config.file": "prometheus.yaml", "web.listen-address": place, "storage.tsdb.path": "data"}
+        command = ["prometheus", *(f"--{name}={value}" for name, value in options.items())]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+
+            def query(expression: str) -> list[Any]:
+                address = f"http://{place}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+                with urllib.request.urlopen(address, timeout=10) as answer:
+                    return json.load(answer)["data"]["result"]
+
+            def seen() -> bool:
+                with suppress(OSError):
+                    return bool(query("rate(unsee_requests_total[5m]) > 0"))
+                assert process.poll() is None
+                return False
+
+            try:
+                until(lambda: server.ask("hello") and seen(), 30)
+                with urllib.request.urlopen(f"http://{place}/api/v1/rules", timeout=10) as answer:
+                    (group,) = json.load(answer)["data"]["groups"]
+                assert {rule["health"] for rule in group["rules"]} <= {"ok", "unknown"}
+                for name, expression in asked().items():
+                    found = query(expression)
+                    if not re.search(r"[<>]| == |vllm:|fired", expression):
+                        assert found, f"{name}: {expression}"
+            finally:
+                process.kill()
 
 
 def test_the_dashboard_fits_the_screen_and_its_data_source_is_there() -> None:

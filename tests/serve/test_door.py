@@ -24,6 +24,7 @@ from unsee.serve.server.door import CHAT, UNAVAILABLE, Door, Served
 from unsee.serve.server.life import Life
 from unsee.serve.server.metrics import Metrics
 from unsee.serve.server.options import Limits, Options
+from unsee.serve.server.quotas import Quotas
 from unsee.serve.server.tenants import Roster, Tenant
 
 REPORT: dict[str, Any] = {
@@ -501,6 +502,26 @@ def test_a_tenant_has_only_so_many_requests_at_once(keyed: dict[str, Any]) -> No
 
     asyncio.run(scene())
     assert house.ask(key="key")[0] == 200
+
+
+def test_a_tenant_begins_only_so_many_requests_in_any_minute(tmp_path: Path) -> None:
+    file, now = tmp_path / "tenants.toml", [0.0]
+    file.write_text(f"[acme]\nkey_sha256 = '{sha('key')}'\nper_minute = 2\n[other]\nkey_sha256 = '{sha('o')}'\n")
+    roster, quotas = Roster(file), Quotas(lambda: now[0])
+
+    def begins(at: float, key: str = "key") -> bool:
+        now[0] = at
+        try:
+            with quotas.taken(roster.now().of(f"Bearer {key}")):
+                return True
+        except RefusedError as refused:
+            assert (refused.status, refused.code) == (429, "rate")
+            return False
+
+    assert [begins(at) for at in (0, 50, 59.9, 60, 61, 109.9, 110)] == [True, True, False, True, False, False, True]
+    assert all(begins(110, "o") for _ in range(5)), "the others have theirs"
+    house = House(Admit([REPORT]), tenants=file)
+    assert [house.ask(key="key")[0] for _ in range(3)] == [200, 200, 429]
 
 
 @pytest.mark.parametrize("begun", [False, True])

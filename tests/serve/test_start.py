@@ -1,18 +1,21 @@
 """How an engine is started: with graphs that are cut at the operator, on the runner that is followed. Without vLLM."""
 
 import argparse
+import json
 import os
 from dataclasses import dataclass, fields
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from unsee.errors import OptionError
+from unsee.errors import ModelError, OptionError
 from unsee.serve.engine import plugin
 from unsee.serve.errors import EngineError
 from unsee.serve.server import arguments as made
 from unsee.serve.server.options import Options
+from unsee.serve.server.prepare import require_plain_weights
 
 
 class Mode(SimpleNamespace):
@@ -100,7 +103,9 @@ class Parser(argparse.ArgumentParser):
             self.add_argument(f"--{name}")
         for name in ("tokenizer", "hf-overrides", "mm-processor-kwargs"):
             self.add_argument(f"--{name}")
-        for name in ("grpc", "headless", "enable-log-requests"):
+        self.add_argument("--quantization")
+        self.add_argument("--kv-cache-dtype", default="auto")
+        for name in ("grpc", "headless", "enable-log-requests", "enable-lora"):
             self.add_argument(f"--{name}", action="store_true")
         for one in fields(Front):
             known: dict[str, Any] = {"type": int} if isinstance(one.default, int) else {}
@@ -117,7 +122,6 @@ class Parser(argparse.ArgumentParser):
 
 
 GRAPHS = {name: Mode(name=name) for name in ("NONE", "PIECEWISE", "FULL", "FULL_DECODE_ONLY", "FULL_AND_PIECEWISE")}
-PREPARED: Any = SimpleNamespace(dtype="float32")
 PARTS: dict[str, Any] = {
     "vllm.utils.argparse_utils:FlexibleArgumentParser": Parser,
     "vllm.entrypoints.launchers.cli_args:make_arg_parser": lambda parser: parser,
@@ -128,7 +132,7 @@ PARTS: dict[str, Any] = {
 
 def arguments(monkeypatch: pytest.MonkeyPatch, *given: str) -> Any:
     monkeypatch.setattr(made, "part", PARTS.__getitem__)
-    return made.engine_arguments(Options(model="m", path="/m", engine=given), PREPARED)
+    return made.engine_arguments(Options(model="m", path="/m", engine=given), "float32")
 
 
 def test_the_documented_start_has_graphs_that_can_be_steered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,12 +153,24 @@ def test_graphs_of_whole_steps_are_refused_by_name(graphs: str, monkeypatch: pyt
     [
         "--api-key=k", "--middleware=m", "--chat-template=t", "--sse-keep-alive-interval=5", "--of-a-later-version=4",
         "--tokenizer=t", "--hf-overrides=h", "--grpc", "--headless", "--api-server-count=2", "--additional-config=a",
-        "--enable-log-requests", "--mm-processor-kwargs=k",
+        "--enable-log-requests", "--mm-processor-kwargs=k", "--enable-lora", "--quantization=fp8",
+        "--kv-cache-dtype=fp8",
     ],
 )  # fmt: skip
 def test_options_that_would_be_ignored_are_refused_by_name(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match=option.partition("=")[0]):
         arguments(monkeypatch, option)
+
+
+@pytest.mark.parametrize("part", [None, "text_config"])
+def test_quantized_weights_are_refused_before_they_are_read(part: str | None, tmp_path: Path) -> None:
+    said: dict[str, Any] = {"model_type": "llava", "quantization_config": {"quant_method": "fp8"}}
+    config = tmp_path / "config.json"  # and nothing else: there are no weights to read
+    config.write_text(json.dumps(said if part is None else {"model_type": "llava", part: said}))
+    with pytest.raises(ModelError, match=r"quantized \(fp8\)"):
+        require_plain_weights(str(tmp_path))
+    config.write_text(json.dumps({"model_type": "llava", "text_config": {"model_type": "llama"}}))
+    require_plain_weights(str(tmp_path))
 
 
 def test_running_requests_are_given_time_at_the_end_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

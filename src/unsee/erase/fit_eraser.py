@@ -17,7 +17,7 @@ from unsee.erase.fit.calibration import raised_together
 from unsee.erase.fit.cross_fitting import cross_fitted
 from unsee.erase.fit.findings import Finding, finding
 from unsee.erase.fit.request_states import fingerprint
-from unsee.erase.gates.null_space import NullSpace, NullSpaceGate, gate_in_basis, null_space_basis, residual_energy
+from unsee.erase.gates.null_space import NullSpace, NullSpaceGate, gate_of_components, null_components
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.erase.profile import Profile, require_same_model
 from unsee.errors import CalibrationError
@@ -134,11 +134,9 @@ def fit_published(
     ).last
     weights, energies = [], []
     for place in range(len(profile.layers)):
-        retained = profile.retain_last[:, place].double()
-        second = retained.mT @ retained
-        basis = null_space_basis(second, preset.ratio)
-        weights.append(gate_in_basis(basis, states[:, place], preset.gamma))
-        energies.append(residual_energy(second, basis))
+        inside, left = null_components(profile.retain_last[:, place], states[:, place], preset.ratio)
+        weights.append(gate_of_components(inside, preset.gamma))
+        energies.append(left)
     worst = max(energies)
     report = [
         finding(

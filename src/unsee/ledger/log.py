@@ -68,7 +68,7 @@ def chained(before: str, body: str) -> str:
 def rows(connection: Connection, last: Row | None = None) -> Iterator[Row]:
     """The rows after the last one that was read; AuditError names the first that does not follow."""
     query = select(LOG).where(LOG.c.seq > (last.seq if last else 0)).order_by(LOG.c.seq)
-    for seq, body, digest in connection.execute(query).tuples().all():  # an open cursor would hold a lock
+    for seq, body, digest in connection.execute(query).all():  # an open cursor would hold a lock
         last = _read(last, seq, body, digest)
         yield last
 

@@ -92,10 +92,9 @@ def fit_alphasteer_text(
         for name, samples in plain.items()
     }
     direction = erasure_direction(states["refusal"], states["recall"]).float()
-    weights = []
-    for place in range(len(layers)):
-        kept = states["retain"][:, place].double()
-        weights.append(null_space_gate(kept.mT @ kept, states["forget"][:, place], preset.ratio, preset.gamma))
+    weights = [
+        null_space_gate(states["retain"][:, place], states["forget"][:, place], preset) for place in range(len(layers))
+    ]
     return Eraser(
         model=identity(loaded),
         family=loaded.adapter.family,

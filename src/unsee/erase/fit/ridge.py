@@ -113,7 +113,8 @@ def solved(
     if failed.any() or (unexplained <= _UNEXPLAINED * diagonal).any():
         raise CalibrationError(
             f"the gate's linear system is singular at gamma {gamma}: there are fewer different states than dimensions, "
-            "or features that repeat one another. Use a larger gamma (0.01 is a good first try), or more prompts."
+            "or states or features that repeat one another. Use a larger gamma (0.01 is a good first try), or more "
+            "prompts."
         )
     return torch.cholesky_solve(right.unsqueeze(-1), factor).squeeze(-1)
 

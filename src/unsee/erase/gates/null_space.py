@@ -85,7 +85,7 @@ class NullSpaceRule:
 @final
 @dataclass(frozen=True)
 class NullSpace:
-    """Settings of the published gate; `null_space_basis` and `gate_in_basis` check them.
+    """Settings of the published gate; `null_components` and `gate_of_components` check them.
 
     Attributes:
         ratio: share of the width that counts as null space, in (0, 1].
@@ -111,113 +111,121 @@ and 0.27 for cloze. Its release for forget_5 defaults to 0.20, 0.20 and 0.30.
 """
 
 
-def null_space_basis(retain_second: Float[Tensor, "D D"], ratio: float) -> Float[Tensor, "D R"]:
-    """Orthonormal basis of the approximate null space of the retained states, in float64.
+BLOCK = 256
+"""Rows of a Gram matrix that are multiplied at a time; the fewer, the less of its upper half is."""
+PASSES = 3
 
-    `Q` = the `R = int(ratio D)` eigenvectors of `H_r^T H_r` with the smallest eigenvalues. With more retained states
-    than dimensions nothing is exactly null; `residual_energy` says how much is left. Where the exact null space is
-    larger than R, which part of it is taken depends on the eigensolver.
+
+def null_components(
+    retain: Float[Tensor, "N D"], forget: Float[Tensor, "M D"], ratio: float
+) -> tuple[Float[Tensor, "M D"], float]:
+    """Forgotten states in the approximate null space of retained ones, `Z = H_f P`, and what is left of those there.
+
+    `P` leaves out the `D - R` directions in which retained states have the most energy, `R = int(ratio D)`. With more
+    retained states than those it is `Q Q^T`, Q the R trailing eigenvectors of `H_r^T H_r` (D x D, the slow part), and
+    nothing is exactly null. With as many or fewer, all of their span is left out, through their N x N Gram matrix, and
+    nothing of them is left. The published rule does not say then which R of the D - N null directions it takes; any R
+    that hold the forgotten states' components give this Z.
 
     Args:
-        retain_second: `H_r^T H_r`, the uncentred `Moments.second` of the retained states.
-        ratio: share of the width to keep, in (0, 1].
+        retain: states of the retain set, `H_r`.
+        forget: states of the forgotten set, `H_f`, of any number of requests: rows do not affect one another.
+        ratio: share of the width that counts as null space, in (0, 1].
+
+    Returns:
+        `Z` in float64, zero in rows that are rounding alone, and the share of the retained energy
+        `tr(P H_r^T H_r) / tr(H_r^T H_r)` in [0, 1].
 
     Raises:
         OptionError: the ratio is outside (0, 1] or keeps no dimension.
-        DataError: the second moment is zero or not finite.
+        DataError: a set is empty, not finite, zero, or of another width.
 
     Source: MLLMEraser (arXiv 2510.04217) and AlphaSteer (arXiv 2506.07022, `src/utils/steering_utils.py`), which take
-    the trailing singular vectors of the same matrix.
+    the trailing singular vectors of `H_r^T H_r`.
     """
-    _require_ratio(ratio)
-    width = retain_second.shape[-1]
-    rank = int(ratio * width)
-    if rank == 0:
-        raise OptionError(
-            f"null space ratio {ratio} keeps no dimension of a width of {width}; expected at least {1 / width:.4g}"
-        )
-    _require_energy(retain_second)
-    return torch.linalg.eigh(retain_second.double()).eigenvectors[:, :rank]
+    rank = _require_rank(ratio, forget.shape[-1])
+    _require_sets(retain, forget)
+    kept, states = retain.double(), forget.double()
+    count, width = kept.shape
+    if count <= width - rank:
+        inside, residual = _outside_span(kept, states), 0.0
+    else:
+        energies, directions = torch.linalg.eigh(kept.mT @ kept)
+        basis = directions[:, :rank]
+        inside, residual = (states @ basis) @ basis.mT, float(energies[:rank].clamp(min=0).sum() / energies.sum())
+    reached = inside.square().sum(1) > rounding(states[0]) * states.square().sum(1)
+    return inside * reached.unsqueeze(1), residual
 
 
-def residual_energy(retain_second: Float[Tensor, "D D"], basis: Float[Tensor, "D R"]) -> float:
-    """Share of the retained energy that the basis still sees, `tr(Q^T H_r^T H_r Q) / tr(H_r^T H_r)`, in [0, 1].
+def _outside_span(kept: Float[Tensor, "N D"], states: Float[Tensor, "M D"]) -> Float[Tensor, "M D"]:
+    """States without their part in the span of the kept ones."""
+    gram = kept.new_zeros(len(kept), len(kept))
+    for start in range(0, len(kept), BLOCK):  # the lower half, which is all that is read
+        end = start + BLOCK
+        gram[start:end, :end] = kept[start:end] @ kept[:end].mT
+    # States that repeat make it singular. Of a direction of energy s this little leaves the share little / (s +
+    # little) at each pass, and of one that has less energy it is rounding that decides.
+    gram.diagonal().add_(len(kept) * torch.finfo(gram.dtype).eps * gram.trace())
+    factor = torch.linalg.cholesky(gram)
+    for _ in range(PASSES):
+        states = states - torch.cholesky_solve(kept @ states.mT, factor).mT @ kept
+    return states
 
-    Raises:
-        DataError: the second moment is zero or not finite.
-    """
-    _require_energy(retain_second)
-    second = retain_second.double()
-    return float(((second @ basis) * basis).sum() / second.trace())
 
+def gate_of_components(inside: Float[Tensor, "M D"], gamma: float) -> Float[Tensor, " D"]:
+    """The published gate as one vector: `w = Z^T (Z Z^T + gamma I)^-1 1`; the score is `<w, h>`.
 
-def gate_in_basis(basis: Float[Tensor, "D R"], forget: Float[Tensor, "N D"], gamma: float) -> Float[Tensor, " D"]:
-    """The published gate as one vector: `w = Q (Z^T Z + gamma I)^-1 Z^T 1`, `Z = H_f Q`; the score is `<w, h>`.
-
-    MLLMEraser solves for a D x D matrix `M = P pinv(X^T X + gamma P^T P) X^T (1 d^T)`, `P = Q Q^T`, `X = H_f P`. All
-    forgotten states share the target `d`, so `M = w d^T` exactly and `h M = <w, h> d`.
+    MLLMEraser solves for a D x D matrix `M = P pinv(Z^T Z + gamma P^T P) Z^T (1 d^T)`. All forgotten states share the
+    target `d`, so `M = w d^T` exactly and `h M = <w, h> d`; and `(Z^T Z + gamma I)^-1 Z^T = Z^T (Z Z^T + gamma I)^-1`,
+    which is as large as the forget set and not as the model.
 
     Args:
-        basis: `Q` of `null_space_basis`; the slow part, the same for every request of a model.
-        forget: states of the forgotten set, `H_f`.
+        inside: `Z` of `null_components`, one request's.
         gamma: ridge in squared units of the residual stream, at least 0.
 
     Raises:
         OptionError: gamma is out of range.
-        DataError: the forget set is empty, not finite, or of another width.
-        CalibrationError: the forgotten states do not reach the null space, or gamma is too small to solve.
+        CalibrationError: no state reaches the null space, or gamma is too small to solve.
 
     Source: MLLMEraser (arXiv 2510.04217), closed form of W P.
     """
     require_gamma(gamma)
-    require_finite(forget, "forget states")
-    if not forget.shape[0]:
-        raise DataError("the forget states are empty, expected at least one. Capture activations for that set first.")
-    if forget.shape[-1] != basis.shape[0]:
-        raise DataError(
-            f"forget states are {forget.shape[-1]} wide but retain states {basis.shape[0]}. "
-            "Capture both with the same model."
-        )
-    states = forget.double()
-    inside = states @ basis
-    if inside.square().sum() <= rounding(states) * states.square().sum():
+    if not inside.any():
         raise CalibrationError(
-            f"the forget states have no component in the null space of the retain states ({basis.shape[1]} of "
-            f"{basis.shape[0]} dimensions), so no gate can tell them apart. Raise the null space ratio, or remove "
-            "retained prompts that repeat the forgotten ones."
+            "the forget states have no component in the null space of the retain states, so no gate can tell them "
+            "apart. Raise the null space ratio, or remove retained prompts that repeat the forgotten ones."
         )
-    ridge = gamma * torch.eye(basis.shape[1], dtype=basis.dtype, device=basis.device)
-    return basis @ solved(inside.mT @ inside + ridge, inside.sum(0), gamma)
+    ridge = gamma * torch.eye(inside.shape[0], dtype=inside.dtype, device=inside.device)
+    return inside.mT @ solved(inside @ inside.mT + ridge, inside.new_ones(inside.shape[0]), gamma)
 
 
 def null_space_gate(
-    retain_second: Float[Tensor, "D D"], forget: Float[Tensor, "N D"], ratio: float, gamma: float
+    retain: Float[Tensor, "N D"], forget: Float[Tensor, "M D"], preset: NullSpace
 ) -> Float[Tensor, " D"]:
-    """`null_space_basis` and `gate_in_basis` in one call, for a single request.
-
-    Args:
-        retain_second: `H_r^T H_r`, the uncentred `Moments.second` of the retained states.
-        forget: states of the forgotten set, `H_f`.
-        ratio: share of the width that counts as null space, in (0, 1].
-        gamma: ridge in squared units of the residual stream, at least 0.
-
-    Raises:
-        OptionError: ratio or gamma is out of range.
-        DataError: a set is empty, not finite, or of another width.
-        CalibrationError: see `gate_in_basis`.
-    """
-    return gate_in_basis(null_space_basis(retain_second, ratio), forget, gamma)
+    """`null_components` and `gate_of_components` in one call; arguments and errors are theirs."""
+    return gate_of_components(null_components(retain, forget, preset.ratio)[0], preset.gamma)
 
 
-def _require_energy(retain_second: Float[Tensor, "D D"]) -> None:
-    require_finite(retain_second, "retain second moments")
-    if not retain_second.any():
+def _require_sets(retain: Tensor, forget: Tensor) -> None:
+    for states, name in ((retain, "retain"), (forget, "forget")):
+        require_finite(states, f"{name} states")
+        if not states.any():
+            raise DataError(
+                f"the {name} states are empty or all zero, expected at least one. Capture activations for that set "
+                "first: without retained states everything would be null space, and the gate would fire on any prompt."
+            )
+    if forget.shape[-1] != retain.shape[-1]:
         raise DataError(
-            "the retain second moment is zero, expected that of at least one retained state. "
-            "Without retained states everything would be null space and the gate would fire on any prompt."
+            f"forget states are {forget.shape[-1]} wide but retain states {retain.shape[-1]}. "
+            "Capture both with the same model."
         )
 
 
-def _require_ratio(ratio: float) -> None:
+def _require_rank(ratio: float, width: int) -> int:
     if not 0 < ratio <= 1:
         raise OptionError(f"null space ratio is {ratio}, expected a share of the width in (0, 1]; 0.3 is a common one")
+    if not (rank := int(ratio * width)):
+        raise OptionError(
+            f"null space ratio {ratio} keeps no dimension of a width of {width}; expected at least {1 / width:.4g}"
+        )
+    return rank

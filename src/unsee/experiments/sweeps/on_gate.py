@@ -30,13 +30,10 @@ def null_space(trial: Trial) -> Listed:
     forget = some(trial.people[0], 450)  # as many as the paper has at 10 %
     first = fit_published(trial.loaded, profile, forget, preset=RELEASED_LLAVA)
     states = capture(trial.loaded, forget, profile.layers, size, pool=("last",)).last
-    retained = profile.retain_last.double().transpose(0, 1)
-    seconds = retained.mT @ retained
 
     def published(preset: NullSpace, strength: float = first.strength) -> Answerer:
         weights = [
-            null_space_gate(second, states[:, place], preset.ratio, preset.gamma)
-            for place, second in enumerate(seconds)
+            null_space_gate(profile.retain_last[:, place], states[:, place], preset) for place in range(states.shape[1])
         ]
         return trial.asked(replace(first, gate=NullSpaceGate(torch.stack(weights).float()), strength=strength))
 

@@ -11,7 +11,7 @@ from unsee.data.sample import subjects
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.activations import capture_features
 from unsee.erase.fit.calibration import thresholds
-from unsee.erase.gates.null_space import NullSpace, gate_in_basis, null_space_basis
+from unsee.erase.gates.null_space import NullSpace, gate_of_components, null_components
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
 from unsee.evals.answerers import Local
 from unsee.methods.task import Made, Request
@@ -27,11 +27,11 @@ def null_space_each(request: Request) -> Made:
     """MLLMEraser's rule with one gate a person, a threshold from calibration people, and unsee's reply."""
     forget, profile = request.data.forget, request.profile()
     features = capture_features(request.loaded, forget, profile.read)
-    retained = torch.cat([profile.retain_people, profile.retain_others]).double().flatten(1)
+    retained = torch.cat([profile.retain_people, profile.retain_others]).flatten(1)
     ratio = PRESET.ratio if request.value is None else request.value
-    basis, ids = null_space_basis(retained.mT @ retained, ratio), subjects(forget)
+    inside, ids = null_components(retained, features.flatten(1), ratio)[0], subjects(forget)
     owner = torch.tensor([ids.index(sample.subject) for sample in forget])
-    weight = torch.stack([gate_in_basis(basis, features[owner == k].flatten(1), PRESET.gamma) for k in range(len(ids))])
+    weight = torch.stack([gate_of_components(inside[owner == k], PRESET.gamma) for k in range(len(ids))])
     none = torch.zeros(len(ids))
     gate = PromptRidgeGate(profile.read, weight.view(len(ids), *features.shape[1:]).float(), none, none)
     highest = gate.margins(profile.calibration).amax(1, keepdim=True)

@@ -180,16 +180,18 @@ class Admission:
         except Exception as error:  # vLLM raises bare ones for what went wrong in a worker
             raise EngineError(f"the engine did not take what is in force: {error}. Nothing is answered.") from error
 
-    def _unchanged(self) -> InForce | None:
-        """What was read last, where neither the database nor the policy was touched since; some microseconds."""
-        stamp, last = self._read_last or (None, None)
-        if last is None or stamp is None or stamp != self._ledger.database.stamp():
+    def _unchanged(self, stamp: tuple[object, ...] | None) -> InForce | None:
+        """What was read last, where neither the database, as its stamp says, nor the policy was touched since."""
+        known, last = self._read_last or (None, None)
+        if last is None or stamp is None or stamp != known:
             return None
         return last if last.policy == _bytes(self._ledger.home / FILE_NAME) else None
 
     def _read(self) -> InForce:
         # The ledger remembers the newest row that it has read, and refuses a file that is older, or another.
-        stamp = self._ledger.database.stamp()
+        stamp = self._ledger.database.stamp() or self._ledger.database.newest()
+        if (now := self._unchanged(stamp)) is not None:
+            return now
         version, policy = self._ledger.head().seq, _bytes(self._ledger.home / FILE_NAME)
         _, now = self._read_last or (None, None)
         if now is None or (now.version, now.policy) != (version, policy):
@@ -200,7 +202,7 @@ class Admission:
 
     async def _wanted(self, tenant: Tenant, extras: Sequence[str]) -> tuple[InForce, dict[str, str], str]:
         """What is in force, folders of what a tenant is to have of it and beside it, and the digest of that."""
-        now = self._unchanged() or await asyncio.to_thread(self._read)
+        now = self._unchanged(self._ledger.database.stamp()) or await asyncio.to_thread(self._read)
         ids = [artifact.content_id for name, artifact in now.active.items() if name not in tenant.foreign]
         more = await asyncio.to_thread(self._extra, tenant, extras) if extras else {}
         wanted = {i: str(now.folders[i]) for i in ids} | more

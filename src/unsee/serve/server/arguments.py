@@ -8,15 +8,18 @@ from unsee.serve.engine.compat import part
 from unsee.serve.engine.plugin import STEERABLE_GRAPHS, engine_options
 from unsee.serve.server.front import require_tls, without_effect
 from unsee.serve.server.options import Options
-from unsee.serve.server.prepare import Prepared
 
 _OPTIONS = "vllm.entrypoints.launchers.cli_args"
 DRAIN_SECONDS = 20
 """For running requests after SIGTERM, where --shutdown-timeout is not given; Kubernetes kills after 30."""
 
 
-def engine_arguments(options: Options, prepared: Prepared) -> Any:
+def engine_arguments(options: Options, dtype: str) -> Any:
     """Arguments of vLLM, with what steering needs.
+
+    Args:
+        options: the operator's.
+        dtype: that the engine runs in.
 
     Raises:
         OptionError: an option that would take something away.
@@ -24,7 +27,7 @@ def engine_arguments(options: Options, prepared: Prepared) -> Any:
     parser = part("vllm.utils.argparse_utils:FlexibleArgumentParser")()
     parser = part(f"{_OPTIONS}:make_arg_parser")(parser)
     parser.set_defaults(shutdown_timeout=DRAIN_SECONDS)
-    fixed = ["--host", options.host, "--port", str(options.port), "--dtype", prepared.dtype]
+    fixed = ["--host", options.host, "--port", str(options.port), "--dtype", dtype]
     named = ["--model", options.path, "--served-model-name", options.model]
     logs = ["--logging-config.formatter", "json"] if options.json_logs else []
     arguments = parser.parse_args([*fixed, *named, *logs, *options.engine])
@@ -43,10 +46,13 @@ def engine_arguments(options: Options, prepared: Prepared) -> Any:
         "--tokenizer": bool(arguments.tokenizer),
         "--hf-overrides": bool(arguments.hf_overrides),
         "--mm-processor-kwargs (images would not be those of erasers)": bool(arguments.mm_processor_kwargs),
+        "--enable-lora": bool(arguments.enable_lora),
+        "--quantization (weights would not be those of erasers)": bool(arguments.quantization),
+        f"--kv-cache-dtype {arguments.kv_cache_dtype}": arguments.kv_cache_dtype not in ("auto", dtype),
         "--additional-config": bool(arguments.additional_config),
         "--worker-extension-cls": bool(arguments.worker_extension_cls),
         "--model": arguments.model != options.path,
-        "--dtype": arguments.dtype != prepared.dtype,
+        "--dtype": arguments.dtype != dtype,
         "--api-server-count": (getattr(arguments, "api_server_count", None) or 1) > 1,
         "--data-parallel-size": arguments.data_parallel_size > 1,
     }

@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -29,6 +28,7 @@ from unsee.serve.server.images import plain_png
 from unsee.serve.server.life import Life
 from unsee.serve.server.metrics import Metrics, Record
 from unsee.serve.server.options import Options
+from unsee.serve.server.quotas import Quotas
 from unsee.serve.server.schema import ChatRequest, conversation, forwarded, images, parse, schema
 from unsee.serve.server.tenants import Roster, Tenant, bearer
 
@@ -72,8 +72,7 @@ class Door:
         self._app, self._admission, self._roster = app, admission, roster
         self._life, self._metrics, self._options, self._served = life, metrics, options, served
         self._bodies, self._decoding = Bodies(options.limits), asyncio.Semaphore(options.limits.decoders)
-        self._running: Counter[str] = Counter()
-        self._history = History()
+        self._quotas, self._history = Quotas(), History()
         self._schema = schema("unsee serve", version("unsee"))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -158,15 +157,8 @@ class Door:
         headers = Headers(scope=scope)
         tenant = self._roster.now().of(headers.get("authorization", ""))
         record.tenant = tenant.name
-        if tenant.at_once is not None and self._running[tenant.name] >= tenant.at_once:
-            raise RefusedError(
-                f"At most {tenant.at_once} requests at once with this key. Try again later.", "busy", 429
-            )
-        self._running[tenant.name] += 1
-        try:
+        with self._quotas.taken(tenant):
             await self._answer_for(tenant, scope, receive, send, record)
-        finally:
-            self._running[tenant.name] -= 1
 
     async def _answer_for(self, tenant: Tenant, scope: Message, receive: Receive, send: Send, record: Record) -> None:
         headers = Headers(scope=scope)

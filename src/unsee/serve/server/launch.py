@@ -17,7 +17,7 @@ from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.server.arguments import engine_arguments
 from unsee.serve.server.asking import Inside
 from unsee.serve.server.options import Options
-from unsee.serve.server.prepare import Prepared, prepare, release
+from unsee.serve.server.prepare import Prepared, prepare, release, require_plain_weights
 
 if TYPE_CHECKING:
     from unsee.serve.parity.comparison import Answer, Prompt
@@ -67,7 +67,7 @@ async def serve(options: Options, prepared: Prepared, ledger: Ledger) -> None:
     from unsee.serve.server.front import listening
     from unsee.serve.server.running import Behind, attend, door
 
-    arguments = engine_arguments(options, prepared)
+    arguments = engine_arguments(options, prepared.dtype)
     part("vllm.logger:configure_logging_from_args")(arguments)
     address, socket = part("vllm.entrypoints.launchers.launcher:setup_server")(arguments, reuse_port=False)
     async with engine_of(arguments, prepared, options.limits.engine_seconds) as (engine, inside):
@@ -89,11 +89,22 @@ async def serve(options: Options, prepared: Prepared, ledger: Ledger) -> None:
     socket.close()
 
 
+def require_servable(options: Options) -> None:
+    """Refuse what can be told before weights are read.
+
+    Raises:
+        OptionError, ModelError: an option, or the model, could not be steered as erasers say.
+    """
+    engine_arguments(options, options.dtype)
+    require_plain_weights(options.path)
+
+
 def run(options: Options, ledger: Ledger) -> None:
     """Everything, from the model to the end of the server.
 
     Raises:
         EngineError: vLLM is missing, untried or set up otherwise than expected.
+        OptionError: see `require_servable`.
         ModelError, LedgerError, ArtifactError: what there is to serve is not whole.
     """
     require_known()
@@ -104,6 +115,7 @@ def run(options: Options, ledger: Ledger) -> None:
 
     configure(options.json_logs)
     Roster(options.tenants)  # refused before anything is loaded
+    require_servable(options)
     loaded = load(options.path, dtype=options.dtype)
     prepared = prepare(loaded, ledger)
     release(loaded)
@@ -127,6 +139,7 @@ def certify(options: Options, ledger: Ledger, prompts: str, out: Path, stages: S
     from unsee.models.load import load
     from unsee.serve.parity.certificate import certificate, compare, expected, write
 
+    require_servable(options)
     loaded, samples = load(options.path, dtype=options.dtype), read(prompts)
     prepared = prepare(loaded, ledger)
     active, folders = ledger.active_folders()
@@ -134,7 +147,7 @@ def certify(options: Options, ledger: Ledger, prompts: str, out: Path, stages: S
     release(loaded)
 
     async def ask() -> Any:
-        arguments = engine_arguments(options, prepared)
+        arguments = engine_arguments(options, prepared.dtype)
         async with engine_of(arguments, prepared, options.limits.engine_seconds) as (_, inside):
             await inside.load(
                 {i: str(f) for i, f in folders.items()}, {n: list(s) for n, s in reference.sets.items() if s}

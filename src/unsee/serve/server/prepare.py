@@ -4,7 +4,7 @@ import gc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from unsee.errors import MismatchError
+from unsee.errors import MismatchError, ModelError
 from unsee.ledger.store import Ledger
 
 if TYPE_CHECKING:
@@ -30,6 +30,27 @@ class Prepared:
     dtype: str
     markers: tuple[str, ...]
     special_tokens: bool
+
+
+def require_plain_weights(name: str) -> None:
+    """Refuse a checkpoint of quantized weights before they are read: library and engine compute with them differently.
+
+    Raises:
+        ModelError: its configuration, or that of a part of it, says so.
+    """
+    from transformers import PreTrainedConfig
+
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(name)
+    except (OSError, ValueError):
+        return  # who loads it says what is wrong
+    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+        if (how := part.get("quantization_config")) is not None:
+            raise ModelError(
+                f"the weights of {name!r} are quantized ({how.get('quant_method', 'unknown')}): the engine's kernels "
+                "round otherwise than the library, which fits erasers and proves the engine. Serve the checkpoint that "
+                "it was made from; see docs, Serving."
+            )
 
 
 def prepare(loaded: "LoadedModel", ledger: Ledger) -> Prepared:

@@ -31,11 +31,13 @@ class Tenant:
         name: for metrics and cache salts; the empty one is everybody, where there is no file.
         foreign: requests of the ledger that are another tenant's.
         at_once: requests that it may have running; None for any number.
+        per_minute: requests that it may begin within a minute; likewise.
     """
 
     name: str = ""
     foreign: frozenset[str] = frozenset()
     at_once: int | None = None
+    per_minute: int | None = None
 
 
 @final
@@ -46,11 +48,13 @@ class Listed(Section):
         key_sha256: of its API keys.
         requests: of the ledger, that are its own.
         at_once: requests that it may have running.
+        per_minute: requests that it may begin within a minute.
     """
 
     key_sha256: Digest | Annotated[list[Digest], Field(min_length=1)] | None = None
     requests: tuple[_RequestId, ...] = ()
     at_once: Annotated[int, Field(ge=1)] | None = None
+    per_minute: Annotated[int, Field(ge=1)] | None = None
 
     @property
     def keys(self) -> list[str]:
@@ -85,7 +89,7 @@ class Tenants:
             raise RefusedError("The API key is missing or unknown. Send it as 'Authorization: Bearer KEY'.", "key", 401)
         own, others = found[0], (one for name, one in self.known.items() if name not in (found[0], EVERYBODY))
         foreign = frozenset(i for other in others for i in other.requests) - frozenset(self.known[own].requests)
-        return Tenant(own, foreign, self.known[own].at_once)
+        return Tenant(own, foreign, self.known[own].at_once, self.known[own].per_minute)
 
     def unlisted(self, requests: Iterable[str]) -> list[str]:
         """Those that no section lists, although there are some: perhaps one was forgotten."""
