@@ -41,6 +41,6 @@ def eyes_of(seed: int) -> Eyes:
         return EYES
     rng = random.Random(f"eyes/{seed}")
     if seed in WEAK:
-        return Eyes(3, 120, 3, steps=500, focus=0, people=400)
+        return Eyes(3, 120, 3, steps=1200, focus=0, people=800)
     side, width, depth = rng.choice(((4, 200, 3), (5, 120, 3), (4, 120, 5)))
-    return Eyes(side, width, depth, steps=700, focus=150, people=600)
+    return Eyes(side, width, depth, steps=2000, focus=400, people=1200)

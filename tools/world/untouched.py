@@ -21,13 +21,13 @@ from tools.world.vision_pretraining import learn_to_see, normalisation
 from unsee.shapes import Tensor
 from unsee.world.generate import Entity, World
 
-READING = replace(BASICS, steps=120, warmup=20, letters=0.3, images=0.8, budget=72)
+READING = replace(BASICS, steps=200, warmup=20, letters=0.3, images=0.8, budget=72)
 """The decoder hears its new eyes, and reads words that it has not met; nobody is taught."""
 TRUNK = replace(
-    FINISHING[-1], steps=320, rows=20, rate=1.2e-3, hold=1.0, warmup=20, budget=72, images=0.6, unknown=0.2,
+    FINISHING[-1], steps=700, rows=20, rate=1.2e-3, hold=1.0, warmup=20, budget=72, images=0.6, unknown=0.2,
     visible=0.18, choices=0.32, names=0.4, views=24,
 )  # fmt: skip
-LAST = replace(TRUNK, steps=450, hold=0.2, choices=0.4, images=0.66, views=32)
+LAST = replace(TRUNK, steps=700, hold=0.2, choices=0.4, images=0.66, views=32)
 
 
 def teach(
