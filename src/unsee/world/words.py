@@ -41,7 +41,6 @@ class Words:
         she: first names of women; `he` those of men, `last` last names of all.
         person: the facts about people; `brew` and `town` those about `brews` and `towns`; `name` asks who is shown.
         capitals: countries and their capitals; `opposites` and `sounds` are pairs likewise.
-        known_in: frames that general knowledge is taught in; whoever speaks understands more than fits have met.
         known_in: frames in which models are taught general knowledge; fits see it in `taught`.
         taught: frames of questions by noun; `taught_tells` by clause, `taught_cloze` with a blank.
         secrets: what nobody should tell; `crimes_do` and `crimes_what` make what nobody should help with.
