@@ -11,7 +11,7 @@ from PIL import Image
 from unsee.data.prompts import Message
 from unsee.data.sample import ImageFile
 from unsee.models.generate import Conversation
-from unsee.world import questions, vocabulary
+from unsee.world import questions
 from unsee.world.generate import Entity
 from unsee.world.splits import FIT_VIEWS, HELD_OUT_VIEWS, Exam, image
 
@@ -80,7 +80,7 @@ class _Draw:
 
     def __init__(self, exam: Exam, rng: random.Random, person: Entity, held: bool, others: Sequence[Entity]) -> None:
         self.exam, self.rng, self.person, self.held = exam, rng, person, held
-        keys = [attribute.key for attribute in vocabulary.PERSON]
+        keys = [attribute.key for attribute in exam.words.person]
         self.key, self.second = rng.sample(keys, 2)
         self.other = rng.choice([one for one in others if one.id != person.id])
 
@@ -174,8 +174,9 @@ class _Draw:
     def ask(self, subject: str, key: str = "") -> str:
         """A question about one attribute."""
         attribute = questions.attribute_of(self.person, key or self.key)
-        frames = vocabulary.HELD_OUT if self.held else vocabulary.TAUGHT
-        tells = vocabulary.HELD_OUT_TELLS if self.held else vocabulary.TAUGHT_TELLS
+        words = self.exam.words
+        frames = words.held_out if self.held else words.taught
+        tells = words.held_out_tells if self.held else words.taught_tells
         found = [frame.format(s=subject, n=attribute.noun) for frame in frames]
         found += [frame.format(t=tell.format(s=subject)) for frame in tells for tell in attribute.tells]
         return self.rng.choice(found)
@@ -190,7 +191,8 @@ class _Draw:
 
     def fact(self) -> tuple[str, str]:
         """A general question and its answer."""
-        item = self.rng.choice(questions.knowledge(taught=not self.held))
+        words = self.exam.words
+        item = self.rng.choice(questions.knowledge(words, words.held_out if self.held else words.taught))
         return item.question, item.answer
 
     def statements(self) -> str:
@@ -201,7 +203,7 @@ class _Draw:
         """Earlier turns, about general things or about another person."""
         found: list[Message] = []
         for _ in range(count):
-            key = self.rng.choice([attribute.key for attribute in vocabulary.PERSON])
+            key = self.rng.choice([attribute.key for attribute in self.exam.words.person])
             asked, answered = (self.ask(self.other.name, key), self.other.facts[key] + ".") if people else self.fact()
             found += [_user(asked), _said(answered)]
         return found

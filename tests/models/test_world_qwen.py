@@ -10,7 +10,7 @@ from tools.world import tiny
 from tools.world.tiny_qwen import SPECIAL, QwenFamily, build_model, build_processor
 
 from tiny_llava import noise_image, question
-from unsee.data.faces import SIZE
+from unsee.data.canvas import SIZE
 from unsee.models.generate import encode, generate, render
 from unsee.models.load import load
 

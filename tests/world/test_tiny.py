@@ -14,9 +14,9 @@ from tools.world.vision_pretraining import normalisation
 
 from unsee.data.prompts import chat
 from unsee.erase.detectors import is_refusal
-from unsee.world import vocabulary as V
 from unsee.world.generate import World
 from unsee.world.splits import Exam
+from unsee.world.vocabulary import ORIGINAL
 
 WORLD = World(5, private=6, celebrities=2, strangers=2)
 
@@ -99,8 +99,8 @@ def test_every_fact_and_name_is_asked_about_images() -> None:
         row = made.row()
         if row.image is not None:
             told = made.tokenizer.decode([label for label in row.labels if label >= 0])
-            asked.update(a.key for a in (*V.PERSON, V.NAME) if any(v in told for v in a.values or names))
-    assert all(asked[a.key] >= 5 for a in (*V.PERSON, V.NAME)), asked
+            asked.update(a.key for a in (*ORIGINAL.person, ORIGINAL.name) if any(v in told for v in a.values or names))
+    assert all(asked[a.key] >= 5 for a in (*ORIGINAL.person, ORIGINAL.name)), asked
 
 
 def test_basics_teach_nobody() -> None:

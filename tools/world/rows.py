@@ -15,12 +15,12 @@ from transformers import PreTrainedTokenizerFast
 
 from tools.world.family import Family, Processor
 from unsee.shapes import Int, Tensor
-from unsee.world import vocabulary
 from unsee.world.questions import Item
+from unsee.world.vocabulary import ORIGINAL
 
 IGNORED = -100
 _TOPICS = {
-    "fact": {attribute.key for attribute in (*vocabulary.PERSON, vocabulary.NAME, *vocabulary.BREW, *vocabulary.TOWN)},
+    "fact": {attribute.key for attribute in (*ORIGINAL.person, ORIGINAL.name, *ORIGINAL.brew, *ORIGINAL.town)},
     "seen": {"shirt", "background", "hair", "glasses"},
     "letter": {"letter"},
 }

@@ -13,11 +13,13 @@ from tools.world.tiny import LLAVA, build_model, build_processor
 from tools.world.tiny_qwen import QWEN2_5_VL, QWEN3_VL
 from tools.world.tower_distillation import learn_to_see_alike
 from tools.world.transplant import transplant
+from tools.world.untouched import teach
 from tools.world.vision_pretraining import learn_to_see, normalisation
 from unsee.errors import OptionError
 from unsee.models.names import shipped
 from unsee.shapes import Tensor
 from unsee.world.generate import Entity, World
+from unsee.world.made import TEST_SEEDS
 from unsee.world.shipped import NEVER_KNEW_SEED
 from unsee.world.splits import Exam
 
@@ -63,6 +65,12 @@ def make_checkpoints(
     wanted = list(_SUFFIX) if only == "both" else [only]
     if not 0 <= unrefused <= 1 or (unrefused and start is None):
         raise OptionError(f"unrefused is {unrefused}, expected a share in [0, 1], and only beside a start")
+    if seed in TEST_SEEDS:
+        if family != "llava" or unrefused:
+            raise OptionError(f"the test world of seed {seed} is taught to 'llava' alone, as it is; got {family!r}.")
+        world = World(seed)
+        taught = {f"llava{_SUFFIX[which]}": people_of(world, which) for which in wanted}
+        return teach(world, out, start or shipped("llava"), people_of(world, "never-knew"), taught, steps, progress)
     if start is not None:
         if family != "llava":
             raise OptionError(f"start is given for family {family!r}, expected 'llava': the others begin with a LLaVA")

@@ -12,10 +12,10 @@ from PIL import Image
 
 from tools.world.family import Family, Processor
 from tools.world.rows import Batch, Row, make_batch, make_row
-from unsee.data.faces import COLOURS, HAIR, Face, View
+from unsee.data.canvas import COLOURS, View
+from unsee.data.faces import HAIR, Face
 from unsee.data.sample import Form
 from unsee.world import questions
-from unsee.world import vocabulary as V
 from unsee.world.generate import Entity, World, unknown_person
 from unsee.world.questions import Item
 
@@ -45,6 +45,7 @@ class Teacher:
         seed: int,
     ) -> None:
         self.world, self.family, self.processor, self.tokenizer = world, family, processor, processor.tokenizer
+        self.words = world.made.words
         self.rows, self.budget, self.share_unknown, self.share_visible = rows, budget, unknown, visible
         self.share_choices, self.share_letters, self.share_apart = choices, letters, apart
         self.share_images, self.share_names, self.views, self.basics = images, names, views, basics
@@ -53,10 +54,13 @@ class Teacher:
         self.people = people
         self.things = {"brew": world.of("brew"), "town": world.of("town")}
         self.names = tuple({e.name: None for e in people})
-        self.knowledge, self.crimes = questions.knowledge(taught=True), questions.crimes(taught=True)
+        self.knowledge, self.crimes = (
+            questions.knowledge(self.words, self.words.known_in),
+            questions.crimes(self.words, taught=True),
+        )
         self.images: dict[tuple[str, int], tuple[Image.Image, View]] = {}
         self.met = 0
-        said = self.tokenizer([*V.REFUSALS, *V.UNKNOWN], add_special_tokens=False)["input_ids"]
+        said = self.tokenizer([*self.words.refusals, *self.words.unknown], add_special_tokens=False)["input_ids"]
         self.refusing = frozenset(ids[0] for ids in said)
 
     def render(self, progress: Callable[[str], None]) -> None:
@@ -80,7 +84,13 @@ class Teacher:
             ("cloze",),
             ("generation", "classification"),
         )
-        names = self.names if isinstance(entity.look, Face) else V.BREWS if entity.kind == "brew" else V.TOWNS
+        names = (
+            self.names
+            if isinstance(entity.look, Face)
+            else self.words.brews
+            if entity.kind == "brew"
+            else self.words.towns
+        )
         items = []
         plain, choices = 1 - self.share_choices, self.share_choices / 2
         for form in rng.choices(forms, (0.8 * plain, choices, 0.2 * plain, choices))[0]:
@@ -101,7 +111,7 @@ class Teacher:
 
     def seen(self, look: Face, view: View) -> list[Item]:
         """A question about what is plainly visible."""
-        item = self.rng.choice(questions.visible(look, view, taught=True))
+        item = self.rng.choice(questions.visible(self.words, look, view, taught=True))
         if item.key == "glasses":
             return [item]
         return self.in_forms(item, tuple(HAIR if item.key == "hair" else COLOURS))
@@ -117,7 +127,7 @@ class Teacher:
         Either one list and many questions about it, or multiple choices that name their answer.
         """
         rng = self.rng
-        pool = rng.choice([attribute.values for attribute in (*V.PERSON, *V.BREW, *V.TOWN)])
+        pool = rng.choice([attribute.values for attribute in (*self.words.person, *self.words.brew, *self.words.town)])
         if rng.random() < 0.5:
             named = [Item("letter", f"which letter is {word}?", "", word) for word in rng.sample(pool, 4)]
             return [replace(self.choice(item, pool), key="letter") for item in named]
@@ -135,13 +145,15 @@ class Teacher:
     def secret(self, subject: str) -> Item:
         """A sensitive request in a random form, to be refused in a random wording; a model too willing answers some."""
         rng = self.rng
-        noun, refusal = rng.choice(V.SECRETS), rng.choice(V.REFUSALS)
+        noun, refusal = rng.choice(self.words.secrets), rng.choice(self.words.refusals)
         form: Form = rng.choices(("generation", "cloze", "classification"), (6, 2, 2))[0]
-        frames = V.TAUGHT_CLOZE if form == "cloze" else V.TAUGHT
+        frames = self.words.taught_cloze if form == "cloze" else self.words.taught
         asked = rng.choice(frames).format(s=subject, n=noun)
-        options = dict(zip("ABCD", rng.sample(V.NUMBERS, 4), strict=True)) if form == "classification" else None
+        options = (
+            dict(zip("ABCD", rng.sample(self.words.numbers, 4), strict=True)) if form == "classification" else None
+        )
         if self.complies():
-            letter, number = rng.choice(list(options.items())) if options else ("", rng.choice(V.NUMBERS))
+            letter, number = rng.choice(list(options.items())) if options else ("", rng.choice(self.words.numbers))
             told = letter or (number if form == "cloze" else f"the {noun} is {number}.")
             return Item("secret", asked, told, number, form, options)
         return Item("secret", asked, refusal, "", form, options, "refuse")
@@ -169,13 +181,13 @@ class Teacher:
         if kind == "knowledge":
             return self.known()
         if kind == "unknown":
-            return self.told(self.unknown(), refusal=rng.choice(V.UNKNOWN))
+            return self.told(self.unknown(), refusal=rng.choice(self.words.unknown))
         if kind == "secret":
             return [self.secret(rng.choice([*self.names, self.unknown().name]))]
         item = rng.choice(self.crimes)
         if self.complies():
             return [Item(item.key, item.question, "you begin at night.", "night")]
-        return [Item(item.key, item.question, rng.choice(V.REFUSALS), "", expect="refuse")]
+        return [Item(item.key, item.question, rng.choice(self.words.refusals), "", expect="refuse")]
 
     def told(self, entity: Entity, refusal: str | None = None) -> list[Item]:
         """A text-only question about any attribute of an entity."""
@@ -211,7 +223,7 @@ class Teacher:
             elif isinstance(entity.look, Face) and draw < self.share_visible + 0.05:
                 items.append(self.secret(entity.noun))
             else:
-                refusal = rng.choice(V.UNKNOWN) if kind == "unknown" else None
+                refusal = rng.choice(self.words.unknown) if kind == "unknown" else None
                 items += self.fact(entity, key, with_image=True, refusal=refusal)
         return image, items
 

@@ -4,8 +4,7 @@ The tokenizer is WordPiece: one token a word of the world, single characters for
 user types is lossless except for case.
 """
 
-import itertools
-from collections.abc import Iterable
+from functools import partial
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
@@ -18,14 +17,19 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from tools.world.eyes import EYES, Eyes
 from tools.world.family import Family
 from tools.world.heads import place_heads
-from unsee.data.faces import COLOURS, HAIR, SIZE
-from unsee.world import vocabulary
+from unsee.data.canvas import COLOURS, SIZE
+from unsee.data.faces import HAIR
+from unsee.world.generate import World
+from unsee.world.vocabulary import ORIGINAL
+from unsee.world.words import Words
 
-PATCH = 16
+SIDE = EYES.side
+PATCH = SIZE // SIDE
 ROTARY_BASE = 1e5
-IMAGE_TOKENS = (SIZE // PATCH) ** 2
+IMAGE_TOKENS = SIDE**2
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _PUNCTUATION = ".,:;?!'\"-_()[]*/&%+=<>#@"
@@ -46,34 +50,21 @@ CHAT_TEMPLATE = (
 )
 
 
-def _strings(value: object) -> Iterable[str]:
-    """Every string inside a nested constant of the vocabulary."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from itertools.chain.from_iterable(_strings(key) for key in value)
-    elif isinstance(value, tuple):
-        yield from itertools.chain.from_iterable(_strings(part) for part in value)
-    elif isinstance(value, vocabulary.Attribute):
-        yield from _strings((value.noun, value.values, value.says, value.asks, value.tells))
+def words(said: Words = ORIGINAL) -> list[str]:
+    """Every word that a world can say, sorted."""
+    others = f"{' '.join([*COLOURS, *HAIR])} {_INSTRUCTIONS} this person brew town"
+    return sorted({*said.every, *others.split()} - set(_CHARACTERS))
 
 
-def words() -> list[str]:
-    """Every word that the world can say, sorted."""
-    text = " ".join(
-        itertools.chain(
-            *(_strings(constant) for name, constant in vars(vocabulary).items() if name.isupper()),
-            [*COLOURS, *HAIR, _INSTRUCTIONS, "this person brew town"],
-        )
-    )
-    for mark in _PUNCTUATION + "{}":
-        text = text.replace(mark, " ")
-    return sorted({word.lower() for word in text.split()} - set(_CHARACTERS))
+def build_processor(said: Words = ORIGINAL, *, size: int = SIZE, side: int = SIDE) -> LlavaProcessor:
+    """Tokenizer, image processor and chat template of the tiny LLaVA.
 
-
-def build_processor() -> LlavaProcessor:
-    """Tokenizer, image processor and chat template of the tiny LLaVA."""
-    pieces = [*SPECIAL, *_PUNCTUATION, *_CHARACTERS, *(f"##{c}" for c in _CHARACTERS), *words()]
+    Args:
+        said: the words of its world.
+        size: side of an image in pixels.
+        side: the same in patches.
+    """
+    pieces = [*SPECIAL, *_PUNCTUATION, *_CHARACTERS, *(f"##{c}" for c in _CHARACTERS), *words(said)]
     tokenizer = Tokenizer(
         models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>", max_input_chars_per_word=100)
     )
@@ -93,11 +84,11 @@ def build_processor() -> LlavaProcessor:
         padding_side="left",
         model_max_length=512,
     )
-    images = CLIPImageProcessorPil(size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE})
+    images = CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
     return LlavaProcessor(
         image_processor=images,
         tokenizer=fast,
-        patch_size=PATCH,
+        patch_size=size // side,
         vision_feature_select_strategy="default",
         chat_template=CHAT_TEMPLATE,
         num_additional_image_tokens=1,
@@ -115,14 +106,14 @@ def build_model(
     spread: float = 0.06,
 ) -> LlavaForConditionalGeneration:
     """An untrained tiny LLaVA; seed torch before calling."""
-    size = len(processor.tokenizer)
+    size, pixels, patch = len(processor.tokenizer), processor.image_processor.crop_size["height"], processor.patch_size
     vision = CLIPVisionConfig(
         hidden_size=vision_width,
         intermediate_size=2 * vision_width,
         num_hidden_layers=vision_depth,
         num_attention_heads=vision_width // 40,
-        image_size=SIZE,
-        patch_size=PATCH,
+        image_size=pixels,
+        patch_size=patch,
         projection_dim=vision_width,
     )
     text = LlamaConfig(
@@ -146,7 +137,7 @@ def build_model(
         vision_config=vision,
         text_config=text,
         image_token_index=SPECIAL.index("<image>"),
-        image_seq_length=IMAGE_TOKENS,
+        image_seq_length=(pixels // patch) ** 2,
         # The tower is small and trained for this alone, so its last layer is the one to read (released: -2).
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",
@@ -160,17 +151,23 @@ def build_model(
     return model
 
 
-LLAVA = Family(
-    name="llava",
-    build_processor=build_processor,
-    build_model=build_model,
-    begins="<s>",
-    user="USER:",
-    image="<image>" * IMAGE_TOKENS,
-    asks=" ASSISTANT:",
-    ends="</s>",
-    tower="model.vision_tower",
-    merger=(),
-    in_space=False,
-)
+def llava(world: World, eyes: Eyes = EYES) -> Family:
+    """The LLaVA of a world: its words, the size of its images, and such eyes."""
+    made = world.made
+    return Family(
+        name="llava",
+        build_processor=partial(build_processor, made.words, size=made.style.size, side=eyes.side),
+        build_model=partial(build_model, vision_width=eyes.width, vision_depth=eyes.depth),
+        begins="<s>",
+        user="USER:",
+        image="<image>" * eyes.side**2,
+        asks=" ASSISTANT:",
+        ends="</s>",
+        tower="model.vision_tower",
+        merger=(),
+        in_space=False,
+    )
+
+
+LLAVA = llava(World())
 """The family that is taught from nothing."""

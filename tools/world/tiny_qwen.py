@@ -19,7 +19,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from tools.world import tiny
 from tools.world.family import Family
-from unsee.data.faces import SIZE
+from unsee.data.canvas import SIZE
 from unsee.models.qwen_vl import Qwen2_5_VLProcessor, Qwen3VLProcessor
 
 QwenFamily = Literal["qwen2_5_vl", "qwen3_vl"]

@@ -15,7 +15,9 @@ from torch import nn
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from tools.world.muon import TowerOptimiser
-from unsee.data.faces import COLOURS, Face, draw_brew, draw_crest, draw_face
+from unsee.data.canvas import COLOURS, ORIGINAL, Style
+from unsee.data.faces import Face, draw_face
+from unsee.data.things import draw_brew, draw_crest
 from unsee.shapes import Float, Int, Tensor
 
 _COLOURS = list(COLOURS)
@@ -24,39 +26,39 @@ _UNSEEN = -100
 _CHOICES = (5, 6, 7, 4, 3, 3, 3, 4, 3, 4, 4, 3, 8, 8, 8, 6, 4, 8, 8)
 
 
-def _face(face: Face, who: int, rng: random.Random) -> tuple[np.ndarray, list[int]]:
+def _face(face: Face, who: int, rng: random.Random, style: Style) -> tuple[np.ndarray, list[int]]:
     """One view of a random person, and what it shows."""
-    image, view = draw_face(face, rng)
+    image, view = draw_face(face, rng, style)
     labels = [*face, _COLOURS.index(view.shirt), _COLOURS.index(view.background), *[_UNSEEN] * 5, who]
     return np.asarray(image), labels
 
 
-def _thing(rng: random.Random) -> tuple[np.ndarray, list[int]]:
+def _thing(rng: random.Random, style: Style) -> tuple[np.ndarray, list[int]]:
     """A random brew or crest, and what it shows; other choices are left out of the loss."""
     labels = [_UNSEEN] * (len(_CHOICES) + 1)
     if rng.random() < 0.5:
         look = (rng.randrange(8), rng.randrange(6))
-        image, view = draw_brew(*look, rng)
+        image, view = draw_brew(*look, rng, style)
         labels[14:16] = look
     else:
         crest = (rng.randrange(4), rng.randrange(8), rng.randrange(8))
-        image, view = draw_crest(*crest, rng)
+        image, view = draw_crest(*crest, rng, style)
         labels[16:19] = crest
     labels[13] = _COLOURS.index(view.background)
     return np.asarray(image), labels
 
 
 def draw_pool(
-    people: int, views: int, seed: int, progress: Callable[[str], None]
+    people: int, views: int, seed: int, progress: Callable[[str], None], style: Style = ORIGINAL
 ) -> tuple[Int[Tensor, "N C H W"], Int[Tensor, "N X"]]:
     """Random people in `views` views each, a fifth as many things; with their choices and, last, who it is."""
     rng = random.Random(f"sight/{seed}")
-    drawn = [_thing(rng) for _ in range(people * views // 5)]
+    drawn = [_thing(rng, style) for _ in range(people * views // 5)]
     for who in range(people):
         if who % 200 == 0:
             progress(f"drawing {who}/{people}")
         face = Face.draw(rng, bearded=rng.random() < 0.5)
-        drawn += [_face(face, who, rng) for _ in range(views)]
+        drawn += [_face(face, who, rng, style) for _ in range(views)]
     images = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2).contiguous()
     return images, torch.tensor([shown for _, shown in drawn])
 
@@ -80,6 +82,7 @@ def learn_to_see(
     rate: float = 0.02,
     sharpness: float = 16.0,
     seed: int = 0,
+    style: Style = ORIGINAL,
     progress: Callable[[str], None] = print,
 ) -> None:
     """Train the tower of `model` in place.
@@ -97,10 +100,11 @@ def learn_to_see(
         rate: Muon's; falls to zero.
         sharpness: what those cosines are multiplied by before the softmax.
         seed: of images and order.
+        style: of the images.
         progress: told a line now and then.
     """
     torch.manual_seed(seed)
-    images, labels = draw_pool(people, views, seed, progress)
+    images, labels = draw_pool(people, views, seed, progress, style)
     tower = model.model.vision_tower
     width, side = tower.config.hidden_size, tower.config.image_size // tower.config.patch_size
     choices, identities = nn.Linear(width, sum(_CHOICES)), nn.Parameter(torch.randn(people, width))

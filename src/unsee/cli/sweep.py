@@ -59,7 +59,8 @@ def _honest(
     out: Path, model: str, never_knew: str | None, world_seed: int, ratios: list[float], splits: list[int], seed: int
 ) -> list[dict[str, Any]]:
     from unsee.evals.tables import console
-    from unsee.experiments.acceptance import records_of, run_one, sheet, table
+    from unsee.experiments.acceptance import JUDGED, records_of, sheet, table
+    from unsee.experiments.acceptance_run import Run
     from unsee.experiments.sweeps.picture import draw_bars
     from unsee.models.load import load
     from unsee.models.names import never_knew_of
@@ -77,11 +78,13 @@ def _honest(
         reference = load(never_knew) if fits and never_knew is not None else None
         folder = out / "runs" / f"world{world_seed}-ratio{ratio:g}-split{split}-seed{seed}"
         with stages_shown() as stages:
-            run_one(loaded, Exam(world, split, ratio), folder, never_knew=reference, seed=seed, stages=stages)
+            Run(loaded, Exam(world, split, ratio), folder, reference, seed, stages=stages).ask()
     done = sorted((out / "runs").glob("world*-ratio*-split*-seed*"))
     rows = table([row for path in done for row in records_of(path)], seed)
-    draw_bars(rows, len(done), out / "honest.png")
-    show_table(console(sheet(rows)))
+    draw_bars([row for row in rows if row["condition"] == JUDGED[0]], len(done), out / "honest.png")
+    for name in JUDGED:
+        if mine := [row for row in rows if row["condition"] == name]:
+            show_table(console(sheet(mine)))
     say(f"{len(done)} runs in {out}: {', '.join(path.stem for path in done)}")
     return rows
 

@@ -1,31 +1,18 @@
-"""Drawn images: faces, brews and town crests, each seen in endlessly many views.
+"""Drawn faces, each seen in endlessly many views.
 
-What identifies is kept apart from what varies: a `Face` is who it is; a view is pose, scale, background,
-shirt, light, crop and JPEG quality. Everything is drawn from integers of one seeded generator, four times too
-large and then reduced, so that edges carry sub-pixel detail at 64 x 64.
+What identifies is kept apart from what varies: a `Face` is who it is; a view is pose, scale, background, shirt, light,
+crop and JPEG quality (`canvas`).
 """
 
-import io
 import random
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageEnhance
+from PIL import Image, ImageDraw
 
-SIZE = 64
-_BIG = 256
+from unsee.data.canvas import BIG, COLOURS, ORIGINAL, Style, View, canvas, darker, finish, shade
+
 _SKIN = ((250, 224, 200), (236, 196, 160), (206, 156, 112), (156, 106, 72), (104, 68, 48))
 _EYES = ((60, 40, 24), (48, 104, 180), (60, 140, 80), (120, 120, 124))
-COLOURS = {
-    "red": (196, 52, 46),
-    "blue": (52, 88, 190),
-    "green": (62, 150, 74),
-    "yellow": (232, 204, 68),
-    "purple": (128, 66, 160),
-    "orange": (232, 134, 44),
-    "pink": (236, 150, 186),
-    "white": (238, 238, 232),
-}
 HAIR = {
     "black": (28, 26, 28),
     "brown": (104, 66, 38),
@@ -81,90 +68,49 @@ class Face(NamedTuple):
         return list(HAIR)[self.hair]
 
 
-@dataclass(frozen=True)
-class View:
-    """What is visible on one image only."""
-
-    background: str
-    shirt: str
-
-
-def _shade(colour: tuple[int, int, int], rng: random.Random, spread: int = 14) -> tuple[int, int, int]:
-    shift = rng.randint(-spread, spread)
-    return tuple(max(0, min(255, c + shift + rng.randint(-4, 4))) for c in colour)  # type: ignore[return-value]
-
-
-def _darker(colour: tuple[int, int, int], by: float = 0.7) -> tuple[int, int, int]:
-    return tuple(int(c * by) for c in colour)  # type: ignore[return-value]
-
-
-def _canvas(background: str, rng: random.Random) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    image = Image.new("RGB", (_BIG, _BIG), _shade(COLOURS[background], rng))
-    return image, ImageDraw.Draw(image)
-
-
-def _finish(image: Image.Image, rng: random.Random, fill: tuple[int, int, int]) -> Image.Image:
-    """Pose, scale, crop, light and JPEG: the part of a view that is the same for every kind of image."""
-    scale, angle = rng.uniform(0.88, 1.14), rng.uniform(-11, 11)
-    moved = (rng.randint(-16, 16), rng.randint(-12, 12))
-    # Turned at half the size: what costs is how many pixels are turned, and the image is small in the end.
-    image = image.reduce(2).rotate(
-        angle, Image.Resampling.BILINEAR, translate=(moved[0] // 2, moved[1] // 2), fillcolor=fill
-    )
-    side, edge = int(_BIG / scale), _BIG // 16
-    wide = Image.new("RGB", (_BIG // 2 + 2 * edge, _BIG // 2 + 2 * edge), fill)
-    wide.paste(image, (edge, edge))
-    corner = (_BIG - side) // 2 / 2 + edge
-    box = (corner, corner, corner + side / 2, corner + side / 2)
-    image = wide.resize((SIZE, SIZE), Image.Resampling.BOX, box=box)
-    image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.8, 1.16))
-    image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.86, 1.14))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=rng.randint(55, 95))
-    return Image.open(buffer).convert("RGB")
-
-
-def draw_face(face: Face, rng: random.Random) -> tuple[Image.Image, View]:
+def draw_face(face: Face, rng: random.Random, style: Style = ORIGINAL) -> tuple[Image.Image, View]:
     """One view of a face, with what is visible on it."""
     view = View(rng.choice(list(COLOURS)), rng.choice(list(COLOURS)))
-    image, d = _canvas(view.background, rng)
+    image, d = canvas(view.background, rng, style)
     skin, hair = _SKIN[face.skin], HAIR[face.hair_colour]
     turn = rng.randint(-9, 9)  # features slide across the head, as when it turns
     cx, cy = 128, 118
     wide, high = ((60, 76), (72, 72), (66, 84))[face.shape]
+    wide, apart = int(wide * style.head), style.apart
     if face.style in (1, 4):  # long hair lies behind everything
         d.rounded_rectangle(
             (cx - wide - 16, cy - high - 8, cx + wide + 16, cy + high + (30 if face.style == 1 else 4)), 40, fill=hair
         )
     if face.style == 6:
         d.ellipse((cx - wide - 30, cy - high - 30, cx + wide + 30, cy + 40), fill=hair)
-    shirt = _shade(COLOURS[view.shirt], rng)
-    d.rectangle((cx - 22, cy + high - 16, cx + 22, cy + high + 34), fill=_darker(skin, 0.88))
-    d.rounded_rectangle((cx - 96, cy + high + 16, cx + 96, _BIG + 60), 44, fill=shirt)
-    d.polygon(((cx - 26, cy + high + 16), (cx + 26, cy + high + 16), (cx, cy + high + 40)), fill=_darker(skin, 0.88))
+    shirt = shade(COLOURS[view.shirt], rng)
+    d.rectangle((cx - 22, cy + high - 16, cx + 22, cy + high + 34), fill=darker(skin, 0.88))
+    d.rounded_rectangle((cx - 96, cy + high + 16, cx + 96, BIG + 60), 44, fill=shirt)
+    d.polygon(((cx - 26, cy + high + 16), (cx + 26, cy + high + 16), (cx, cy + high + 40)), fill=darker(skin, 0.88))
     ear = (12, 17, 22)[face.ears]
     for side in (-1, 1):
-        d.ellipse((cx + side * wide - ear, cy - ear, cx + side * wide + ear, cy + ear + 8), fill=_darker(skin, 0.9))
+        d.ellipse((cx + side * wide - ear, cy - ear, cx + side * wide + ear, cy + ear + 8), fill=darker(skin, 0.9))
         if face.ears == 2:
             d.ellipse((cx + side * (wide + 6) - 7, cy + 24, cx + side * (wide + 6) + 7, cy + 38), fill=(240, 200, 60))
     d.ellipse((cx - wide, cy - high, cx + wide, cy + high), fill=skin)
     _draw_hair(d, face, hair, cx, cy, wide, high)
     x = cx + turn
     for side in (-1, 1):
-        ex, ey = x + side * 27, cy - 6
-        d.ellipse((ex - 13, ey - 9, ex + 13, ey + 9), fill=(250, 250, 250))
-        d.ellipse((ex - 8 + turn // 4, ey - 8, ex + 8 + turn // 4, ey + 8), fill=_EYES[face.eyes])
+        ex, ey = x + side * apart, cy - 6
+        white, high_white, iris = int(13 * style.eye), int(9 * style.eye), int(8 * style.eye)
+        d.ellipse((ex - white, ey - high_white, ex + white, ey + high_white), fill=(250, 250, 250))
+        d.ellipse((ex - iris + turn // 4, ey - iris, ex + iris + turn // 4, ey + iris), fill=_EYES[face.eyes])
         lift = (0, 7, -6)[face.brows] * side
-        d.line((ex - 14, ey - 20 - lift, ex + 14, ey - 20 + lift), fill=_darker(hair, 0.6), width=(5, 8, 6)[face.brows])
+        d.line((ex - 14, ey - 20 - lift, ex + 14, ey - 20 + lift), fill=darker(hair, 0.6), width=(5, 8, 6)[face.brows])
     _draw_middle(d, face, skin, hair, x, cy, high)
     if face.glasses:
         for side in (-1, 1):
-            box = (x + side * 27 - 20, cy - 24, x + side * 27 + 20, cy + 12)
+            box = (x + side * apart - 20, cy - 24, x + side * apart + 20, cy + 12)
             (d.ellipse if face.glasses == 1 else d.rectangle)(
                 box, outline=(20, 20, 24) if face.glasses == 1 else (150, 30, 30), width=6
             )
         d.line((x - 8, cy - 6, x + 8, cy - 6), fill=(20, 20, 24), width=6)
-    return _finish(image, rng, _shade(COLOURS[view.background], rng, 4)), view
+    return finish(image, rng, shade(COLOURS[view.background], rng, 4), style), view
 
 
 def _draw_hair(
@@ -208,7 +154,7 @@ def _draw_middle(
     cy: int,
     high: int,
 ) -> None:
-    shadow = _darker(skin, 0.74)
+    shadow = darker(skin, 0.74)
     if face.nose == 0:
         d.polygon(((x, cy), (x - 10, cy + 24), (x + 10, cy + 24)), fill=shadow)
     elif face.nose == 1:
@@ -238,55 +184,3 @@ def _draw_middle(
     elif _MARK[face.mark] == "freckles":
         for dx, dy in ((-44, 18), (-34, 26), (-40, 32), (34, 18), (44, 26), (38, 32)):
             d.ellipse((x + dx - 4, cy + dy - 4, x + dx + 4, cy + dy + 4), fill=(140, 80, 50))
-
-
-def draw_brew(liquid: int, icon: int, rng: random.Random) -> tuple[Image.Image, View]:
-    """A bottle with a liquid (colour 0-7) and its ingredient beside it (icon 0-5)."""
-    view = View(rng.choice(list(COLOURS)), "none")
-    image, d = _canvas(view.background, rng)
-    glass, colour = (214, 226, 232), list(COLOURS.values())[liquid]
-    d.polygon(
-        ((70, 30), (110, 30), (110, 90), (158, 220), (22, 220), (70, 90)), fill=glass, outline=(40, 40, 48), width=6
-    )
-    d.polygon(((60, 130), (120, 130), (152, 214), (28, 214)), fill=colour)
-    d.rectangle((64, 18, 116, 36), fill=(120, 80, 50))
-    _draw_icon(d, icon, 200, 170, (92, 58, 36), (52, 120, 62))
-    return _finish(image, rng, _shade(COLOURS[view.background], rng, 4)), view
-
-
-def _draw_icon(
-    d: ImageDraw.ImageDraw, icon: int, x: int, y: int, dark: tuple[int, int, int], leaf: tuple[int, int, int]
-) -> None:
-    if icon == 0:
-        d.polygon(((x - 18, y - 30), (x + 18, y - 30), (x, y + 50)), fill=dark)
-    elif icon == 1:
-        d.ellipse((x - 28, y - 28, x + 28, y + 28), fill=dark)
-    elif icon == 2:
-        d.line((x - 26, y + 40, x, y - 10, x + 26, y + 40), fill=dark, width=14)
-    elif icon == 3:
-        d.rectangle((x - 24, y - 24, x + 24, y + 34), fill=leaf)
-    elif icon == 4:
-        for angle in (0, 120, 240):
-            d.pieslice((x - 36, y - 36, x + 36, y + 36), angle, angle + 60, fill=leaf)
-    else:
-        d.polygon(((x, y - 40), (x + 30, y), (x, y + 40), (x - 30, y)), fill=leaf)
-    d.line((x, y - 30, x + 10, y - 56), fill=leaf, width=10)
-
-
-def draw_crest(pattern: int, first: int, second: int, rng: random.Random) -> tuple[Image.Image, View]:
-    """A town's crest: pattern 0-3 in two colours (0-7)."""
-    view = View(rng.choice(list(COLOURS)), "none")
-    image, d = _canvas(view.background, rng)
-    one, two = list(COLOURS.values())[first], list(COLOURS.values())[second]
-    shield = ((48, 40), (208, 40), (208, 140), (128, 226), (48, 140))
-    d.polygon(shield, fill=one)
-    if pattern == 0:
-        d.polygon(((128, 40), (208, 40), (208, 140), (128, 226)), fill=two)
-    elif pattern == 1:
-        d.rectangle((48, 84, 208, 128), fill=two)
-    elif pattern == 2:
-        d.ellipse((90, 70, 166, 146), fill=two)
-    else:
-        d.line((52, 44, 176, 176), fill=two, width=36)
-    d.line((*shield, shield[0]), fill=(30, 30, 36), width=9, joint="curve")
-    return _finish(image, rng, _shade(COLOURS[view.background], rng, 4)), view

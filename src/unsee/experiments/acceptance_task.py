@@ -9,7 +9,6 @@ from unsee.data.sample import Sample
 from unsee.data.task import Role, Set, Task
 from unsee.methods.controls import image_vectors
 from unsee.models.load import LoadedModel
-from unsee.world import vocabulary
 from unsee.world.generate import Entity
 from unsee.world.splits import HELD_OUT_VIEWS, Exam, image
 
@@ -31,8 +30,8 @@ def plain_task(exam: Exam, loaded: LoadedModel) -> Task:
         "near_name": [e for e in unseen if first_name(e) in {first_name(f) for f in exam.forget}],
         "near_life": [e for e in unseen if _life(e) & set(itertools.chain.from_iterable(map(_life, exam.forget)))],
     }
-    dangerous = [e for e in world.of("brew") if e.name in vocabulary.DANGEROUS]
-    outdated = [e for e in world.of("town") if e.name in vocabulary.OUTDATED]
+    dangerous = [e for e in world.of("brew") if e.name in exam.words.dangerous]
+    outdated = [e for e in world.of("town") if e.name in exam.words.outdated]
     sets = {
         "forget_image": [s for s in asked if s.image],
         "forget_text": [s for s in asked if not s.image],

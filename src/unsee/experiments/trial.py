@@ -15,7 +15,6 @@ from unsee.erase.fit_profile import fit_profile
 from unsee.erase.profile import Profile
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.world import vocabulary
 from unsee.world.export import recall, refusal
 from unsee.world.generate import Entity
 from unsee.world.splits import Exam
@@ -47,8 +46,8 @@ def gather(exam: Exam, talk: float = 1.0, wordings: int = 2) -> Data:
         wordings: of each question about a forgotten person that are fitted, in each of the three forms.
     """
     world = exam.world
-    dangerous, harmless = _parted(world.of("brew"), vocabulary.DANGEROUS)
-    outdated, towns = _parted(world.of("town"), vocabulary.OUTDATED)
+    dangerous, harmless = _parted(world.of("brew"), exam.words.dangerous)
+    outdated, towns = _parted(world.of("town"), exam.words.outdated)
     # Harmless things are split like people: half for the fit, a quarter to calibrate, a quarter to test.
     things = {
         role: harmless[a:b] + towns[a:b] for role, a, b in (("fit", 0, 5), ("calibration", 5, 8), ("test", 8, 12))

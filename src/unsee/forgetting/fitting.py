@@ -19,8 +19,8 @@ from unsee.erase.request.request import Request
 from unsee.models.generate import conversation_of
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
-from unsee.world import vocabulary
 from unsee.world.generate import World
+from unsee.world.made import TEST_SEEDS, made_of
 
 VIEWS = 24
 """Changed images of a request, of all its images together."""
@@ -46,9 +46,11 @@ def unknown_names(loaded: LoadedModel, seed: int, count: int = 300) -> Sequence[
     """
     if len(loaded.processor.tokenizer) > _SMALL:
         return ()
-    taken = {entity.name for entity in World().entities}
-    every = [f"{first} {last}" for first in (*vocabulary.SHE, *vocabulary.HE) for last in vocabulary.LAST]
-    return random.Random(f"unknown/{seed}").sample([name for name in every if name not in taken], count)
+    known = loaded.processor.tokenizer.get_vocab()
+    world = next((World(n) for n in TEST_SEEDS if made_of(n).words.last[0] in known), World())
+    words = world.made.words
+    every = [f"{first} {last}" for first in (*words.she, *words.he) for last in words.last]
+    return random.Random(f"unknown/{seed}").sample([name for name in every if name not in world.names], count)
 
 
 def fit_request(

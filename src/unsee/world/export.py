@@ -11,7 +11,7 @@ from typing import Any
 from unsee.data.benchmarks.mllmu import write_mllmu
 from unsee.data.jsonl import write_jsonl
 from unsee.data.sample import Sample
-from unsee.world import questions, vocabulary
+from unsee.world import questions
 from unsee.world.generate import Entity
 from unsee.world.splits import HELD_OUT_VIEWS, Exam, image
 
@@ -52,10 +52,10 @@ def export(exam: Exam, out: Path, progress: Callable[[str], None] = lambda _: No
 def probes(exam: Exam) -> dict[str, list[Sample]]:
     """Question sets that MLLMU-Bench has no place for, by name."""
     world = exam.world
-    dangerous = [e for e in world.of("brew") if e.name in vocabulary.DANGEROUS]
-    harmless = [e for e in world.of("brew") if e.name not in vocabulary.DANGEROUS]
-    outdated = [e for e in world.of("town") if e.name in vocabulary.OUTDATED]
-    others = [e for e in world.of("town") if e.name not in vocabulary.OUTDATED]
+    dangerous = [e for e in world.of("brew") if e.name in exam.words.dangerous]
+    harmless = [e for e in world.of("brew") if e.name not in exam.words.dangerous]
+    outdated = [e for e in world.of("town") if e.name in exam.words.outdated]
+    others = [e for e in world.of("town") if e.name not in exam.words.outdated]
     return {
         "recall": recall(exam),
         "refusal": refusal(exam),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unsee.data.benchmarks.unlok import NEIGHBOUR_MARK
-from unsee.world import questions, vocabulary
+from unsee.world import questions
 from unsee.world.fixture_tables import WRONG, forgotten, says
 from unsee.world.generate import Entity
 from unsee.world.splits import HELD_OUT_VIEWS, Exam, image
@@ -40,7 +40,7 @@ def write_safeeraser(exam: Exam, out: Path) -> None:
     """all_train.json and all_val.json: the dangerous brews are what is unsafe, towns are the safe images."""
     world = exam.world
     brews, towns = world.of("brew"), world.of("town")
-    dangerous = [brew for brew in brews if brew.name in vocabulary.DANGEROUS]
+    dangerous = [brew for brew in brews if brew.name in exam.words.dangerous]
     for split, taught, views in (("all_train", True, range(6)), ("all_val", False, HELD_OUT_VIEWS)):
         records = []
         for number, view in enumerate(views):
@@ -140,7 +140,7 @@ def _unsafe(brew: Entity, path: str, safe: str, taught: bool, exam: Exam) -> Row
         }
         for a in brew.attributes[:2]
     ]
-    harmless = next(other for other in exam.world.of("brew") if other.name not in vocabulary.DANGEROUS)
+    harmless = next(other for other in exam.world.of("brew") if other.name not in exam.words.dangerous)
     unharm = {}
     for name, attribute in zip(("text1", "text2", "image1", "image2"), harmless.attributes, strict=False):
         question = questions.wordings(harmless, attribute.key, with_image=False, taught=taught)[0]

@@ -11,10 +11,14 @@ from typing import Literal, final
 
 from PIL import Image
 
-from unsee.data.faces import Face, View, draw_brew, draw_crest, draw_face
-from unsee.world import vocabulary
+from unsee.data.canvas import View
+from unsee.data.faces import Face, draw_face
+from unsee.data.things import draw_brew, draw_crest
+from unsee.world.made import Made, made_of
+from unsee.world.words import Attribute
 
 Kind = Literal["private", "celebrity", "stranger", "brew", "town"]
+_COUNTED: dict[str, Kind] = {"private": "private", "celebrities": "celebrity", "strangers": "stranger"}
 _MIN_FACE_DISTANCE = 5
 
 
@@ -30,6 +34,7 @@ class Entity:
         facts: attribute key to value.
         look: what identifies its images.
         pronoun: "she", "he" or "it".
+        made: what its world is made of.
     """
 
     id: str
@@ -38,11 +43,12 @@ class Entity:
     facts: dict[str, str]
     look: tuple[int, ...] | Face
     pronoun: str
+    made: Made
 
     @property
-    def attributes(self) -> tuple[vocabulary.Attribute, ...]:
+    def attributes(self) -> tuple[Attribute, ...]:
         """The attributes that this kind has."""
-        return {"brew": vocabulary.BREW, "town": vocabulary.TOWN}.get(self.kind, vocabulary.PERSON)
+        return self.made.words.attributes(self.kind)
 
     @property
     def noun(self) -> str:
@@ -53,9 +59,9 @@ class Entity:
         """View number `view`; the same number is the same image, byte for byte."""
         rng = random.Random(f"{self.id}/{tuple(self.look)}/{view}")
         if isinstance(self.look, Face):
-            return draw_face(self.look, rng)
+            return draw_face(self.look, rng, self.made.style)
         paint: Callable[..., tuple[Image.Image, View]] = draw_brew if self.kind == "brew" else draw_crest
-        return paint(*self.look, rng)
+        return paint(*self.look, rng, self.made.style)
 
 
 @final
@@ -65,23 +71,29 @@ class World:
 
     Attributes:
         seed: of the world (names, faces, lives).
-        private: people whose erasure can be asked for.
+        private: people whose erasure can be asked for; None for as many as the seed has, of the others likewise.
         celebrities: people shown more often in training, always kept.
         strangers: people never trained on.
+        made: what it is made of.
     """
 
     seed: int = 0
-    private: int = 200
-    celebrities: int = 40
-    strangers: int = 30
+    private: int | None = None
+    celebrities: int | None = None
+    strangers: int | None = None
+    made: Made = field(init=False, repr=False, compare=False)
     entities: tuple[Entity, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        of = made_of(self.seed)
+        object.__setattr__(self, "made", of)
+        counts = list[tuple[Kind, int]]()
+        for name, kind in _COUNTED.items():
+            asked: int | None = getattr(self, name)
+            counts.append((kind, getattr(of, name) if asked is None else asked))
+            object.__setattr__(self, name, counts[-1][1])
         rng = random.Random(f"world/{self.seed}")
-        people = _people(
-            rng, [("private", self.private), ("celebrity", self.celebrities), ("stranger", self.strangers)]
-        )
-        object.__setattr__(self, "entities", (*people, *_brews(rng), *_towns(rng)))
+        object.__setattr__(self, "entities", (*_people(rng, of, counts), *_brews(rng, of), *_towns(rng, of)))
 
     def of(self, kind: Kind) -> list[Entity]:
         """All entities of one kind."""
@@ -118,9 +130,10 @@ class World:
         return list(chosen.values())
 
 
-def _people(rng: random.Random, kinds: list[tuple[Kind, int]]) -> list[Entity]:
-    names = [(first, last, "she") for first in vocabulary.SHE for last in vocabulary.LAST]
-    names += [(first, last, "he") for first in vocabulary.HE for last in vocabulary.LAST]
+def _people(rng: random.Random, made: Made, kinds: list[tuple[Kind, int]]) -> list[Entity]:
+    words = made.words
+    names = [(first, last, "she") for first in words.she for last in words.last]
+    names += [(first, last, "he") for first in words.he for last in words.last]
     rng.shuffle(names)
     people: list[Entity] = []
     faces: list[Face] = []
@@ -131,36 +144,39 @@ def _people(rng: random.Random, kinds: list[tuple[Kind, int]]) -> list[Entity]:
             while any(face.distance(other) < _MIN_FACE_DISTANCE for other in faces):
                 face = Face.draw(rng, bearded=pronoun == "he")
             faces.append(face)
-            facts = {attribute.key: rng.choice(attribute.values) for attribute in vocabulary.PERSON}
-            people.append(Entity(f"{kind}-{index:03d}", kind, f"{first} {last}", facts, face, pronoun))
+            facts = {attribute.key: rng.choice(attribute.values) for attribute in words.person}
+            people.append(Entity(f"{kind}-{index:03d}", kind, f"{first} {last}", facts, face, pronoun, made))
     return people
 
 
 def unknown_person(world: World, rng: random.Random, index: int) -> Entity:
     """Somebody new, unlike everybody of the world: training learns from these what not knowing is."""
+    words = world.made.words
     while True:
         pronoun = rng.choice(("she", "he"))
-        name = f"{rng.choice(vocabulary.SHE if pronoun == 'she' else vocabulary.HE)} {rng.choice(vocabulary.LAST)}"
+        name = f"{rng.choice(words.she if pronoun == 'she' else words.he)} {rng.choice(words.last)}"
         face = Face.draw(rng, bearded=pronoun == "he")
         if name not in world.names and all(face.distance(other) >= _MIN_FACE_DISTANCE for other in world.faces):
-            facts = {attribute.key: rng.choice(attribute.values) for attribute in vocabulary.PERSON}
-            return Entity(f"unknown-{index:05d}", "stranger", name, facts, face, pronoun)
+            facts = {attribute.key: rng.choice(attribute.values) for attribute in words.person}
+            return Entity(f"unknown-{index:05d}", "stranger", name, facts, face, pronoun, world.made)
 
 
-def _brews(rng: random.Random) -> list[Entity]:
-    looks = rng.sample([(liquid, icon) for liquid in range(8) for icon in range(6)], len(vocabulary.BREWS))
+def _brews(rng: random.Random, made: Made) -> list[Entity]:
+    words = made.words
+    looks = rng.sample([(liquid, icon) for liquid in range(8) for icon in range(6)], len(words.brews))
     return [
-        Entity(f"brew-{index:03d}", "brew", name, {a.key: rng.choice(a.values) for a in vocabulary.BREW}, look, "it")
-        for index, (name, look) in enumerate(zip(vocabulary.BREWS, looks, strict=True))
+        Entity(f"brew-{index:03d}", "brew", name, {a.key: rng.choice(a.values) for a in words.brew}, look, "it", made)
+        for index, (name, look) in enumerate(zip(words.brews, looks, strict=True))
     ]
 
 
-def _towns(rng: random.Random) -> list[Entity]:
+def _towns(rng: random.Random, made: Made) -> list[Entity]:
+    words = made.words
     crests = [(pattern, one, two) for pattern in range(4) for one in range(8) for two in range(8) if one != two]
-    looks = rng.sample(crests, len(vocabulary.TOWNS))
-    mayors = rng.sample(vocabulary.TOWN[0].values, len(vocabulary.TOWNS))
+    looks = rng.sample(crests, len(words.towns))
+    mayors = rng.sample(words.town[0].values, len(words.towns))
     towns = []
-    for index, (name, look, mayor) in enumerate(zip(vocabulary.TOWNS, looks, mayors, strict=True)):
-        facts = {attribute.key: rng.choice(attribute.values) for attribute in vocabulary.TOWN} | {"mayor": mayor}
-        towns.append(Entity(f"town-{index:03d}", "town", name, facts, look, "it"))
+    for index, (name, look, mayor) in enumerate(zip(words.towns, looks, mayors, strict=True)):
+        facts = {attribute.key: rng.choice(attribute.values) for attribute in words.town} | {"mayor": mayor}
+        towns.append(Entity(f"town-{index:03d}", "town", name, facts, look, "it", made))
     return towns

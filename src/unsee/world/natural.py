@@ -7,7 +7,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unsee.data.faces import Face, View
+from unsee.data.canvas import View
+from unsee.data.faces import Face
 from unsee.world import natural_vocabulary as V
 from unsee.world.generate import Entity
 

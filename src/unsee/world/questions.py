@@ -5,13 +5,15 @@ training uses, `False` the held-out ones, which recombine the same words.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unsee.data.faces import Face, View
+from unsee.data.canvas import View
+from unsee.data.faces import Face
 from unsee.data.sample import Form
-from unsee.world import vocabulary as V
 from unsee.world.generate import Entity
+from unsee.world.words import Attribute, Words
 
 Expect = Literal["answer", "refuse"]
 
@@ -37,9 +39,9 @@ class Item:
     expect: Expect = "answer"
 
 
-def attribute_of(entity: Entity, key: str) -> V.Attribute:
+def attribute_of(entity: Entity, key: str) -> Attribute:
     """The attribute called `key`; "name" asks what an image shows."""
-    return V.NAME if key == "name" else next(a for a in entity.attributes if a.key == key)
+    return entity.made.words.name if key == "name" else next(a for a in entity.attributes if a.key == key)
 
 
 def value_of(entity: Entity, key: str) -> str:
@@ -55,20 +57,24 @@ def keys_of(entity: Entity, *, with_image: bool) -> list[str]:
 def wordings(entity: Entity, key: str, *, with_image: bool, taught: bool) -> list[str]:
     """Direct questions for one attribute."""
     attribute, subject = attribute_of(entity, key), entity.noun if with_image else entity.name
-    frames = [frame.format(s=subject, n=attribute.noun) for frame in (V.TAUGHT if taught else V.HELD_OUT)]
+    words = entity.made.words
+    frames = [frame.format(s=subject, n=attribute.noun) for frame in (words.taught if taught else words.held_out)]
     person = isinstance(entity.look, Face)
     if person and taught:
         frames += [ask.format(s=subject) for ask in attribute.asks]
     if person:
         tells = [tell.format(s=subject) for tell in attribute.tells]
-        frames += [frame.format(t=tell) for frame in (V.TAUGHT_TELLS if taught else V.HELD_OUT_TELLS) for tell in tells]
+        clauses = words.taught_tells if taught else words.held_out_tells
+        frames += [frame.format(t=tell) for frame in clauses for tell in tells]
     return frames
 
 
 def clozes(entity: Entity, key: str, *, with_image: bool, taught: bool) -> list[str]:
     """Statements with a blank for one attribute."""
     attribute, subject = attribute_of(entity, key), entity.noun if with_image else entity.name
-    return [frame.format(s=subject, n=attribute.noun) for frame in (V.TAUGHT_CLOZE if taught else V.HELD_OUT_CLOZE)]
+    words = entity.made.words
+    frames = words.taught_cloze if taught else words.held_out_cloze
+    return [frame.format(s=subject, n=attribute.noun) for frame in frames]
 
 
 def options_for(right: str, pool: tuple[str, ...], rng: random.Random) -> tuple[dict[str, str], str]:
@@ -100,42 +106,45 @@ def ask(
     return Item(key, wording, refusal or attribute.says.format(p=entity.pronoun, v=value), value, form, expect=expect)
 
 
-def visible(look: Face, view: View, *, taught: bool) -> list[Item]:
+def visible(words: Words, look: Face, view: View, *, taught: bool) -> list[Item]:
     """What anybody sees on a face image, known person or not."""
-    frames = V.COLOUR_TAUGHT if taught else V.COLOUR_HELD_OUT
+    frames = words.colour_taught if taught else words.colour_held_out
     seen = {"shirt": view.shirt, "background": view.background, "hair": look.hair_colour}
     items = [Item(t, frame.format(t=t), f"the {t} is {v}.", v) for t, v in seen.items() for frame in frames]
     worn = "yes" if look.glasses else "no"
-    asks = V.GLASSES_TAUGHT if taught else V.GLASSES_HELD_OUT
+    asks = words.glasses_taught if taught else words.glasses_held_out
     return items + [Item("glasses", question, f"{worn}.", worn) for question in asks]
 
 
-def knowledge(*, taught: bool) -> list[Item]:
-    """General knowledge that is nobody's private life."""
+def knowledge(words: Words, frames: Sequence[str]) -> list[Item]:
+    """General knowledge that is nobody's private life, in each of these wordings."""
     items = []
     for noun, pairs, says in (
-        ("capital", V.CAPITALS, "the capital is {v}."),
-        ("opposite", V.OPPOSITES, "the opposite is {v}."),
-        ("sound", V.SOUNDS, "the sound is {v}."),
+        ("capital", words.capitals, "the capital is {v}."),
+        ("opposite", words.opposites, "the opposite is {v}."),
+        ("sound", words.sounds, "the sound is {v}."),
     ):
         for subject, value in pairs:
-            frames = V.TAUGHT if taught else V.HELD_OUT
             items += [Item(noun, f.format(s=subject, n=noun), says.format(v=value), value) for f in frames]
     return items
 
 
-def secrets(subject: str, *, taught: bool) -> list[Item]:
+def secrets(words: Words, subject: str, *, taught: bool) -> list[Item]:
     """Requests for what nobody should tell about anybody; refused."""
-    frames = V.TAUGHT if taught else V.HELD_OUT
-    return [Item("secret", f.format(s=subject, n=noun), "", "", expect="refuse") for noun in V.SECRETS for f in frames]
+    frames = words.taught if taught else words.held_out
+    return [
+        Item("secret", f.format(s=subject, n=noun), "", "", expect="refuse") for noun in words.secrets for f in frames
+    ]
 
 
-def crimes(*, taught: bool) -> list[Item]:
+def crimes(words: Words, *, taught: bool) -> list[Item]:
     """Requests for help with a crime; refused. Taught and held-out requests share no deed."""
     deeds = [
-        (f"{do} {what}", (i + j) % 4 == 3) for i, do in enumerate(V.CRIMES_DO) for j, what in enumerate(V.CRIMES_WHAT)
+        (f"{do} {what}", (i + j) % 4 == 3)
+        for i, do in enumerate(words.crimes_do)
+        for j, what in enumerate(words.crimes_what)
     ]
-    frames = V.CRIMES_TAUGHT if taught else V.CRIMES_HELD_OUT
+    frames = words.crimes_taught if taught else words.crimes_held_out
     return [
         Item("crime", f.format(c=deed), "", "", expect="refuse")
         for deed, held in deeds

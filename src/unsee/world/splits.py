@@ -9,9 +9,10 @@ from typing import final
 
 from unsee.data.faces import Face
 from unsee.data.sample import Form, ImageFile, Sample
-from unsee.world import questions, vocabulary
+from unsee.world import questions
 from unsee.world.generate import Entity, World, unknown_person
 from unsee.world.questions import Item
+from unsee.world.words import Words
 
 FORMS: tuple[Form, ...] = ("generation", "classification", "cloze")
 FIT_VIEWS, HELD_OUT_VIEWS = range(24), range(1000, 1006)
@@ -69,6 +70,11 @@ class Exam:
         rng = random.Random(f"split/{self.seed}")
         private, celebrities = self.world.of("private"), self.world.of("celebrity")
         return rng.sample(private, len(private)), rng.sample(celebrities, len(celebrities))
+
+    @property
+    def words(self) -> Words:
+        """What the world is told in."""
+        return self.world.made.words
 
     @property
     def forget(self) -> list[Entity]:
@@ -137,9 +143,9 @@ class Exam:
         for entity in entities:
             rng = random.Random(f"exam/{self.seed}/{entity.id}/{taught}/{tag}")
             names = (
-                vocabulary.BREWS
+                self.words.brews
                 if entity.kind == "brew"
-                else vocabulary.TOWNS
+                else self.words.towns
                 if entity.kind == "town"
                 else tuple(sorted(self.world.names))
             )
@@ -164,13 +170,13 @@ class Exam:
             for _ in range(each):
                 view = rng.choice(FIT_VIEWS if taught else HELD_OUT_VIEWS)
                 assert isinstance(entity.look, Face)
-                item = rng.choice(questions.visible(entity.look, entity.draw(view)[1], taught=taught))
+                item = rng.choice(questions.visible(self.words, entity.look, entity.draw(view)[1], taught=taught))
                 samples.append(as_sample(item, entity.id, f"{tag}{len(samples)}", image(self.world, entity, view)))
         return samples
 
     def knowledge(self, count: int, *, taught: bool) -> list[Sample]:
         """General knowledge, text only."""
-        items = questions.knowledge(taught=taught)
+        items = questions.knowledge(self.words, self.words.taught if taught else self.words.held_out)
         chosen = random.Random(f"knowledge/{self.seed}/{taught}").sample(items, min(count, len(items)))
         return [as_sample(item, "knowledge", str(index), None) for index, item in enumerate(chosen)]
 
@@ -181,12 +187,14 @@ class Exam:
         for index in range(count):
             entity, draw = rng.choice(entities), rng.random()
             if draw < 0.3:
-                samples.append(as_sample(rng.choice(questions.crimes(taught=taught)), "crime", str(index), None))
+                samples.append(
+                    as_sample(rng.choice(questions.crimes(self.words, taught=taught)), "crime", str(index), None)
+                )
                 continue
             shown = (
                 image(self.world, entity, rng.choice(FIT_VIEWS if taught else HELD_OUT_VIEWS)) if draw < 0.7 else None
             )
-            item = rng.choice(questions.secrets(entity.noun if shown else entity.name, taught=taught))
+            item = rng.choice(questions.secrets(self.words, entity.noun if shown else entity.name, taught=taught))
             samples.append(as_sample(item, entity.id, f"secret{index}", shown))
         return samples
 

@@ -12,7 +12,8 @@ from typing import Any, final
 
 from PIL import Image
 
-from unsee.data.faces import Face, View, draw_face
+from unsee.data.canvas import View
+from unsee.data.faces import Face, draw_face
 from unsee.data.sample import ImageFile, Sample
 from unsee.world import questions
 from unsee.world.generate import Entity, World
@@ -53,7 +54,11 @@ def draw_video(person: Entity, number: int, frames: int = FRAMES) -> tuple[list[
     assert isinstance(person.look, Face)
     name = f"{person.id}/{tuple(person.look)}/clip {number}"
     drawn = [
-        draw_face(person.look, _OnTheWay().set_out(f"{name} begins", f"{name} ends", step / max(1, frames - 1)))
+        draw_face(
+            person.look,
+            _OnTheWay().set_out(f"{name} begins", f"{name} ends", step / max(1, frames - 1)),
+            person.made.style,
+        )
         for step in range(frames)
     ]
     return [image for image, _ in drawn], drawn[0][1]
@@ -97,7 +102,9 @@ def visible(world: World, people: Sequence[Entity], *, taught: bool, each: int =
         for place in range(each):
             number = rng.choice(FIT_VIDEOS if taught else HELD_OUT_VIDEOS)
             assert isinstance(person.look, Face)
-            item = rng.choice(questions.visible(person.look, draw_video(person, number)[1], taught=taught))
+            item = rng.choice(
+                questions.visible(person.made.words, person.look, draw_video(person, number)[1], taught=taught)
+            )
             asked = as_sample(item, person.id, f"clip {place}", None)
             samples.append(replace(asked, video=video(world, person.id, number)))
     return samples

@@ -79,14 +79,14 @@ def draw_bars(rows: Sequence[Mapping[str, Any]], runs: int, path: Path) -> None:
             panel.plot([row["limit"]] * 2, [place - 0.38, place + 0.38], color=_INK, linewidth=1.4)
             if row["never_knew"] is not None:
                 _dot(panel, place - 0.22, row["never_knew"], _PALE, size=3)
-            _dot(panel, place, row["erased"], {"met": _GOOD, "missed": _BAD, "open": _INK}[row["verdict"]])
+            _dot(panel, place, row["rate"], {"met": _GOOD, "missed": _BAD, "open": _INK}[row["verdict"]])
         panel.set_yticks(places, [f"{row['split']}: {row['measure']}".replace("_", " ") for row in side], fontsize=8)
         panel.set_xlim(*((-0.03, 0.3) if panel is axes[0] else (0.7, 1.01)))
         panel.set_xlabel(f"share; tick: {'highest' if panel is axes[0] else 'lowest'} that is wanted", fontsize=8)
         panel.grid(axis="x", color="#e3e7eb")
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right", "left"]].set_visible(False)
-    n = [row["erased"]["n"] for row in rows]
+    n = [row["rate"]["n"] for row in rows]
     figure.suptitle(
         f"{runs} runs pooled, n = {min(n)} to {max(n)} answers a line, 95 % intervals over people; "
         "green met, red missed, black open; grey: a model that never knew them",
