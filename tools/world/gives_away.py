@@ -48,7 +48,7 @@ def told_apart(loaded: LoadedModel, world: World, people: list[Entity]) -> float
 
     def vectors(views: range) -> Float[Tensor, "K V D"]:
         shown = [image(world, one, view) for one in people for view in views[:SHOWN]]
-        samples = [Sample(one.id, one.id, "", "", "", image=one) for one in shown]
+        samples = [Sample(one.id, one.id, "look", "", "", image=one) for one in shown]
         return image_vectors(loaded, samples).view(len(people), SHOWN, -1)
 
     known, asked = vectors(FIT_VIEWS).mean(1), vectors(HELD_OUT_VIEWS)
