@@ -551,6 +551,24 @@ def test_all_answers_end_when_the_engine_is_dead(begun: bool) -> None:
     assert house.outcomes == ["failed" if begun else "unavailable"]
 
 
+@pytest.mark.parametrize(("begun", "sound", "outcome"), [(True, 1, "left"), (False, 1, "left"), (True, 0, "failed")])
+def test_a_client_that_leaves_is_no_failure_of_the_server(begun: bool, sound: bool, outcome: str) -> None:
+    """Or ordinary clients would wake an operator; an answer that was not steered is one, whoever leaves then."""
+    house = House(Admit([REPORT if sound else REPORT | {"steered": 0}]), stream=begun)
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        if begun:
+            house.admit.say()
+            await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+        await receive()  # as vLLM looks whether the client is there: its leaving ends the answer
+
+    house.door._app = watched  # pyright: ignore[reportAttributeAccessIssue]
+    house.ask()
+    assert house.outcomes == ["unavailable" if outcome == "failed" else outcome]
+
+
 def test_an_answer_has_a_limit() -> None:
     house = House(Admit([REPORT]), limits=Limits(answer_seconds=0.1))
 

@@ -182,6 +182,6 @@ def test_told_to_stop_it_finishes_streams_and_a_killed_engine_ends_those_that_ar
         server.kill_engine()
         assert list(pool.map(whole, long)) == [""] * 4
     assert time.monotonic() - began < 10
-    server.process.wait(15)
+    assert server.process.wait(15) == os.EX_UNAVAILABLE
     print(f"process ended {time.monotonic() - began:.1f} s after its engine")
     assert not [pid for pid in cores if alive(pid)]

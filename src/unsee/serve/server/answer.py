@@ -51,7 +51,7 @@ class Answer:
         self._note, self._tell, self._asked = note, tell_gates, time.monotonic()
         self._start: Message | None = None
         self._held: list[bytes] = []
-        self._streaming = self._failed = self.begun = False
+        self._streaming = self._failed = self._ended = self.begun = False
         self._error: UnseeError | OSError | None = None
 
     async def take(self, message: Message) -> None:
@@ -62,6 +62,10 @@ class Answer:
             await self._take(message)
         except (UnseeError, OSError) as error:
             self._error = error  # raised here it would go through the handlers of vLLM's application
+
+    def left(self) -> None:
+        """Its client is not there any more."""
+        self._record.left = not self._ended and self._error is None
 
     def require_sound(self) -> None:
         """Raise what went wrong meanwhile."""
@@ -79,6 +83,7 @@ class Answer:
             await self._body(message.get("body", b""), message.get("more_body", False))
 
     async def _body(self, body: bytes, more: bool) -> None:
+        self._ended = not more
         if self._failed:
             await self._begin(None)
             if not more:

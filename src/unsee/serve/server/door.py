@@ -149,6 +149,8 @@ class Door:
             LOG.error("nothing is answered: %s", error or "it took too long")
             said = refusal(503, "unavailable", UNAVAILABLE)
         finally:
+            if record.left and record.outcome in ("failed", "unavailable"):
+                record.outcome = "left"
             self._metrics.observe(record)
         if said is not None:
             await said(scope, receive, send)
@@ -182,7 +184,7 @@ class Door:
                 record.seconds |= admitted.seconds
                 told = self._options.tell_gates
                 answer = Answer(send, admitted, request.n or 1, record, note, told)
-                await self._app(_asking(scope, len(body), admitted.ticket), _whole(body, receive), answer.take)
+                await self._app(_asking(scope, len(body), admitted.ticket), _whole(body, receive, answer), answer.take)
                 answer.require_sound()
         except (UnseeError, OSError) as error:
             if answer is not None and answer.begun:
@@ -215,11 +217,15 @@ def _asking(scope: Message, length: int, ticket: str) -> dict[str, Any]:
     return {**scope, "headers": [*kept, *own]}
 
 
-def _whole(body: bytes, receive: Receive) -> Receive:
+def _whole(body: bytes, receive: Receive, answer: Answer) -> Receive:
     parts = iter([{"type": "http.request", "body": body, "more_body": False}])
     del body
 
     async def once() -> Message:
-        return next(parts, None) or await receive()  # the second is a disconnect, which ends the answer
+        if (first := next(parts, None)) is not None:
+            return first
+        message = await receive()  # a disconnect, which ends the answer
+        answer.left()
+        return message
 
     return once

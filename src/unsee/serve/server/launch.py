@@ -1,6 +1,7 @@
 """From a model and a ledger to an open door: library first, then the engine, the canary, and only then the socket."""
 
 import asyncio
+import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -86,6 +87,8 @@ async def serve(options: Options, prepared: Prepared, ledger: Ledger) -> None:
         server = listening(keeper, arguments, options)
         print(f"unsee: the canary has passed; serving on {address}", file=sys.stderr, flush=True)
         await attend(server, socket, watches(server, arguments.shutdown_timeout))
+        if engine.errored:  # a supervisor may start again only what has failed
+            raise SystemExit(os.EX_UNAVAILABLE)
     socket.close()
 
 

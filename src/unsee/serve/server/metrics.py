@@ -22,7 +22,8 @@ class Record:
     Attributes:
         tenant: who asked; empty where there are no tenants, or not yet known.
         status: of HTTP.
-        outcome: steered, unsteered, refused, unavailable, failed (also a stream that broke off).
+        outcome: steered, unsteered, refused, unavailable, failed (also a stream that broke off), left by its client.
+        left: whether its client went before the answer had ended.
         verdict: what the gates read.
         seconds: of stages, so far: reading the ledger, waiting for the set, until the gates were read.
         began: on the monotonic clock.
@@ -30,7 +31,8 @@ class Record:
 
     tenant: str = ""
     status: int = 0
-    outcome: Literal["steered", "unsteered", "refused", "unavailable", "failed"] = "failed"
+    outcome: Literal["steered", "unsteered", "refused", "unavailable", "failed", "left"] = "failed"
+    left: bool = False
     verdict: Verdict | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
