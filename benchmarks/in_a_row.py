@@ -39,8 +39,11 @@ def rate(split: str, measure: str) -> Any:
         one = row["splits"].get(split)
         if one is None or one[measure] is None:
             return ""
-        low, high = (round(100 * end) for end in one["ci95"][measure])
-        return f"{100 * one[measure]:.0f} [{low}, {high}] of {one['n_base_right' if split == 'in force' else 'n']}"
+        asked = one["n_base_right" if split == "in force" else "n"]
+        if (interval := one["ci95"][measure]) is None:  # of one subject there is none
+            return f"{100 * one[measure]:.0f} of {asked}"
+        low, high = (round(100 * end) for end in interval)
+        return f"{100 * one[measure]:.0f} [{low}, {high}] of {asked}"
 
     return cell
 
@@ -122,7 +125,7 @@ def draw_picture(found: Sequence[Row], to: Path) -> None:
     for (title, (split, measure)), mark in zip(lines.items(), "ovs^Dx", strict=True):
         points = [(row["count"], row["splits"][split]) for row in found if split in row["splits"]]
         x, y = [count for count, _ in points], [100 * one[measure] for _, one in points]
-        low, high = zip(*(one["ci95"][measure] for _, one in points), strict=True)
+        low, high = zip(*(one["ci95"][measure] or (one[measure],) * 2 for _, one in points), strict=True)
         axes.plot(x, y, marker=mark, label=title)
         axes.fill_between(x, [100 * v for v in low], [100 * v for v in high], alpha=0.1)
     axes.set(

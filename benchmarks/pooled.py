@@ -34,7 +34,7 @@ def cell(split: str, measure: str, count: str) -> Callable[[Row], str]:
         one = row.get(split)
         if one is None or one[measure] is None:
             return ""
-        low, high = (round(100 * end) for end in one["ci95"][measure])
+        low, high = (round(100 * end) for end in one["ci95"][measure] or (0, 1))
         return f"{100 * one[measure]:.0f} [{low}, {high}] ({one[count]}/{one['subjects']})"
 
     return told

@@ -39,7 +39,7 @@ def test_a_real_language_model_stops_telling_and_goes_on_with_everything_else(
     split = draw(knowledge, what_it_knows(loaded, Recorded.of(loaded), knowledge, silent), 0, SIZES)
     # Some of what a whole demo fits on: minutes of a processor count here.
     monkeypatch.setattr(fitting, "DECLINED", 24)
-    monkeypatch.setattr(fitting, "ACCEPTANCE", replace(fitting.ACCEPTANCE, prompts=12))
+    monkeypatch.setattr(fitting, "ACCEPTANCE", fitting.ACCEPTANCE.changed(prompts=12))
     monkeypatch.setattr(fitting, "SETTINGS", fitting.SETTINGS.changed(strengths=(0.45, 0.6), calibration_prompts=8))
     thin = {name: getattr(split, name)[::3] for name in ("general", "refusal", "unknown", "calibration")}
     metrics = running.run_natural(tmp_path, 0, silent, loaded, replace(split, **thin))
