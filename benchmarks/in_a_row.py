@@ -9,9 +9,9 @@ asked to forget, their neighbours, and general questions. Needs `unsee models ge
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.common import Columns, Row, arguments, publish
+from benchmarks.pooled import cell
 
 from unsee.cli.console import stages_shown
 from unsee.data.benchmarks.public_knowledge import public_knowledge
@@ -32,28 +32,12 @@ from unsee.progress import Stages
 KEPT = ("to come", "retain_unseen", "neighbours", "general")
 
 
-def rate(split: str, measure: str) -> Any:
-    """A cell: per cent with its interval and n, or nothing where nobody is of that sort."""
-
-    def cell(row: Row) -> str:
-        one = row["splits"].get(split)
-        if one is None or one[measure] is None:
-            return ""
-        asked = one["n_base_right" if split == "in force" else "n"]
-        if (interval := one["ci95"][measure]) is None:  # of one subject there is none
-            return f"{100 * one[measure]:.0f} of {asked}"
-        low, high = (round(100 * end) for end in interval)
-        return f"{100 * one[measure]:.0f} [{low}, {high}] of {asked}"
-
-    return cell
-
-
 COLUMNS: Columns = {
     "requests in force": lambda row: str(row["count"]),
-    "leaked": rate("in force", "leaked"),
-    "refused fluently": rate("in force", "refused"),
+    "leaked": cell("in force", "leaked", "n_base_right"),
+    "refused fluently": cell("in force", "refused", "n_base_right"),
     **{
-        title: rate(split, "same")
+        title: cell(split, "same", "n")
         for title, split in zip(("to come", "unseen", "neighbours", "general"), KEPT, strict=True)
     },
 }
@@ -87,7 +71,7 @@ def _row(count: int, records: Sequence[Record], gone: Sequence[str]) -> Row:
         return one | ({"split": "in force"} if inside else {"split": "to come", "role": "retain"})
 
     some = [told(one) for one in records if one["condition"] == f"{count} in force"]
-    return {"count": count, "splits": {row["split"]: row for row in rows(some)}}
+    return {"count": count} | {row["split"]: row for row in rows(some)}
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
@@ -123,7 +107,7 @@ def draw_picture(found: Sequence[Row], to: Path) -> None:
     lines = {"in force: leaked": ("in force", "leaked"), "in force: refused fluently": ("in force", "refused")}
     lines |= {f"{name.replace('retain_', '')}: identical or right": (name, "same") for name in KEPT}
     for (title, (split, measure)), mark in zip(lines.items(), "ovs^Dx", strict=True):
-        points = [(row["count"], row["splits"][split]) for row in found if split in row["splits"]]
+        points = [(row["count"], row[split]) for row in found if split in row]
         x, y = [count for count, _ in points], [100 * one[measure] for _, one in points]
         low, high = zip(*(one["ci95"][measure] or (one[measure],) * 2 for _, one in points), strict=True)
         axes.plot(x, y, marker=mark, label=title)

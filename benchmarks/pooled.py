@@ -28,14 +28,16 @@ COLUMNS = {
 
 
 def cell(split: str, measure: str, count: str) -> Callable[[Row], str]:
-    """Per cent, its interval over subjects, and of how many questions and subjects."""
+    """Per cent, its interval over subjects, and of how many questions and subjects; one subject has no interval."""
 
     def told(row: Row) -> str:
         one = row.get(split)
         if one is None or one[measure] is None:
             return ""
-        low, high = (round(100 * end) for end in one["ci95"][measure] or (0, 1))
-        return f"{100 * one[measure]:.0f} [{low}, {high}] ({one[count]}/{one['subjects']})"
+        interval = (
+            "" if one["ci95"][measure] is None else "[{:.0f}, {:.0f}] ".format(*(100 * e for e in one["ci95"][measure]))
+        )
+        return f"{100 * one[measure]:.0f} {interval}({one[count]}/{one['subjects']})"
 
     return told
 

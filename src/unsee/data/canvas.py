@@ -79,13 +79,18 @@ class View:
 
 def shade(colour: Colour, rng: random.Random, spread: int = 14) -> Colour:
     """A little lighter or darker, in another hue."""
-    shift = rng.randint(-spread, spread)
-    return tuple(max(0, min(255, c + shift + rng.randint(-4, 4))) for c in colour)  # type: ignore[return-value]
+    shift, (red, green, blue) = rng.randint(-spread, spread), colour
+
+    def near(c: int) -> int:
+        return max(0, min(255, c + shift + rng.randint(-4, 4)))
+
+    return near(red), near(green), near(blue)
 
 
 def darker(colour: Colour, by: float = 0.7) -> Colour:
     """The same in the shade."""
-    return tuple(int(c * by) for c in colour)  # type: ignore[return-value]
+    red, green, blue = colour
+    return int(red * by), int(green * by), int(blue * by)
 
 
 def canvas(background: str, rng: random.Random, style: Style) -> tuple[Image.Image, ImageDraw.ImageDraw]:

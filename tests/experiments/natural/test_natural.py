@@ -211,8 +211,8 @@ def test_requests_in_a_row_are_parted_into_those_in_force_and_those_to_come(tmp_
     one, two = after_each(loaded, split, [1, 2], tmp_path / "out", silent)
     first = [sample for sample in split.tests["forget_heldout"].samples if sample.subject == split.requests[0].id]
     every = len(split.tests["forget_heldout"])
-    assert (one["splits"]["in force"]["n"], one["splits"]["to come"]["n"]) == (len(first), every - len(first))
-    assert two["splits"]["in force"]["n"] == every and "to come" not in two["splits"]
+    assert (one["in force"]["n"], one["to come"]["n"]) == (len(first), every - len(first))
+    assert two["in force"]["n"] == every and "to come" not in two
     said: dict[str, dict[str, str]] = {}
     for row in rows_of(tmp_path / "out" / "results"):
         said.setdefault(row["condition"], {})[row["id"]] = row["answer"]
