@@ -83,13 +83,13 @@ class Server:
                 stderr=subprocess.STDOUT,
             )
 
-    def wait(self) -> None:
-        """Until it is ready."""
-        limit = time.monotonic() + 1800
-        while self.status("/ready") != 200:
+    def wait(self, status: int = 200, seconds: float = 1800) -> None:
+        """Until it is ready, or has another status: 0 where its port is closed."""
+        limit = time.monotonic() + seconds
+        while self.status("/ready") != status:
             assert self.process.poll() is None, self.log.read_text()[-4000:]
             assert time.monotonic() < limit, self.log.read_text()[-4000:]
-            time.sleep(1)
+            time.sleep(min(seconds / 100, 1))
 
     def status(self, path: str, body: Any = None) -> int:
         """Of an answer; 0 where there is none."""
