@@ -208,9 +208,10 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--engines", type=int, default=1, help="--data-parallel-size of the server")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder))
+        server = Server(Path(folder), "--data-parallel-size", str(options.engines))
         try:
             seen = asyncio.run(storm(server, options.seconds, options.streams, options.seed, kill=True))
             stopped = drained(server, 8)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ledger_worker import BY, received, verified
+from tests.serve.collector import Collector
 from tests.serve.served import ledger_with, messages, mixed_erasers, questions
 
 from unsee.ledger.active import active_digest, code_version
@@ -38,7 +39,7 @@ if __name__ == "__main__":
     options = Options(model="tiny", path=str(shipped("llava")), port=int(sys.argv[2]), dtype="float32",
                       tell_gates=True, canary_minutes=0.25, json_logs=True,
                       engine=("--max-model-len", "512", "--enforce-eager", "--block-size", "32",
-                              "--shutdown-timeout", "30"))
+                              "--shutdown-timeout", "30", *sys.argv[3:]))
     with Ledger(Path(sys.argv[1])) as ledger:
         run(options, ledger)
 """
@@ -47,9 +48,10 @@ if __name__ == "__main__":
 class Server:
     """A server process, its ledger, a client, and the library's answers under every set of its erasers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *engine: str, collector: Collector | None = None) -> None:
         library, asked = load(shipped("llava"), dtype="float32"), questions()
-        self.folder, self.erasers = folder, mixed_erasers(library, asked)
+        self.folder, self.engine, self.collector = folder, engine, collector
+        self.erasers = mixed_erasers(library, asked)
         self.ledger, self.ids = ledger_with(folder, self.erasers, active=1)
         # Of each person a question with an image and one without.
         self.samples = [sample for name in list(asked)[:3] for sample in asked[name][1:3]]
@@ -77,8 +79,10 @@ class Server:
         script = self.folder / "start.py"
         script.write_text(START)
         with self.log.open("a") as stream:
+            traced = () if self.collector is None else ("--otlp-traces-endpoint", self.collector.url)
             return subprocess.Popen(
-                [sys.executable, str(script), str(self.folder / "ledger"), str(self.port)],
+                [sys.executable, str(script), str(self.folder / "ledger"), str(self.port), *self.engine, *traced],
+                env=os.environ | Collector.ENVIRONMENT,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
             )

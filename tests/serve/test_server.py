@@ -18,6 +18,7 @@ pytest.importorskip("vllm", reason="serving has an environment of its own: tests
 
 from benchmarks.ledger_worker import BY
 from benchmarks.storm import storm
+from tests.serve.collector import Collector
 from tests.serve.real_server import Server, whole
 from tests.serve.served import messages
 from tests.serve.test_deploy import asked
@@ -29,10 +30,11 @@ STORM_SECONDS = float(os.environ.get("UNSEE_STORM_SECONDS", "15"))
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("served"))
-    yield made
-    if made.process.poll() is None:
-        made.stop()
+    with Collector() as collector:
+        made = Server(tmp_path_factory.mktemp("served"), collector=collector)
+        yield made
+        if made.process.poll() is None:
+            made.stop()
 
 
 def test_answers_are_the_library_s_and_say_what_steered_them(server: Server) -> None:
@@ -149,6 +151,19 @@ def test_the_canary_flies_while_it_serves(server: Server) -> None:
         assert time.monotonic() < limit
         assert server.status("/ready") == 200
         time.sleep(1)
+
+
+def test_a_request_is_traced_in_its_client_s_trace_and_never_its_words(server: Server) -> None:
+    theirs = f"{7:032x}"
+    header = {"traceparent": f"00-{theirs}-{8:016x}-01"}
+    said = server.ask(0, extra_headers=header).parse().choices[0].message.content.strip()
+    ours, engine_s = server.collector.spans(theirs, "unsee_request", "llm_request")
+    assert ours.parent == f"{8:016x}"
+    assert engine_s.parent == ours.id
+    assert "steered" in ours.attributes["unsee.outcome"]
+    assert ours.attributes["unsee.fired"]
+    assert said not in str(ours.attributes) + str(engine_s.attributes)
+    assert server.samples[0].question not in str(ours.attributes) + str(engine_s.attributes)
 
 
 def test_no_line_of_the_log_holds_a_prompt_or_an_answer(server: Server) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,14 +105,20 @@ class Parser(argparse.ArgumentParser):
             self.add_argument(f"--{name}")
         self.add_argument("--quantization")
         self.add_argument("--kv-cache-dtype", default="auto")
-        for name in ("grpc", "headless", "enable-log-requests", "enable-lora"):
+        self.add_argument("--data-parallel-backend", default="mp")
+        self.add_argument("--logging-config.formatter")
+        for name in ("grpc", "headless", "enable-log-requests", "enable-lora", "data-parallel-hybrid-lb"):
             self.add_argument(f"--{name}", action="store_true")
         for one in fields(Front):
             known: dict[str, Any] = {"type": int} if isinstance(one.default, int) else {}
             self.add_argument(f"--{one.name.replace('_', '-')}", default=one.default, **known)
         self.add_argument("--additional-config", default={})
         self.add_argument("--shutdown-timeout", type=int, default=0)
-        for name, value in {"api-server-count": None, "data-parallel-size": 1}.items():
+        for name, value in {
+            "api-server-count": None,
+            "data-parallel-size": 1,
+            "data-parallel-size-local": None,
+        }.items():
             self.add_argument(f"--{name}", type=int, default=value)
         self.add_argument(
             "--compilation-config",
@@ -130,9 +136,9 @@ PARTS: dict[str, Any] = {
 }
 
 
-def arguments(monkeypatch: pytest.MonkeyPatch, *given: str) -> Any:
+def arguments(monkeypatch: pytest.MonkeyPatch, *given: str, **options: Any) -> Any:
     monkeypatch.setattr(made, "part", PARTS.__getitem__)
-    return made.engine_arguments(Options(model="m", path="/m", engine=given), "float32")
+    return made.engine_arguments(Options(model="m", path="/m", engine=given, **options), "float32")
 
 
 def test_the_documented_start_has_graphs_that_can_be_steered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,12 +160,27 @@ def test_graphs_of_whole_steps_are_refused_by_name(graphs: str, monkeypatch: pyt
         "--api-key=k", "--middleware=m", "--chat-template=t", "--sse-keep-alive-interval=5", "--of-a-later-version=4",
         "--tokenizer=t", "--hf-overrides=h", "--grpc", "--headless", "--api-server-count=2", "--additional-config=a",
         "--enable-log-requests", "--mm-processor-kwargs=k", "--enable-lora", "--quantization=fp8",
-        "--kv-cache-dtype=fp8",
+        "--kv-cache-dtype=fp8", "--data-parallel-size-local=2", "--data-parallel-hybrid-lb",
+        "--data-parallel-backend=ray",
     ],
 )  # fmt: skip
 def test_options_that_would_be_ignored_are_refused_by_name(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match=option.partition("=")[0]):
         arguments(monkeypatch, option)
+
+
+@pytest.mark.parametrize("field", ["formatter", "log_level"])
+def test_json_lines_are_asked_of_a_vllm_that_writes_them(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PARTS, "vllm.config.logging:LoggingConfig", make_dataclass("Config", [field]))
+    if field == "formatter":
+        assert vars(arguments(monkeypatch, json_logs=True))["logging_config.formatter"] == "json"
+    else:
+        with pytest.raises(OptionError, match="json_logs"):
+            arguments(monkeypatch, json_logs=True)
+
+
+def test_engines_may_be_several_if_they_are_all_of_this_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert arguments(monkeypatch, "--data-parallel-size=2").data_parallel_size == 2
 
 
 @pytest.mark.parametrize("part", [None, "text_config"])

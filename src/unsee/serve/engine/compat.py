@@ -12,14 +12,14 @@ from typing import Any
 
 from unsee.serve.errors import EngineError
 
-TRIED = ("0.32.0",)
+TRIED = ("0.31.0", "0.32.0")
 """Versions that the tests of this package have run on, oldest first."""
 
 READ = ("0.33.0",)
 """Versions in whose source the names that are called or replaced were found, but on which nothing was run.
 
-The names are in 0.30.0 and 0.31.0 too, but this package needs transformers 5.19: 0.31.0 takes older ones only, and
-0.30.0 cannot load LLaVA with it.
+The names are in 0.30.0 too, which cannot load LLaVA with transformers 5.19. 0.31.0 was tried with 5.19, although its
+metadata ask for an older one.
 """
 
 UNTRIED = "UNSEE_UNTRIED_VLLM"
@@ -48,6 +48,8 @@ _SEAMS: dict[str, tuple[str, ...]] = {
     "vllm.v1.worker.gpu_model_runner:GPUModelRunner.sample_tokens": (),
     "vllm.v1.core.sched.scheduler:Scheduler.update_from_output": ("scheduler_output", "model_runner_output"),
     "vllm.v1.engine:EngineCoreOutput": ("request_id", "new_token_ids", "kv_transfer_params"),
+    "vllm.v1.engine.core_client:AsyncMPClient._call_utility_async": ("method", "engine"),
+    "vllm.v1.engine.async_llm:AsyncLLM.generate": ("prompt", "sampling_params", "request_id", "data_parallel_rank"),
     "vllm.v1.engine.output_processor:OutputProcessor.add_request": ("request",),
     "vllm.v1.engine.output_processor:OutputProcessor.process_outputs": ("engine_core_outputs",),
 }

@@ -4,14 +4,24 @@ from dataclasses import fields
 from typing import Any
 
 from unsee.errors import OptionError
-from unsee.serve.engine.compat import part
+from unsee.serve.engine.compat import installed, part
 from unsee.serve.engine.plugin import STEERABLE_GRAPHS, engine_options
-from unsee.serve.server.front import require_tls, without_effect
+from unsee.serve.server.front import flag, require_tls, without_effect
 from unsee.serve.server.options import Options
 
 _OPTIONS = "vllm.entrypoints.launchers.cli_args"
 DRAIN_SECONDS = 20
 """For running requests after SIGTERM, where --shutdown-timeout is not given; Kubernetes kills after 30."""
+# Engines that another process or machine starts are not asked by this server's canary.
+_OF_ONE_SERVER = {
+    "data_parallel_rank": None,
+    "data_parallel_start_rank": None,
+    "data_parallel_external_lb": False,
+    "data_parallel_hybrid_lb": False,
+    "data_parallel_multi_port_external_lb": False,
+    "data_parallel_backend": "mp",
+    "enable_elastic_ep": False,
+}
 
 
 def engine_arguments(options: Options, dtype: str) -> Any:
@@ -29,11 +39,10 @@ def engine_arguments(options: Options, dtype: str) -> Any:
     parser.set_defaults(shutdown_timeout=DRAIN_SECONDS)
     fixed = ["--host", options.host, "--port", str(options.port), "--dtype", dtype]
     named = ["--model", options.path, "--served-model-name", options.model]
-    logs = ["--logging-config.formatter", "json"] if options.json_logs else []
-    arguments = parser.parse_args([*fixed, *named, *logs, *options.engine])
+    arguments = parser.parse_args([*fixed, *named, *_logs(options), *options.engine])
     require_tls(arguments)
     front = {one.name: parser.get_default(one.name) for one in fields(part(f"{_OPTIONS}:FrontendArgs"))}
-    own = engine_options()
+    own, local = engine_options(), getattr(arguments, "data_parallel_size_local", None)
     # The operator's other options of compilation stay.
     graphs = own.pop("compilation_config")["cudagraph_mode"]
     given = arguments.compilation_config.cudagraph_mode
@@ -54,7 +63,8 @@ def engine_arguments(options: Options, dtype: str) -> Any:
         "--model": arguments.model != options.path,
         "--dtype": arguments.dtype != dtype,
         "--api-server-count": (getattr(arguments, "api_server_count", None) or 1) > 1,
-        "--data-parallel-size": arguments.data_parallel_size > 1,
+        **{flag(name): getattr(arguments, name, usual) != usual for name, usual in _OF_ONE_SERVER.items()},
+        "--data-parallel-size-local": local not in (None, arguments.data_parallel_size),
     }
     wrong = [name for name, given in refused.items() if given]
     if wrong:
@@ -68,3 +78,14 @@ def engine_arguments(options: Options, dtype: str) -> Any:
         arguments.compilation_config.cudagraph_mode = part("vllm.config.compilation:CUDAGraphMode")[graphs]
     arguments.disable_fastapi_docs = True
     return arguments
+
+
+def _logs(options: Options) -> list[str]:
+    if not options.json_logs:
+        return []
+    if "formatter" not in {one.name for one in fields(part("vllm.config.logging:LoggingConfig"))}:
+        raise OptionError(
+            f"json_logs: vLLM {installed()} writes no JSON lines, and its own would lie among ours. Leave json_logs "
+            "out, or take a newer version."
+        )
+    return ["--logging-config.formatter", "json"]

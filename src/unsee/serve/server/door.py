@@ -31,6 +31,7 @@ from unsee.serve.server.options import Options
 from unsee.serve.server.quotas import Quotas
 from unsee.serve.server.schema import ChatRequest, conversation, forwarded, images, parse, schema
 from unsee.serve.server.tenants import Roster, Tenant, bearer
+from unsee.serve.server.traces import following, traced
 
 CHAT, MODELS = "/v1/chat/completions", "/v1/models"
 UNAVAILABLE = "What is in force cannot be read just now, so nothing is answered. Try again later."
@@ -135,7 +136,15 @@ class Door:
             raise RefusedError("Metrics need a key of their own (metrics_key_sha256).", "key", 401)
 
     async def _chat(self, scope: Message, receive: Receive, send: Send) -> None:
-        record, said = Record(), None
+        record = Record()
+        with traced(Headers(scope=scope), record):
+            said = await self._recorded(scope, receive, send, record)
+        if said is not None:
+            await said(scope, receive, send)
+
+    async def _recorded(self, scope: Message, receive: Receive, send: Send, record: Record) -> Response | None:
+        """Answer, and count what becomes of it; what is to be said where there was no answer."""
+        said = None
         try:
             await self._answer(scope, receive, send, record)
         except RefusedError as refused:
@@ -152,8 +161,7 @@ class Door:
             if record.left and record.outcome in ("failed", "unavailable"):
                 record.outcome = "left"
             self._metrics.observe(record)
-        if said is not None:
-            await said(scope, receive, send)
+        return said
 
     async def _answer(self, scope: Message, receive: Receive, send: Send, record: Record) -> None:
         headers = Headers(scope=scope)
@@ -211,10 +219,10 @@ def _plain(request: ChatRequest) -> ChatRequest:
 
 def _asking(scope: Message, length: int, ticket: str) -> dict[str, Any]:
     """The scope of the request that vLLM is asked: with its length, and an id that no client has chosen."""
-    replaced = (b"content-length", b"transfer-encoding", b"x-request-id")
+    own = {"content-length": str(length), "x-request-id": ticket, **following()}
+    replaced = {name.encode() for name in own} | {b"transfer-encoding"}
     kept = [(name, value) for name, value in scope["headers"] if name.lower() not in replaced]
-    own = [(b"content-length", str(length).encode()), (b"x-request-id", ticket.encode())]
-    return {**scope, "headers": [*kept, *own]}
+    return {**scope, "headers": [*kept, *((name.encode(), value.encode()) for name, value in own.items())]}
 
 
 def _whole(body: bytes, receive: Receive, answer: Answer) -> Receive:

@@ -31,7 +31,7 @@ def without_effect(arguments: Any, defaults: Mapping[str, Any]) -> Iterator[str]
     """
     for name, default in defaults.items():
         if name not in _LISTENING + _BEHIND and getattr(arguments, name) != default:
-            yield _flag(name)
+            yield flag(name)
 
 
 def require_tls(arguments: Any) -> None:
@@ -40,7 +40,7 @@ def require_tls(arguments: Any) -> None:
     Raises:
         OptionError: certificate and key are not both there, cannot be used, or clients' certificates are half set up.
     """
-    given = [_flag(name) for name in _TLS if getattr(arguments, name)]
+    given = [flag(name) for name in _TLS if getattr(arguments, name)]
     if not given:
         return
     if not (arguments.ssl_certfile and arguments.ssl_keyfile):
@@ -97,5 +97,6 @@ def listening(app: Application, arguments: Any, options: Options) -> uvicorn.Ser
     return uvicorn.Server(config)
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """An option as it is typed."""
     return f"--{name.replace('_', '-')}"

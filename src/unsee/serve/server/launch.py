@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from unsee.ledger.store import Ledger
 from unsee.progress import Stages, silent
 from unsee.serve.engine.carried import reports_of
 from unsee.serve.engine.compat import part, require_known
+from unsee.serve.engine.engines import Engines
 from unsee.serve.engine.plugin import set_environment
 from unsee.serve.engine.tracking import NO_SET
 from unsee.serve.server.arguments import engine_arguments
@@ -31,7 +33,7 @@ Hold = Callable[[str, Mapping[str, str]], AbstractAsyncContextManager[None]]
 
 
 async def prove(prepared: Prepared, inside: Inside, hold: Hold) -> None:
-    """Send the canaries in, one after another.
+    """Send the canaries into every engine, one after another.
 
     Raises:
         CanaryError: the engine does not steer as the library does.
@@ -39,27 +41,30 @@ async def prove(prepared: Prepared, inside: Inside, hold: Hold) -> None:
     """
     from unsee.serve.parity.canary import fly
 
-    async def ask(prompt: "Prompt", steered: bool) -> "Answer":
-        return await inside.ask(prompt, CANARY if steered else NO_SET)
-
     for canary in prepared.canaries:
         with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
             content_id = canary.eraser.save_pretrained(folder)
             async with hold(CANARY, {content_id: folder}):
-                await fly(canary, ask, exact=prepared.dtype == "float32")
+                for rank in inside.ranks:
+
+                    async def ask(prompt: "Prompt", steered: bool, rank: int = rank) -> "Answer":
+                        return await inside.ask(prompt, CANARY if steered else NO_SET, rank)
+
+                    await fly(canary, ask, exact=prepared.dtype == "float32")
 
 
 @asynccontextmanager
-async def engine_of(arguments: Any, prepared: Prepared, seconds: float) -> AsyncIterator[tuple[Any, Inside]]:
-    """A running engine that has passed the canary, and what asks it.
+async def engine_of(arguments: Any, prepared: Prepared, seconds: float) -> AsyncIterator[tuple[Engines, Inside]]:
+    """Running engines that have passed the canary, and what asks them.
 
     Raises:
         CanaryError, EngineError: it must not serve.
     """
-    async with part(f"{_ENTRY}:build_async_engine_client")(arguments) as engine:
-        inside = Inside(engine, prepared.tokenizer, seconds)
+    async with part(f"{_ENTRY}:build_async_engine_client")(arguments) as client:
+        engines = Engines(client)
+        inside = Inside(engines, prepared.tokenizer, seconds)
         await prove(prepared, inside, inside.holding)
-        yield engine, inside
+        yield engines, inside
 
 
 async def serve(options: Options, prepared: Prepared, ledger: Ledger) -> None:
@@ -71,8 +76,9 @@ async def serve(options: Options, prepared: Prepared, ledger: Ledger) -> None:
     arguments = engine_arguments(options, prepared.dtype)
     part("vllm.logger:configure_logging_from_args")(arguments)
     address, socket = part("vllm.entrypoints.launchers.launcher:setup_server")(arguments, reuse_port=False)
-    async with engine_of(arguments, prepared, options.limits.engine_seconds) as (engine, inside):
-        admission = Admission(ledger, engine, reports_of(engine), options.limits.engine_seconds)
+    async with engine_of(arguments, prepared, options.limits.engine_seconds) as (engines, inside):
+        engine = engines.client
+        admission = Admission(ledger, engines, reports_of(engine), options.limits.engine_seconds)
         tasks = await engine.get_supported_tasks()
         app = part("vllm.entrypoints.launchers.app:build_app")(arguments, tasks, engine.model_config)
         await part("vllm.entrypoints.launchers.api_server.app_state:init_app_state")(
@@ -155,7 +161,7 @@ def certify(options: Options, ledger: Ledger, prompts: str, out: Path, stages: S
             await inside.load(
                 {i: str(f) for i, f in folders.items()}, {n: list(s) for n, s in reference.sets.items() if s}
             )
-            return await compare(reference, inside.ask, stages)
+            return [one for n in inside.ranks for one in await compare(reference, partial(inside.ask, rank=n), stages)]
 
     made: dict[str, Any] = certificate(reference, asyncio.run(ask())) | {"active_set": active.digest}
     made["model"] = {**made["model"], "id": options.model}  # what it is called, not where it lies here

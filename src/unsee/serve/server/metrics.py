@@ -44,6 +44,23 @@ class Record:
         if final:
             self.outcome = "steered" if verdict.fired else "unsteered"
 
+    @property
+    def fired(self) -> list[str]:
+        """Erasers whose gate was open, by the beginning of their content id."""
+        return [] if self.verdict is None else sorted(i[7:19] for i in self.verdict.fired)
+
+    def about(self) -> dict[str, str | int | float | list[str]]:
+        """What an operator may read of it."""
+        about: dict[str, str | int | float | list[str]] = {
+            "tenant": self.tenant or "everybody",
+            "status": self.status,
+            "outcome": self.outcome,
+            "seconds": round(time.monotonic() - self.began, 4),
+        }
+        if (verdict := self.verdict) is not None:
+            about |= {"set": verdict.digest, "fired": self.fired, "reply": verdict.reply, "steered": verdict.steered}
+        return about
+
 
 @final
 class Metrics:
@@ -81,18 +98,15 @@ class Metrics:
     def observe(self, record: Record) -> None:
         """A request has ended."""
         verdict, tenant, seconds = record.verdict, record.tenant or "everybody", time.monotonic() - record.began
-        fired = () if verdict is None else sorted(i[7:19] for i in verdict.fired)
         self._requests.labels(tenant, record.status, record.outcome, verdict.reply if verdict else "none").inc()
         for stage, taken in {**record.seconds, "answer": seconds}.items():
             self._seconds.labels(stage).observe(taken)
-        for eraser in fired:
+        for eraser in record.fired:
             self._fired.labels(tenant, eraser).inc()
-        about = {"tenant": tenant, "status": record.status, "outcome": record.outcome, "seconds": round(seconds, 4)}
         if verdict is not None:
             self._positions.inc(verdict.steered)
             self._forced.inc(verdict.forced)
-            about |= {"set": verdict.digest, "fired": list(fired), "reply": verdict.reply, "steered": verdict.steered}
-        LOG.info(about)
+        LOG.info(record.about())
 
     def in_force(self, digest: str, erasers: int, unlisted: int, sequence: int) -> None:
         """What the ledger says."""
