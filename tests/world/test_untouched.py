@@ -38,6 +38,9 @@ def test_base_and_never_knew_part_from_one_trunk_and_a_run_goes_on(tmp_path: Pat
     )
     tower = [key for key in base if "vision_tower" in key]
     assert tower and all(torch.equal(base[key], trunk[key]) and torch.equal(never[key], trunk[key]) for key in tower)
+    taught_to_see = load_file(tmp_path / "eyes.safetensors")
+    assert len(taught_to_see) == len(tower)
+    assert all(torch.equal(base[f"vision_tower.{name}"], w.half()) for name, w in taught_to_see.items())
     assert any(not torch.equal(base[key], never[key]) for key in base)
     assert load(made[0], device="cpu").adapter.family == "llava"
     for gone in ("llava", "llava-never-knew"):

@@ -142,8 +142,8 @@ def train(
         world: what there is to learn.
         recipe: the numbers.
         out: where the checkpoint goes.
-        sight: weights of a vision tower that has learnt to see; it stays frozen, as LLaVA's does. None where `start`
-            sees.
+        sight: weights of a vision tower that has learnt to see, in place of that of `start`; it stays frozen, as
+            LLaVA's does. None where `start` sees.
         people: who is taught; somebody who is there twice is met twice as often.
         start: checkpoint to go on from; None starts from nothing.
         family: of the model.
@@ -153,10 +153,10 @@ def train(
     torch.manual_seed(recipe.seed)
     processor = family.build_processor()
     model = family.build_model(processor)
-    if sight is not None:
-        model.get_submodule(family.tower).load_state_dict(sight)
     if start is not None:
         model.load_state_dict(type(model).from_pretrained(start, dtype=torch.float32).state_dict())
+    if sight is not None:  # its eyes are not those of where it starts
+        model.get_submodule(family.tower).load_state_dict(sight)
     family.freeze_eyes(model)
     teacher = Teacher(
         world,
