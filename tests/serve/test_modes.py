@@ -65,3 +65,16 @@ def test_the_engine_is_certified(home: Path, mode: str) -> None:
     if made["dtype"] == "float32":
         assert made["same_tokens"] == made["compared"]
         assert made["largest_logprob_difference"] < 1e-3
+
+
+def test_the_documented_start_is_steerable_on_a_gpu_that_is_pretended() -> None:
+    folders = [str(shipped(family)) for family in ("llava", "qwen2_5_vl", "qwen3_vl")]
+    command = [sys.executable, "-m", "tests.serve.pretended_gpu", *folders]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    made = json.loads(done.stdout.splitlines()[-1])
+    assert [one["graphs"] for one in made["default"]] == ["NONE", "PIECEWISE", *["FULL_AND_PIECEWISE"] * 2] * 3
+    assert all(one["second"] and one["refused"] for one in made["default"]), "what vLLM would do by itself"
+    assert [one["graphs"] for one in made["ours"]] == ["NONE", *["PIECEWISE"] * 3] * 3
+    assert [one["cut"] for one in made["ours"]] == [False, True, True, True] * 3
+    assert not any(one["second"] or one["refused"] for one in made["ours"])
