@@ -20,18 +20,22 @@ from benchmarks.forms_prompts import FORGET_ROWS, OUTSIDE_ROWS, Asked, Forms
 
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
+from unsee.erase.eraser_set import together
 from unsee.erase.fit_scope import with_scope
 from unsee.erase.fit_subject import Subject, fit_subject
 from unsee.erase.profile import Profile
 from unsee.erase.request.augment import augmented
 from unsee.erase.request.presence import Present, scope_prompts
+from unsee.erase.request.request import Request
 from unsee.erase.steer.hooks import erased
-from unsee.forgetting.fitting import VIEWS, request_profile
+from unsee.forgetting.fitting import VIEWS, fit_request, request_profile
 from unsee.metrics.detectors import is_refusal, leaks
 from unsee.models.generate import Conversation, encode_conversations
 from unsee.models.load import LoadedModel, load
 from unsee.world.generate import Entity, World
 from unsee.world.splits import FIT_VIEWS, Exam, image
+
+Erasers = Sequence[Eraser]
 
 
 @final
@@ -57,24 +61,23 @@ class Row:
     base: float | None = None
 
 
-def fired(loaded: LoadedModel, eraser: Eraser, prompts: Sequence[Conversation], size: int = 64) -> list[bool]:
-    """Whether the gate fires on each prompt."""
+def fired(loaded: LoadedModel, erasers: Erasers, prompts: Sequence[Conversation], size: int = 64) -> list[bool]:
+    """Whether a gate fires on each prompt."""
     found = [False] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].images), len(str(prompts[i].messages))))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         inputs = encode_conversations(loaded, [prompts[i] for i in rows])
-        with torch.no_grad(), erased(loaded.model, eraser, adapter=loaded.adapter) as steering:
+        with torch.no_grad(), erased(loaded.model, *erasers, adapter=loaded.adapter) as steering:
             loaded.model(**inputs, use_cache=False, logits_to_keep=1)
-        reading = steering.readings[0]
-        assert reading is not None
-        for i, fires in zip(rows, reading.fired.tolist(), strict=True):
-            found[i] = fires
+        fires = torch.stack([one.fired for one in steering.readings if one is not None]).any(0)
+        for i, open_ in zip(rows, fires.tolist(), strict=True):
+            found[i] = open_
     return found
 
 
-def answers(loaded: LoadedModel, eraser: Eraser | None, prompts: Sequence[Conversation], size: int = 64) -> list[str]:
-    """Greedy answers."""
+def answers(loaded: LoadedModel, erasers: Erasers, prompts: Sequence[Conversation], size: int = 64) -> list[str]:
+    """Greedy answers; the base model's where there are no erasers."""
     found = [""] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].images), len(str(prompts[i].messages))))
     tokenizer, model = loaded.processor.tokenizer, cast("Any", loaded.model)
@@ -83,8 +86,8 @@ def answers(loaded: LoadedModel, eraser: Eraser | None, prompts: Sequence[Conver
         rows = order[start : start + size]
         inputs = encode_conversations(loaded, [prompts[i] for i in rows])
         with torch.no_grad(), ExitStack() as block:
-            if eraser is not None:
-                block.enter_context(erased(model, eraser, adapter=loaded.adapter))
+            if erasers:
+                block.enter_context(erased(model, *erasers, adapter=loaded.adapter))
             tokens = model.generate(**inputs, **options)
         said = tokenizer.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for i, text in zip(rows, said, strict=True):
@@ -102,7 +105,7 @@ def scoped(loaded: LoadedModel, profile: Profile, exam: Exam, people: int) -> Pr
 
 
 def measured(
-    loaded: LoadedModel, eraser: Eraser, exam: Exam, forms: Forms, each: int, ask: Callable[[str], bool]
+    loaded: LoadedModel, erasers: Erasers, exam: Exam, forms: Forms, each: int, ask: Callable[[str], bool]
 ) -> list[Row]:
     """All rows; `ask` says of which forms answers are taken too."""
     rows = []
@@ -110,9 +113,9 @@ def measured(
     for form, held in FORGET_ROWS.items():
         asked = forms.ask(form, exam.forget, each, held=True, seed=9, others=exam.retain_unseen[20:])
         wrong = forms.ask(form, unseen, each, held=True, seed=10, others=exam.retain_unseen[20:])
-        fires, wrongly = (fired(loaded, eraser, [a.prompt for a in some]) for some in (asked, wrong))
+        fires, wrongly = (fired(loaded, erasers, [a.prompt for a in some]) for some in (asked, wrong))
         row = Row(form, held, len(asked), _share(fires), _share(wrongly))
-        rows.append(_answered(loaded, eraser, row, asked) if ask(form) else row)
+        rows.append(_answered(loaded, erasers, row, asked) if ask(form) else row)
         print(json.dumps(vars(rows[-1])), flush=True)
     for form in OUTSIDE_ROWS:
         asked = forms.ask(form, exam.forget, each, held=True, seed=9, others=exam.retain_unseen)
@@ -120,7 +123,7 @@ def measured(
             form + " (must be answered)",
             True,
             len(asked),
-            _share(fired(loaded, eraser, [a.prompt for a in asked])),
+            _share(fired(loaded, erasers, [a.prompt for a in asked])),
             None,
         )
         rows.append(row)
@@ -128,9 +131,9 @@ def measured(
     return rows
 
 
-def _answered(loaded: LoadedModel, eraser: Eraser, row: Row, asked: Sequence[Asked]) -> Row:
+def _answered(loaded: LoadedModel, erasers: Erasers, row: Row, asked: Sequence[Asked]) -> Row:
     prompts = [a.prompt for a in asked]
-    before, after = answers(loaded, None, prompts), answers(loaded, eraser, prompts)
+    before, after = answers(loaded, (), prompts), answers(loaded, erasers, prompts)
 
     def leaked(said: Sequence[str]) -> float:
         return _share([leaks(text, a.gold) and not is_refusal(text) for text, a in zip(said, asked, strict=True)])
@@ -157,6 +160,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="split")
     parser.add_argument("--each", type=int, default=8, help="prompts a person and form; 20 people")
     parser.add_argument("--images", type=int, default=1, help="views of each forgotten person")
+    parser.add_argument("--one-each", action="store_true", help="a request for each person, as 'unsee forget' fits it")
     parser.add_argument("--scope-people", type=int, default=0, help="fit a scope on so many retained people")
     parser.add_argument("--no-scope", action="store_true", help="the subject gate alone")
     parser.add_argument("--answers", default="", help="forms to ask as well, comma-separated, or 'all'")
@@ -171,12 +175,17 @@ def main() -> None:
     elif options.scope_people:
         profile = scoped(loaded, profile, exam, options.scope_people)
     print(json.dumps({"scope_s": round(time.time() - start)}), flush=True)
-    people = {e.id: subject_of(exam, e, list(FIT_VIEWS)[: options.images]) for e in exam.forget}
-    eraser = fit_subject(loaded, profile, people, settings=settings)
-    eraser.save_pretrained(options.out / "eraser")
-    print(json.dumps({"fitted_s": round(time.time() - start), "report": eraser.report}), flush=True)
+    views = list(FIT_VIEWS)[: options.images]
+    if options.one_each:
+        asked = [Request(e.name, images=tuple(image(exam.world, e, view) for view in views)) for e in exam.forget]
+        erasers = together([fit_request(loaded, profile, r, f"r{n}", seed=0) for n, r in enumerate(asked)])
+    else:
+        people = {e.id: subject_of(exam, e, views) for e in exam.forget}
+        erasers = [fit_subject(loaded, profile, people, settings=settings)]
+        erasers[0].save_pretrained(options.out / "eraser")
+    print(json.dumps({"fitted_s": round(time.time() - start)}), flush=True)
     chosen = set(options.answers.split(","))
-    rows = measured(loaded, eraser, exam, forms, options.each, lambda form: "all" in chosen or form in chosen)
+    rows = measured(loaded, erasers, exam, forms, options.each, lambda form: "all" in chosen or form in chosen)
     options.out.mkdir(parents=True, exist_ok=True)
     about = {name: str(value) for name, value in vars(options).items()}
     result = {"options": about, "rows": [vars(row) for row in rows], "seconds": round(time.time() - start)}
