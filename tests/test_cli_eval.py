@@ -117,7 +117,7 @@ def test_options_that_are_not_legal_name_those_that_are(
     refused(call("eval", MODEL, *umu, "--endpoint", "http://h/v1", "--method", "npo"), "takes no --method")
     refused(call("eval", MODEL, *umu, "--role", "forget"), "--role and --split are for data of your own")
     refused(call("eval", MODEL, *data, *out, "--role", "kept"), "role is 'kept'", "'retain'")
-    refused(call("list", "bars"), "kind is 'bars'", "'attacks'")
+    refused(call("list", "bars"), "'bars' is not one of", "'attacks'")
     refused(call("compare", tmp_path), "ResultsError", "holds no settings.json")
     assert not (tmp_path / "r").exists(), "nothing is written before the options are known to be legal"
 
@@ -176,3 +176,5 @@ def test_everything_that_has_a_name_is_listed(kind: str, call: Call) -> None:
     code, out, _ = call("list", kind, "--json")
     entries = last(out)["entries"]
     assert code == 0 and len(entries) >= 6 and all(entry["summary"] for entry in entries)
+    words = out.split()
+    assert all(entry["name"] in words for entry in entries), "a name that is cut cannot be typed"

@@ -328,8 +328,9 @@ def test_read_finds_the_config(tmp_path: Path) -> None:
     assert subjects(read(f"{tmp_path}:retain_95")) == ["002"]
     with pytest.raises(OptionError, match=r"are \['forget_5', 'retain_95'\]. Say which to read, as in '.*:forget_5'"):
         read(tmp_path)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(OptionError, match=r"holds no data.jsonl, and its configs .* are \[\]"):
-        read(tmp_path / "nowhere")
+        read(tmp_path / "empty")
     with pytest.raises(OptionError, match="no split 'forget_6'"):
         read(f"{tmp_path}:forget_6")
 

@@ -10,6 +10,7 @@ from unsee.data.sample import Sample, subjects
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.ascent import ascend, frozen, moved
 from unsee.erase.fit.tokens import unit
+from unsee.erase.gates.base import require_kind
 from unsee.erase.gates.subject import SubjectGate
 from unsee.evals.answerers.local import Local
 from unsee.models.generate import answer_tokens, encode, log_probability
@@ -105,8 +106,7 @@ def text_scores(
     run = loaded.model(inputs_embeds=embedded, use_cache=False, output_hidden_states=True, logits_to_keep=1)
     best = embedded.new_full((len(embedded),), -torch.inf)
     for eraser in erasers:
-        gate = eraser.gate
-        assert isinstance(gate, SubjectGate), "others are left out before"
+        gate = require_kind(eraser.gate, SubjectGate)
         scores = sum(
             unit(run.hidden_states[layer]) @ gate.weight[:, 0, place].to(embedded).mT
             for place, layer in enumerate(gate.layers)
@@ -140,8 +140,7 @@ def image_scores(
     there = (loaded.adapter.image_index(loaded.model, prompts["input_ids"]) > 0).to(pixels)
     best = pixels.new_full((len(pixels),), -torch.inf)
     for eraser in erasers:
-        gate = eraser.gate
-        assert isinstance(gate, SubjectGate), "others are left out before"
+        gate = require_kind(eraser.gate, SubjectGate)
         scores = sum(
             unit(states[layer]) @ gate.weight[:, 1, place].to(pixels).mT for place, layer in enumerate(gate.layers)
         )

@@ -9,6 +9,13 @@ from unsee.cli import options as given
 from unsee.cli.console import LIMITS, diagnosis_table, finish, say, show_table, stages_shown
 from unsee.errors import OptionError
 
+Keep = Annotated[str | None, typer.Option(help="Questions about the same people that must still be answered.")]
+Retain = Annotated[str | None, typer.Option(help="Kept questions, only to refuse people that are in both sets.")]
+Method = Annotated[
+    Literal["held-ridge", "released-llava", "released-qwen"],
+    typer.Option(help="Our gate, or MLLMEraser's with the settings of one of its releases."),
+]
+
 
 @given.takes_parts
 def erase(
@@ -18,17 +25,10 @@ def erase(
     profile: Annotated[Path, typer.Option(help="Profile folder made by 'unsee profile'.")],
     forget: Annotated[str, typer.Option(help="Questions about what is forgotten: folder, DIR:CONFIG or .jsonl.")],
     out: given.Out,
-    keep: Annotated[
-        str | None, typer.Option(help="Questions about the same people that must still be answered.")
-    ] = None,
-    retain: Annotated[
-        str | None, typer.Option(help="Kept questions, only to refuse people that are in both sets.")
-    ] = None,
+    keep: Keep = None,
+    retain: Retain = None,
     others: given.Others = None,
-    method: Annotated[
-        Literal["held-ridge", "released-llava", "released-qwen"],
-        typer.Option(help="Our gate, or MLLMEraser's with the settings of one of its releases."),
-    ] = "held-ridge",
+    method: Method = "held-ridge",
     reply: given.Reply = "steer,prefix,canned",
     words: given.ReplyWords = None,
     seed: given.Seed = 0,

@@ -14,6 +14,22 @@ UNKNOWN = 64
 """Questions of the shipped list about names of nobody."""
 
 
+Calibration = Annotated[
+    str | None, typer.Option(help="The same about other people; default: a third of the kept people.")
+]
+Recall = Annotated[str | None, typer.Option(help="D-: prompts the model answers; default: the kept questions.")]
+Refusal = Annotated[str | None, typer.Option(help="D+: prompts the model refuses; default: a shipped list.")]
+Unknown = Annotated[
+    str | None,
+    typer.Option(help="Questions about names of nobody, for a model that declines too little; default: a list."),
+]
+Steps = Annotated[int, typer.Option(min=1, help="Steps of the refusal's trajectory; 1: the first answer token alone.")]
+Direction = Annotated[Literal["multimodal", "text", "image"], typer.Option(help="Which prompts make the direction.")]
+Engine = Annotated[
+    Literal["local", "ray"], typer.Option(help="Where prompts are read: this process, or workers of Ray.")
+]
+
+
 @takes_cluster
 @given.takes_parts
 def profile(
@@ -23,29 +39,16 @@ def profile(
     cluster: Cluster,
     retain: Annotated[str, typer.Option(help="Questions about what is kept: folder, DIR:CONFIG or .jsonl.")],
     out: given.Out,
-    calibration: Annotated[
-        str | None, typer.Option(help="The same about other people; default: a third of the kept people.")
-    ] = None,
-    recall: Annotated[
-        str | None, typer.Option(help="D-: prompts the model answers; default: the kept questions.")
-    ] = None,
-    refusal: Annotated[str | None, typer.Option(help="D+: prompts the model refuses; default: a shipped list.")] = None,
+    calibration: Calibration = None,
+    recall: Recall = None,
+    refusal: Refusal = None,
     others: given.Others = None,
-    unknown: Annotated[
-        str | None,
-        typer.Option(help="Questions about names of nobody, for a model that declines too little; default: a list."),
-    ] = None,
-    steps: Annotated[
-        int, typer.Option(min=1, help="Steps of the refusal's trajectory; 1: the first answer token alone.")
-    ] = 14,
-    direction: Annotated[
-        Literal["multimodal", "text", "image"], typer.Option(help="Which prompts make the direction.")
-    ] = "multimodal",
+    unknown: Unknown = None,
+    steps: Steps = 14,
+    direction: Direction = "multimodal",
     adversarial: Annotated[bool, typer.Option(help="Move recall images by PGD.")] = True,
     batch_size: given.BatchSize = 64,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Where prompts are read: this process, or workers of Ray.")
-    ] = "local",
+    engine: Engine = "local",
     plan: Annotated[bool, typer.Option("--plan", help="Print memory and time before anything is loaded.")] = False,
     seed: given.Seed = 0,
     as_json: given.Json = False,

@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from unsee.experiments.table.run import Table
 
 
+BudgetNumbers = Annotated[
+    list[str] | None, typer.Option(help="One number of the budget, NAME=NUMBER, as in grpo_steps=300; repeat.")
+]
+NeverKnew = Annotated[str | None, typer.Option(help="Checkpoint that was never taught split 0 at 10 %.")]
+Benchmark = Annotated[
+    str | None, typer.Option(help="A published benchmark in place of the built-in world; --methods are rows.")
+]
+OnlyPlan = Annotated[
+    bool, typer.Option("--plan", help="Print memory, hours and commands on --benchmark; load nothing.")
+]
+Engine = Annotated[
+    Literal["local", "ray"], typer.Option(help="Where rows are fitted and asked: here, or in workers of Ray.")
+]
+
+
 @takes_cluster
 def table(
     out: Out = Path("table-out"),
@@ -26,27 +41,17 @@ def table(
     seeds: Annotated[str, typer.Option(help="Who is forgotten: seeds of splits, with commas.")] = "0",
     show: Annotated[bool, typer.Option("--show", help="Fit nothing: the table of what is finished.")] = False,
     quick: Annotated[bool, typer.Option(help="Few questions and steps: to see that it runs.")] = False,
-    budget: Annotated[
-        list[str] | None, typer.Option(help="One number of the budget, NAME=NUMBER, as in grpo_steps=300; repeat.")
-    ] = None,
+    budget: BudgetNumbers = None,
     model: Annotated[str, typer.Option(help="Checkpoint that knows the world.")] = "world:llava",
-    never_knew: Annotated[
-        str | None, typer.Option(help="Checkpoint that was never taught split 0 at 10 %.")
-    ] = "world:llava-never-knew",
+    never_knew: NeverKnew = "world:llava-never-knew",
     world_seed: Annotated[int, typer.Option(help="Of the world that the checkpoints know.")] = 0,
-    benchmark: Annotated[
-        str | None, typer.Option(help="A published benchmark in place of the built-in world; --methods are rows.")
-    ] = None,
+    benchmark: Benchmark = None,
     data: Annotated[str | None, typer.Option(help="Where it lies; default: its hub id.")] = None,
     ratio: Annotated[int | None, typer.Option(help="Its forget ratio in percent.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many of its questions a set.")] = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Print memory, hours and commands on --benchmark; load nothing.")
-    ] = False,
+    plan: OnlyPlan = False,
     teraflops: Annotated[float, typer.Option(min=0.001, help="That the machine sustains, for --plan.")] = 100.0,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Where rows are fitted and asked: here, or in workers of Ray.")
-    ] = "local",
+    engine: Engine = "local",
     seed: Seed = 0,
     as_json: Json = False,
     *,
@@ -61,7 +66,7 @@ def table(
     from unsee.experiments.table.sheet import sheet
     from unsee.experiments.table.summary import caption, lines
 
-    named = tuple(name for name in methods.split(",") if name)
+    named = tuple(filter(None, methods.split(",")))
     if benchmark is not None:
         from unsee.cli.table_benchmark import Wanted, plan_on_benchmark, run_on_benchmark
 
@@ -81,8 +86,7 @@ def table(
             workers.require(_facts(wanted))
         if not show:
             run(wanted, say, stages, workers)
-    found = lines(wanted)
-    shown = sheet(found, caption(wanted))
+    shown = sheet(found := lines(wanted), caption(wanted))
     show_table(console(shown))
     written = write(shown, out)
     for percent in percents if found else ():

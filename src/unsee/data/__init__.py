@@ -27,7 +27,7 @@ from unsee.data.prompts import Style, chat, instruction
 from unsee.data.sample import Form, ImageFile, Sample, require_disjoint, require_some, subjects
 from unsee.data.saved import has_our_fields, is_saved, read_rows, read_saved
 from unsee.data.task import Role, Set, Task
-from unsee.errors import OptionError
+from unsee.errors import DataError, OptionError
 from unsee.registry import BENCHMARKS
 
 __all__ = [
@@ -67,6 +67,9 @@ __all__ = [
 ]
 
 
+_READ = "a folder, a .jsonl, .parquet or .arrow file, or OWNER/NAME:CONFIG of the hub"
+
+
 def read(
     path: Path | str, config: str | None = None, benchmark: str | None = None, protocol: Protocol = "honest"
 ) -> list[Sample]:
@@ -100,6 +103,9 @@ def read(
         return [item.sample for item in read_benchmark(benchmark, path, config, protocol)]
     if protocol != "honest":
         raise OptionError(f"protocol is {protocol!r} but no benchmark was named, expected one of {BENCHMARKS.names()}.")
+    if config is None and not (place.is_file() or place.is_dir()):
+        what = "is a device or a pipe" if place.exists() else "is not there"
+        raise DataError(f"{str(path)!r} {what}, expected {_READ}. Check the path.")
     if place.suffix == ".jsonl" or (place / FILE_NAME).is_file():
         if config is not None:
             raise OptionError(f"{path} is JSON lines and has no configs, but config is {config!r}. Leave it out.")
@@ -108,6 +114,8 @@ def read(
         return read_saved(place, config)
     if place.suffix in (".parquet", ".arrow"):
         return read_rows([place])
+    if place.is_file():
+        raise DataError(f"{str(path)!r} is a file that ends in {place.suffix!r}, expected {_READ}. Convert it.")
     found = configs_of(path)
     if config is None and len(found) != 1:
         raise OptionError(

@@ -119,6 +119,8 @@ def _whole_files_only() -> Iterator[None]:
 
 def _opened(source: bytes | Path) -> Image.Image:
     _readers()
+    if isinstance(source, Path) and source.exists() and not (source.is_file() or source.is_dir()):
+        raise OSError("it is a device or a pipe, which may never end; expected a file")
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
 
 
@@ -189,8 +191,11 @@ def _refuse(source: bytes | Path, id: str, error: BaseException) -> NoReturn:
 
 
 def _is_heic(source: bytes | Path) -> bool:
-    try:
-        start = (source.read_bytes() if isinstance(source, Path) else source)[:12]
-    except (OSError, ValueError):
+    if isinstance(source, bytes):
+        start = source[:12]
+    elif source.is_file():
+        with source.open("rb") as file:
+            start = file.read(12)
+    else:
         return False
     return start[4:8] == b"ftyp" and start[8:12] in _HEIC

@@ -81,37 +81,38 @@ def honest(
     forgotten = {item.sample.subject for item in (*forget_fit, *forget_heldout)} - {UNASSIGNED}
     if shared == "refuse":
         require_disjoint(_bare(kept, but=UNASSIGNED), _bare(forget_fit, but=UNASSIGNED), ("retain", "forget"))
-
-    def usable(items: Iterable[Item]) -> list[Item]:
-        found = []
-        for item in items:
-            if item.sample.subject == UNASSIGNED:
-                left["kept questions that the data set ties to no subject"] += 1
-            elif item.sample.subject in forgotten:
-                left["kept questions about a subject that is to be forgotten"] += 1
-            else:
-                found.append(item)
-        return found
-
     asked = {_asked(item.sample) for item in forget_fit}
     heldout = [item for item in forget_heldout if _asked(item.sample) not in asked]
     left["held-out questions that the fit sees word for word"] += len(forget_heldout) - len(heldout)
-    everyone = usable(kept)
+    everyone = _usable(kept, forgotten, left)
     role = roles({item.sample.subject for item in everyone}, seed, unseen)
-    tests = everyone if kept_heldout is None else usable(kept_heldout)
-    part = {
-        name: [item for item in asked if role.get(item.sample.subject) == name]
-        for name, asked in (("retain_fit", everyone), ("calibration", everyone), ("retain_unseen", tests))
-    }
+    tests = everyone if kept_heldout is None else _usable(kept_heldout, forgotten, left)
+
+    def part(items: list[Item], name: str) -> list[Item]:
+        return [item for item in items if role.get(item.sample.subject) == name]
+
     sets = {
         "forget_fit": Set("forget", forget_fit, "fit"),
         "forget_heldout": Set("forget", heldout),
-        "retain_fit": Set("retain", part["retain_fit"], "fit"),
-        "calibration": Set("retain", part["calibration"], "calibration"),
-        "retain_unseen": Set("retain", part["retain_unseen"]),
+        "retain_fit": Set("retain", part(everyone, "retain_fit"), "fit"),
+        "calibration": Set("retain", part(everyone, "calibration"), "calibration"),
+        "retain_unseen": Set("retain", part(tests, "retain_unseen")),
         **(others or {}),
     }
     return Task(benchmark, sets, "honest", {why: count for why, count in left.items() if count})
+
+
+def _usable(kept: Iterable[Item], forgotten: Collection[str], left: Counter[str]) -> list[Item]:
+    """The kept questions that may stand in a set; the others are counted in `left`, by why."""
+    found = []
+    for item in kept:
+        if item.sample.subject == UNASSIGNED:
+            left["kept questions that the data set ties to no subject"] += 1
+        elif item.sample.subject in forgotten:
+            left["kept questions about a subject that is to be forgotten"] += 1
+        else:
+            found.append(item)
+    return found
 
 
 def alternate(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:

@@ -55,16 +55,11 @@ def fit_eraser(
     require_same_model(profile.model, loaded, "profile")
     profile.require_unknown(forget)
     ids = subjects(forget)
-    features = capture_features(
-        loaded, forget, profile.read, settings.batch_size, progress=stages("forget prompts", len(forget))
-    )
-    kept = (
-        capture_features(
-            loaded, keep, profile.read, settings.batch_size, progress=stages("prompts to keep", len(keep))
-        ).flatten(1)
-        if keep
-        else None
-    )
+    read, size = profile.read, settings.batch_size
+    features = capture_features(loaded, forget, read, size, stages("forget prompts", len(forget)))
+    kept = None
+    if keep:
+        kept = capture_features(loaded, keep, read, size, stages("prompts to keep", len(keep))).flatten(1)
     owner = torch.tensor([ids.index(sample.subject) for sample in forget])
     positives = [features[owner == k].flatten(1) for k in range(len(ids))]
     halves = profile.retain_people.float().flatten(1), profile.calibration.float().flatten(1)
@@ -124,28 +119,13 @@ def fit_published(
     require_some(forget, "forget")
     require_same_model(profile.model, loaded, "profile")
     profile.require_unknown(forget)
-    states = capture(
-        loaded,
-        forget,
-        profile.layers,
-        settings.batch_size,
-        pool=("last",),
-        progress=stages("forget prompts", len(forget)),
-    ).last
+    tell = stages("forget prompts", len(forget))
+    states = capture(loaded, forget, profile.layers, settings.batch_size, pool=("last",), progress=tell).last
     weights, energies = [], []
     for place in range(len(profile.layers)):
         inside, left = null_components(profile.retain_last[:, place], states[:, place], preset.ratio)
         weights.append(gate_of_components(inside, preset.gamma))
         energies.append(left)
-    worst = max(energies)
-    report = [
-        finding(
-            "null space",
-            f"kept energy left in it: {min(energies):.1e} to {worst:.1e} of the total",
-            "pass" if worst < 1e-3 else "warn",
-            "with more kept prompts than dimensions no null space is exact; what is left reaches kept people",
-        )
-    ]
     return Eraser(
         model=profile.model,
         family=profile.family,
@@ -157,8 +137,18 @@ def fit_published(
         settings={"ratio": preset.ratio, "gamma": preset.gamma, "lambda": strength},
         subjects=tuple(subjects(forget)),
         counts={"forget": len(forget), "retain": len(profile.retain_last)},
-        report=report,
+        report=[_null_space_finding(energies)],
         fitted_on=tuple(map(prompt_digest, forget)),
+    )
+
+
+def _null_space_finding(energies: Sequence[float]) -> Finding:
+    worst = max(energies)
+    return finding(
+        "null space",
+        f"kept energy left in it: {min(energies):.1e} to {worst:.1e} of the total",
+        "pass" if worst < 1e-3 else "warn",
+        "with more kept prompts than dimensions no null space is exact; what is left reaches kept people",
     )
 
 

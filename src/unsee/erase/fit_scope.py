@@ -86,8 +86,6 @@ def with_scope(
         CalibrationError: both sides are equal.
     """
     require_same_model(profile.model, loaded, "profile")
-    if profile.background is None:
-        raise DataError("the profile has no background, so it is not known which blocks to read. Make it again.")
-    settings = Settings.from_json(profile.settings)
-    scope, report = fit_scopes(loaded, profile.background.layers, prompts, settings=settings, stages=stages)
+    layers, settings = profile.require_background().layers, Settings.from_json(profile.settings)
+    scope, report = fit_scopes(loaded, layers, prompts, settings=settings, stages=stages)
     return replace(profile, scope=scope, report=[*profile.report, *report])

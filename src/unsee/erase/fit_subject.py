@@ -98,11 +98,10 @@ def fit_subject(
 def _background(loaded: LoadedModel, profile: Profile, subjects: Mapping[str, Subject]) -> Background:
     if not subjects or not all(one.names or one.images for one in subjects.values()):
         raise DataError("a request needs a subject, and each subject at least one name or image. Give one.")
-    if profile.background is None:
-        raise DataError("the profile has no background of prompts on which no gate may fire. Make the profile again.")
+    background = profile.require_background()
     if any(one.images for one in subjects.values()) and loaded.adapter.image_token(loaded.processor) is None:
         raise DataError(f"{loaded.name!r} takes text alone, but the request has images. Leave them out.")
-    return profile.background
+    return background
 
 
 def _evidence(

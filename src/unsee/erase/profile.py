@@ -74,6 +74,18 @@ class Profile:
         """Blocks that a held gate steers: from the last one read to the end, so that one pass decides and acts."""
         return tuple(layer for layer in self.layers if layer >= self.read[-1])
 
+    def require_background(self) -> Background:
+        """The states on which no subject's gate may fire, and with them which blocks gates read.
+
+        Raises:
+            DataError: the profile was made without.
+        """
+        if self.background is None:
+            raise DataError(
+                "the profile has no background of prompts on which no gate may fire. Make the profile again."
+            )
+        return self.background
+
     def require_unknown(self, forget: Sequence[Sample]) -> None:
         """Refuse to forget a subject that the profile was told to keep.
 
@@ -126,7 +138,7 @@ class Profile:
         config, settings = artifact.config, cast("dict[str, Any]", dict(artifact.config.settings))
         missing = sorted({"read_layers", "strength", "report", "curves", "background"} - settings.keys())
         if missing:
-            raise ArtifactError(f"{directory}: the config lacks the settings {missing}. Make the profile again.")
+            raise ArtifactError(f"{directory}: the config lacks the settings {missing}. Make it again.")
         about: Any = settings.pop("background")
         tensors = {name: tensor for name, tensor in artifact.tensors.items() if "." not in name}
         background = (

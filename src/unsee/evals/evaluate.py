@@ -44,12 +44,11 @@ def evaluate(
 ) -> Record | None:
     """Ask what the folder has no answer to yet, then write `answers.jsonl` and `metrics.json`.
 
-    A condition that cannot be made (a method that cannot serve this model or data) has rows without an answer, each
-    with the reason; so has a question that cannot be put. Steering that did not happen, and every error that nobody
-    expected, ends the run.
+    A condition that cannot be made (a method that cannot serve this model or data) and a question that cannot be put
+    have rows without an answer, with the reason. Steering that did not happen and an unexpected error end the run.
 
     Args:
-        conditions: one or more, of different names.
+        conditions: of different names.
         plan: what is asked, and how.
         out: results folder, new or one that the same settings have begun.
         judges: of quality and safety; the offline rule by default.
@@ -59,7 +58,7 @@ def evaluate(
         note: told what a kill has cost.
         beside: further entries of `metrics.json`.
         renew: start again where the folder has other settings, rather than refuse.
-        given: rows that were made elsewhere, by this very evaluation; written as they come, before anything is asked.
+        given: rows that this very evaluation made elsewhere; written as they come, before anything is asked.
 
     Returns:
         What `metrics.json` holds, in the main process; None in others.
@@ -69,23 +68,14 @@ def evaluate(
         SettingsError: the folder's rows were made with other settings, by another model or by other code.
         ResultsError: the folder is damaged, in use, or another's.
         SaveError: it cannot be written.
-        SteeringError: steering did not happen as an eraser requires.
+        SteeringError: steering did not happen.
         WorkerError: workers are lost for good; what they had answered is kept.
     """
     judges, several = judges or Judges(), processes or Processes()
     _require(conditions, plan, judges)
-    settings = {
-        "schema": SCHEMA,
-        "code": code_version(),
-        **plan.settings(),
-        "judge": judges.name,
-        "conditions": {one.name: dict(one.settings) for one in conditions},
-    }
-    if several.main:
-        for lost in prepare(out, settings, renew=renew):
-            note(lost)
+    for lost in prepare(out, _settings(conditions, plan, judges), renew=renew) if several.main else ():
+        note(lost)
     several.wait()
-    settings = read_object(out / SETTINGS)  # with the conditions that were there before
     rows = rows_of(out)
     several.wait()  # nobody writes before everybody has read
     with Part(out, several.index) as part:
@@ -97,11 +87,24 @@ def evaluate(
     for one in conditions:
         _run(one, plan, out, rows, workers, several, stages)
     several.wait()
-    if not several.main:
-        return None
+    return _completed(plan, out, beside or {}) if several.main else None
+
+
+def _settings(conditions: Sequence[Condition], plan: Plan, judges: Judges) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "code": code_version(),
+        **plan.settings(),
+        "judge": judges.name,
+        "conditions": {one.name: dict(one.settings) for one in conditions},
+    }
+
+
+def _completed(plan: Plan, out: Path, beside: Mapping[str, Any]) -> Record:
+    settings = read_object(out / SETTINGS)  # with the conditions that were there before
     found = {key_of(row): row for row in rows_of(out)}
     rows = _in_order(list(found.values()), plan, list(settings["conditions"]))
-    metrics = summary(rows, settings, plan.task.left_out) | dict(beside or {})
+    metrics = summary(rows, settings, plan.task.left_out) | dict(beside)
     complete(out, rows, metrics)
     return metrics
 

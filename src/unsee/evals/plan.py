@@ -183,27 +183,20 @@ def planned(
         unknown: questions about people whom no model was taught: what membership is told apart from.
 
     Raises:
-        OptionError: no such set, measure or attack, one that the data cannot give, or "official" is asked to depart
-            from the release.
+        OptionError: no such set, measure or attack, the data cannot give it, or "official" is to be departed from.
         DataError: an unknown person is in another set too.
     """
-    if missing := [name for name in chosen if name not in task.sets]:
-        raise OptionError(f"there is no set {missing[0]!r} in {task.name!r}: expected some of {list(task.sets)}.")
     official = benchmark is not None and task.protocol == "official"
-    if official and (style is not None or max_new_tokens is not None):
-        raise OptionError(
-            "the official protocol asks in the release's own words and lengths, so it takes neither a style nor a "
-            "number of tokens. Leave them out, or take the honest protocol."
-        )
-    kept = {name: one for name, one in task.sets.items() if not chosen or name in chosen}
-    if unknown:
-        kept = _with_unknown(kept, unknown)
+    if official:
+        _require_released(style, max_new_tokens)
+    kept = _with_unknown(_chosen(task, chosen), unknown) if unknown else _chosen(task, chosen)
     taken = require_measures(measures or default_measures(benchmark, task.protocol))
     _require_data(taken, kept, benchmark)
     facts = BENCHMARKS.named(benchmark).facts if benchmark is not None else {}
     put: Style = facts["style"] if official else style or "plain"
+    asked = {name: replace(one, items=_spread(one.items, limit)) for name, one in kept.items()}
     return Plan(
-        task=replace(task, sets={n: replace(one, items=_spread(one.items, limit)) for n, one in kept.items()}),
+        task=replace(task, sets=asked),
         style=put,
         max_new_tokens=None if official else max_new_tokens or LONGEST,
         sampled=official and RELEASED[put].sampled,
@@ -216,6 +209,20 @@ def planned(
         seed=seed,
         tries=tries,
     )
+
+
+def _chosen(task: Task, names: Sequence[str]) -> dict[str, Set]:
+    if missing := [name for name in names if name not in task.sets]:
+        raise OptionError(f"there is no set {missing[0]!r} in {task.name!r}: expected some of {list(task.sets)}.")
+    return {name: one for name, one in task.sets.items() if not names or name in names}
+
+
+def _require_released(style: Style | None, max_new_tokens: int | None) -> None:
+    if style is not None or max_new_tokens is not None:
+        raise OptionError(
+            "the official protocol asks in the release's own words and lengths, so it takes neither a style nor a "
+            "number of tokens. Leave them out, or take the honest protocol."
+        )
 
 
 def planned_benchmark(name: str, source: Path | str, protocol: Protocol, ratio: int | None, **options: Any) -> Plan:

@@ -62,8 +62,7 @@ def write_report(
     rows: list[Row] = list(metrics.get("rows") or [])
     if not rows:
         raise DataError("the metrics have no rows, so there is nothing to report. Run the evaluation first.")
-    method = method_of(rows)
-    runs = metrics.get("runs", 1)
+    method, runs = method_of(rows), metrics.get("runs", 1)
     html = _template().render(
         method=CONDITIONS.get(method, method),
         test_time=method in ("erased", "published"),

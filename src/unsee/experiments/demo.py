@@ -2,10 +2,10 @@
 
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 
@@ -25,7 +25,7 @@ from unsee.evals.evaluate import Condition, evaluate
 from unsee.evals.plan import Plan
 from unsee.evals.report import write_report
 from unsee.evals.stats import Row, summarise
-from unsee.evals.store import METRICS, complete, read_object, rows_of
+from unsee.evals.store import METRICS, Record, complete, read_object, rows_of
 from unsee.experiments.trial import Data, fit_requests, fit_world_profile, gather, some, world_task
 from unsee.models.load import LoadedModel, load
 from unsee.progress import Stages
@@ -57,59 +57,91 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
         SaveError: a file cannot be written.
     """
     require_shipped(family)
-    start = time.monotonic()
-    seconds: dict[str, float] = {}
-
-    def lap(name: str) -> None:
-        seconds[name] = time.monotonic() - start - sum(seconds.values())
-
+    clock = Clock()
     loaded = load(f"world:{family}")
     exam = Exam(World(), seed)
     # Less than by default, here and below: a demo is short, 'unsee sweep honest' takes all.
     data = gather(exam, talk=0.25, wordings=1)
     data = replace(data, task=world_task({name: some(asked, MOST_ASKED) for name, asked in data.splits.items()}))
-    lap("load and draw")
+    clock.lap("load and draw")
     quick = Settings(pgd_images=6, trajectory_prompts=64, strengths=(1.0, 3.0))
     profile = fit_world_profile(loaded, exam, data, quick, seed, stages)
-    lap("profile, once per model")
+    clock.lap("profile, once per model")
     erasers = fit_requests(loaded, profile, data, stages=stages)
-    lap("three erasure requests")
+    clock.lap("three erasure requests")
     preset = RELEASED_LLAVA if family == "llava" else RELEASED_QWEN
     published = fit_published(loaded, profile, spread(data.requests["people"][0], 600), preset=preset, stages=stages)
-    lap("the published gate")
+    clock.lap("the published gate")
     profile.save_pretrained(out / "profile")
+    answerers = _answerers(loaded, erasers, published, out, seed)
+    if seed == NEVER_KNEW_SEED:
+        answerers["never_knew"] = Local(load(f"world:{family}-never-knew"))
+    conditions = [
+        Condition.of(name, one, frozenset(digest for eraser in one.erasers for digest in eraser.fitted_on))
+        for name, one in answerers.items()
+    ]
+    evaluate(conditions, Plan(data.task, max_new_tokens=LONGEST, seed=seed), out, stages=stages, renew=True)
+    clock.lap("asking")
+    tradeoff = _tradeoff(loaded, data, list(erasers.values()), published, stages)
+    clock.lap("trade-off over lambda")
+    gates = _gate_scores(loaded, profile, erasers["people"], data)
+    cost = clock.cost() | {"eraser_bytes": erasers["people"].stored_bytes}
+    environment = library_versions() | {"threads": torch.get_num_threads(), "model": loaded.name.rsplit("/", 1)[-1]}
+    records = rows_of(out)
+    metrics = read_object(out / METRICS) | {"cost": cost, "environment": environment}
+    complete(out, records, metrics)
+    _report(out, metrics, records, data, profile, erasers, gates, tradeoff)
+    return metrics
+
+
+@final
+class Clock:
+    """Seconds of each stage of a run, one after the other."""
+
+    def __init__(self) -> None:
+        """Start."""
+        self._start = time.monotonic()
+        self._seconds: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """End a stage."""
+        self._seconds[name] = time.monotonic() - self._start - sum(self._seconds.values())
+
+    def cost(self) -> dict[str, Any]:
+        """By stage, in all, and the most memory that the process has held."""
+        return {
+            "seconds": {name: round(value, 1) for name, value in self._seconds.items()},
+            "total_seconds": round(time.monotonic() - self._start, 1),
+            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }
+
+
+def _answerers(
+    loaded: LoadedModel, erasers: Mapping[str, Eraser], published: Eraser, out: Path, seed: int
+) -> dict[str, Local]:
+    """Every condition of this model; its erasers are saved."""
     saved = {**erasers, "published": published}
     ids = {name: e.save_pretrained(out / "erasers" / name.replace(" ", "-")) for name, e in saved.items()}
     in_force, own = list(erasers.values()), [ids[name] for name in erasers]
     aimless = [eraser.with_random_direction(seed) for eraser in in_force]
-    answerers = {
+    return {
         "base": Local(loaded),
         "erased": Local(loaded, in_force, own),
         "published": Local(loaded, [published], [ids["published"]]),
         "random": Local(loaded, aimless, [f"{one}, random direction {seed}" for one in own]),
     }
-    if seed == NEVER_KNEW_SEED:
-        answerers["never_knew"] = Local(load(f"world:{family}-never-knew"))
-    plan = Plan(data.task, max_new_tokens=LONGEST, seed=seed)
-    conditions = [
-        Condition.of(name, one, frozenset(digest for eraser in one.erasers for digest in eraser.fitted_on))
-        for name, one in answerers.items()
-    ]
-    evaluate(conditions, plan, out, stages=stages, renew=True)
-    lap("asking")
-    tradeoff = _tradeoff(loaded, data, in_force, published, stages)
-    lap("trade-off over lambda")
-    gates = _gate_scores(loaded, profile, erasers["people"], data)
-    cost = {
-        "seconds": {name: round(value, 1) for name, value in seconds.items()},
-        "total_seconds": round(time.monotonic() - start, 1),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "eraser_bytes": erasers["people"].stored_bytes,
-    }
-    environment = library_versions() | {"threads": torch.get_num_threads(), "model": loaded.name.rsplit("/", 1)[-1]}
-    records = rows_of(out)
-    metrics = read_object(out / METRICS) | {"cost": cost, "environment": environment}
-    complete(out, records, metrics)
+
+
+def _report(
+    out: Path,
+    metrics: dict[str, Any],
+    records: Sequence[Record],
+    data: Data,
+    profile: Profile,
+    erasers: Mapping[str, Eraser],
+    gates: dict[str, Any],
+    tradeoff: dict[str, Any],
+) -> None:
     shown = {r["image"] for r in records if r["image"]}
     images = {
         s.image.id: s.image.source
@@ -117,24 +149,12 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
         for s in split
         if s.image and s.image.id in shown and isinstance(s.image.source, bytes)
     }
-    diagnosis = [
-        *profile.report,
-        *({**f, "check": f"{name}: {f['check']}"} for name, e in erasers.items() for f in e.report),
-    ]
-    stages_cost: dict[str, Any] = {name: {"seconds": round(value, 1)} for name, value in seconds.items()}
-    stages_cost["peak memory"] = {"peak_mib": cost["peak_mib"]}
-    write_report(
-        out,
-        metrics,
-        records,
-        images,
-        gates,
-        tradeoff,
-        diagnosis,
-        stages_cost,
-        pgd_history=profile.curves["pgd"] or None,
-    )
-    return metrics
+    of_erasers = [{**f, "check": f"{name}: {f['check']}"} for name, e in erasers.items() for f in e.report]
+    cost: dict[str, Any] = {name: {"seconds": value} for name, value in metrics["cost"]["seconds"].items()}
+    cost["peak memory"] = {"peak_mib": metrics["cost"]["peak_mib"]}
+    pgd = profile.curves["pgd"] or None
+    diagnosis = [*profile.report, *of_erasers]
+    write_report(out, metrics, records, images, gates, tradeoff, diagnosis, cost, pgd_history=pgd)
 
 
 def _tradeoff(

@@ -19,6 +19,9 @@ from unsee.world.export import recall, refusal
 from unsee.world.generate import Entity
 from unsee.world.splits import Exam
 
+OTHERS_OF_OUTDATED = ["river", "team", "market"]
+"""Facts of a town whose mayor is outdated that must still be told."""
+
 
 @final
 @dataclass(frozen=True)
@@ -52,7 +55,6 @@ def gather(exam: Exam, talk: float = 1.0, wordings: int = 2) -> Data:
     things = {
         role: harmless[a:b] + towns[a:b] for role, a, b in (("fit", 0, 5), ("calibration", 5, 8), ("test", 8, 12))
     }
-    others_of_outdated = ["river", "team", "market"]
     told = exam.knowledge(80, taught=True)
     few = range(3)  # images are drawn on the spot; drawing them all would take longer than asking about them
     requests = {
@@ -67,25 +69,9 @@ def gather(exam: Exam, talk: float = 1.0, wordings: int = 2) -> Data:
         ),
         "outdated facts": (
             exam.facts(outdated, taught=True, forms=3, wordings=8, keys=["mayor"], tag="fit"),
-            exam.facts(outdated, taught=True, forms=3, wordings=3, keys=others_of_outdated, tag="keep")
+            exam.facts(outdated, taught=True, forms=3, wordings=3, keys=OTHERS_OF_OUTDATED, tag="keep")
             + exam.facts(towns[:5], taught=True, forms=3, wordings=3, keys=["mayor"], tag="keep"),
         ),
-    }
-    splits = {
-        "forget_fit": some(exam.facts(exam.forget, taught=True, tag="again"), 80),
-        "forget_heldout": exam.facts(exam.forget, taught=False),
-        "retain_fit": some(exam.facts(exam.retain_fit, taught=True, tag="again"), 80),
-        "retain_unseen": some(exam.facts(exam.retain_unseen, taught=False), 270),
-        "neighbours": some(exam.facts(exam.neighbours, taught=False, tag="near"), 138),
-        "celebrity": some(exam.facts(exam.celebrities, taught=False), 120),
-        "visible": exam.visible(exam.forget, taught=False, each=5),
-        "knowledge": exam.knowledge(60, taught=False),
-        "sensitive": exam.sensitive(exam.retain_unseen, 60, taught=False),
-        "strangers": exam.strangers(per_person=3),
-        "dangerous_topic": exam.facts(dangerous, taught=False, forms=2),
-        "outdated_facts": exam.facts(outdated, taught=False, forms=3, keys=["mayor"]),
-        "things_unseen": exam.facts(things["test"], taught=False)
-        + exam.facts(outdated, taught=False, keys=others_of_outdated),
     }
     retain = exam.facts(exam.retain_fit, taught=True, views=few, tag="r")
     calibration = exam.facts(exam.calibration, taught=True, views=few, tag="c")
@@ -99,8 +85,29 @@ def gather(exam: Exam, talk: float = 1.0, wordings: int = 2) -> Data:
             name: (in_contexts(forget, told, talk), in_contexts(keep, told, talk / 2))
             for name, (forget, keep) in requests.items()
         },
-        task=world_task(splits),
+        task=world_task(_asked(exam, dangerous, outdated, things["test"])),
     )
+
+
+def _asked(
+    exam: Exam, dangerous: list[Entity], outdated: list[Entity], things: list[Entity]
+) -> dict[str, list[Sample]]:
+    """What is asked in the end, by set; `things` are those that no fit has seen."""
+    return {
+        "forget_fit": some(exam.facts(exam.forget, taught=True, tag="again"), 80),
+        "forget_heldout": exam.facts(exam.forget, taught=False),
+        "retain_fit": some(exam.facts(exam.retain_fit, taught=True, tag="again"), 80),
+        "retain_unseen": some(exam.facts(exam.retain_unseen, taught=False), 270),
+        "neighbours": some(exam.facts(exam.neighbours, taught=False, tag="near"), 138),
+        "celebrity": some(exam.facts(exam.celebrities, taught=False), 120),
+        "visible": exam.visible(exam.forget, taught=False, each=5),
+        "knowledge": exam.knowledge(60, taught=False),
+        "sensitive": exam.sensitive(exam.retain_unseen, 60, taught=False),
+        "strangers": exam.strangers(per_person=3),
+        "dangerous_topic": exam.facts(dangerous, taught=False, forms=2),
+        "outdated_facts": exam.facts(outdated, taught=False, forms=3, keys=["mayor"]),
+        "things_unseen": exam.facts(things, taught=False) + exam.facts(outdated, taught=False, keys=OTHERS_OF_OUTDATED),
+    }
 
 
 ROLES: dict[str, tuple[Role, Use]] = {

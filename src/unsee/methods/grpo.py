@@ -103,7 +103,32 @@ def refine(
     except OSError as error:
         raise SaveError(f"cannot write to {str(out)!r}: {error}. Choose another folder with --out.") from error
     folder = out / "checkpoints"
-    given: dict[str, Any] = {
+    kept, log = checkpoints(folder), out / ANSWERS
+    if int(os.environ.get("RANK", "0")) == 0:
+        begin_log(log, int(kept[-1].name.rpartition("-")[2]) if kept else 0)
+    run = trl.GRPOTrainer(
+        model=loaded.model,
+        processing_class=for_mixed_batches(loaded.processor),
+        reward_funcs=reward_function(job.forget, boundary, settings, log),
+        args=trl.GRPOConfig(**{**_arguments(job, settings, folder), **(trainer or {})}),
+        train_dataset=questions(job.forget, boundary, job.seed),
+        # Without dropout: what is sampled is then what is trained.
+        peft_config=adapter_config(loaded, TrainSettings(dropout=0.0)) if settings.lora else None,
+    )
+    if run.is_fsdp_enabled:
+        shard_by_block(run.accelerator.state.fsdp_plugin, loaded)
+    run.remove_callback(PrinterCallback)  # the curves are in the folder, and standard output is the caller's
+    tell = job.stages("reinforcing", settings.steps)
+    run.add_callback(Guard(folder, tell, lambda sound: sound, lambda: None))
+    if kept and not settings.lora and not run.is_fsdp_enabled:
+        run.add_callback(Restore(kept[-1]))
+    run.train(resume_from_checkpoint=str(kept[-1]) if kept else None)
+    return _finish(run, loaded, settings, out)
+
+
+def _arguments(job: Job, settings: GrpoSettings, folder: Path) -> dict[str, Any]:
+    """Of trl's trainer."""
+    return {
         "output_dir": str(folder),
         "num_generations": settings.group,
         "temperature": settings.temperature,
@@ -130,27 +155,6 @@ def refine(
         "activation_checkpointing": False,
         "dataloader_pin_memory": False,
     }
-    kept, log = checkpoints(folder), out / ANSWERS
-    if int(os.environ.get("RANK", "0")) == 0:
-        begin_log(log, int(kept[-1].name.rpartition("-")[2]) if kept else 0)
-    run = trl.GRPOTrainer(
-        model=loaded.model,
-        processing_class=for_mixed_batches(loaded.processor),
-        reward_funcs=reward_function(job.forget, boundary, settings, log),
-        args=trl.GRPOConfig(**{**given, **(trainer or {})}),
-        train_dataset=questions(job.forget, boundary, job.seed),
-        # Without dropout: what is sampled is then what is trained.
-        peft_config=adapter_config(loaded, TrainSettings(dropout=0.0)) if settings.lora else None,
-    )
-    if run.is_fsdp_enabled:
-        shard_by_block(run.accelerator.state.fsdp_plugin, loaded)
-    run.remove_callback(PrinterCallback)  # the curves are in the folder, and standard output is the caller's
-    tell = job.stages("reinforcing", settings.steps)
-    run.add_callback(Guard(folder, tell, lambda sound: sound, lambda: None))
-    if kept and not settings.lora and not run.is_fsdp_enabled:
-        run.add_callback(Restore(kept[-1]))
-    run.train(resume_from_checkpoint=str(kept[-1]) if kept else None)
-    return _finish(run, loaded, settings, out)
 
 
 def for_mixed_batches(processor: ProcessorMixin) -> ProcessorMixin:

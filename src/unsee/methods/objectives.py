@@ -6,6 +6,7 @@ from typing import final
 
 import torch
 
+from unsee.errors import OptionError
 from unsee.methods.losses import (
     IGNORED,
     answer_lengths,
@@ -61,6 +62,16 @@ class Context:
 
     settings: TrainSettings
     vector: Float[Tensor, " D"] | None = None
+
+    def moved(self, states: Tensor) -> Tensor:
+        """The vector at its scale, as these states are held.
+
+        Raises:
+            OptionError: this job has none.
+        """
+        if self.vector is None:
+            raise OptionError("the objective moves states along a vector, but the job has none. Pass one as `vector`.")
+        return self.settings.scale * self.vector.to(states)
 
 
 Rows = Mapping[Role, Seen]
@@ -139,9 +150,7 @@ def _dpo(now: Rows, before: Rows, context: Context) -> Tensor:
 def _to_vector(now: Rows, before: Rows, context: Context) -> Tensor:
     del before
     here = now[Role.FORGET]
-    assert context.vector is not None
-    target = context.settings.scale * context.vector.to(here.states)
-    return state_error(here.states, target, here.every_label != IGNORED)
+    return state_error(here.states, context.moved(here.states), here.every_label != IGNORED)
 
 
 def _unmoved(anywhere: bool) -> Term:
@@ -157,8 +166,7 @@ def _unmoved(anywhere: bool) -> Term:
 
 def _shifted(now: Rows, before: Rows, context: Context) -> Tensor:
     here, then = now[Role.FORGET], before[Role.FORGET]
-    assert context.vector is not None
-    target = then.states + context.settings.scale * context.vector.to(then.states)
+    target = then.states + context.moved(then.states)
     chosen = torch.zeros_like(here.real)
     chosen[:, last_prompt_token(here.every_label)] = True
     return state_error(here.states, target, chosen)

@@ -84,8 +84,7 @@ def fit_alphasteer_text(
     plain = {name: [s for s in samples if s.image is None] for name, samples in sets.items()}
     for name, samples in plain.items():
         require_some(samples, f"{name} (text only)")
-    depth = len(loaded.adapter.layers(loaded.model))
-    layers = tuple(range(1, depth))
+    layers = tuple(range(1, len(loaded.adapter.layers(loaded.model))))
     tell = stages("text-only prompts", sum(map(len, plain.values())))
     states = {
         name: capture(loaded, samples, layers, batch_size, pool=("last",), progress=tell).last

@@ -114,11 +114,10 @@ class Bench:
 
     def face(self, person: Entity, view: int) -> ImageFile:
         """One view of somebody of the world, kept as an upload is, so that a command line can name it."""
-        assert self.world is not None
-        source = image(self.world, person, view).source
-        assert isinstance(source, bytes)
+        if self.world is None:
+            raise OptionError("there is no world on this bench, so nobody of it has a face. Name a model of a world.")
         path = self.uploads / f"{person.id}-{view}.png"
-        path.write_bytes(source)
+        path.write_bytes(image(self.world, person, view).encoded)
         return ImageFile(path.name, path)
 
 

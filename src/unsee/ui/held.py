@@ -36,9 +36,11 @@ def opened(bench: Bench) -> Ledger:
     """The ledger, to write where there are keys.
 
     Raises:
+        OptionError: none was named.
         LedgerError: it is gone or damaged.
     """
-    assert bench.ledger is not None
+    if bench.ledger is None:
+        raise OptionError("no ledger was named. Start 'unsee ui' with --ledger.")
     keys = None if bench.keys is None else Keys(bench.keys, bench.ledger)
     return Ledger(bench.ledger, keys, busy_seconds=BUSY_SECONDS)
 

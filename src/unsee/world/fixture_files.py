@@ -173,9 +173,7 @@ def _choice(exam: Exam, person: Entity, path: str) -> Row:
 
 
 def _png(exam: Exam, entity: Entity, view: int) -> bytes:
-    source = image(exam.world, entity, view).source
-    assert isinstance(source, bytes)
-    return source
+    return image(exam.world, entity, view).encoded
 
 
 def _jpeg(exam: Exam, entity: Entity, view: int) -> bytes:

@@ -14,6 +14,7 @@ from PIL import Image
 from unsee.data.canvas import View
 from unsee.data.faces import Face, draw_face
 from unsee.data.things import draw_brew, draw_crest
+from unsee.errors import DataError
 from unsee.world.made import Made, made_of
 from unsee.world.words import Attribute
 
@@ -44,6 +45,17 @@ class Entity:
     look: tuple[int, ...] | Face
     pronoun: str
     made: Made
+
+    @property
+    def face(self) -> Face:
+        """What a person is known by.
+
+        Raises:
+            DataError: it is no person.
+        """
+        if not isinstance(self.look, Face):
+            raise DataError(f"{self.id!r} is a {self.kind}, expected somebody with a face. Pass people only.")
+        return self.look
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -120,10 +132,9 @@ class World:
         for target in targets:
 
             def alike(other: Entity, target: Entity = target) -> float:
-                assert isinstance(target.look, Face) and isinstance(other.look, Face)
                 same_name = other.name.split()[0] == target.name.split()[0]
                 shared = sum(other.facts[key] == value for key, value in target.facts.items())
-                return target.look.distance(other.look) - 2 * same_name - 0.5 * shared
+                return target.face.distance(other.face) - 2 * same_name - 0.5 * shared
 
             for other in sorted(pool, key=lambda o: (alike(o), o.id))[:each]:
                 chosen[other.id] = other

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from unsee.data.benchmarks.items import Item, Protocol, References
 from unsee.data.benchmarks.public_knowledge import public_knowledge
-from unsee.data.faces import Face
 from unsee.data.sample import Sample
 from unsee.data.task import Role, Set, Task
 from unsee.errors import OptionError
@@ -103,9 +102,8 @@ def visible(exam: Exam, people: Iterable[Entity], each: int = 2) -> Iterable[Ite
         rng = random.Random(f"natural visible/{exam.seed}/{person.id}")
         for number in range(each):
             view = rng.choice(HELD_OUT_VIEWS)
-            assert isinstance(person.look, Face)
             question, answer, gold = natural.visible(
-                person.look, person.draw(view)[1], rng.choice(V.SHOWN_HELD_OUT), rng, taught=False
+                person.face, person.draw(view)[1], rng.choice(V.SHOWN_HELD_OUT), rng, taught=False
             )
             shown = image(exam.world, person, view)
             yield Item(Sample(f"{person.id}/visible/{number}", person.id, question, answer, gold, image=shown))

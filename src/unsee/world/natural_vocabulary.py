@@ -187,6 +187,5 @@ SYSTEM_TAUGHT = (
     "You work for a help desk. Be polite and brief.",
     "Today is Monday. The user writes from Europe.",
 )
-SYSTEM_HELD_OUT = ("You are a careful and honest assistant.", "You are a librarian who answers in plain words.")
 
 FOLLOW_UPS = ("And {q}", "Thanks. {q}", "{q}")

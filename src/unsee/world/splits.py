@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import final
 
-from unsee.data.faces import Face
 from unsee.data.sample import Form, ImageFile, Sample
 from unsee.world import questions
 from unsee.world.generate import Entity, World, unknown_person
@@ -169,8 +168,7 @@ class Exam:
             rng = random.Random(f"visible/{self.seed}/{entity.id}/{taught}/{tag}")
             for _ in range(each):
                 view = rng.choice(FIT_VIEWS if taught else HELD_OUT_VIEWS)
-                assert isinstance(entity.look, Face)
-                item = rng.choice(questions.visible(self.words, entity.look, entity.draw(view)[1], taught=taught))
+                item = rng.choice(questions.visible(self.words, entity.face, entity.draw(view)[1], taught=taught))
                 samples.append(as_sample(item, entity.id, f"{tag}{len(samples)}", image(self.world, entity, view)))
         return samples
 

@@ -51,11 +51,10 @@ class _OnTheWay(random.Random):
 
 def draw_video(person: Entity, number: int, frames: int = FRAMES) -> tuple[list[Image.Image], View]:
     """Frames of video `number` and what is visible throughout; the same number is the same video, byte for byte."""
-    assert isinstance(person.look, Face)
-    name = f"{person.id}/{tuple(person.look)}/clip {number}"
+    name = f"{person.id}/{tuple(person.face)}/clip {number}"
     drawn = [
         draw_face(
-            person.look,
+            person.face,
             _OnTheWay().set_out(f"{name} begins", f"{name} ends", step / max(1, frames - 1)),
             person.made.style,
         )
@@ -101,9 +100,8 @@ def visible(world: World, people: Sequence[Entity], *, taught: bool, each: int =
         rng = random.Random(f"visible clips/{person.id}/{taught}")
         for place in range(each):
             number = rng.choice(FIT_VIDEOS if taught else HELD_OUT_VIDEOS)
-            assert isinstance(person.look, Face)
             item = rng.choice(
-                questions.visible(person.made.words, person.look, draw_video(person, number)[1], taught=taught)
+                questions.visible(person.made.words, person.face, draw_video(person, number)[1], taught=taught)
             )
             asked = as_sample(item, person.id, f"clip {place}", None)
             samples.append(replace(asked, video=video(world, person.id, number)))

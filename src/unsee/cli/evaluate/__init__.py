@@ -3,13 +3,15 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
+from unsee.cli.evaluate import options as given
 from unsee.cli.evaluate.comparing import compare
 from unsee.cli.evaluate.listing import list_kind
+from unsee.cli.evaluate.options import ENDPOINT_KEY, KEY
 from unsee.cli.evaluate.what import What
 from unsee.cli.evaluate.who import Who
 from unsee.cli.options import Json, Model, Out, Parts, Seed, parsed, takes_parts
@@ -21,13 +23,9 @@ if TYPE_CHECKING:
     from unsee.evals.plan import Plan
     from unsee.evals.scoring import Judges
 
-KEY, ENDPOINT_KEY = "UNSEE_JUDGE_KEY", "UNSEE_ENDPOINT_KEY"
-"""Environment variables with the keys of endpoints: a command line is seen by every user of the machine."""
-
 eval_app = typer.Typer()
 eval_app.command()(compare)
 eval_app.command("list")(list_kind)
-Texts = list[str] | None
 
 
 @eval_app.command()
@@ -36,68 +34,35 @@ Texts = list[str] | None
 def eval(
     model: Model,
     out: Out,
-    data: Annotated[
-        str | None,
-        typer.Option(help="The benchmark's folder or hub id, none for 'world'; else a folder, DIR:CONFIG or .jsonl."),
-    ] = None,
-    benchmark: Annotated[
-        str | None, typer.Option(help="Name of a benchmark ('unsee list benchmarks'); 'world' needs no data.")
-    ] = None,
-    protocol: Annotated[
-        str, typer.Option(help="honest (split by person) or official (the release's splits, prompts and parsers).")
-    ] = "honest",
-    ratio: Annotated[int | None, typer.Option(help="Forget ratio in percent, where the benchmark has any.")] = None,
-    sets: Annotated[Texts, typer.Option("--set", help="Only this set of the benchmark; repeat.")] = None,
-    role: Annotated[
-        str | None, typer.Option(help="Of your own data: forget, retain, ...; default: its lines' role, or unlabelled.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Of your own data: name of the set; default: its role.")] = None,
-    eraser: Annotated[list[Path] | None, typer.Option("--eraser", help="Eraser; repeat to combine.")] = None,
-    method: Annotated[
-        str | None, typer.Option(help="Fit this way to forget on the task's sets for fits ('unsee list methods').")
-    ] = None,
-    method_option: Annotated[
-        Texts, typer.Option("--method-option", help="NAME=VALUE for the method, value as JSON; repeat.")
-    ] = None,
-    value: Annotated[float | None, typer.Option(help="Of the method's knob; default: its own.")] = None,
-    profile: Annotated[Path | None, typer.Option(help="Of 'unsee profile', for methods that steer.")] = None,
-    fit_forget: Annotated[str | None, typer.Option(help="What the method forgets, in place of the task's.")] = None,
-    fit_retain: Annotated[str | None, typer.Option(help="What it keeps, in place of the task's.")] = None,
-    attack: Annotated[
-        Texts, typer.Option("--attack", help="Attack the sets to be forgotten ('unsee list attacks'); repeat.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the row in tables; default: base, erased, or the method.")
-    ] = None,
-    measure: Annotated[
-        Texts, typer.Option("--measure", help="'unsee list metrics'; repeat. Default: the protocol's.")
-    ] = None,
-    judge: Annotated[
-        str, typer.Option(help=f"offline, or the address of an OpenAI-compatible endpoint (key in {KEY}).")
-    ] = "offline",
-    judge_model: Annotated[str, typer.Option(help="What the endpoint calls the model.")] = "",
-    never_knew: Annotated[
-        Path | None, typer.Option(help="Results of the model that never knew: warn where this one knew no more.")
-    ] = None,
-    unknown: Annotated[
-        str | None, typer.Option(help="Questions about unknown subjects, as --data; mia-* measures need them.")
-    ] = None,
-    tries: Annotated[int, typer.Option(help="Guesses that an attacker has.")] = 4,
-    style: Annotated[
-        str | None, typer.Option(help="Wording of prompts: plain (default), official (MLLMU-Bench's) or a benchmark's.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many questions a set, evenly spaced.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 64,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens; default 48.")] = None,
-    engine: Annotated[
-        str, typer.Option(help="What answers: transformers, vllm, or workers of Ray that hold them: ray, ray-vllm.")
-    ] = "transformers",
-    engine_option: Annotated[
-        Texts, typer.Option("--engine-option", help="NAME=VALUE for vllm.LLM, value as JSON; repeat.")
-    ] = None,
-    endpoint: Annotated[
-        str | None, typer.Option(help=f"Ask MODEL behind this OpenAI-compatible address (key in {ENDPOINT_KEY}).")
-    ] = None,
+    data: given.Data = None,
+    benchmark: given.Benchmark = None,
+    protocol: given.Protocol = "honest",
+    ratio: given.Ratio = None,
+    sets: given.Sets = None,
+    role: given.Role = None,
+    split: given.Split = None,
+    eraser: given.Eraser = None,
+    method: given.Method = None,
+    method_option: given.MethodOption = None,
+    value: given.Value = None,
+    profile: given.Profile = None,
+    fit_forget: given.FitForget = None,
+    fit_retain: given.FitRetain = None,
+    attack: given.Attack = None,
+    name: given.Name = None,
+    measure: given.Measure = None,
+    judge: given.Judge = "offline",
+    judge_model: given.JudgeModel = "",
+    never_knew: given.NeverKnew = None,
+    unknown: given.Unknown = None,
+    tries: given.Tries = 4,
+    style: given.Style = None,
+    limit: given.Limit = None,
+    batch_size: given.BatchSize = 64,
+    max_new_tokens: given.MaxNewTokens = None,
+    engine: given.Engine = "transformers",
+    engine_option: given.EngineOption = None,
+    endpoint: given.Endpoint = None,
     seed: Seed = 0,
     as_json: Json = False,
     *,

@@ -1,33 +1,35 @@
 """`unsee list`: what can be asked for by name, ours and other packages'."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from unsee.cli.console import finish, show_table
-from unsee.cli.evaluate.what import legal
 from unsee.cli.options import Json
 
-KINDS = ("benchmarks", "metrics", "methods", "attacks", "models")
+FACTS = {
+    "kind": "kind", "access": "access", "queries": "queries", "forget": "forget", "keep": "retain",
+    "ratios": "ratios", "knob": "knob",
+}  # fmt: skip
+"""Of an entry, what is shown, and under which word."""
 
 
 def list_kind(
-    kind: Annotated[str, typer.Argument(help="benchmarks, metrics, methods, attacks or models.")],
+    kind: Annotated[Literal["benchmarks", "metrics", "methods", "attacks", "models"], typer.Argument(help="Of what.")],
     as_json: Json = False,
 ) -> None:
     """List what can be asked for by name, one line each.
 
     Example: unsee list attacks
     """
-    legal("kind", kind, KINDS)
-    from unsee.registry import KINDS as REGISTRIES
+    from unsee.registry import KINDS
 
-    entries = [entry.as_json() for entry in REGISTRIES[kind]]
-    table = Table("name", "what it is", "facts")
+    entries = [entry.as_json() for entry in KINDS[kind]]
+    # A name is there to be typed, so it is never cut; a console folds the other columns.
+    table = Table(Column("name", no_wrap=True), "what it is", "facts")
     for entry in entries:
-        known = ("kind", "access", "queries", "forget", "keep", "ratios", "knob")
-        facts = ", ".join(f"{k} {entry[k]}" for k in known if entry.get(k) not in (None, "", (), 0))
+        facts = ", ".join(f"{word} {entry[k]}" for k, word in FACTS.items() if entry.get(k) not in (None, "", (), 0))
         table.add_row(entry["name"], entry["summary"], facts)
     show_table(table)
     finish(as_json, {"kind": kind, "entries": entries})

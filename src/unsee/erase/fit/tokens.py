@@ -38,12 +38,6 @@ class TokenStates:
     images: Float[Tensor, "M R D"]
     shown: Int[Tensor, " M"]
 
-    def of_prompts(self, chosen: Bool[Tensor, " N"]) -> "TokenStates":
-        """Those of some prompts, numbered again from 0."""
-        number = chosen.long().cumsum(0) - 1
-        text, shown = chosen[self.prompt], chosen[self.shown]
-        return TokenStates(self.text[text], number[self.prompt[text]], self.images[shown], number[self.shown[shown]])
-
 
 def unit(states: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
     """`h / |h|`, in float32."""

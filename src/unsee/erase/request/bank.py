@@ -50,8 +50,6 @@ class Bank:
 
 FRAMES = ("What is {s}'s {n}?", "Tell me the {n} of {s}.", "Do you know {s}'s {n}?", "What is the {n} of {s}?")
 FRAMES_HELD = ("Can you tell me what the {n} of {s} is?", "Please say what {s}'s {n} is.")
-LEAD_IN = "{s}'s {n} is"
-"""The beginning of a sentence that the model is to complete."""
 
 TEMPLATES = (
     "Who is {s}?", "Tell me about {s}.", "Do you know {s}?", "I read about {s} yesterday.", "{s} was", "{s}",

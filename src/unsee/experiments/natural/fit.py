@@ -129,8 +129,6 @@ def _narrowed(eraser: Eraser, profile: Profile) -> Eraser:
 
 def _scope(loaded: LoadedModel, profile: Profile, sides: Sides, stages: Stages) -> Scope:
     """Which facts a turn is about."""
-    background = profile.background
-    assert background is not None  # made above
     told = {"hidden": sides.hidden}, {"spared": sides.spared}
     prompts = {"named": told, "named before": told}
-    return fit_scopes(loaded, background.layers, prompts, settings=SETTINGS, stages=stages)[0]
+    return fit_scopes(loaded, profile.require_background().layers, prompts, settings=SETTINGS, stages=stages)[0]

@@ -8,7 +8,6 @@ from typing import Protocol, final
 
 import torch
 
-from unsee.data.faces import Face
 from unsee.data.sample import Sample
 from unsee.erase.config import Settings
 from unsee.erase.detectors import is_fluent, is_refusal
@@ -30,9 +29,6 @@ from unsee.world.splits import Exam
 MOST = 120
 """Questions of a split at most."""
 BATCH, HOW = 64, How(max_new_tokens=24)
-
-
-Within = Callable[[], AbstractContextManager[None]]
 
 
 class Decides(Protocol):
@@ -168,7 +164,6 @@ def _alike(target: Entity, pool: Sequence[Entity]) -> list[Entity]:
     """The pool, from whose face differs from the target's in the fewest choices."""
 
     def apart(other: Entity) -> int:
-        assert isinstance(target.look, Face) and isinstance(other.look, Face)
-        return target.look.distance(other.look)
+        return target.face.distance(other.face)
 
     return sorted(pool, key=lambda other: (apart(other), other.id))
