@@ -15,6 +15,7 @@ from unsee.data.sample import Sample
 from unsee.erase import fit_profile as fitting
 from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
+from unsee.erase.fit import refusing
 from unsee.erase.fit_eraser import fit_published
 from unsee.erase.gates.null_space import RELEASED_LLAVA, RELEASED_QWEN, NullSpace, NullSpaceGate
 from unsee.erase.profile import Profile
@@ -67,7 +68,7 @@ def profile(deep: LoadedModel) -> Profile:
         raise Made
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "behaving", lambda *_: (RECALL, REFUSAL, ["no."]))
+        patch.setattr(refusing, "behaving", lambda *_: (RECALL, REFUSAL, ["no."]))
         patch.setattr(fitting, "try_strengths", keep)
         with pytest.raises(Made):
             fitting.fit_profile(
