@@ -18,7 +18,13 @@ FAILED = 500
 def traced(headers: Mapping[str, str], record: Record) -> Iterator[None]:
     """Trace a request of a client, as a part of the client's own trace if its headers name one; never its words."""
     tracer, context = trace.get_tracer("unsee.serve"), propagate.extract(headers)
-    with tracer.start_as_current_span(NAME, context, kind=trace.SpanKind.SERVER) as span:
+    with tracer.start_as_current_span(
+        NAME,
+        context,
+        kind=trace.SpanKind.SERVER,
+        record_exception=False,  # its text may quote what was asked
+        set_status_on_exception=False,
+    ) as span:
         try:
             yield
         finally:
