@@ -15,7 +15,7 @@ UNKNOWN = 64
 
 
 Calibration = Annotated[
-    str | None, typer.Option(help="The same about other people; default: a third of the kept people.")
+    str | None, typer.Option(help="The same about other people; default: a third of the retained people.")
 ]
 Recall = Annotated[str | None, typer.Option(help="D-: prompts the model answers; default: the kept questions.")]
 Refusal = Annotated[str | None, typer.Option(help="D+: prompts the model refuses; default: a shipped list.")]

@@ -148,7 +148,7 @@ def _null_space_finding(energies: Sequence[float]) -> Finding:
         "null space",
         f"kept energy left in it: {min(energies):.1e} to {worst:.1e} of the total",
         "pass" if worst < 1e-3 else "warn",
-        "with more kept prompts than dimensions no null space is exact; what is left reaches kept people",
+        "with more retained prompts than dimensions no null space is exact; what is left reaches retained people",
     )
 
 

@@ -41,16 +41,15 @@ async def prove(prepared: Prepared, inside: Inside, hold: Hold) -> None:
     """
     from unsee.serve.parity.canary import fly
 
+    async def ask(rank: int, prompt: "Prompt", steered: bool) -> "Answer":
+        return await inside.ask(prompt, CANARY if steered else NO_SET, rank)
+
     for canary in prepared.canaries:
         with tempfile.TemporaryDirectory(prefix="unsee-canary-") as folder:
             content_id = canary.eraser.save_pretrained(folder)
             async with hold(CANARY, {content_id: folder}):
                 for rank in inside.ranks:
-
-                    async def ask(prompt: "Prompt", steered: bool, rank: int = rank) -> "Answer":
-                        return await inside.ask(prompt, CANARY if steered else NO_SET, rank)
-
-                    await fly(canary, ask, exact=prepared.dtype == "float32")
+                    await fly(canary, partial(ask, rank), exact=prepared.dtype == "float32")
 
 
 @asynccontextmanager
