@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from unsee.errors import UnseeError
     from unsee.forgetting.run import forget
     from unsee.models.generate import generate
-    from unsee.models.load import load
+    from unsee.models.load import load, wrap
 
 __version__ = "0.1.0"
 
@@ -46,6 +46,7 @@ _HOME = {
     "request": "unsee.erase.request.request",
     "together": "unsee.erase.eraser_set",
     "unsteered": "unsee.erase.steer.hooks",
+    "wrap": "unsee.models.load",
 }
 __all__ = [
     "Eraser",
@@ -65,6 +66,7 @@ __all__ = [
     "request",
     "together",
     "unsteered",
+    "wrap",
 ]
 
 
@@ -76,4 +78,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    # What this package is for; rooms and imports are found by their own names.
+    return [*__all__, "__version__"]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,11 +11,16 @@ from safetensors.torch import load_file, save_file
 from transformers import LlavaForConditionalGeneration
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+import unsee
+from tiny_families import answer, held_eraser, samples
+from tiny_foreign import tiny_llama
 from tiny_llava import tiny_llava
+from unsee.erase.steer.hooks import erased
 from unsee.errors import ModelError, OptionError
 from unsee.models import LlavaAdapter
 from unsee.models.digest import weights_digest
-from unsee.models.load import load
+from unsee.models.generate import encode, generate
+from unsee.models.load import load, wrap
 
 
 def save(directory: Path, dtype: torch.dtype = torch.float32) -> Path:
@@ -132,3 +138,40 @@ def test_the_digest_sees_one_bit_a_name_a_shape_and_a_precision() -> None:
     assert weights_digest(model) == digest
     weight.data = weight.data.reshape(weight.shape[1], weight.shape[0])
     assert weights_digest(model) != digest
+
+
+def test_a_model_in_memory_is_wrapped_as_it_would_be_loaded() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    plain, text = tiny_llava(), tiny_llama()
+    again = wrap(plain.model, plain.processor)
+    assert (again.digest, again.name, again.adapter.family) == (plain.digest, "in memory", "llava")
+    assert generate(again, samples(plain)[:2]) == generate(plain, samples(plain)[:2])
+
+    lora = LoraConfig(target_modules=["q_proj"], r=2, init_lora_weights=False)
+    tuned: Any = get_peft_model(tiny_llama().model, lora)
+    tokenizer = text.processor.tokenizer
+    tokenizer.padding_side = "right"
+    loaded = wrap(tuned.train(), tokenizer, adapter=text.adapter, name="tuned")
+    assert loaded.name == "tuned" and loaded.digest != text.digest and not tuned.training
+    inputs = encode(loaded, samples(text)[:2])
+    before = answer(loaded, inputs)
+    assert not torch.equal(before, answer(text, inputs)), "the LoRA acts"
+    with erased(loaded, held_eraser(loaded)) as steering:
+        answer(loaded, inputs)
+    assert steering.positions > 0 and torch.equal(answer(loaded, inputs), before)
+
+
+def test_packed_weights_need_a_digest_that_is_given() -> None:
+    plain = tiny_llava()
+    packed = torch.ao.quantization.quantize_dynamic(plain.model, {torch.nn.Linear}, dtype=torch.qint8)
+    with pytest.raises(ModelError, match=r"packed by a quantiser, first .*Pass the digest"):
+        wrap(packed, plain.processor)
+    assert wrap(packed, plain.processor, digest=plain.digest).digest == plain.digest
+
+
+def test_the_package_lists_what_it_is_for_and_the_reference_documents_it() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "reference.md").read_text()
+    assert dir(unsee) == sorted([*unsee.__all__, "__version__"])
+    for name in unsee.__all__:
+        assert callable(getattr(unsee, name)) and f".{name}\n" in page, name

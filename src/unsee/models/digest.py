@@ -35,10 +35,17 @@ def weights_digest(model: PreTrainedModel) -> str:
     length. The device does not enter; the precision does.
 
     Raises:
-        ModelError: weights are not in memory.
+        ModelError: weights are not in memory, or packed in a form of their own.
     """
     digest = hashlib.sha256()
     weights = sorted(model.state_dict().items())
+    # Lists of packed weights, and tensors that are made of others, as torchao's are.
+    packed = [name for name, value in weights if not isinstance(value, Tensor) or hasattr(value, "__tensor_flatten__")]
+    if packed:
+        raise ModelError(
+            f"{len(packed)} weights are packed by a quantiser, first {packed[0]!r}, so their bytes cannot be read. "
+            "Pass the digest of the model that they were made from."
+        )
     absent = [name for name, tensor in weights if tensor.is_meta]
     if absent:
         raise ModelError(

@@ -13,14 +13,16 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from unsee.errors import ModelError, OptionError
-from unsee.models import adapter_named
+from unsee.models import adapter_for, adapter_named
 from unsee.models.adapter import AbstractAdapter, require_prompting
-from unsee.models.digest import digest_of_files, states_of_files
+from unsee.models.digest import digest_of_files, states_of_files, weights_digest
 from unsee.models.names import located
 from unsee.models.quiet import no_bar
+from unsee.models.text import TextProcessor
+from unsee.models.unwrap import unwrapped
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -132,6 +134,42 @@ def load(
         revision=revision,
         digest=digest,
     )
+
+
+def wrap(
+    model: Any,
+    processor: ProcessorMixin | PreTrainedTokenizerBase,
+    *,
+    adapter: AbstractAdapter | None = None,
+    name: str | None = None,
+    digest: str | None = None,
+) -> LoadedModel:
+    """A model that is in memory already (quantised, merged, trained on, with PEFT adapters), ready as `load` leaves it.
+
+    It is put into evaluation mode, and its tokenizer pads on the left from now on; no weight is copied or moved. What
+    PEFT or torch.compile has put around it is taken off: adapters of PEFT that are active act all the same.
+
+    Args:
+        model: of transformers, or one that PEFT or torch.compile has wrapped.
+        processor: of the same checkpoint; its tokenizer, for a model of text alone.
+        adapter: names the model's parts; None takes that of its family.
+        name: for records; None takes the one that transformers gives.
+        digest: of its weights; None computes it, which reads every weight once. Erasers are for one digest.
+
+    Raises:
+        ModelError: a family that is not served, a part is missing, or weights without digest (packed, offloaded).
+    """
+    inner, _ = unwrapped(model)
+    adapter = adapter or adapter_for(inner)
+    if isinstance(processor, PreTrainedTokenizerBase):
+        processor = TextProcessor(processor)
+    require_prompting(processor)
+    adapter.check(inner, processor)
+    adapter.layers(inner)
+    processor.tokenizer.padding_side = "left"
+    name = name or str(inner.config._name_or_path or "in memory")
+    model.eval()
+    return LoadedModel(inner, processor, adapter, name, None, digest or weights_digest(inner))
 
 
 def _spread(model: PreTrainedModel, places: Any) -> PreTrainedModel:
