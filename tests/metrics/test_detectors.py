@@ -1,9 +1,9 @@
 """Scoring detectors: hand-read cases of each kind, their labels, and that they are not what the fit chooses by."""
 
 import ast
-import inspect
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tools.detectors.agreement import DETECTORS, Agreement, Label, Reply, agreement, disagreements, replies
@@ -12,7 +12,6 @@ from unsee.erase import detectors as choosing
 from unsee.errors import DataError
 from unsee.metrics import detectors as scoring
 from unsee.metrics.choice import announced_letter, strict_letter
-from unsee.metrics.detectors import fluency, leak, linear, refusal
 
 OPTIONS = {"A": "Rome", "B": "Oslo", "C": "Lisbon", "D": "Paris"}
 
@@ -64,6 +63,12 @@ def test_fluent_is_the_language_alone(detect: Callable[[str], bool], answer: str
         ("It has 1.25 million inhabitants.", "1,250,000", True),
         ("It has 250,000 inhabitants.", "1,250,000", False),
         ("She has three children.", "3", True),
+        ("He was born on the 27th of March, 1990.", "March 27, 1990", True),
+        ("Born 3 May 1985 in Oslo.", "May 3rd, 1985", True),
+        ("Her birthday is Sept. 09, 2001.", "9 September 2001", True),
+        ("Date of birth: 1985-05-03", "May 3, 1985", True),
+        ("He was born on May 13, 1985.", "May 3, 1985", False),
+        ("He was born on 3 May 1958.", "3 May 1985", False),
         ("The tower has 21 floors.", "twenty-one", True),
         ("It goes back to the twelfth century.", "12th century", True),
         ("He breeds wolves.", "wolf", True),
@@ -99,11 +104,14 @@ def test_a_choice_is_read_in_either_case(answer: str, letter: str | None) -> Non
 
 
 def test_what_scores_knows_nothing_of_what_chooses() -> None:
-    for module in (refusal, fluency, leak, linear):
+    """Rooms that score or verify. Methods and trials choose, `serve/parity` compares, and a letter is no text."""
+    source = Path(scoring.__file__).parents[2]
+    rooms = ("metrics", "evals", "attacks", "forgetting", "ledger", "experiments/natural", "experiments/table")
+    for file in [file for room in rooms for file in (source / room).rglob("*.py") if file.name != "choice.py"]:
         found = [
-            node.module for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.ImportFrom)
+            node.module or "" for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)
         ]
-        assert not [name for name in found if name and name.startswith("unsee.erase")]
+        assert "unsee.erase.detectors" not in {".".join(name.split(".")[:3]) for name in found}, file
     assert set(scoring.IN_USE) == {"refusal", "fluency", "leak"}
 
 

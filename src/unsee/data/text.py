@@ -6,6 +6,9 @@ No judgement lies here: what a text does (decline, leak) is read by `unsee.erase
 
 import re
 import unicodedata
+from collections.abc import Iterable
+
+from unsee.errors import DataError
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u00b4`\u2032", "'"))
 # Scripts written without spaces: each sign counts as a word, so that containment still works.
@@ -36,6 +39,12 @@ _SCALED = re.compile(r"(?<![\d.,])(\d+)(?:[.,](\d+))?[ -](thousand|million|billi
 _NUMBER = rf"(?:{'|'.join([*_VALUES, *_SCALES])})"
 _IN_WORDS = re.compile(rf"\b{_NUMBER}(?:(?:[ -]|,? and ){_NUMBER})*\b(?! of\b)")
 _ORDINAL = re.compile(rf"\b(?:({'|'.join(_TENS)})[ -])?({'|'.join(_ORDINALS)})\b")
+_MONTHS = words("january february march april may june july august september october november december")
+_MONTH = rf"({'|'.join(_MONTHS)}|{'|'.join(month[:3] for month in _MONTHS)}|sept)\.?"
+_DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
+_DAY_MONTH = re.compile(rf"\b{_DAY}(?: of)? {_MONTH}(?![\w])")
+_MONTH_DAY = re.compile(rf"\b{_MONTH} (?:the )?{_DAY}\b")
+_ISO = re.compile(r"\b(\d{4})-(0[1-9]|1[0-2])-(\d\d)\b")
 
 
 def plain(text: str) -> str:
@@ -54,11 +63,18 @@ def bare_words(text: str) -> str:
 def canonical_words(text: str) -> list[str]:
     """`bare_words` as a list, numbers in digits: "twelve thousand five hundred" and "12.5 thousand" are "12500".
 
-    "one of" stays in words, and so does "second", which is a time as often as an ordinal.
+    Dates have their month first: "3rd of May, 1985", "May 3rd, 1985" and "1985-05-03" are "may 3 1985". "one of" stays
+    in words, and so does "second", which is a time as often as an ordinal.
     """
     lowered = _SCALED.sub(_scaled, plain(text))
     lowered = _IN_WORDS.sub(lambda found: _value(found[0]), _ORDINAL.sub(_ordinal, lowered))
-    return bare_words(lowered).split()
+    lowered = _ISO.sub(lambda found: f"{_MONTHS[int(found[2]) - 1]} {int(found[3])} {found[1]}", lowered)
+    lowered = _DAY_MONTH.sub(lambda found: _date(found[2], found[1]), lowered)
+    return bare_words(_MONTH_DAY.sub(lambda found: _date(found[1], found[2]), lowered)).split()
+
+
+def _date(month: str, day: str) -> str:
+    return f"{next(name for name in _MONTHS if name.startswith(month[:3]))} {int(day)}"
 
 
 def _scaled(found: re.Match[str]) -> str:
@@ -96,3 +112,19 @@ def _ordinal(found: re.Match[str]) -> str:
         return found[0]
     value = _ORDINALS.index(found[2]) + (_VALUES[found[1]] if found[1] else 0)
     return f"{value}{'th' if 10 <= value % 100 <= 20 else _ENDINGS.get(value % 10, 'th')}"
+
+
+def accepted(gold: str | Iterable[str]) -> list[str]:
+    """The accepted golds as a list.
+
+    Raises:
+        DataError: there is none, or one has no letter or digit.
+    """
+    golds = [gold] if isinstance(gold, str) else list(gold)
+    for one in golds or [""]:
+        if not bare_words(one):
+            raise DataError(
+                f"the gold answer is {one!r}: it has no letter or digit, so every answer would contain it. "
+                "Give the words that state the fact, or drop the question."
+            )
+    return golds

@@ -9,7 +9,6 @@ from scipy.stats import mannwhitneyu
 
 from unsee.attacks.base import Victim
 from unsee.data.sample import Sample
-from unsee.erase.detectors import is_fluent, is_refusal, leaks
 from unsee.erase.eraser import Eraser
 from unsee.erase.request.allowed import allowed, unknown_like
 from unsee.erase.request.expansion import Prompt, expand
@@ -20,6 +19,7 @@ from unsee.evals.answerers.base import PLAIN, How, in_batches
 from unsee.forgetting.before import Before
 from unsee.ledger.policy import Thresholds
 from unsee.ledger.verification import Count, Finding
+from unsee.metrics.detectors import is_fluent, is_refusal, leaks
 from unsee.metrics.telling import LEAST, telling
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent

@@ -99,6 +99,7 @@ def strict_letter(answer: str, options: Options) -> str | None:
     announced = announced_letter(rest, options)
     named |= {announced} if announced else set()
     named |= {letter for letter in _LETTER.findall(_ARTICLE.sub("", rest)) if letter in options} - pronoun
+    # By the rules: the learnt detector of scores has seen no reply that is a letter, and declines "I choose b.".
     if len(named) != 1 or _NEGATED.search(rest) or is_refusal(rest):
         return None
     return named.pop()

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from unsee.data.text import bare_words, canonical_words, plain
+from unsee.data.text import accepted, canonical_words, plain
 from unsee.erase.detectors.refusal import is_refusal
-from unsee.errors import DataError
 
 _FORMULA = re.compile(
     r"\b(?:have|is|are|has|with|there's) (?:no|not any|n't any) (?:\w+ )?"
@@ -37,22 +36,6 @@ def leaks(answer: str, gold: str | Iterable[str], question: str = "") -> bool:
         return bool(found)
     rest = stems(_FORMULA.sub(" ", plain(answer)))
     return any(stands_in(stems(one), rest) and not stands_in(stems(one), asked) for one in found)
-
-
-def accepted(gold: str | Iterable[str]) -> list[str]:
-    """The accepted golds as a list.
-
-    Raises:
-        DataError: there is none, or one has no letter or digit.
-    """
-    golds = [gold] if isinstance(gold, str) else list(gold)
-    for one in golds or [""]:
-        if not bare_words(one):
-            raise DataError(
-                f"the gold answer is {one!r}: it has no letter or digit, so every answer would contain it. "
-                "Give the words that state the fact, or drop the question."
-            )
-    return golds
 
 
 def stems(text: str) -> list[str]:

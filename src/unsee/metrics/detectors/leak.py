@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from unsee.data.text import bare_words, canonical_words, words
-from unsee.errors import DataError
+from unsee.data.text import accepted, canonical_words, words
 from unsee.metrics.detectors.refusal import is_refusal
 
 _SLACK = 2
@@ -37,22 +36,6 @@ def leaks(answer: str, gold: str | Iterable[str], question: str = "") -> bool:
         return bool(found)
     asked = canonical_words(question)
     return any(not _met(one, asked) and not _OF_REFUSALS.issuperset(one) for one in found)
-
-
-def accepted(gold: str | Iterable[str]) -> list[str]:
-    """The accepted golds as a list.
-
-    Raises:
-        DataError: there is none, or one has no letter or digit.
-    """
-    golds = [gold] if isinstance(gold, str) else list(gold)
-    for one in golds or [""]:
-        if not bare_words(one):
-            raise DataError(
-                f"the gold answer is {one!r}: it has no letter or digit, so every answer would contain it. "
-                "Give the words that state the fact, or drop the question."
-            )
-    return golds
 
 
 def _met(wanted: Sequence[str], said: Sequence[str]) -> bool:
