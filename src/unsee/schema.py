@@ -22,7 +22,9 @@ class Schema(BaseModel):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                raise OptionError(f"{type(self).__name__}: {worded(error)}") from None
+                unknown = any(one["type"] == "extra_forbidden" and len(one["loc"]) == 1 for one in error.errors())
+                there = f". There are {sorted(type(self).model_fields)}" if unknown else ""
+                raise OptionError(f"{type(self).__name__}: {worded(error)}{there}") from None
 
     def changed(self, **changes: Any) -> Self:
         """The same value with some fields changed, checked again."""
@@ -42,6 +44,8 @@ def _line(one: Any) -> str:
     path, inner = ".".join(map(str, one["loc"])), one.get("ctx", {}).get("error")
     if isinstance(inner, OptionError):  # of a value inside this one, which has named its own field
         return f"{path}: {inner}" if path else str(inner)
+    if not path and one["type"] == "value_error":  # of several fields together, which its text names
+        return _expected(one)
     return f"{path or 'value'} is {_shown(one['input'])}, expected: {_expected(one)}"
 
 
