@@ -13,6 +13,7 @@ from tiny_llava import question
 from unsee.attacks.base import AccessError
 from unsee.cli import main
 from unsee.data import Sample, write_jsonl
+from unsee.errors import OptionError
 from unsee.evals.results import read_folder
 from unsee.experiments.attack.chosen import ALL, SERVED, chosen
 from unsee.experiments.attack.report import lines
@@ -68,6 +69,20 @@ def test_what_cannot_be_is_refused_before_a_model_is_loaded(
     code, _, err = call("world:llava", "--forget", data, "--out", tmp_path / "r", *given)
     assert code == 2 and told in err, err
     assert not (tmp_path / "r").exists()
+
+
+def test_every_condition_is_loaded_in_the_precision_that_is_asked_for(
+    call: Call, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[tuple[object, ...]] = []
+
+    def refuse(*given: object) -> None:
+        loaded.append(given)
+        raise OptionError("enough.")
+
+    monkeypatch.setattr("unsee.cli.evaluate.who.open_model", refuse)
+    code, _, err = call("world:llava", "--forget", data, "--out", tmp_path / "r", "--dtype", "float32")
+    assert code == 2 and "enough." in err and [one[-1] for one in loaded] == ["float32"]
 
 
 @pytest.mark.usefixtures("unloaded")

@@ -208,6 +208,8 @@ def test_the_best_guess_is_no_refusal_and_what_most_answers_say() -> None:
 
 def test_names_values_and_frames_come_of_the_questions_alone() -> None:
     assert names_of(QUESTIONS) == {"mara olin": "mara olin", "jon berg": "jon berg"}
+    written = [replace(one, question=one.question.replace("mara olin", "Mára Olin")) for one in QUESTIONS]
+    assert names_of(written) == {"mara olin": "Mára Olin", "jon berg": "jon berg"}, "as their questions write them"
     assert called(QUESTIONS[0], "Mara Olin").question == "what is the job of this person?"
     who = victim(Model(knows))
     assert set(values(who, QUESTIONS[0], 0)) == set(JOBS.values())

@@ -1,13 +1,15 @@
 """The public-knowledge set is as large, varied and disjoint as it says."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
-from unsee.data.benchmarks.public_knowledge import Subject, public_knowledge, public_knowledge_task
+from unsee.data.benchmarks.public_knowledge import Subject, known_to, public_knowledge, public_knowledge_task
 from unsee.data.task import Task
 from unsee.erase.detectors import leaks
-from unsee.errors import OptionError
+from unsee.errors import DataError, OptionError
 
 KNOWN = public_knowledge()
 
@@ -97,3 +99,32 @@ def test_names_of_nobody_are_nobodys() -> None:
 def test_another_protocol_is_refused() -> None:
     with pytest.raises(OptionError, match="one protocol, 'honest'"):
         public_knowledge_task("", "official")
+
+
+def test_what_a_model_does_not_know_is_not_asked(tmp_path: Path) -> None:
+    known = known_to("real:smollm2")
+    task = public_knowledge_task("real:smollm2")
+    asked = {name: {tuple(item.sample.id.rsplit("/", 2)[:2]) for item in of.items} for name, of in task.sets.items()}
+    facts = {(subject, fact) for subject, mine in known.items() for fact in mine}
+    assert set().union(*(of for name, of in asked.items() if name != "general")) <= facts
+    for subject in {subject for subject, _ in asked["forget_heldout"]}:
+        assert sum(one == subject for one, _ in asked["forget_heldout"]) == len(known[subject]) >= 3
+    file = tmp_path / "known.json"
+    file.write_text(json.dumps({"facts": known, "answers": {}}))
+    assert public_knowledge_task(file) == task != public_knowledge_task("")
+
+
+@pytest.mark.parametrize("content", [None, "no json", "[]", '{"answers": {}}'])
+def test_a_source_that_does_not_say_what_is_known_is_refused(content: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "known.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(DataError, match=r"does not say what a model knows.*real:smollm2.*unsee models know"):
+        public_knowledge_task(file)
+
+
+def test_a_model_that_knows_too_little_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "known.json"
+    file.write_text(json.dumps({"facts": {"city/paris": ["country", "language", "landmark"]}}))
+    with pytest.raises(DataError, match="3 facts or more of 1 subjects, expected at least 9"):
+        public_knowledge_task(file)

@@ -93,6 +93,19 @@ def test_lists_refuse_who_is_named_in_any_turn_or_shown(base: LoadedModel, tmp_p
     assert [said == REFUSALS[0] for said in made.answers(asked, How(3))] == [True, True, False, True]
 
 
+def test_lists_without_an_image_are_names_alone(base: LoadedModel, tmp_path: Path) -> None:
+    forget = [
+        Sample(f"{name}/{n}", name, words.format(name), "a pilot.", "pilot")
+        for name in ("Mara Olin", "Jon Berg")
+        for n, words in enumerate(("who is {}?", "{}?"))
+    ]
+    others = [question(10 + n, image=False) for n in range(6)]
+    made = fit("lists", Request(base, FitData(forget, others, others), tmp_path)).answerer
+    asked = [forget[1], question(50), question(51, image=False)]
+    assert [said == REFUSALS[0] for said in made.answers(asked, How(3))] == [True, False, False]
+    assert "2 names, no gallery" in str(made.about)
+
+
 def test_the_condition_vector_is_the_first_principal_component() -> None:
     rng = np.random.default_rng(0)
     above = rng.normal(size=(20, 6)) + 3 * np.eye(6)[2]

@@ -1,5 +1,6 @@
 """The registry: every method by one call, and what each leaves behind."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,18 @@ def test_every_method_can_be_fitted_and_asked(name: str, base: LoadedModel, task
     assert behind is not None and (behind.digest != base.digest) == (name in WEIGHT_METHODS)
     assert fitted.answerer.about["engine"] == "transformers"
     assert weights_digest(base.model) == base.digest
+
+
+def test_po_longer_trains_the_weights_themselves_and_takes_other_settings(
+    base: LoadedModel, task: FitData, tmp_path: Path
+) -> None:
+    pytest.importorskip("accelerate")
+    fitted = fit("po_longer", Request(base, task, tmp_path, 1e-4, options={"epochs": 1}))
+    run = json.loads((tmp_path / "run.json").read_text())
+    told = {name: run["settings"][name] for name in ("lora", "batch_size", "epochs", "rate")}
+    assert told == {"lora": False, "batch_size": 8, "epochs": 1, "rate": 1e-4}
+    assert fitted.answerer.loaded is not None and fitted.answerer.loaded.digest != base.digest
+    assert not fitted.reversible and weights_digest(base.model) == base.digest
 
 
 def test_budgets_are_equal() -> None:

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from string import punctuation
 
 from unsee.attacks.base import Victim
 from unsee.data.sample import Sample
@@ -20,17 +21,23 @@ _LONGEST = 5
 
 
 def names_of(samples: Iterable[Sample]) -> dict[str, str]:
-    """Subject to the longest run of words that all text-only questions about it share, and no question about others."""
+    """Subject to the longest run of words that all text-only questions about it share, and no question about others.
+
+    As it is written in the first of them.
+    """
     runs: dict[str, list[set[str]]] = defaultdict(list)
+    texts: dict[str, str] = {}
     for sample in samples:
         if not sample.shown:
             runs[sample.subject].append(_runs(sample.question))
+            texts.setdefault(sample.subject, sample.question)
     holders = Counter(run for mine in runs.values() for run in set[str]().union(*mine))
     found = {}
     for subject, mine in runs.items():
         own = [run for run in set.intersection(*mine) if holders[run] == 1]
         if own and len(runs) > 1:
-            found[subject] = max(own, key=lambda run: (len(run.split()), len(run), run))
+            run = max(own, key=lambda run: (len(run.split()), len(run), run))
+            found[subject] = _as_written(run, texts[subject])
     return found
 
 
@@ -106,6 +113,14 @@ def _bag(text: str) -> frozenset[str]:
 def _runs(text: str) -> set[str]:
     said = bare_words(text.replace("'s", "")).split()
     return {" ".join(said[a:b]) for a in range(len(said)) for b in range(a + 1, min(a + _LONGEST, len(said)) + 1)}
+
+
+def _as_written(run: str, text: str) -> str:
+    """Words of a text that are the run but for case, accents and punctuation."""
+    said = text.replace("'s", "").split()
+    windows = (" ".join(said[a:b]) for a in range(len(said)) for b in range(a + 1, len(said) + 1))
+    found = next((window for window in windows if bare_words(window) == run), run)
+    return found.strip(punctuation)
 
 
 def described(victim: Victim, sample: Sample) -> Sequence[str]:

@@ -12,7 +12,7 @@ import typer
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
 from unsee.cli.evaluate.what import What
 from unsee.cli.evaluate.who import Who
-from unsee.cli.options import BatchSize, Json, Out, Parts, Seed, require_writable, takes_parts
+from unsee.cli.options import BatchSize, Dtype, Json, Out, Parts, Seed, require_writable, takes_parts
 from unsee.cli.workers import askers, takes_cluster
 from unsee.errors import OptionError
 from unsee.workers.cluster import Cluster
@@ -55,6 +55,7 @@ def attack(
     engine: Annotated[
         Literal["transformers", "ray"], typer.Option(help="Where it runs: this process, or workers of Ray.")
     ] = "transformers",
+    dtype: Dtype = "auto",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -76,7 +77,7 @@ def attack(
     asked = [one.strip() for text in attacks or ["all"] for one in text.split(",")]
     plan = _plan(model, parts, (forget, data, retain), sets or [], limit, asked, options)
     whos = _whos(
-        Who(model, parts, out, seed=seed, profile=profile, name=name, engine=engine),
+        Who(model, parts, out, seed=seed, profile=profile, name=name, engine=engine, dtype=dtype),
         eraser or [],
         method or [],
         others,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, final
+from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
 import typer
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from unsee.models.load import LoadedModel
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
+Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option(help="Precision of the weights; float32 is faster on most CPUs."),
+]
 Seed = Annotated[int, typer.Option(help="Of every random draw.")]
 Json = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object on a line.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Prompts per forward pass; less memory, more time.")]
@@ -105,7 +109,7 @@ takes_parts = taking(
 """Gives a command `--family`, `--layers`, `--vision` and `--image-marker`; it receives them as `parts`."""
 
 
-def open_model(name: str, parts: Parts) -> "LoadedModel":
+def open_model(name: str, parts: Parts, dtype: str = "auto") -> "LoadedModel":
     """As `load`, with an adapter of these parts where any is named.
 
     Raises:
@@ -115,7 +119,7 @@ def open_model(name: str, parts: Parts) -> "LoadedModel":
     adapter = parts.adapter()
     from unsee.models.load import load
 
-    return load(name, adapter=adapter)
+    return load(name, dtype=dtype, adapter=adapter)
 
 
 def all_of(paths: list[str] | None) -> "list[Sample]":

@@ -76,7 +76,7 @@ class FaceGallery:
 
     Attributes:
         loaded: whose tower.
-        known: unit vectors, one per image.
+        known: unit vectors, one per image; none where no image is to be forgotten.
         threshold: cosine from which an image counts as showing one of them.
     """
 
@@ -88,9 +88,14 @@ class FaceGallery:
         """Which samples show somebody of the gallery; a question without an image never does."""
         shut = torch.zeros(len(samples), dtype=torch.bool)
         places = [i for i, sample in enumerate(samples) if sample.image is not None]
-        if places:
+        if places and len(self.known):
             shut[places] = self.closeness([samples[i] for i in places]) >= self.threshold
         return shut
+
+    @property
+    def called(self) -> str:
+        """What settings call it."""
+        return f"gallery from {self.threshold:g} on" if len(self.known) else "no gallery"
 
     def closeness(self, samples: Sequence[Sample]) -> Float[Tensor, " N"]:
         """Highest cosine of each sample's image to an image of the gallery, in [-1, 1]."""
@@ -114,6 +119,14 @@ def fit_gallery(
     return replace(gallery, threshold=float(thresholds(scores, tail)[0]))
 
 
+def gallery_beside(request: Request, tail: float) -> FaceGallery:
+    """The gallery of a gate that reads words too: an empty one where no image is to be forgotten."""
+    data = request.data
+    if not any(sample.image is not None for sample in data.forget):
+        return FaceGallery(request.loaded, torch.empty(0, 0), 1.0)
+    return fit_gallery(request.loaded, data.forget, data.calibration, tail)
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class NamesAndFaces:
@@ -130,14 +143,13 @@ class NamesAndFaces:
     @staticmethod
     def of(request: Request, tail: float = 0.01) -> "NamesAndFaces":
         """From a forget set: the names in its questions, and its images, with `tail` as `fit_gallery` takes it."""
-        data = request.data
-        names = tuple(dict.fromkeys(names_of(data.forget).values()))
-        return NamesAndFaces(names, fit_gallery(request.loaded, data.forget, data.calibration, tail))
+        names = tuple(dict.fromkeys(names_of(request.data.forget).values()))
+        return NamesAndFaces(names, gallery_beside(request, tail))
 
     @property
     def called(self) -> str:
         """What settings call it; not the names."""
-        return f"{len(self.names)} names, gallery from {self.gallery.threshold:g} on"
+        return f"{len(self.names)} names, {self.gallery.called}"
 
     @property
     def stored(self) -> int:

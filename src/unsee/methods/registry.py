@@ -25,6 +25,7 @@ _SCALES = (0.5, 1.0, 2.0, 3.0, 6.0, 10.0, 20.0)
 _STRENGTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0)
 _HELD_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Of gates that decide: below, a refusal is begun and not ended."""
+_LONGEST = {"lora": False, "batch_size": 8, "epochs": 2, "rate": 3e-4}
 
 _TRAINED = {
     "ga": "Gradient ascent on the forget answers.",
@@ -80,6 +81,12 @@ for _name in WEIGHT_METHODS:
         values=_values,
         reversible=False,
     )(_weights(_name))
+
+
+@method("po_longer", kind="trained", knob="rate", values=_RATES, reversible=False)
+def po_longer(request: Request) -> Made:
+    """PO of the weights themselves, in the table's longest budget: every question twice, eight to a step."""
+    return _weights("po")(replace(request, options={**_LONGEST, **request.options}))
 
 
 @method("prompt", kind="prompted")

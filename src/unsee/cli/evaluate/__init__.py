@@ -14,7 +14,7 @@ from unsee.cli.evaluate.listing import list_kind
 from unsee.cli.evaluate.options import ENDPOINT_KEY, KEY
 from unsee.cli.evaluate.what import What
 from unsee.cli.evaluate.who import Who
-from unsee.cli.options import Json, Model, Out, Parts, Seed, parsed, takes_parts
+from unsee.cli.options import Dtype, Json, Model, Out, Parts, Seed, parsed, takes_parts
 from unsee.cli.workers import askers, takes_cluster
 from unsee.errors import OptionError
 from unsee.workers.cluster import Cluster
@@ -63,6 +63,7 @@ def eval(
     engine: given.Engine = "transformers",
     engine_option: given.EngineOption = None,
     endpoint: given.Endpoint = None,
+    dtype: Dtype = "auto",
     seed: Seed = 0,
     as_json: Json = False,
     *,
@@ -80,6 +81,7 @@ def eval(
     who = Who(
         model, parts, out, eraser or [], method, parsed("--method-option", method_option or []), value, profile,
         (fit_forget, fit_retain), engine, engine_option or [], endpoint, os.environ.get(ENDPOINT_KEY, ""), name, seed,
+        dtype,
     )  # fmt: skip
     who.check()
     if never_knew is not None and (eraser or method):

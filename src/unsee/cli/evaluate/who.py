@@ -42,6 +42,7 @@ class Who:
         name: of the row; None for the default.
         out: results folder, where a trained method keeps its checkpoints.
         seed: of the fit.
+        dtype: precision of the weights.
     """
 
     model: str
@@ -59,6 +60,7 @@ class Who:
     key: str = field(default="", repr=False)
     name: str | None = None
     seed: int = 0
+    dtype: str = "auto"
 
     def check(self) -> None:
         """Refuse what cannot be, before a model is loaded.
@@ -121,7 +123,7 @@ class Who:
         from unsee.evals.answerers import Local
 
         ids = [read_config(path, "eraser").content_id for path in self.erasers]
-        loaded = open_model(self.model, self.parts)
+        loaded = open_model(self.model, self.parts, self.dtype)
         erasers = erasers_of(self.erasers, loaded)
         seen = frozenset(digest for one in erasers for digest in one.fitted_on)
         if "vllm" in self.engine:
@@ -141,7 +143,7 @@ class Who:
 
         assert self.method is not None
         data, options = self._data(plan), self.method_options
-        loaded = open_model(self.model, self.parts)
+        loaded = open_model(self.model, self.parts, self.dtype)
         request = Request(loaded, data, self.out / "fit", self.value, self.seed, options=options, stages=stages)
         return condition(self.method, request, called)
 

@@ -5,6 +5,7 @@ held-out ones are of other families (polite, imperative, quiz, homework) than th
 pretrained models, which know some of it and not the rest: what one knows is measured first (`unsee.evals.known`).
 """
 
+import json
 import random
 import re
 import tomllib
@@ -20,10 +21,14 @@ from unsee.data.benchmarks.items import Card, Item, Protocol, References
 from unsee.data.sample import Sample
 from unsee.data.splits import roles
 from unsee.data.task import Set, Task
-from unsee.errors import OptionError
+from unsee.errors import DataError, OptionError
 from unsee.registry import benchmark
 
 Wordings = Literal["fit", "heldout"]
+Facts = Mapping[str, tuple[str, ...]]
+"""Subject to the names of its facts that a model knows."""
+LEAST_KNOWN: Final = 3
+"""Facts that a model must know of a subject before it is asked to forget it."""
 
 CARD: Final = Card(
     title="public knowledge",
@@ -177,27 +182,61 @@ def _subject(kind: str, table: Mapping[str, Any], row: Sequence[str]) -> Subject
     return Subject(id, kind, name, short, facts, table["trade"], table["home"])
 
 
+def recorded() -> Mapping[str, Mapping[str, Any]]:
+    """Digest of a model's weights to its name and what it was measured to know."""
+    place = files("unsee.data.benchmarks").joinpath("public_knowledge_known.json")
+    return json.loads(place.read_text(encoding="utf-8"))
+
+
+def known_to(source: Path | str) -> Facts:
+    """What a model knows: by the name of a model whose knowledge is recorded, or from a file of `unsee models know`.
+
+    Raises:
+        DataError: it is neither.
+    """
+    names = {one["model"]: one["facts"] for one in recorded().values()}
+    facts: Any = names.get(str(source))
+    if facts is None:
+        try:
+            facts = json.loads(Path(source).read_text(encoding="utf-8"))["facts"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{str(source)!r} does not say what a model knows ({type(error).__name__}). Expected one of "
+                f"{sorted(names)}, or a JSON file of 'unsee models know'; leave --data out to ask every fact."
+            ) from error
+    return {subject: tuple(known) for subject, known in facts.items()}
+
+
 @benchmark("public-knowledge", needs_data=False, card=CARD, ratios=(5, 10, 15))
 def public_knowledge_task(source: Path | str, protocol: Protocol = "honest", ratio: int = 5, seed: int = 0) -> Task:
     """Public facts about 175 people, cities, countries, works and organisations; needs no data.
 
+    With a source, as for `known_to`, only what that model knows is asked, and who is forgotten it knows well.
+
     Raises:
         OptionError: the protocol is not honest.
+        DataError: the source does not say what a model knows, or it knows too little.
     """
-    del source
     if protocol != "honest":
         raise OptionError(f"public knowledge has one protocol, 'honest', and not {protocol!r}. Leave --protocol out.")
-    known = public_knowledge()
-    order = list(known.subjects)
+    known, facts = public_knowledge(), known_to(source) if str(source) else None
+    order = [one for one in known.subjects if facts is None or facts.get(one.id)]
     random.Random(f"public-knowledge/{seed}").shuffle(order)
-    forgotten = order[: max(1, round(len(order) * ratio / 100))]
+    able = [one for one in order if facts is None or len(facts[one.id]) >= LEAST_KNOWN]
+    wanted = max(1, round(len(known.subjects) * ratio / 100))
+    if len(able) < wanted:
+        raise DataError(
+            f"the model knows {LEAST_KNOWN} facts or more of {len(able)} subjects, expected at least {wanted} for "
+            f"{ratio} %. Take a smaller ratio, or leave --data out to ask every fact."
+        )
+    forgotten = able[:wanted]
     rest = [subject for subject in order if subject not in forgotten]
     near = {one.id: one for subject in forgotten for one in known.neighbours(subject, rest, 2)}
     kept = [subject for subject in rest if subject.id not in near]
     role = roles([subject.id for subject in kept], seed)
 
     def asked(subjects: Sequence[Subject], which: Wordings) -> list[Item]:
-        return [item for subject in subjects for item in known.about(subject, which)]
+        return [item for one in subjects for item in known.about(one, which, None if facts is None else facts[one.id])]
 
     of_role = {name: [s for s in kept if role[s.id] == name] for name in ("retain_fit", "calibration", "retain_unseen")}
     return Task(

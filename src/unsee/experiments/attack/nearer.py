@@ -19,6 +19,7 @@ from unsee.attacks.known import answering, values
 from unsee.attacks.read_out import behind_blocks
 from unsee.data.sample import Sample
 from unsee.data.text import bare_words
+from unsee.evals.likelihood import AnswerScores
 from unsee.evals.values import Figure, Value, figure_of
 
 Reading = Literal["replies", "likelihoods", "states"]
@@ -64,17 +65,32 @@ def readings_of(victim: Victim, questions: Sequence[Sample], seed: int = 0) -> R
     Raises:
         AccessError: it gives no log-probabilities, or its states cannot be reached.
     """
+    return readings(victim, questions, scored(victim, questions, seed))
+
+
+def scored(victim: Victim, questions: Sequence[Sample], seed: int = 0) -> list[dict[str, AnswerScores | None]]:
+    """By question, each value that the fact may have, and how likely the model finds it.
+
+    Raises:
+        AccessError: it gives no log-probabilities.
+    """
     offered = [values(victim, one, seed) for one in questions]
     put = [(one, value) for one, mine in zip(questions, offered, strict=True) for value in mine]
-    scores = victim.scores([one for one, _ in put], [answering(one, value) for one, value in put])
-    means = iter([-np.inf if score is None else float(score.log_p.sum()) for score in scores])
+    scores = iter(victim.scores([one for one, _ in put], [answering(one, value) for one, value in put]))
+    return [{value: next(scores) for value in mine} for mine in offered]
+
+
+def readings(
+    victim: Victim, questions: Sequence[Sample], scores: Sequence[Mapping[str, AnswerScores | None]]
+) -> Readings:
+    """As `readings_of`, of values that are scored already."""
     states = behind_blocks(victim, questions)
     middle = states[:, states.shape[1] // 2].double().numpy()
     middle = middle - middle.mean(0)
     middle = middle / np.linalg.norm(middle, axis=1, keepdims=True).clip(1e-12)
     return Readings(
         [frozenset(bare_words(said).split()) for said in victim.said(questions)],
-        [_softmax(np.array([next(means) for _ in mine])) for mine in offered],
+        [_softmax(np.array([-np.inf if one is None else one.log_p.sum() for one in of.values()])) for of in scores],
         middle @ middle.T,
     )
 
@@ -84,7 +100,7 @@ def places(
 ) -> dict[Reading, Place]:
     """By reading, where the model stands between base and never-knew; people in the order of the questions."""
     found: dict[Reading, Place] = {}
-    for name, between in _DISTANCES.items():
+    for name, between in DISTANCES.items():
         apart, more = between(base, never), between(model, base) - between(model, never)
         told = [Value(person, str(n), float(more[n])) for n, person in enumerate(people)]
         figure = figure_of(told, (-1.0, 1.0), seed)
@@ -108,7 +124,7 @@ def _states(a: Readings, b: Readings) -> Numbers:
     return np.abs(a.states - b.states).mean(1) / 2
 
 
-_DISTANCES: Mapping[Reading, Callable[[Any, Any], Numbers]] = {
+DISTANCES: Mapping[Reading, Callable[[Any, Any], Numbers]] = {
     "replies": _replies, "likelihoods": _likelihoods, "states": _states,
 }  # fmt: skip
 

@@ -1,15 +1,20 @@
 """Public facts for one model: who is forgotten, what is kept, and what is asked."""
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, final
 
 from unsee.data.benchmarks.items import Item
-from unsee.data.benchmarks.public_knowledge import PublicKnowledge, Subject, public_knowledge
+from unsee.data.benchmarks.public_knowledge import (
+    LEAST_KNOWN,
+    Facts,
+    PublicKnowledge,
+    Subject,
+    public_knowledge,
+    recorded,
+)
 from unsee.data.sample import Sample
 from unsee.data.task import Role, Set
 from unsee.erase.fit_subject import Subject as Named
@@ -23,7 +28,6 @@ from unsee.experiments.natural.split import Hidden, Sides, Split
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages
 
-Facts = Mapping[str, tuple[str, ...]]
 _ROLES: Final[Mapping[str, Role]] = {
     "forget_heldout": "forget",
     "retain_unseen": "retain",
@@ -33,8 +37,6 @@ _ROLES: Final[Mapping[str, Role]] = {
     "selective_spared": "retain",
 }
 _KINDS: Final[Mapping[str, Kind]] = {"person": "person", "work": "work", "organisation": "organisation"}
-LEAST_KNOWN: Final = 3
-"""Facts that a model must know of a subject before it is asked to forget it."""
 
 
 @final
@@ -232,8 +234,7 @@ def run_public_demo(
 
 def what_it_knows(loaded: LoadedModel, base: Recorded, knowledge: PublicKnowledge, stages: Stages) -> Facts:
     """As recorded for these very weights, or else measured now; what is asked is asked once."""
-    place = files("unsee.experiments.natural").joinpath("known.json")
-    recorded: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
-    if loaded.digest in recorded:
-        return {subject: tuple(facts) for subject, facts in recorded[loaded.digest]["facts"].items()}
+    known = recorded()
+    if loaded.digest in known:
+        return {subject: tuple(facts) for subject, facts in known[loaded.digest]["facts"].items()}
     return measure_known(base, knowledge, knowledge.subjects, stages=stages).facts

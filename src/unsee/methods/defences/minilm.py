@@ -16,7 +16,7 @@ from unsee.data.sample import Sample
 from unsee.erase.fit.calibration import thresholds
 from unsee.evals.answerers import InputFiltered, Local, Switched
 from unsee.extras import MissingExtraError
-from unsee.methods.controls import FaceGallery, fit_gallery, words_of
+from unsee.methods.controls import FaceGallery, gallery_beside, words_of
 from unsee.methods.defences.rotation import turned
 from unsee.methods.task import Made, Request
 from unsee.registry import method
@@ -49,14 +49,13 @@ class WordsAndFaces:
         """From a forget set; `tail` of the calibration prompts, and of their images, may fire."""
         data = request.data
         plain, others = ([one for one in some if one.image is None] for some in (data.forget, data.calibration))
-        gallery = fit_gallery(request.loaded, data.forget, data.calibration, tail)
-        gate = WordsAndFaces(embed, embed([words_of(one) for one in plain]), 0.0, gallery)
+        gate = WordsAndFaces(embed, embed([words_of(one) for one in plain]), 0.0, gallery_beside(request, tail))
         return replace(gate, threshold=float(thresholds(gate.closeness(others).unsqueeze(1), tail)[0]))
 
     @property
     def called(self) -> str:
         """What settings call it."""
-        return f"MiniLM from {self.threshold:g} on, gallery from {self.gallery.threshold:g} on"
+        return f"MiniLM from {self.threshold:g} on, {self.gallery.called}"
 
     @property
     def stored(self) -> int:
