@@ -73,7 +73,7 @@ def check(folder: Path) -> Artifact:
     if content_id != config.get("content_id") or len(config) != 2:
         raise ArtifactError(f"{folder}: content_id is {config.get('content_id')!r}, the contents give {content_id}")
     about = {"method": "synthetic", "layers": [1], "counts": {"forget": 1}, "libraries": {"unsee": "0"}}
-    about |= {THRESHOLDS: {"profile": "synthetic", "prompts": 1, "false_fires": 0}}
+    about |= {THRESHOLDS: [{"profile": "synthetic", "prompts": 1, "false_fires": 0}]}
     return Artifact(content_id=content_id, model_id=MODEL[0], model_digest=MODEL[1], about=about)
 
 

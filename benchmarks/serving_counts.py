@@ -55,7 +55,7 @@ def erasers(count: int, fires: bool, reply: Reply, width: int = WIDTH) -> dict[s
     of, layers = torch.zeros(1, dtype=torch.int64), tuple(range(READ[-1], DEPTH))
     turn = TurnTokens(torch.tensor([1]), torch.tensor([0]), torch.tensor([2]))
     trajectory = torch.ones(len(layers), 4, width)
-    gate = SubjectGate(READ, weight, bias, torch.zeros(1), scope, of, turn)
+    gate = SubjectGate(READ, weight, bias, torch.zeros(1, 2), scope, of, turn)
     return {
         f"e{k:04d}": Eraser({"id": "x"}, "llava", layers, gate, trajectory * (1 + k), 1.0, "x", reply=reply)
         for k in range(count)

@@ -20,7 +20,7 @@ def gated(width: int) -> Any:
     weight = torch.randn(2, 2, 2, width, generator=torch.Generator().manual_seed(1))
     zero, scope = torch.zeros(2, dtype=torch.int64), Scope.everything(2, width)
     turn = TurnTokens(zero[:0], zero[:1], zero[:0])
-    return SimpleNamespace(gate=SubjectGate((0, 1), weight, torch.zeros(2, 2), torch.zeros(2), scope, zero, turn))
+    return SimpleNamespace(gate=SubjectGate((0, 1), weight, torch.zeros(2, 2), torch.zeros(2, 2), scope, zero, turn))
 
 
 def test_images_are_moved_within_their_ball_until_the_gate_reads_less() -> None:
@@ -79,7 +79,7 @@ def test_one_perturbation_makes_known_answers_likelier_within_its_ball() -> None
 
     assert likely((clean + shift).clamp(0, 1)) > likely(clean)
     eraser = gated(loaded.adapter.hidden_size(loaded.model))
-    gates = [SimpleNamespace(gate=eraser.gate.with_threshold(torch.full((2,), -5.0)))]  # it fires
+    gates = [SimpleNamespace(gate=eraser.gate.with_threshold(torch.full((2, 2), -5.0)))]  # it fires
     against = towards_answers(loaded, asked, cast("Any", gates), 8 / 255, 0)
     with torch.no_grad():
         read = [

@@ -26,7 +26,7 @@ def subject_eraser(loaded: LoadedModel, seed: int = 5) -> Eraser:
     weight = torch.randn(SUBJECTS, 2, len(READ), WIDTH, generator=draw)
     weight[1, 1] = 0.0
     weights, open_by = torch.randn(2, 4, len(READ), WIDTH, generator=draw), torch.randn(2, 4, generator=draw)
-    threshold, bias = torch.tensor([0.0, 0.3, -0.2]), torch.randn(SUBJECTS, 2, generator=draw)
+    threshold, bias = torch.tensor([[0.0, 0.1], [0.3, -0.3], [-0.2, 0.4]]), torch.randn(SUBJECTS, 2, generator=draw)
     turn = TurnTokens.of(loaded)
     scope = Scope(weights, torch.randn(2, 4, generator=draw) / 10, open_by)
     gate = SubjectGate(READ, weight, bias, threshold, scope, torch.tensor([1, 0, 1]), turn)
@@ -91,7 +91,7 @@ def oracle(loaded: LoadedModel, eraser: Eraser, prompt: Conversation) -> Tensor:
             images = sorted({index[t] for t in here if index[t]})
             means = [sum(scores[t] for t in here if index[t] == j) / index.count(j) for j in images]
             for e, some in enumerate((by_text, means)):
-                subject = max(some, default=-float("inf")) + float(gate.bias[k, e]) - float(gate.threshold[k])
+                subject = max(some, default=-float("inf")) + float(gate.bias[k, e]) - float(gate.threshold[k, e])
                 found.append(min(subject, in_scope(number, 2 * when + e)))
         margins.append(max(found))
     return torch.tensor(margins)

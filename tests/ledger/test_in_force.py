@@ -15,7 +15,7 @@ from tests.tiny_llava import LAYERS, WIDTH, mixed_questions, tiny_llava
 
 from unsee import erased
 from unsee.erase.eraser import Eraser
-from unsee.erase.eraser_set import FALSE_FIRES, SHARE, false_fires
+from unsee.erase.eraser_set import FALSE_FIRES, false_fires
 from unsee.erase.fit.calibration import raised_together
 from unsee.erase.gates.null_space import NullSpaceGate
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
@@ -48,7 +48,7 @@ def eraser(number: int, reads: float = 0.0) -> Eraser:
     unseen = kept_scores(number)
     threshold = raised_together(unseen, torch.tensor([0.5]), TAIL)
     gate = PromptRidgeGate((1,), torch.zeros(1, 1, 2, WIDTH), torch.tensor([reads]), threshold)
-    kept = false_fires(unseen, threshold, torch.zeros(32, dtype=torch.uint8))
+    kept = false_fires({"prompt": unseen}, threshold, torch.zeros(32, dtype=torch.uint8))
     return Eraser(identity(LOADED), "llava", (LAYERS - 1,), gate, torch.ones(1, 3, WIDTH), 3.0, "held-ridge", kept,
                   (f"s{number}",))  # fmt: skip
 
@@ -78,7 +78,7 @@ def from_scratch(numbers: set[int]) -> dict[str, float]:
         return {}
     every = torch.cat([kept_scores(number) for number in sorted(numbers)], dim=1)
     own = torch.cat([raised_together(every[:, k : k + 1], torch.tensor([0.5]), TAIL) for k in range(len(numbers))])
-    limits = raised_together(every.where(every >= own, 0.0), own, SHARE).tolist()
+    limits = raised_together(every.where(every >= own, 0.0), own, PromptRidgeGate.shares["prompt"]).tolist()
     return {f"s{number}": limit for number, limit in zip(sorted(numbers), limits, strict=True)}
 
 
@@ -143,7 +143,7 @@ def test_what_cannot_share_a_threshold_keeps_its_own(ledger: Ledger) -> None:
 
 def test_damaged_scores_are_refused_when_they_come_in(ledger: Ledger) -> None:
     one = eraser(0)
-    scores = one.settings[FALSE_FIRES] | {"scores": {"1": "high"}}
+    scores = one.settings[FALSE_FIRES] | {"prompt": {"prompts": PROMPTS, "scores": {"1": "high"}}}
     with pytest.raises(ArtifactError, match=r"settings\.false_fires"):
         held(ledger, replace(one, settings=one.settings | {FALSE_FIRES: scores}))
     assert [(r.state, r.artifacts) for r in ledger.requests()] == [("accepted", {})]

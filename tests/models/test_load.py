@@ -63,8 +63,20 @@ def test_half_precision_is_widened_on_a_cpu_and_keeps_its_digest(tmp_path: Path)
     assert wide.digest == kept.digest == weights_digest(kept.model) != weights_digest(wide.model)
 
 
-def test_bfloat16_is_kept(tmp_path: Path) -> None:
-    assert load(save(tmp_path / "m", torch.bfloat16), device="cpu").model.dtype == torch.bfloat16
+@pytest.mark.parametrize(
+    ("has_bfloat16", "memory", "taken"),
+    [(True, 2**40, torch.bfloat16), (False, 2**40, torch.float32), (False, 2**10, torch.bfloat16)],
+)
+def test_bfloat16_is_widened_where_a_cpu_has_none_and_has_the_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_bfloat16: bool, memory: int, taken: torch.dtype
+) -> None:
+    monkeypatch.setattr("unsee.models.load._cpu_has_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr("unsee.models.load._memory", lambda: memory)
+    folder = save(tmp_path / "m", torch.bfloat16)
+    found = load(folder, device="cpu")
+    assert found.model.dtype == taken
+    assert load(folder, device="cpu", dtype="bfloat16").model.dtype == torch.bfloat16
+    assert found.digest == load(folder, device="cpu", dtype="bfloat16").digest
 
 
 def test_an_unknown_dtype_is_refused() -> None:

@@ -75,7 +75,7 @@ def random_eraser(loaded: LoadedModel, prompts: Sequence[Conversation], seed: in
     scope.bias[0] = 0.3 - scope.margins(turns)[:, 0].median(0).values
     bias = -torch.stack([largest.quantile(0.6, 0), shown.quantile(0.6, 0)], dim=1) - 1e-3
     of = torch.zeros(2, dtype=torch.int64)
-    gate = SubjectGate(READ, weight, bias, torch.zeros(2), scope, of, TurnTokens.of(loaded))
+    gate = SubjectGate(READ, weight, bias, torch.zeros(2, 2), scope, of, TurnTokens.of(loaded))
     depth = len(loaded.adapter.layers(loaded.model))
     trajectory = torch.randn(depth - READ[-1], 3, width, generator=draw).half()
     layers = tuple(range(READ[-1], depth))

@@ -85,7 +85,7 @@ def subject_eraser_for(
     weight = torch.stack([on.text[first], apart.view(on.text.shape[1:])]).unsqueeze(0)
     scope = Scope.everything(2, on.text.shape[-1])
     of, limits = torch.zeros(1, dtype=torch.int64), limits.unsqueeze(0)
-    gate = SubjectGate(READ[:2], weight, -limits, torch.zeros(1), scope, of, TurnTokens.of(loaded))
+    gate = SubjectGate(READ[:2], weight, -limits, torch.zeros(1, 2), scope, of, TurnTokens.of(loaded))
     written = tuple(range(READ[-1], len(loaded.adapter.layers(loaded.model))))
     drawn = torch.randn(len(written), 5, on.text.shape[-1], generator=torch.Generator().manual_seed(seed)).half()
     return Eraser(identity(loaded), "llava", written, gate, drawn, 3.0, "subject", subjects=(f"s{seed}",), reply=reply)

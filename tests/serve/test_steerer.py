@@ -61,7 +61,8 @@ def early(number: int, bias: float, layers: tuple[int, ...]) -> Eraser:
 
 def calibrated(number: int, prompt: int, score: float) -> Eraser:
     """It opens on one of three kept prompts by itself, so that with another of its kind its threshold is higher."""
-    kept = {"false_fires": {"profile": "00" * 32, "prompts": 3, "scores": {str(prompt): score}}}
+    opened = {"prompts": 3, "scores": {str(prompt): score}}
+    kept = {"false_fires": {"profile": "00" * 32, "prompt": opened}}
     return replace(eraser(number, 1.0), settings={"tail": 0.5, "floor": 0.5, **kept})
 
 
@@ -74,7 +75,8 @@ def by_subject(number: int, bias: float, reply: Reply, layers: tuple[int, ...] =
     scope = Scope(weights, torch.randn(2, 4, generator=draw) / 4, open_by)
     biases = torch.randn(2, 2, generator=generator) + bias
     turn = TurnTokens(torch.tensor([TURN]), torch.tensor([TAIL]), torch.tensor(STOPS))
-    gate = SubjectGate(READ, weight, biases, torch.zeros(2), scope, torch.tensor([1, 0]), turn)
+    limits = torch.randn(2, 2, generator=generator) / 2
+    gate = SubjectGate(READ, weight, biases + limits, limits, scope, torch.tensor([1, 0]), turn)
     trajectory = torch.randn(len(layers), 3, WIDTH, generator=generator)
     model = {"id": "m", "revision": None, "digest": "d"}
     return Eraser(model, "llava", layers, gate, trajectory, 0.5 + number, "x", reply=reply)
@@ -199,7 +201,9 @@ class Asked:
                 for evidence, some in enumerate((named, shown)):
                     s, e = int(gate.scope_of[k]), 2 * when + evidence
                     scope = float(gate.scope.bias[s, e]) + most_said(s, e)
-                    subject = max(some, default=-1e9) + float(gate.bias[k, evidence]) - float(gate.threshold[k])
+                    subject = (
+                        max(some, default=-1e9) + float(gate.bias[k, evidence]) - float(gate.threshold[k, evidence])
+                    )
                     found.append(min(subject, scope))
         return max(found)
 

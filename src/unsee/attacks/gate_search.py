@@ -111,9 +111,8 @@ def text_scores(
             unit(run.hidden_states[layer]) @ gate.weight[:, 0, place].to(embedded).mT
             for place, layer in enumerate(gate.layers)
         )
-        best = torch.maximum(
-            best, (scores.amax(1) + gate.bias[:, 0].to(embedded) - gate.threshold.to(embedded)).amax(1)
-        )
+        limit = (gate.threshold - gate.bias)[:, 0].to(embedded)
+        best = torch.maximum(best, (scores.amax(1) - limit).amax(1))
     return best
 
 
@@ -145,5 +144,6 @@ def image_scores(
             unit(states[layer]) @ gate.weight[:, 1, place].to(pixels).mT for place, layer in enumerate(gate.layers)
         )
         means = (scores * there.unsqueeze(2)).sum(1) / there.sum(1, keepdim=True).clamp(min=1)
-        best = torch.maximum(best, (means + gate.bias[:, 1].to(pixels) - gate.threshold.to(pixels)).amax(1))
+        limit = (gate.threshold - gate.bias)[:, 1].to(pixels)
+        best = torch.maximum(best, (means - limit).amax(1))
     return best

@@ -86,11 +86,16 @@ def show_before(before: "Before") -> None:
     if table.rows:
         show_table(table)
     for way, one in zip(("by name", "by image"), ways, strict=False):
-        count = sum(bool(words) for words in one.facts.values())
+        verdict = "Known." if one.known else "Not known."
         say(
-            f"{way}: {count} facts recur (of invented names: {_most(one.invented)}), {one.refused:.0%} of the answers "
-            f"decline. {'Known.' if one.known else 'Not known.'}"
+            f"{way}: {one.count} facts recur (of invented names: {_most(one.invented)}), {one.refused:.0%} of the "
+            f"answers decline. {verdict if one.depends is None else ''}"
         )
+        if one.depends is not None:
+            say(
+                f"As it makes up as many for anybody: its answers are {one.depends:.1f} nats likelier about this name "
+                f"than about another (invented names: 95 % at most {one.at_most:.1f}). {verdict}"
+            )
 
 
 def show_report(report: "Report") -> None:

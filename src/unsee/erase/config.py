@@ -36,6 +36,7 @@ class Settings(Schema):
         subject_ridge: gamma of a subject's vector for its names.
         image_ridge: gamma of that for its images.
         image_views: share of the scatter of other images that is taken within subjects.
+        name_floor: lowest threshold for names; people whom a model knows score higher than those of any background.
         image_floor: lowest threshold for images; another view of somebody scores less than copies of the one given.
         scope_ridge: gamma of a scope.
         ridge: gamma of the class-balanced ridge, relative to the mean spread of one feature.
@@ -43,6 +44,7 @@ class Settings(Schema):
         floor: lowest threshold, on a scale where 0 is kept and 1 forgotten; a half is the nearer of both.
         strengths: values of lambda to try, ascending; the weakest that refuses fluently is taken.
         refused: share of calibration answers that must be fluent refusals at the chosen strength.
+        least: share below which the fit fails; 0 where a reply may be begun for a model that does not decline.
         wordings: refusal wordings whose trajectories are tried.
         calibration_prompts: prompts that strength is tried on.
         answer_tokens: length of the answers that a fit looks at; a refusal in natural language takes about 30.
@@ -66,6 +68,7 @@ class Settings(Schema):
     subject_ridge: Annotated[float, Field(ge=0)] = 0.001
     image_ridge: Annotated[float, Field(ge=0)] = 0.01
     image_views: Annotated[float, Field(ge=0, le=1)] = 0.8
+    name_floor: Share = 0.7
     image_floor: Share = 0.4
     scope_ridge: Annotated[float, Field(ge=0)] = 0.1
     ridge: Annotated[float, Field(ge=0)] = 0.003
@@ -73,6 +76,7 @@ class Settings(Schema):
     floor: Share = 0.5
     strengths: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
     refused: Annotated[float, Field(gt=0, le=1)] = 0.98
+    least: Annotated[float, Field(ge=0, le=1)] = 0.5
     wordings: Count = 4
     calibration_prompts: Count = 64
     answer_tokens: Count = 32

@@ -14,64 +14,60 @@ import torch
 
 from unsee.erase.eraser import Eraser
 from unsee.erase.fit.calibration import raised_together, thresholds
-from unsee.erase.gates.base import LatchedGate
+from unsee.erase.gates.base import LatchedGate, gate_of_kind
 from unsee.erase.strict_json import is_whole
 from unsee.errors import ArtifactError, DataError, MismatchError
 from unsee.shapes import Float, Tensor
 
-SHARE = 0.02
-"""Of the prompts about kept people, those that all in force together may wrongly open on; one alone may on half."""
 FALSE_FIRES = "false_fires"
 """The setting of an eraser that `false_fires` makes."""
 _MOST_PROMPTS, _LARGEST = 10_000_000, 1e6
 
 
 class Among(NamedTuple):
-    """The kept prompts that a threshold was set on.
+    """The retained prompts that a threshold was set on.
 
     Attributes:
         profile: fingerprint of the profile whose prompts they are.
-        prompts: how many there are.
+        gate: kind of the gate.
+        evidence: of the gate (`LatchedGate.shares`).
+        prompts: how many of them hold such evidence.
     """
 
     profile: str
+    gate: str
+    evidence: str
     prompts: int
 
 
-@final
-@dataclass(frozen=True)
-class FalseFires:
-    """The kept prompts that a request opens on by itself, though its gates were not fitted on them.
-
-    Attributes:
-        among: the prompts that these are some of.
-        scores: the largest score of a gate, by number of the prompt.
-    """
-
-    among: Among
-    scores: Mapping[int, float]
-
-
-def false_fires(unseen: Float[Tensor, "P K"], threshold: Float[Tensor, " K"], profile: Tensor) -> dict[str, Any]:
+def false_fires(
+    unseen: Mapping[str, Float[Tensor, "P K"]], threshold: Float[Tensor, " K"], profile: Tensor
+) -> dict[str, Any]:
     """What a fit keeps for `together`, to be added to the settings of its eraser.
 
     In force together no gate has a lower threshold than alone, so a prompt that none opens on alone cannot matter: what
     is kept is a share `tail` of all, a few numbers.
 
     Args:
-        unseen: scores of kept prompts by gates that were not fitted on them, in the profile's order.
+        unseen: by evidence, scores of retained prompts by gates that were not fitted on them, in the profile's order;
+            minus infinity of a prompt that holds no such evidence. A request without images has none of it.
         threshold: of the gates, as set for this request alone.
         profile: its fingerprint.
     """
-    scores = unseen.float()
-    rows = (scores >= threshold).any(1).nonzero().flatten().tolist()
-    largest = scores.max(1).values
-    kept = {str(row): float(largest[row]) for row in rows}
-    return {FALSE_FIRES: {"profile": bytes(profile.tolist()).hex(), "prompts": len(unseen), "scores": kept}}
+    kept = dict[str, Any]()
+    for evidence, scores in unseen.items():
+        scores = scores.float()
+        rows = (scores >= threshold).any(1).nonzero().flatten().tolist()
+        largest = scores.max(1).values
+        found = {str(row): float(largest[row]) for row in rows}
+        kept[evidence] = {"prompts": int(largest.isfinite().sum()), "scores": found}
+    return {FALSE_FIRES: {"profile": bytes(profile.tolist()).hex(), **kept}}
 
 
-def false_fires_of(eraser: Eraser) -> FalseFires | None:
-    """What `false_fires` kept, or None: of a published gate, or of a fit by an unsee that did not keep it.
+def false_fires_of(eraser: Eraser) -> dict[Among, dict[int, float]] | None:
+    """What `false_fires` kept: by evidence the largest score of a gate, by number of the prompt.
+
+    None of a published gate, or of a fit by an unsee that did not keep it.
 
     Raises:
         ArtifactError: it is not as `false_fires` makes it.
@@ -79,50 +75,55 @@ def false_fires_of(eraser: Eraser) -> FalseFires | None:
     kept: object = eraser.settings.get(FALSE_FIRES)
     if kept is None or not eraser.gate.latched:
         return None
+    gate = eraser.gate
     match kept:  # the reader of artifacts lets any JSON through
-        case {"profile": str(profile), "prompts": int(prompts), "scores": dict(found)} if (
-            is_whole(prompts, 1) and prompts <= _MOST_PROMPTS
-        ):
-            scores = cast("dict[str, object]", found)
-            largest = {int(row): x for row, x in scores.items() if _is_row(row, prompts) and isinstance(x, float)}
-            if len(largest) == len(scores) and all(abs(score) < _LARGEST for score in largest.values()):
-                return FalseFires(Among(profile, prompts), largest)
+        case {"profile": str(profile), **rest} if rest and rest.keys() <= gate.shares.keys():
+            found = {name: _scores(one) for name, one in cast("dict[str, object]", rest).items()}
+            if all(one is not None for one in found.values()):
+                return {
+                    Among(profile, gate.kind, name, one[0]): one[1] for name, one in found.items() if one is not None
+                }
         case _:
             pass
     raise ArtifactError(
-        f"settings.{FALSE_FIRES} of the eraser is {str(kept)!r:.80}, expected the fingerprint of a profile, a number "
-        "of prompts, and the scores of some of them. Fit the request again."
+        f"settings.{FALSE_FIRES} of the eraser is {str(kept)!r:.80}, expected the fingerprint of a profile, and by "
+        f"evidence ({', '.join(gate.shares)}) a number of prompts and the scores of some. Fit the request again."
     )
 
 
-def together(erasers: Sequence[Eraser], share: float = SHARE) -> list[Eraser]:
-    """The same requests, with thresholds at which all of them together open on a share of kept prompts at most.
+def together(erasers: Sequence[Eraser], shares: Mapping[str, float] | None = None) -> list[Eraser]:
+    """The same requests, with thresholds at which all of them together open on a share of retained prompts at most.
 
-    `max(own_k, level)`, and `level` as in `raised_together`, of the scores at which a gate opens alone: the (1 - share)
-    quantile over prompts of the largest. The result depends on the set and on nothing before it, so taking one back
-    gives bit for bit what the others had. Requests of several profiles were calibrated on different prompts; each
-    profile has an equal part of the share.
+    `max(own_k, level_e)` for each evidence e (an image, a name), and `level_e` as in `raised_together`, of the scores
+    at which a gate opens alone: the (1 - share_e) quantile, over the prompts that hold such evidence, of the largest.
+    The result depends on the set and on nothing before it, so taking one back gives bit for bit what the others had.
+    Requests of several profiles were calibrated on different prompts; each profile has an equal part of the share.
 
     A request of which nothing was kept (`false_fires_of`) is returned as it is, and what it refuses wrongly adds up.
 
     Args:
         erasers: all that are in force.
-        share: of the prompts about kept people, in (0, 1).
+        shares: by evidence, in (0, 1); None takes those of the gates (`LatchedGate.shares`).
 
     Raises:
-        OptionError: the share is out of range.
+        OptionError: a share is out of range.
         ArtifactError: as `false_fires_of`.
     """
     kept = [false_fires_of(eraser) for eraser in erasers]
     if len(kept) == 1:  # alone, it has the threshold that its fit chose and its verification measured
         return list(erasers)
-    groups: dict[Among, list[FalseFires]] = {}
+    groups: dict[Among, list[Mapping[int, float]]] = {}
     for one in kept:
-        if one is not None:
-            groups.setdefault(one.among, []).append(one)
-    level = {among: _level(among, members, share / len(groups)) for among, members in groups.items()}
+        for among, scores in (one or {}).items():
+            groups.setdefault(among, []).append(scores)
+    level = dict[Among, Tensor]()
+    for among, members in groups.items():
+        profiles = sum((other.gate, other.evidence) == (among.gate, among.evidence) for other in groups)
+        share = (gate_of_kind(among.gate).shares if shares is None else shares)[among.evidence]
+        level[among] = _level(among.prompts, members, share / profiles)
     return [
-        eraser if one is None else _raised(eraser, level[one.among]) for eraser, one in zip(erasers, kept, strict=True)
+        _raised(eraser, {among.evidence: level[among] for among in one}) if one else eraser
+        for eraser, one in zip(erasers, kept, strict=True)
     ]
 
 
@@ -196,22 +197,39 @@ def stack(requests: Mapping[str, Eraser]) -> Stacked:
     return Stacked(replace(first, gate=gate, subjects=subjects, counts=counts, settings=settings, report=[]), owners)
 
 
-def _level(among: Among, members: Sequence[FalseFires], share: float) -> Tensor:
+def _level(prompts: int, members: Sequence[Mapping[int, float]], share: float) -> Tensor:
     """What the gates that were set on the same prompts have to reach at least."""
-    scores = torch.full((among.prompts, 1), torch.finfo(torch.float32).min)
-    for one in members:
-        rows = torch.tensor(list(one.scores), dtype=torch.int64)
-        scores[rows, 0] = torch.maximum(scores[rows, 0], torch.tensor(list(one.scores.values())))
-    return thresholds(scores, share)
+    largest = dict[int, float]()
+    for row, score in (pair for one in members for pair in one.items()):
+        largest[row] = max(score, largest.get(row, score))
+    scores = torch.full((prompts, 1), torch.finfo(torch.float32).min)
+    scores[: len(largest), 0] = torch.tensor(list(largest.values()))
+    return thresholds(scores, share)[0]
 
 
-def _raised(eraser: Eraser, threshold: Tensor) -> Eraser:
+def _raised(eraser: Eraser, level: Mapping[str, Tensor]) -> Eraser:
     gate = _latched(eraser)
-    return replace(eraser, gate=gate.with_threshold(torch.maximum(gate.threshold, threshold)))
+    levels = torch.stack([level.get(evidence, torch.tensor(-torch.inf)) for evidence in gate.shares])
+    return replace(eraser, gate=gate.with_threshold(torch.maximum(gate.threshold, levels)))
 
 
-def _is_row(text: str, prompts: int) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST_PROMPTS)) and int(text) < prompts
+def _scores(kept: object) -> tuple[int, dict[int, float]] | None:
+    """Of one evidence, how many prompts and the scores of some; None where it is not that."""
+    match kept:
+        case {"prompts": int(prompts), "scores": dict(found), **rest} if (
+            not rest and is_whole(prompts, 1) and prompts <= _MOST_PROMPTS and len(found) <= prompts
+        ):
+            scores = cast("dict[str, object]", found)
+            largest = {int(row): x for row, x in scores.items() if _is_row(row) and isinstance(x, float)}
+            if len(largest) == len(scores) and all(abs(score) < _LARGEST for score in largest.values()):
+                return prompts, largest
+        case _:
+            pass
+    return None
+
+
+def _is_row(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST_PROMPTS)) and int(text) < _MOST_PROMPTS
 
 
 def _latched(eraser: Eraser) -> LatchedGate:

@@ -77,7 +77,7 @@ def fit_eraser(
         trajectory=profile.trajectory[[profile.layers.index(layer) for layer in layers]],
         strength=profile.strength,
         method="held-ridge",
-        settings=settings.as_json() | false_fires(unseen, threshold, fingerprint(profile)),
+        settings=settings.as_json() | false_fires({"prompt": unseen}, threshold, fingerprint(profile)),
         subjects=tuple(ids),
         counts={"forget": len(forget), "keep": len(keep), "retain": len(profile.retain_last)},
         report=report,

@@ -140,7 +140,7 @@ class _Fit:
             },
             report=self.report,
             curves={"pgd": found.pgd},
-            background=capture_background(loaded, groups, at, size, stages=stages, workers=workers),
+            background=capture_background(loaded, groups, at, pseudonyms, size, stages=stages, workers=workers),
         )
 
     def calibrated(self, profile: Profile, found: Refusing, calibration: Sequence[Sample]) -> Profile:
@@ -154,7 +154,7 @@ class _Fit:
             trajectories = {NO_WORDING: first_token(found.direction, settings.later)}
             trials = try_strengths(loaded, profile, trajectories, tried, settings, stages)
         # Words are there if the model declines by itself; else a reply can still be begun for it, request by request.
-        best = weakest_sufficient(trials, settings.refused, least=HALF if found.words else 0.0)
+        best = weakest_sufficient(trials, settings.refused, least=settings.least if found.words else 0.0)
         self.report.append(strength_finding(best, settings))
         return replace(
             profile,

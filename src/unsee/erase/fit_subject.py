@@ -19,13 +19,14 @@ from unsee.erase.fit.subject_states import TEMPLATES, Subject, SubjectReader
 from unsee.erase.fit.tokens import TokenStates
 from unsee.erase.gates.scope import Scope
 from unsee.erase.gates.subject import SubjectGate
+from unsee.erase.kept_subjects import KeptSubjects
 from unsee.erase.profile import Profile, require_same_model
 from unsee.errors import DataError, OptionError
 from unsee.models.generate import Conversation
 from unsee.models.load import LoadedModel
 from unsee.models.turns import TurnTokens
 from unsee.progress import Stages, silent
-from unsee.shapes import Float, Tensor
+from unsee.shapes import Bool, Float, Tensor
 
 FOLDS = 8
 """Of the background's images, by subject: a fit on most of them is like the one on all."""
@@ -72,13 +73,16 @@ def fit_subject(
     read = SubjectReader(loaded, background.layers, settings, stages)
     names = [read.names(subject, templates) for subject in subjects.values()]
     images = [read.images(subject) for subject in subjects.values()]
+    whole, own = background, background.naming(_names(subjects), KeptSubjects.from_json(profile.settings["kept"]))
+    background = background.without(own)
     if near:
         background = _widened(background, read.tokens(near, "prompts that look alike"))
     depth = len(loaded.adapter.layers(loaded.model))
     by_name = _evidence(background, names, settings, settings.name_layers(depth), shown=False)
     by_image = _evidence(background, images, settings, settings.image_layers(depth), shown=True)
     gate = _gate(profile, background.layers, by_name, by_image, len(subjects), scope, TurnTokens.of(loaded))
-    margins = torch.stack([one.margins for one in (by_name, by_image) if one is not None]).amax(0)
+    margins = {name: one.margins for name, one in (("named", by_name), ("shown", by_image)) if one is not None}
+    unseen = {name: _in_order(of_some, whole, own, shown=name == "shown") for name, of_some in margins.items()}
     written = profile.written  # where the strength was tried
     return Eraser(
         model=profile.model,
@@ -88,11 +92,28 @@ def fit_subject(
         trajectory=profile.trajectory[[profile.layers.index(layer) for layer in written]],
         strength=profile.strength,
         method="subject",
-        settings=settings.as_json() | false_fires(margins, torch.zeros(len(subjects)), fingerprint(profile)),
+        settings=settings.as_json() | false_fires(unseen, torch.zeros(len(subjects)), fingerprint(profile)),
         subjects=tuple(subjects),
         counts={"names": sum(map(len, names)), "images": sum(map(len, images)), "background": len(background.half)},
-        report=_findings(background, margins, by_name, by_image),
+        report=_findings(background, torch.stack([*margins.values()]).amax(0), by_name, by_image),
     )
+
+
+def _names(subjects: Mapping[str, Subject]) -> list[str]:
+    return [name for one in subjects.values() for name in one.names]
+
+
+def _in_order(
+    margins: Float[Tensor, "P K"], whole: Background, own: Bool[Tensor, " N"], *, shown: bool
+) -> Float[Tensor, "N K"]:
+    """Those of the profile's prompts, by its numbers; of prompts about the subject itself far below any threshold.
+
+    What looks alike comes behind them and is this request's alone: other requests are not held against it.
+    """
+    found = margins.new_full((len(own), margins.shape[1]), -torch.inf)
+    found[whole.states.shown if shown else whole.states.prompt] = torch.finfo(torch.float32).min
+    found[~own] = margins[: int((~own).sum())]
+    return found
 
 
 def _background(loaded: LoadedModel, profile: Profile, subjects: Mapping[str, Subject]) -> Background:
@@ -128,7 +149,7 @@ def _evidence(
         fold, gamma, floor, tail = subject % FOLDS, settings.image_ridge, settings.image_floor, IMAGE_TAIL
     else:
         prompt, read, subject = states.prompt, states.text, None
-        fold, gamma, floor, tail = background.half[prompt].long(), settings.subject_ridge, settings.floor, TAIL
+        fold, gamma, floor, tail = background.half[prompt].long(), settings.subject_ridge, settings.name_floor, TAIL
     read = read[:, places].flatten(1)
     negatives = Negatives(read, prompt, fold, background.group, background.groups, subject)
     tails = {name: NEAR_TAIL if name == NEAR else tail for name in background.groups}
@@ -140,11 +161,11 @@ def _evidence(
         tails=tails,
         within=settings.image_views,
     )
-    count, never = len(positives), torch.finfo(torch.float32).min / 2
+    count = len(positives)
     weight, bias = positives[0].new_zeros(count, *positives[0].shape[1:]), torch.full((count,), -1.0)
-    margins = torch.full((len(made.margins), count), never)
+    margins = torch.full((len(made.margins), count), -torch.inf)
     weight[torch.tensor(some).unsqueeze(1), places] = made.weight.view(len(some), len(places), -1)
-    bias[some], margins[:, some] = made.bias, made.margins.clamp(min=never)
+    bias[some], margins[:, some] = made.bias, made.margins
     return Evidence(weight.flatten(1), bias, margins, made.limit)
 
 
@@ -164,7 +185,7 @@ def _gate(
             weight[:, number] = one.weight.view(count, len(layers), width)
             bias[:, number] = one.bias
     scope = scope or profile.scope or Scope.everything(len(layers), width)
-    none, first = torch.zeros(count), torch.zeros(count, dtype=torch.int64)
+    none, first = torch.zeros(count, 2), torch.zeros(count, dtype=torch.int64)
     return SubjectGate(layers, weight, bias, none, scope, first, turn)
 
 
@@ -187,6 +208,7 @@ def _widened(background: Background, near: TokenStates) -> Background:
         torch.cat([background.half, torch.arange(count) % 2 == 1]),
         (*background.groups, NEAR),
         torch.cat([background.subject, shown]),
+        background.words,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self, final
 
+from unsee.data.text import bare_words
 from unsee.errors import ArtifactError, OptionError
 
 _LEAST = 16
@@ -61,6 +62,11 @@ class KeptSubjects:
     def as_json(self) -> dict[str, Any]:
         """Plain values, for an artifact."""
         return {"key": self.key, "pseudonyms": sorted(self.pseudonyms)}
+
+    def words(self, text: str) -> list[int]:
+        """Keyed pseudonyms of the words of a text, each once: enough to find prompts that hold a name."""
+        key = bytes.fromhex(self.key)
+        return [int(_pseudonym(key, f"word {word}"), 16) >> 1 for word in dict.fromkeys(bare_words(text).split())]
 
     def __contains__(self, subject: str) -> bool:
         return _pseudonym(bytes.fromhex(self.key), subject) in self.pseudonyms

@@ -223,6 +223,7 @@ def _specs(config: Config) -> Mapping[str, TensorSpec]:
                 "background.prompt": (whole, ("T",)),
                 "background.group": (whole, ("P",)),
                 "background.half": (torch.bool, ("P",)),
+                "background.words": (whole, (2, "W")),
             }
             if images:
                 specs |= {"background.images": (half, ("I", "B", "D"))}

@@ -129,8 +129,13 @@ def _fitted(loaded: LoadedModel, trial: Trial, number: int, out: Path, profile: 
         except CalibrationError as error:
             raise CalibrationError(f"request {number + 1} cannot be fitted: {error} Or leave it out.") from error
     said = json.loads((folder / "request.json").read_bytes())
-    ways = [Knowledge({k: tuple(v) for k, v in said[f"facts_by_{way}"].items()}, 0.0,
-                      tuple(said["recurring_facts_of_invented_names"])) for way in ("name", "image")]  # fmt: skip
+    counted, depends = (tuple(said[key]) for key in ("recurring_facts_of_invented_names", "depends_on_invented_names"))
+    ways = [
+        Knowledge(
+            {k: tuple(v) for k, v in said[f"facts_by_{way}"].items()}, 0.0, counted, said["depends_on_name"], depends
+        )
+        for way in ("name", "image")
+    ]
     before = Before((), (), ways[0], ways[1] if request.images else None)
     return Fitted(request, Eraser.from_pretrained(folder / "eraser"), before)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -13,6 +13,7 @@ from unsee.erase.request.invented import invented_names
 from unsee.erase.request.knowledge import Knowledge, Said, common_words, consistent, stated
 from unsee.erase.request.request import Kind, Request
 from unsee.forgetting.asking import LONGEST, Answer, ask
+from unsee.forgetting.informed import OTHERS, informed
 from unsee.models.load import LoadedModel
 from unsee.models.names import cache_folder
 from unsee.progress import Stages, silent
@@ -74,6 +75,29 @@ def unknown_answers(loaded: LoadedModel, kind: Kind, *, seed: int = 0, stages: S
     return answers
 
 
+def _invented_names(kind: Kind, seed: int) -> list[str]:
+    return [_invented(name, kind).name for name in invented_names(INVENTED, seed + 7)]
+
+
+def _invented_depends(
+    loaded: LoadedModel, unknown: Sequence[Answer], names: Sequence[str], stages: Stages
+) -> tuple[float, ...]:
+    """Of each invented subject against others of them; kept in the cache."""
+    said = [[loaded.digest, OTHERS], *([a.prompt.sample.id, a.prompt.sample.question, a.text] for a in unknown)]
+    key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
+    kept = cache_folder() / "unknown" / f"{key}-depends.json"
+    if kept.is_file():
+        return tuple(json.loads(kept.read_text(encoding="utf-8")))
+    found, tell = list[float](), stages("do answers depend on the name", len(names))
+    for index, name in enumerate(names):
+        mine = [a for a in unknown if a.prompt.sample.subject == f"invented/{index}"]
+        others = [names[(index + step) % len(names)] for step in range(1, OTHERS + 1)]
+        found.append(informed(loaded, mine, name, others))
+        tell(1)
+    replace_file(kept, json.dumps(found).encode())
+    return tuple(found)
+
+
 def _invented(name: str, kind: Kind) -> Request:
     return Request(name if kind == "person" else name.split()[0], kind=kind, erase=("value",) * (kind == "fact"))
 
@@ -105,7 +129,7 @@ def before(
     by_subject: dict[str, list[Answer]] = {}
     for answer in unknown:
         by_subject.setdefault(answer.prompt.sample.subject, []).append(answer)
-    invented = tuple(sorted(_count(_facts(of, request, common)) for of in by_subject.values()))
+    invented = tuple(sorted(sum(map(bool, _facts(of, request, common).values())) for of in by_subject.values()))
 
     def knowledge(way: str, called: str = "") -> Knowledge:
         mine = [a for a in answers if a.prompt.way == way and a.prompt.sample.id.startswith(f"{subject}/{called}")]
@@ -117,7 +141,17 @@ def before(
     asked = {word for noun in scope(request).hidden for word in wording_words(request.kind, noun)}
     own = {word for name in request.names for word in bare_words(name).split()}
     # By the name that it knows best: a subject that is known by a nickname is known.
-    called = max((knowledge("name", f"{name}/") for name in request.names[:NAMES]), key=lambda one: _count(one.facts))
+    ways = {name: knowledge("name", f"{name}/") for name in request.names[:NAMES]}
+    name = max(ways, key=lambda name: ways[name].count)
+    called = ways[name]
+    if called.count and not called.known and not (shown and shown.known):
+        mine = [a for a in answers if a.prompt.way == "name" and a.prompt.sample.id.startswith(f"{subject}/{name}/")]
+        made_up = _invented_names(request.kind, seed)
+        called = replace(
+            called,
+            depends=informed(loaded, [a for a in mine if not a.draw], name, made_up[:OTHERS]),
+            invented_depends=_invented_depends(loaded, unknown, made_up, stages),
+        )
     return Before(tuple(answers), tuple(unknown), called, shown, stated(request.text, asked | own))
 
 
@@ -131,10 +165,6 @@ def _facts(
         without = common.get(fact, frozenset()) | wording_words(request.kind, fact) | (set() if fact == "name" else own)
         found[fact] = consistent([one for one in said if one.fact == fact], without)
     return found
-
-
-def _count(facts: Mapping[str, tuple[str, ...]]) -> int:
-    return sum(bool(phrases) for phrases in facts.values())
 
 
 def _said(answers: Sequence[Answer]) -> list[Said]:

@@ -90,6 +90,8 @@ class Folder:
             "facts_by_name": {k: list(v) for k, v in before.by_name.facts.items() if v},
             "facts_by_image": {k: list(v) for k, v in before.by_image.facts.items() if v} if before.by_image else {},
             "recurring_facts_of_invented_names": list(before.by_name.invented),
+            "depends_on_name": before.by_name.depends,
+            "depends_on_invented_names": list(before.by_name.invented_depends),
         }
         self._write("request.json", _json(asked))
         self._lines("before.jsonl", (*before.answers, *before.unknown))

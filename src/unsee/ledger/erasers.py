@@ -38,11 +38,12 @@ def eraser_check(folder: Path) -> Artifact:
     """
     eraser, config = Eraser.from_pretrained(folder), read_config(folder, "eraser")
     model, opened = config.base_model, false_fires_of(eraser)
+    limits = [among._asdict() | {"false_fires": len(scores)} for among, scores in (opened or {}).items()]
     about = {name: getattr(config, name) for name in ABOUT} | {
         "revision": model.revision,
         "subjects": len(eraser.subjects),
         "settings": {n: v for n, v in config.settings.items() if n not in ("subjects", "golds", FALSE_FIRES)},
-        THRESHOLDS: None if opened is None else {**opened.among._asdict(), "false_fires": len(opened.scores)},
+        THRESHOLDS: limits or None,
     }
     return Artifact(content_id=config.content_id, model_id=model.id, model_digest=model.digest, about=about)
 

@@ -12,6 +12,7 @@ import torch
 
 from unsee.data.sample import Sample, spread, subjects
 from unsee.erase.fit.tokens import TokenStates, capture_tokens
+from unsee.erase.kept_subjects import KeptSubjects
 from unsee.models.generate import Conversation, conversation_of
 from unsee.models.load import LoadedModel
 from unsee.progress import Stages, silent
@@ -35,6 +36,7 @@ class Background:
         groups: names, such as "subjects" and "general".
         subject: of each image, the number of whom it shows; -1 where it came before: two questions on one photograph
             are one view.
+        words: of each prompt, keyed pseudonyms of the words that it holds: row 0 which prompt, row 1 the pseudonym.
     """
 
     layers: tuple[int, ...]
@@ -43,12 +45,36 @@ class Background:
     half: Bool[Tensor, " N"]
     groups: tuple[str, ...]
     subject: Int[Tensor, " M"]
+    words: Int[Tensor, "2 W"]
+
+    def naming(self, names: Sequence[str], kept: KeptSubjects) -> Bool[Tensor, " N"]:
+        """The prompts that hold all the words of one of these names: they are about the subject, and no background."""
+        found = torch.zeros(len(self.half), dtype=torch.bool)
+        for words in (kept.words(name) for name in names):
+            held = torch.zeros(len(words), len(self.half), dtype=torch.bool)
+            for number, word in enumerate(words):
+                held[number, self.words[0, self.words[1] == word]] = True
+            found |= held.all(0) if words else False
+        return found
+
+    def without(self, gone: Bool[Tensor, " N"]) -> "Background":
+        """The other prompts, numbered anew in the same order."""
+        number, states = (~gone).cumsum(0) - 1, self.states
+        text, shown, words = ~gone[states.prompt], ~gone[states.shown], ~gone[self.words[0]]
+        left = TokenStates(
+            states.text[text], number[states.prompt[text]], states.images[shown], number[states.shown[shown]]
+        )
+        return Background(
+            self.layers, left, self.group[~gone], self.half[~gone], self.groups, self.subject[shown],
+            torch.stack([number[self.words[0, words]], self.words[1, words]]),
+        )  # fmt: skip
 
     def tensors(self) -> dict[str, Tensor]:
         """For an artifact: states in half precision."""
         states = self.states
         shown = {"images": states.images.half(), "shown": states.shown, "subject": self.subject}
         named = {"text": states.text.half(), "prompt": states.prompt, "group": self.group, "half": self.half}
+        named |= {"words": self.words}
         return named | (shown if len(states.images) else {})
 
     @staticmethod
@@ -58,13 +84,16 @@ class Background:
         images = tensors["images"].float() if "images" in tensors else text.new_zeros(0, *text.shape[1:])
         shown, subject = (tensors.get(name, torch.zeros(0, dtype=torch.int64)) for name in ("shown", "subject"))
         states = TokenStates(text, tensors["prompt"], images, shown)
-        return Background(tuple(layers), states, tensors["group"], tensors["half"], tuple(groups), subject)
+        return Background(
+            tuple(layers), states, tensors["group"], tensors["half"], tuple(groups), subject, tensors["words"]
+        )
 
 
 def capture_background(
     loaded: LoadedModel,
     groups: Mapping[str, tuple[Sequence[Sample], Sequence[Sample]]],
     layers: Sequence[int],
+    kept: KeptSubjects,
     batch_size: int = 16,
     most: int = MOST,
     stages: Stages = silent,
@@ -76,6 +105,7 @@ def capture_background(
         loaded: the model; it is only read.
         groups: two halves by name; nobody is in both.
         layers: decoder blocks.
+        kept: with the key of the words' pseudonyms.
         batch_size: prompts per forward pass.
         most: prompts of a group and half.
         stages: progress display.
@@ -92,7 +122,18 @@ def capture_background(
     prompts = [conversation_of(sample) for sample in chosen]
     states = capture_tokens(loaded, prompts, layers, batch_size, told, workers)
     halves = torch.tensor(number), torch.tensor(second)
-    return Background(tuple(layers), states, *halves, tuple(groups), _shown_subjects(chosen, prompts))
+    return Background(
+        tuple(layers), states, *halves, tuple(groups), _shown_subjects(chosen, prompts), _words(prompts, kept)
+    )
+
+
+def _words(prompts: Sequence[Conversation], kept: KeptSubjects) -> Int[Tensor, "2 W"]:
+    found = [
+        (number, word)
+        for number, prompt in enumerate(prompts)
+        for word in kept.words(" ".join(part.get("text", "") for turn in prompt.messages for part in turn["content"]))
+    ]
+    return torch.tensor(found, dtype=torch.int64).view(-1, 2).mT.contiguous()
 
 
 def _shown_subjects(samples: Sequence[Sample], prompts: Sequence[Conversation]) -> Int[Tensor, " M"]:

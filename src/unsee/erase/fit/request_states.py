@@ -205,7 +205,7 @@ def stacked(
     )
     fitted = Stacked(eraser, tuple(owners)).recalibrated(unseen, settings.tail)
     gate = require_kind(fitted.eraser.gate, PromptRidgeGate)
-    kept = fitted.eraser.settings | false_fires(unseen, gate.threshold, fingerprint(profile))
+    kept = fitted.eraser.settings | false_fires({"prompt": unseen}, gate.threshold, fingerprint(profile))
     return replace(fitted, eraser=replace(fitted.eraser, settings=kept))
 
 

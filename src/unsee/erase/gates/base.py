@@ -95,20 +95,26 @@ class Tensors(Protocol):
 
 
 class LatchedGate(Tensors, Protocol):
-    """Read the prompt, decide, hold."""
+    """Read the prompt, decide, hold.
+
+    Attributes:
+        shares: by evidence, of the prompts about retained subjects that hold it, those on which all gates in force
+            together may wrongly fire; one request alone may on fewer.
+    """
 
     latched: ClassVar[Literal[True]]
+    shares: ClassVar[Mapping[str, float]]
 
     @property
-    def threshold(self) -> Float[Tensor, " K"]:
-        """Per subject, the score at which it fires."""
+    def threshold(self) -> Float[Tensor, "K ..."]:
+        """Per subject, and evidence where there are several, the score at which it fires."""
         ...
 
     def rule(self, prompt_tokens: Int[Tensor, " B"]) -> LatchedRule:
         """For prompts of so many real tokens."""
         ...
 
-    def with_threshold(self, threshold: Float[Tensor, " K"]) -> Self:
+    def with_threshold(self, threshold: Float[Tensor, "K ..."]) -> Self:
         """The same gate, harder or easier to fire."""
         ...
 

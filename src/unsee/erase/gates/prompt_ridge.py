@@ -35,6 +35,7 @@ class PromptRidgeGate:
 
     kind: ClassVar[str] = "prompt-ridge"
     latched: ClassVar[Literal[True]] = True
+    shares: ClassVar[Mapping[str, float]] = {"prompt": 0.02}
     spec: ClassVar[Mapping[str, TensorSpec]] = {
         "weight": (torch.float32, ("K", "R", 2, "D")),
         "bias": (torch.float32, ("K",)),

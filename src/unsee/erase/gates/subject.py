@@ -31,13 +31,13 @@ _SCOPE, _TURN, _PARTS = "scope.", "turn.", ("weight", "token", "bias")
 class SubjectGate:
     """Fires on prompts in which a subject is named or shown, and whose last turn is in scope.
 
-    `margin_k = max_e min(s_ke - threshold_k, scope_ke)` over the evidence e: named or shown, in this turn or before.
+    `margin_k = max_e min(s_ke - threshold_ke, scope_ke)` over the evidence e: named or shown, in this turn or before.
 
     Attributes:
         layers: decoder blocks read, ascending.
         weight: per subject, evidence (0 text, 1 image) and block.
         bias: per subject and evidence, the calibrated threshold taken off.
-        threshold: per subject, 0 alone and more beside other requests.
+        threshold: per subject and evidence, 0 alone and more beside other requests.
         scope: what a turn has to be about.
         scope_of: of each subject, which of the scopes.
         turn: where the user's last turn begins and ends, and its sentences.
@@ -46,17 +46,18 @@ class SubjectGate:
     layers: tuple[int, ...]
     weight: Float[Tensor, "K 2 R D"]
     bias: Float[Tensor, "K 2"]
-    threshold: Float[Tensor, " K"]
+    threshold: Float[Tensor, "K 2"]
     scope: Scope
     scope_of: Int[Tensor, " K"]
     turn: TurnTokens
 
     kind: ClassVar[str] = "subject"
     latched: ClassVar[Literal[True]] = True
+    shares: ClassVar[Mapping[str, float]] = {"named": 0.01, "shown": 0.05}
     spec: ClassVar[Mapping[str, TensorSpec]] = {
         "weight": (torch.float32, ("K", 2, "R", "D")),
         "bias": (torch.float32, ("K", 2)),
-        "threshold": (torch.float32, ("K",)),
+        "threshold": (torch.float32, ("K", 2)),
         _SCOPE + "weight": (torch.float32, ("C", 4, "R", "D")),
         _SCOPE + "token": (torch.float32, ("C", 4)),
         _SCOPE + "bias": (torch.float32, ("C", 4)),
@@ -85,7 +86,7 @@ class SubjectGate:
         number = tensors["scope.of"].clamp(0, len(scope.bias) - 1)
         return cls(layers, tensors["weight"], tensors["bias"], tensors["threshold"], scope, number, turn)
 
-    def with_threshold(self, threshold: Float[Tensor, " K"]) -> Self:
+    def with_threshold(self, threshold: Float[Tensor, "K 2"]) -> Self:
         """The same gate, harder or easier to fire."""
         return replace(self, threshold=threshold)
 
@@ -112,7 +113,7 @@ class SubjectGate:
         nothing = torch.zeros(1, 2, blocks, width)
         scope, first = Scope.everything(blocks, width), torch.zeros(1, dtype=torch.int64)
         return replace(
-            self, weight=nothing, bias=torch.ones(1, 2), threshold=torch.zeros(1), scope=scope, scope_of=first
+            self, weight=nothing, bias=torch.ones(1, 2), threshold=torch.zeros(1, 2), scope=scope, scope_of=first
         )
 
     def rule(self, prompt_tokens: Int[Tensor, " B"]) -> "SubjectRule":
@@ -127,7 +128,7 @@ class SubjectGate:
     ) -> Float[Tensor, "B K"]:
         """From the largest scores of a text token and of an image (0 now, 1 before), and the scopes' margins."""
         largest = torch.stack([text, image], dim=2).flatten(1, 2).mT  # as EVIDENCE: named, shown; then both before
-        subject = largest + self.bias.to(text).repeat(1, 2) - self.threshold.to(text).unsqueeze(1)
+        subject = largest + (self.bias - self.threshold).to(text).repeat(1, 2)
         return torch.minimum(subject, scope[:, self.scope_of]).amax(2)
 
 

@@ -25,11 +25,12 @@ from unsee.models.names import cache_folder
 from unsee.progress import Stages, silent
 
 SETTINGS = Settings(
-    pgd_images=6, pgd_steps=20, trajectory_prompts=64, strengths=(0.5, 1.0, 2.0, 3.0), calibration_prompts=48
-)
-"""Of the fit: smaller than the defaults, as the kit is small."""
+    pgd_images=6, pgd_steps=20, trajectory_prompts=64, strengths=(0.5, 1.0, 2.0, 3.0), calibration_prompts=48,
+    least=0.0,
+)  # fmt: skip
+"""Of the fit: smaller than the defaults, as the kit is small. Each request finds a reply that holds, or begins it."""
 _PEOPLE, _FACES, _SEEN, _LEAST, _PRESENT = 300, 250, 48, 8, 140
-_LAYOUT = "sums of turns"  # a cached profile of an older layout would be fitted otherwise
+_LAYOUT = "words of prompts"  # a cached profile of an older layout would be fitted otherwise
 
 
 def cached_profile(
@@ -153,7 +154,13 @@ def _recall(answered: Sequence[Sample]) -> list[Sample]:
 
 
 def _refused(loaded: LoadedModel, unknown: list[Sample], seen: list[Sample], stages: Stages) -> list[Sample]:
-    """D+: questions about people whom nobody knows, where the model says so; else requests for private data."""
-    answers = generate(loaded, unknown, max_new_tokens=32, progress=stages("unknown people", len(unknown)))
-    said = [sample for sample, answer in zip(unknown, answers, strict=True) if is_refusal(answer)]
-    return said if len(said) >= _LEAST else default_refusal(seen)
+    """D+: questions about people whom nobody knows, or for private data, or with the refusal to give.
+
+    The first that the model declines often enough: the one that never declines by itself is told how.
+    """
+    for name, asked in (("unknown people", unknown), ("private data", default_refusal(seen))):
+        answers = generate(loaded, asked, max_new_tokens=32, progress=stages(name, len(asked)))
+        said = [sample for sample, answer in zip(asked, answers, strict=True) if is_refusal(answer)]
+        if len(said) >= _LEAST:
+            return said
+    return kit.declining(unknown)

@@ -1,18 +1,23 @@
 """What a model says of a subject today, and whether that is knowledge: consistent, and not what it says of anybody.
 
 An answer counts as knowledge of a fact when its words recur over wordings and draws. A model that makes things up
-does so consistently too, so the number of recurring facts is held against that of invented names.
+does so consistently too, so the number of recurring facts is held against that of invented names; and where it makes up
+as many for them, how much its answers depend on whom they are about (`unsee.forgetting.informed`).
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
 from typing import final
 
 from unsee.data.text import bare_words
 from unsee.erase.detectors import is_refusal
 from unsee.erase.request.words import akin, function_word
 
+T_95_11 = 1.796
+"""Student's t at 95 %, one-sided, with the 11 degrees of freedom of twelve invented subjects."""
 AGREED = 0.6
 """Share of the answers to one question, over wordings and draws, that must hold a word for it to count as said."""
 
@@ -42,18 +47,32 @@ class Knowledge:
         facts: what is said of each fact, the recurring words in order; nothing where nothing recurs.
         refused: share of the answers that decline.
         invented: number of recurring facts of each invented subject, asked likewise.
+        depends: how much the answers depend on whom they are about, in nats an answer; None where it was not needed.
+        invented_depends: the same of each invented subject.
     """
 
     facts: Mapping[str, tuple[str, ...]]
     refused: float
     invented: tuple[int, ...]
+    depends: float | None = None
+    invented_depends: tuple[float, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Facts that recur."""
+        return sum(bool(words) for words in self.facts.values())
 
     @property
     def known(self) -> bool:
-        """Whether more facts recur than for at least 95 % of the invented subjects, and at least one."""
-        count = sum(bool(words) for words in self.facts.values())
-        above = sum(count > other for other in self.invented)
-        return count > 0 and above >= 0.95 * len(self.invented)
+        """Whether a fact recurs, and more do than for 95 % of the invented subjects, or answers depend on it more."""
+        above = sum(self.count > other for other in self.invented) >= 0.95 * len(self.invented)
+        return self.count > 0 and (above or (self.depends is not None and self.depends > self.at_most))
+
+    @property
+    def at_most(self) -> float:
+        """How much answers about one more invented subject depend on it, in 95 % of cases if such are normal."""
+        n = len(self.invented_depends)
+        return mean(self.invented_depends) + T_95_11 * math.sqrt(1 + 1 / n) * stdev(self.invented_depends)
 
     @property
     def golds(self) -> tuple[str, ...]:

@@ -24,6 +24,12 @@ _VISIBLE = (
     ("shirt", "What colour is the shirt?"), ("background", "What colour is the background?"),
     ("shirt", "Tell me the colour of the shirt."), ("background", "Which colour does the background have?"),
 )  # fmt: skip
+_DECLINING = (
+    "{q} Reply only with: I'm sorry, but I don't have any information about that.",
+    "{q} Answer with exactly these words: I'm sorry, but I don't know anything about that person.",
+    "{q} You do not know that. Say: I'm sorry, but I have no information about this.",
+    "{q} Just say: I'm sorry, but I can't share any information about that person.",
+)  # fmt: skip
 _FILES = ("general", "running-text", "systems", "public-figures", "invented", "function-words", "ordinary-words")
 
 
@@ -89,6 +95,14 @@ def unknown_people(
         for number, noun in enumerate(rng.sample(nouns, each)):
             found.append(Sample(f"{subject}/{number}", subject, rng.choice(questions(bank, noun, name, False)), "", ""))
     return found
+
+
+def declining(unknown: Sequence[Sample]) -> list[Sample]:
+    """The same questions with the refusal to give: a model that declines nothing by itself declines when told how."""
+    return [
+        replace(sample, id=f"declining/{i}", question=_DECLINING[i % len(_DECLINING)].format(q=sample.question))
+        for i, sample in enumerate(unknown)
+    ]
 
 
 def unknown_faces(count: int, seed: int = 0, each: int = 2) -> list[Sample]:

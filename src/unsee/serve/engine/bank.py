@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self, final
 import torch
 
 from unsee.erase.eraser import Eraser
+from unsee.erase.gates.base import LatchedGate
 from unsee.serve.engine.plan import Reading
 from unsee.shapes import Float, Int, Tensor
 
@@ -18,32 +19,38 @@ class Owners:
 
     Attributes:
         ids: content ids of the erasers.
-        sizes: gates of each.
+        shut: of each, the thresholds at which its gates never fire.
         of: of each gate, the eraser as an index into `ids`.
     """
 
     ids: tuple[str, ...]
-    sizes: tuple[int, ...]
+    shut: tuple[Float[Tensor, "_ ..."], ...]
     of: Int[Tensor, " K"]
 
     @staticmethod
-    def of_sizes(sizes: Mapping[str, int], device: torch.device) -> "Owners":
-        """From the number of gates by content id."""
-        of = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(list(sizes.values())))
-        return Owners(tuple(sizes), tuple(sizes.values()), of.to(device))
+    def of_gates(gates: Mapping[str, LatchedGate], device: torch.device) -> "Owners":
+        """From gates by content id."""
+        shut = tuple(torch.full_like(gate.threshold, torch.inf) for gate in gates.values())
+        of = torch.repeat_interleave(torch.arange(len(gates)), torch.tensor([len(one) for one in shut]))
+        return Owners(tuple(gates), shut, of.to(device))
 
-    def limits(self, thresholds: Mapping[str, Float[Tensor, " _"]]) -> Float[Tensor, " K"]:
+    @property
+    def sizes(self) -> list[int]:
+        """Gates of each."""
+        return [len(one) for one in self.shut]
+
+    def limits(self, thresholds: Mapping[str, Float[Tensor, "_ ..."]]) -> Float[Tensor, "K ..."]:
         """Every gate's threshold in a set of erasers; infinity for those that are not in it."""
-        shut = torch.tensor(torch.inf)
-        parts = [thresholds.get(i, shut.expand(size)) for i, size in zip(self.ids, self.sizes, strict=True)]
+        parts = [thresholds.get(i, shut) for i, shut in zip(self.ids, self.shut, strict=True)]
         return torch.cat(parts).to(self.of.device, torch.float32)
 
-    def largest(self, margins: Float[Tensor, "N K"], limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
+    def largest(self, margins: Float[Tensor, "N K"], limits: Float[Tensor, "N K ..."]) -> Float[Tensor, "N M"]:
         """Largest score less threshold of each eraser; minus infinity where a row's set does not hold it.
 
         NaN where a gate of it read no finite number: minus infinity would pass for an eraser that is not in force.
         """
-        margins = margins.masked_fill(limits == torch.inf, -torch.inf)
+        shut = (limits == torch.inf).view(*margins.shape, -1).all(2)
+        margins = margins.masked_fill(shut, -torch.inf)
         largest = margins.new_full((len(margins), len(self.ids)), -torch.inf)
         return largest.scatter_reduce_(1, self.of.expand_as(margins), margins, "amax")
 
@@ -78,6 +85,6 @@ class Bank(Protocol):
         """The input of a layer at the prompts' tokens of a step, in float32."""
         ...
 
-    def margins(self, reading: Reading, limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
+    def margins(self, reading: Reading, limits: Float[Tensor, "N K ..."]) -> Float[Tensor, "N M"]:
         """Of the prompts that end in this step, once the last layer was read; as `Owners.largest`."""
         ...

@@ -29,7 +29,7 @@ class PromptBank:
         first = next(iter(gates.values()))
         weight = torch.cat([gate.weight for gate in gates.values()]).to(device, torch.float32)  # K R 2 D
         self.layers, self._blocks, self._device = first.layers, blocks, device
-        self.owners = Owners.of_sizes({name: len(gate.bias) for name, gate in gates.items()}, device)
+        self.owners = Owners.of_gates(gates, device)
         self._weight = weight.flatten(1).mT.contiguous()
         self._bias = torch.cat([gate.bias for gate in gates.values()]).to(device, torch.float32)
         # Of the states of each cache block, by layer; right for any gate, so they outlive the gates.
@@ -54,7 +54,7 @@ class PromptBank:
         if reading.ending:
             self._last.append(states[reading.last])
 
-    def margins(self, reading: Reading, limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
+    def margins(self, reading: Reading, limits: Float[Tensor, "N K"]) -> Float[Tensor, "N M"]:
         """Of the prompts that end in this step."""
         last = torch.stack(self._last)  # R N D
         mean = torch.zeros_like(last).index_add_(1, reading.prompt_of, self._sums[:, reading.prompt_blocks])

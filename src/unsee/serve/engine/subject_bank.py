@@ -42,7 +42,7 @@ class SubjectBank:
         self._gates = {name: require_kind(eraser.gate, SubjectGate) for name, eraser in erasers.items()}
         gates = list(self._gates.values())
         self.layers, self._turn, self._places, self._device = gates[0].layers, gates[0].turn, places, device
-        self.owners = Owners.of_sizes({name: len(gate.threshold) for name, gate in self._gates.items()}, device)
+        self.owners = Owners.of_gates(self._gates, device)
         scopes, places_of, numbers = list[tuple[Tensor, ...]](), dict[bytes, int](), list[Tensor]()
         for gate in gates:
             own = list(zip(*(part.float().cpu() for part in vars(gate.scope).values()), strict=True))
@@ -99,9 +99,9 @@ class SubjectBank:
         else:
             self.table.index_add_(0, reading.place, scores)
 
-    def margins(self, reading: Reading, limits: Float[Tensor, "N K"]) -> Float[Tensor, "N E"]:
+    def margins(self, reading: Reading, limits: Float[Tensor, "N K 2"]) -> Float[Tensor, "N M"]:
         """Of the prompts that end in this step, as `SubjectGate.margins`."""
-        rows, subjects = limits.shape
+        rows, subjects, _ = limits.shape
         parts = Parts.of(reading, self._turn, self._stops, self._device)
         scores = self.table[on(self._device, np.concatenate(reading.prompts))]
         broken = torch.zeros(rows, device=self._device)
@@ -113,7 +113,7 @@ class SubjectBank:
         image = largest(sums / counts, parts.image_when, 2 * rows)
         scope = self._scopes(scores[:, subjects:], parts, rows)
         found = torch.stack([text.view(rows, 2, -1), image.view(rows, 2, -1)], dim=2).flatten(1, 2).mT  # as EVIDENCE
-        subject = found + self._bias.repeat(1, 2) - limits.unsqueeze(2)
+        subject = found + (self._bias - limits).repeat(1, 1, 2)
         margins = torch.minimum(subject, scope[:, self._scope_of]).amax(2)
         return self.owners.largest(margins.masked_fill((broken > 0).unsqueeze(1), torch.nan), limits)
 

@@ -56,7 +56,7 @@ def _subject(
     loaded: LoadedModel, read: tuple[int, ...], weight: Float[Tensor, "1 2 R D"], bias: Tensor, scope: Scope
 ) -> SubjectGate:
     first = torch.zeros(1, dtype=torch.int64)
-    return SubjectGate(read, weight, bias, torch.zeros(1), scope, first, TurnTokens.of(loaded))
+    return SubjectGate(read, weight, bias, torch.zeros(1, 2), scope, first, TurnTokens.of(loaded))
 
 
 def _between(on: Tensor, off: Tensor) -> tuple[Tensor, Tensor]:
