@@ -12,9 +12,11 @@ from PIL import Image
 
 from unsee.cli import main
 from unsee.data import ImageFile, Sample, write_jsonl
+from unsee.erase.config import Settings
 from unsee.erase.eraser import Eraser
 from unsee.erase.gates.prompt_ridge import PromptRidgeGate
-from unsee.erase.profile import identity
+from unsee.erase.kept_subjects import KeptSubjects
+from unsee.erase.profile import Profile, identity
 from unsee.models.load import load
 from unsee.models.names import shipped
 
@@ -82,6 +84,36 @@ def test_showing_an_eraser(run: Run, tmp_path: Path) -> None:
     an_eraser().save_pretrained(tmp_path / "e")
     code, out, _ = run("show", tmp_path / "e")
     assert code == 0 and "held-ridge" in out
+    code, out, _ = run("show", a_profile(tmp_path / "p"))
+    assert code == 0 and "profile" in out
+
+
+def test_an_artifact_of_the_hub_is_shown_by_its_id(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever kind it is of; nothing is fetched in place of a folder that is here."""
+    hub = {"owner/profile": a_profile(tmp_path / "p"), "owner/eraser": tmp_path / "e"}
+    an_eraser().save_pretrained(hub["owner/eraser"])
+    monkeypatch.setattr("unsee.data.files.snapshot_download", lambda name, **_: str(hub[name]))
+    for name in hub:
+        code, out, err = run("show", name, "--json")
+        assert code == 0 and json.loads(out.splitlines()[-1])["kind"].startswith(name.removeprefix("owner/")), err
+
+
+def a_profile(folder: Path) -> Path:
+    rows = torch.zeros(2, 1, 192).half()
+    Profile(
+        model=identity(load(shipped("llava"))),
+        family="llava",
+        layers=(4,),
+        read=(4,),
+        trajectory=torch.ones(1, 2, 192).half(),
+        retain_last=rows,
+        retain_mean=rows,
+        calibration=torch.zeros(2, 1, 2, 192).half(),
+        strength=1.0,
+        settings=Settings().as_json() | {"kept": KeptSubjects.of(["anna"]).as_json()},
+        counts={"retain": 2},
+    ).save_pretrained(folder)
+    return folder
 
 
 def refused(result: tuple[int, str, str], *words: str) -> None:
@@ -114,14 +146,30 @@ def test_another_family(run: Run, tmp_path: Path) -> None:
 def test_an_empty_forget_set(run: Run, tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text("")
     refused(
-        run("erase", MODEL, "--profile", tmp_path, "--forget", tmp_path / "data.jsonl", "--out", tmp_path / "e"),
+        run(
+            *("erase", MODEL, "--profile", a_profile(tmp_path / "p"), "--forget", tmp_path / "data.jsonl"),
+            *("--out", tmp_path / "e"),
+        ),
         "empty",
     )
 
 
+def test_a_missing_profile_is_said_before_anything_is_read(run: Run, tmp_path: Path) -> None:
+    made = ("--profile", tmp_path / "none", "--forget", tmp_path / "no-questions", "--out", tmp_path / "r")
+    refused(run("erase", tmp_path / "no-model", *made), "none: there is no such folder, expected a saved profile")
+
+
+def test_no_question_at_all_is_told_by_the_option(run: Run, tmp_path: Path) -> None:
+    asked = ("eval", MODEL, "--benchmark", "world", "--limit", 0, "--out", tmp_path / "r")
+    refused(run(*asked), "'--limit'", "greater than or equal to 1")
+
+
 def test_a_person_in_both_sets(run: Run, tmp_path: Path, forget: Path) -> None:
     refused(
-        run("erase", MODEL, "--profile", tmp_path, "--forget", forget, "--retain", forget, "--out", tmp_path / "e"),
+        run(
+            *("erase", MODEL, "--profile", a_profile(tmp_path / "p"), "--forget", forget, "--retain", forget),
+            *("--out", tmp_path / "e"),
+        ),
         "both the forget and the retain set",
         "subject-1",
     )

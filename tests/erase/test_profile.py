@@ -1,6 +1,7 @@
 """Profiles and erasers: what is saved comes back, what is foreign is refused, what is kept cannot be forgotten."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -57,6 +58,29 @@ def test_a_profile_comes_back_as_it_was(tmp_path: Path) -> None:
         profile.curves,
     )
     assert Settings.from_json(again.settings) == Settings()
+
+
+def test_profiles_and_erasers_go_to_the_hub_and_come_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    class Hub:
+        def create_repo(self, name: str, private: bool, exist_ok: bool) -> None:
+            asked.append((name, private))
+
+        def upload_folder(self, repo_id: str, folder_path: str, allow_patterns: list[str]) -> str:
+            shutil.copytree(folder_path, tmp_path / repo_id)
+            assert sorted(allow_patterns) == sorted(file.name for file in (tmp_path / repo_id).iterdir())
+            return f"hub:{repo_id}"
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
+    monkeypatch.setattr("unsee.data.files.snapshot_download", lambda name, **_: str(tmp_path / name))
+    eraser = Eraser(MODEL, "llava", (2,), NullSpaceGate(torch.ones(1, 8)), torch.ones(1, 1, 8), 0.5, "m")
+    assert a_profile().push_to_hub("owner/profile") == "hub:owner/profile"
+    assert eraser.push_to_hub("owner/eraser", private=False) == "hub:owner/eraser"
+    assert asked == [("owner/profile", True), ("owner/eraser", False)]
+    assert torch.equal(Profile.from_pretrained("owner/profile").trajectory, a_profile().trajectory)
+    for source in ("owner/eraser", Path("owner/eraser")):
+        assert Eraser.from_pretrained(source).strength == 0.5
 
 
 def test_the_same_fit_has_the_same_bytes_but_for_the_random_key(tmp_path: Path) -> None:

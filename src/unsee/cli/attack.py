@@ -12,7 +12,7 @@ import typer
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
 from unsee.cli.evaluate.what import What
 from unsee.cli.evaluate.who import Who
-from unsee.cli.options import BatchSize, Dtype, Json, Out, Parts, Seed, require_writable, takes_parts
+from unsee.cli.options import BatchSize, Dtype, Json, Limit, Out, Parts, Seed, require_writable, takes_parts
 from unsee.cli.workers import askers, takes_cluster
 from unsee.errors import OptionError
 from unsee.workers.cluster import Cluster
@@ -49,7 +49,7 @@ def attack(
     retain: Annotated[str | None, typer.Option(help="Questions about others, which an attacker may use.")] = None,
     profile: Annotated[Path | None, typer.Option(help="Of 'unsee profile', for methods that steer.")] = None,
     served: Annotated[str, typer.Option(help="What the server calls the model; default: its first.")] = "",
-    limit: Annotated[int | None, typer.Option(help="At most so many questions a set, evenly spaced.")] = None,
+    limit: Limit = None,
     batch_size: BatchSize = 64,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 24,
     engine: Annotated[

@@ -35,6 +35,8 @@ def capacity(
     Fits people one by one as 'unsee forget' does and asks about all of them together as 'unsee ledger verify' does.
     The built-in models bring people of their own; for any other, name requests to try and people who must stay known.
     The folder holds plain names; the same command goes on where it was stopped.
+
+    Example: unsee capacity world:llava --size 1 --size 5 --out capacity
     """
     from unsee.ledger.capacity import FILE_NAME
     from unsee.ledger.policy import DEFAULT, read_policy

@@ -43,6 +43,10 @@ def forget(
     """Forget somebody or something by a name and images: needs no other data.
 
     Asks the model what it says today, fits the request, asks again in forms that the fit has not seen.
+
+    Takes a minute for the small built-in models on a CPU.
+
+    Example: unsee forget world:llava --name "jonas lorne" --image view.png --out requests/0001
     """
     from unsee.erase.request.request import request
     from unsee.forgetting.folder import Folder

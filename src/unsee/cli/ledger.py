@@ -14,7 +14,10 @@ __all__ = ["ledger_app", "ledger_desk", "ledger_model", "ledger_papers"]
 
 @ledger_app.callback(invoke_without_command=True)
 def ledger_itself(context: typer.Context) -> None:
-    """Erasure requests from receipt to their end, logged and exported; alone, the board of UNSEE_LEDGER."""
+    """Erasure requests from receipt to their end, logged and exported; alone, the board of UNSEE_LEDGER.
+
+    Examples expect UNSEE_LEDGER, UNSEE_LEDGER_KEYS and UNSEE_WHO to be set; --ledger, --keys and --who say the same.
+    """
     if context.invoked_subcommand is None:
         if "UNSEE_LEDGER" in os.environ:
             ledger_looking.ledger_list(ledger=Path(os.environ["UNSEE_LEDGER"]))

@@ -35,6 +35,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "reproduce": {"of": Annotated[str, typer.Option("--of", help="The request that causes it; 'ask' shows which.")]},
 }
 """What a step needs beside who, why and what that rests on."""
+_NEEDED = {
+    "inquire": "--for identity",
+    "deny": "--ground not-known",
+    "answer": '--how "by post" --letter letter.txt',
+    "extend": '--how "letter of 11 May"',
+    "activate": "--until 2026-12-31",
+    "reproduce": "--of r-4567",
+}
+"""The same in an example."""
 
 
 @ledger_app.command("init")
@@ -46,7 +55,10 @@ def ledger_init(
     database: Annotated[str, typer.Option(help="postgresql+psycopg://USER@HOST/NAME; default: a file.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Make a ledger, and its keys in another place."""
+    """Make a ledger, and its keys in another place.
+
+    Example: unsee ledger init --ledger ledger --keys keys --who "privacy desk"
+    """
     from unsee.ledger import Decision, Keys, create
 
     with create(ledger, Keys.make(keys, ledger), Decision(who, why), url=database) as made:
@@ -56,7 +68,7 @@ def ledger_init(
         finish(as_json, {"ledger": str(ledger), "id": made.id, "public_key": made.public_key})
 
 
-@verb("add")
+@verb("add", '--name "Jane Doe" --image face.png --why "letter received"')
 def ledger_add(
     held: "Ledger",
     by: "Decision",
@@ -92,7 +104,7 @@ def ledger_add(
     return told(got.request, token=got.token, others=others)
 
 
-@verb("amend")
+@verb("amend", 'r-0123 --name "J. Doe" --why "letter of 3 May"')
 def ledger_amend(held: "Ledger", by: "Decision", record: Id, name: Names = None, image: Images = None) -> Result:
     """Add names or images that came later; what was fitted without them is to be fitted again."""
     from unsee.ledger import Person
@@ -108,7 +120,9 @@ def _typed(names: Sequence[str]) -> list[str]:
     return [line for one in names for line in (sys.stdin.read().splitlines() if one == "-" else [one])]
 
 
-@verb("import")
+@verb(
+    "import", 'requests.csv --legal-basis "GDPR Art. 17" --scope "all learnt facts" --why "a batch" --out taken.jsonl'
+)
 def ledger_import(
     held: "Ledger",
     by: "Decision",
@@ -147,12 +161,14 @@ def ledger_import(
     return {"out": str(out), **counts}, not counts["failed"]
 
 
-@verb("note")
+@verb("note", 'r-0123 --why "removed from the training data"')
 def ledger_note(
     held: "Ledger",
     by: "Decision",
     record: Annotated[str, typer.Argument(help="Id; none notes it of the ledger as a whole.")] = "",
-    clock_was_ahead: Annotated[bool, typer.Option(help="The newest row's clock ran ahead; go on from now.")] = False,
+    clock_was_ahead: Annotated[
+        bool, typer.Option("--clock-was-ahead", help="The newest row's clock ran ahead; go on from now.")
+    ] = False,
 ) -> Result:
     """Write into the log what was done outside: about training data, retrieval stores, logs and backups."""
     from unsee.ledger.log import CLOCK_AHEAD
@@ -164,7 +180,10 @@ def ledger_note(
 
 @ledger_app.command("adopt")
 def ledger_adopt(ledger: Home, keys: KeyFolder, who: Who, why: Why, as_json: Json = False) -> None:
-    """Go on from an older copy of the ledger, because the newer one is lost; the log says so."""
+    """Go on from an older copy of the ledger, because the newer one is lost; the log says so.
+
+    Example: unsee ledger adopt --ledger ledger --keys keys --who "privacy desk" --why "the disk was lost"
+    """
     from unsee.ledger import Decision, Keys
     from unsee.ledger.making import adopt
 
@@ -194,7 +213,9 @@ def _step(name: str, means: str, why: str) -> None:
             say(f"Warning: {warning}")
         return told(request, **({"warnings": found} if name == "activate" else {}))
 
-    verb(name, why=why, means=f"{means[0].upper()}{means[1:]}.", more=OPTIONS.get(name))(step)
+    reason = "" if why else '--why "as the letter of 3 May shows"'
+    example = " ".join(part for part in ("r-0123", _NEEDED.get(name), reason) if part)
+    verb(name, example, why=why, means=f"{means[0].upper()}{means[1:]}.", more=OPTIONS.get(name))(step)
 
 
 for one in reversed({one.name: one for one in reversed(STEPS) if one.name not in BRINGING}.values()):

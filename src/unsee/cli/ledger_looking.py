@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unsee.ledger import Ledger
 
 
-@verb("list", why=None, keys=False)
+@verb("list", "--state received", why=None, keys=False)
 def ledger_list(
     held: "Ledger",
     state: Annotated[list[str] | None, typer.Option(help="Only in this state; repeat.")] = None,
@@ -36,7 +36,7 @@ def ledger_list(
     return {"requests": [r.as_json() for r in found], "active_set": active.digest}
 
 
-@verb("due", why=None, keys=False)
+@verb("due", "--within 14", why=None, keys=False)
 def ledger_due(
     held: "Ledger",
     within: Annotated[int | None, typer.Option(min=0, max=36_500, help="Days ahead; default: the policy's.")] = None,
@@ -55,7 +55,7 @@ def ledger_due(
     return {"due": [one._asdict() | {"by": one.by.isoformat()} for one in found]}, not late
 
 
-@verb("show", why=None, keys=False)
+@verb("show", "r-0123", why=None, keys=False)
 def ledger_show(held: "Ledger", record: Id) -> Result:
     """One record: where it stands, what was done to it, and what is allowed next."""
     from unsee.ledger import dossier
@@ -72,7 +72,7 @@ def ledger_show(held: "Ledger", record: Id) -> Result:
     return one | {"allowed": [step.name for step in allowed(request)]}
 
 
-@verb("check", why=None, keys=False)
+@verb("check", "--head head.json", why=None, keys=False)
 def ledger_check(
     held: "Ledger",
     head: Annotated[Path | None, typer.Option(help="A signed head that was kept elsewhere.")] = None,

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from unsee.cli.console import LIMITS, say, show_table, stages_shown
 from unsee.cli.ledger_verbs import Id, Result, told, verb
+from unsee.cli.options import BatchSize
 from unsee.errors import UnknownSubjectError
 
 if TYPE_CHECKING:
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
 Model = Annotated[str, typer.Option(help="Checkpoint folder, hub id, or 'world:llava'.")]
 Questions = Annotated[str, typer.Option(help="Own questions about the person, beside the held-out forms.")]
 Near = Annotated[str, typer.Option("--neighbours", help="Own questions that must still be answered.")]
-Batch = Annotated[int, typer.Option(help="Prompts per forward pass.")]
 
 
-@verb("fit", why="fitted")
+@verb("fit", "r-0123 --eraser requests/0001/eraser", why="fitted")
 def ledger_fit(
     held: "Ledger", by: "Decision", record: Id, eraser: Annotated[Path, typer.Option(help="Folder of a saved eraser.")]
 ) -> Result:
@@ -31,7 +31,7 @@ def ledger_fit(
     return told(attach(held, record, eraser, eraser_check, by))
 
 
-@verb("verify", why="verification before activation")
+@verb("verify", "r-0123 --model world:llava", why="verification before activation")
 def ledger_verify(
     held: "Ledger",
     by: "Decision",
@@ -39,7 +39,7 @@ def ledger_verify(
     model: Model,
     questions: Questions = "",
     near: Near = "",
-    batch_size: Batch = 64,
+    batch_size: BatchSize = 64,
 ) -> Result:
     """Ask the model about a request's person and neighbours; what fails stays off, with code 1 and the reasons."""
     from unsee.data import read
@@ -59,7 +59,7 @@ def ledger_verify(
     return {"request": now.as_json(), "passed": done.passed, "failed": done.failed, **done.as_json()}, done.passed
 
 
-@verb("process", why="accepted, and to be prepared for activation")
+@verb("process", "--model world:llava", why="accepted, and to be prepared for activation")
 def ledger_process(
     held: "Ledger",
     by: "Decision",
@@ -68,7 +68,7 @@ def ledger_process(
     profile: Annotated[Path | None, typer.Option(help="Profile folder; default: from the starter kit, cached.")] = None,
     near: Near = "",
     force: Annotated[bool, typer.Option("--force", help="Fit though the model knows nothing of the person.")] = False,
-    batch_size: Batch = 64,
+    batch_size: BatchSize = 64,
 ) -> Result:
     """Fit by `unsee forget` and verify what was accepted, and stop where a person must decide."""
     from unsee.data import read
@@ -104,7 +104,7 @@ def ledger_process(
     return {"results": results}, len(results) == len(ready) and all(r["request"]["state"] == V for r in results)
 
 
-@verb("ask", why=None, keys=False)
+@verb("ask", '--model world:llava --question "who is jonas lorne?"', why=None, keys=False)
 def ledger_ask(
     held: "Ledger",
     model: Model,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unsee.ledger import Decision, Ledger
 
 
-@verb("sign", why=None)
+@verb("sign", "--out head.json", why=None)
 def ledger_sign(
     held: "Ledger",
     out: Annotated[Path | None, typer.Option(help="New file for the signed head; keep it elsewhere.")] = None,
@@ -34,7 +34,7 @@ def ledger_sign(
     return head
 
 
-@verb("letter", why=None)
+@verb("letter", "r-0123 --out letter.txt", why=None)
 def ledger_letter(held: "Ledger", record: Id, out: Out) -> Result:
     """Draft the answer from a template; after it was sent, 'answer' writes that down."""
     from unsee.ledger.export import letter
@@ -45,7 +45,7 @@ def ledger_letter(held: "Ledger", record: Id, out: Out) -> Result:
     return {"request": request.id, "out": str(out)}
 
 
-@verb("export", why="export for the data-protection officer")
+@verb("export", "--out export", why="export for the data-protection officer")
 def ledger_export(
     held: "Ledger",
     by: "Decision",
@@ -70,7 +70,10 @@ def ledger_serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8740,
     as_json: Json = False,
 ) -> None:
-    """Serve signed snapshots of what is in force, and to requesters with a token how their request stands."""
+    """Serve signed snapshots of what is in force, and to requesters with a token how their request stands.
+
+    Example: unsee ledger serve --ledger ledger --keys keys --port 8740
+    """
     from unsee.ledger import Keys, Ledger
     from unsee.ledger.http import server
 

@@ -30,12 +30,19 @@ Result = Mapping[str, Any] | tuple[Mapping[str, Any], bool]
 
 
 def verb(
-    name: str, *, why: str | None = "", keys: bool = True, means: str = "", more: Mapping[str, Any] | None = None
+    name: str,
+    example: str,
+    *,
+    why: str | None = "",
+    keys: bool = True,
+    means: str = "",
+    more: Mapping[str, Any] | None = None,
 ) -> Callable[..., Any]:
     """Put a function under `unsee ledger`: it is given `held`, the ledger, `by`, who decides, and its own options.
 
     Args:
         name: of the command.
+        example: what to type behind it, ledger, keys and who decides being set in the environment.
         why: the reason where none is given; "" where one must be given, None where nothing is decided.
         keys: whether it needs them.
         means: help, in place of the function's own docstring.
@@ -66,7 +73,9 @@ def verb(
         every = [*shared, *rest, _option("as_json", Json, False)]
         command.__signature__ = signature(command).replace(parameters=every)  # pyright: ignore[reportFunctionMemberAccess]
         command.__annotations__ = {}
-        ledger_app.command(name, help=means or work.__doc__)(command)
+        ledger_app.command(name, help=f"{means or work.__doc__}\n\nExample: unsee ledger {name} {example}".rstrip())(
+            command
+        )
         return command
 
     return put

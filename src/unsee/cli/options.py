@@ -26,11 +26,16 @@ Dtype = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of every random draw.")]
 Json = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object on a line.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Prompts per forward pass; less memory, more time.")]
+BatchSize = Annotated[
+    int, typer.Option(min=1, metavar="<int>", help="Prompts per forward pass; less memory, more time.")
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="<int>", help="At most so many questions a set, evenly spaced.")
+]
 Others = Annotated[
     list[str] | None,
     typer.Option(
-        help="Prompts on which no gate may open, repeat; others are also fitted behind those that are questions."
+        help="Background prompts, on which no gate may open; repeat. Those that are questions also go before."
     ),
 ]
 Model = Annotated[
@@ -40,10 +45,16 @@ Reply = Annotated[
     str, typer.Option(help="How to reply, in the order to try: steer, prefix (opening words), canned (a fixed text).")
 ]
 ReplyWords = Annotated[str | None, typer.Option("--words", help="The opening words, or the fixed text, of a reply.")]
-Family = Annotated[str | None, typer.Option(help="model_type of a model without adapter; with --layers.")]
-Layers = Annotated[str | None, typer.Option(help="Path of its decoder blocks, such as model.layers.")]
-Vision = Annotated[str | None, typer.Option(help="Path of its vision tower, where it has one.")]
-ImageMarker = Annotated[str | None, typer.Option(help="What stands for one image in its prompts, such as <image>.")]
+_PARTS = "A model of a family that unsee does not know"
+Family = Annotated[str | None, typer.Option(help="Its model_type, such as opt; with --layers.", rich_help_panel=_PARTS)]
+Layers = Annotated[
+    str | None, typer.Option(help="Path of its decoder blocks, such as model.layers.", rich_help_panel=_PARTS)
+]
+Vision = Annotated[str | None, typer.Option(help="Path of its vision tower, where it has one.", rich_help_panel=_PARTS)]
+ImageMarker = Annotated[
+    str | None,
+    typer.Option(help="What stands for one image in its prompts, such as <image>.", rich_help_panel=_PARTS),
+]
 
 
 @final

@@ -17,14 +17,19 @@ UNKNOWN = 64
 Calibration = Annotated[
     str | None, typer.Option(help="The same about other people; default: a third of the retained people.")
 ]
-Recall = Annotated[str | None, typer.Option(help="D-: prompts the model answers; default: the kept questions.")]
+Recall = Annotated[str | None, typer.Option(help="D-: prompts the model answers; default: the retained questions.")]
 Refusal = Annotated[str | None, typer.Option(help="D+: prompts the model refuses; default: a shipped list.")]
 Unknown = Annotated[
     str | None,
     typer.Option(help="Questions about names of nobody, for a model that declines too little; default: a list."),
 ]
-Steps = Annotated[int, typer.Option(min=1, help="Steps of the refusal's trajectory; 1: the first answer token alone.")]
-Direction = Annotated[Literal["multimodal", "text", "image"], typer.Option(help="Which prompts make the direction.")]
+Steps = Annotated[
+    int, typer.Option(min=1, metavar="<int>", help="Steps of the refusal trajectory; 1: the first answer token alone.")
+]
+Direction = Annotated[
+    Literal["multimodal", "text", "image"],
+    typer.Option(metavar="<str>", help="Which prompts make the direction: multimodal, text or image."),
+]
 Engine = Annotated[
     Literal["local", "ray"], typer.Option(help="Where prompts are read: this process, or workers of Ray.")
 ]
@@ -37,7 +42,7 @@ def profile(
     *,
     parts: given.Parts,
     cluster: Cluster,
-    retain: Annotated[str, typer.Option(help="Questions about what is kept: folder, DIR:CONFIG or .jsonl.")],
+    retain: Annotated[str, typer.Option(help="Questions of the retain set: folder, DIR:CONFIG or .jsonl.")],
     out: given.Out,
     calibration: Calibration = None,
     recall: Recall = None,
@@ -46,7 +51,10 @@ def profile(
     unknown: Unknown = None,
     steps: Steps = 14,
     direction: Direction = "multimodal",
-    adversarial: Annotated[bool, typer.Option(help="Move recall images by PGD.")] = True,
+    adversarial: Annotated[
+        bool,
+        typer.Option(" /--no-adversarial", help="Leave recall images as they are, without PGD.", show_default=False),
+    ] = True,
     batch_size: given.BatchSize = 64,
     engine: Engine = "local",
     plan: Annotated[bool, typer.Option("--plan", help="Print memory and time before anything is loaded.")] = False,
@@ -55,7 +63,9 @@ def profile(
 ) -> None:
     """Learn, once per model, what refusing is and what retained prompts look like.
 
-    Takes minutes on a CPU. Example: unsee profile world:llava --retain world/retain --out profile
+    Takes minutes on a CPU.
+
+    Example: unsee profile world:llava --retain world/retain --out profile
     """
     from unsee.data import read
     from unsee.data.benchmarks.public_knowledge import public_knowledge

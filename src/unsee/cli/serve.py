@@ -27,7 +27,7 @@ def serve(
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     tenants: Annotated[Path | None, typer.Option(help="TOML file of API keys and whose erasures are whose.")] = None,
     untried_vllm: Annotated[
-        bool, typer.Option(help="Take a vLLM that unsee was not tried on, if it passes the canary.")
+        bool, typer.Option("--untried-vllm", help="Take a vLLM that unsee was not tried on, if it passes the canary.")
     ] = False,
     certify: Annotated[
         Path | None, typer.Option(help="Write a parity certificate to this file and end; needs --prompts.")
@@ -38,6 +38,8 @@ def serve(
     """Serve a model steered by a ledger; further options go to vLLM, as in --max-model-len 2048.
 
     Nothing is answered unsteered: without hooks, ledger or canary there is no server, and later 503.
+
+    Example: unsee serve world:llava --ledger ledger --max-model-len 2048
     """
     from unsee.ledger.store import Ledger
     from unsee.models.names import located

@@ -8,17 +8,26 @@ from rich.table import Table
 
 from unsee.cli.console import diagnosis_table, finish, show_table
 from unsee.cli.options import Json
+from unsee.errors import ArtifactError
 
 
 def show(
     artifact: Annotated[Path, typer.Argument(help="Eraser or profile: folder, file or hub id.")], as_json: Json = False
 ) -> None:
-    """Show what a saved profile or eraser is, and what its fit found."""
+    """Show what a saved profile or eraser is, and what its fit found.
+
+    Example: unsee show requests/0001/eraser
+    """
     from unsee.erase.eraser import Eraser
     from unsee.erase.profile import Profile
 
-    profile_there = (artifact / "profile.safetensors").exists()
-    made = Profile.from_pretrained(artifact) if profile_there else Eraser.from_pretrained(artifact)
+    try:
+        made = Eraser.from_pretrained(artifact)
+    except ArtifactError as error:
+        try:
+            made = Profile.from_pretrained(artifact)
+        except ArtifactError:
+            raise error from None
     table = Table(show_header=False)
     facts = {
         "kind": "profile" if isinstance(made, Profile) else f"eraser ({made.method})",

@@ -26,6 +26,8 @@ def sweep(
     """Run one sweep: a table on the terminal, an image and every record in the folder.
 
     honest resumes by run, and its table counts every run of the folder, those of other worlds too.
+
+    Example: unsee sweep honest --out sweep-out (about an hour of two cores)
     """
     from unsee.experiments.sweeps.ablations import ABLATIONS, described
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from unsee.cli.console import LIMITS, finish, say, show_table, stages_shown
-from unsee.cli.options import Json, Out, Seed, parsed
+from unsee.cli.options import Json, Limit, Out, Seed, parsed
 from unsee.cli.workers import model_facts, takes_cluster
 from unsee.errors import OptionError
 from unsee.workers.cluster import Cluster
@@ -40,7 +40,7 @@ def table(
     forget: Annotated[str, typer.Option(help="Shares to forget in percent, of 5,10,15, with commas.")] = "10",
     seeds: Annotated[str, typer.Option(help="Who is forgotten: seeds of splits, with commas.")] = "0",
     show: Annotated[bool, typer.Option("--show", help="Fit nothing: the table of what is finished.")] = False,
-    quick: Annotated[bool, typer.Option(help="Few questions and steps: to see that it runs.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Few questions and steps: to see that it runs.")] = False,
     budget: BudgetNumbers = None,
     model: Annotated[str, typer.Option(help="Checkpoint that knows the world.")] = "world:llava",
     never_knew: NeverKnew = "world:llava-never-knew",
@@ -48,7 +48,7 @@ def table(
     benchmark: Benchmark = None,
     data: Annotated[str | None, typer.Option(help="Where it lies; default: its hub id.")] = None,
     ratio: Annotated[int | None, typer.Option(help="Its forget ratio in percent.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many of its questions a set.")] = None,
+    limit: Limit = None,
     plan: OnlyPlan = False,
     teraflops: Annotated[float, typer.Option(min=0.001, help="That the machine sustains, for --plan.")] = 100.0,
     engine: Engine = "local",
@@ -57,7 +57,10 @@ def table(
     *,
     cluster: Cluster,
 ) -> None:
-    """Fit, tune and ask every method alike; finished cells are kept, so that an interrupted table goes on."""
+    """Fit, tune and ask every method alike; finished cells are kept, so that an interrupted table goes on.
+
+    Example: unsee table --quick --methods erased,npo --out table-out (a full one takes hours)
+    """
     from unsee.evals.tables import console, require_forms, write
     from unsee.experiments.table.budget import QUICK, Budget
     from unsee.experiments.table.entries import chosen

@@ -15,7 +15,7 @@ def train(
     method: Annotated[str, typer.Argument(help="Method that changes weights; an unknown one lists them all.")],
     model: Annotated[str, typer.Argument(help="Checkpoint folder, hub id, or 'world:llava' for the shipped one.")],
     forget: Annotated[str, typer.Option(help="Questions about what is forgotten: folder, DIR:CONFIG or .jsonl.")],
-    retain: Annotated[str, typer.Option(help="Questions about what is kept.")],
+    retain: Annotated[str, typer.Option(help="Questions of the retain set.")],
     out: Out,
     recipe: Annotated[Path | None, typer.Option(help="TOML file with settings, as in recipes/.")] = None,
     preset: Annotated[str | None, typer.Option(help="sane (default) or released.")] = None,
@@ -27,7 +27,10 @@ def train(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Train a model to forget; run again with the same options to go on after an interruption."""
+    """Train a model to forget; run again with the same options to go on after an interruption.
+
+    Example: unsee train npo world:llava --forget world:forget_10 --retain world:retain_90 --out npo
+    """
     from unsee.data import read
     from unsee.methods.job import Job
     from unsee.methods.produce import WEIGHT_METHODS, produce

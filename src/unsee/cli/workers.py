@@ -20,24 +20,20 @@ if TYPE_CHECKING:
     from unsee.progress import Stages
     from unsee.workers import Workers
 
+_RAY = "With --engine ray"
+_Number = Annotated[int, typer.Option(help="How many, each with the model.", rich_help_panel=_RAY)]
+_Address = Annotated[
+    str | None, typer.Option(help="HOST:PORT of a cluster; default: this machine.", rich_help_panel=_RAY)
+]
+_Cpus = Annotated[int, typer.Option("--worker-cpus", help="Cores and threads of a worker.", rich_help_panel=_RAY)]
+_Gpus = Annotated[
+    float | None,
+    typer.Option("--worker-gpus", help="GPUs of a worker; default: one where there is any.", rich_help_panel=_RAY),
+]
 takes_cluster = taking(
     "cluster",
     Cluster,
-    {
-        "workers": (Annotated[int, typer.Option(help="With ray: how many, each with the model.")], 2),
-        "address": (
-            Annotated[str | None, typer.Option(help="With ray: HOST:PORT of a cluster; default: this machine.")],
-            None,
-        ),
-        "cpus": (Annotated[int, typer.Option("--worker-cpus", help="With ray: cores and threads of a worker.")], 1),
-        "gpus": (
-            Annotated[
-                float | None,
-                typer.Option("--worker-gpus", help="With ray: GPUs of a worker; default: one where there are any."),
-            ],
-            None,
-        ),
-    },
+    {"workers": (_Number, 2), "address": (_Address, None), "cpus": (_Cpus, 1), "gpus": (_Gpus, None)},
 )
 """Gives a command `--workers`, `--address`, `--worker-cpus` and `--worker-gpus`; it receives them as `cluster`."""
 

@@ -17,7 +17,10 @@ def world_build(
     split_seed: Annotated[int, typer.Option(help="Who is forgotten.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Write the world's data: people in MLLMU-Bench's schema, everything else as JSON lines with images."""
+    """Write the world's data: people in MLLMU-Bench's schema, everything else as JSON lines with images.
+
+    Example: unsee world build --out world
+    """
     from unsee.world.export import export
     from unsee.world.generate import World
     from unsee.world.splits import Exam
@@ -40,7 +43,10 @@ def world_fixtures(
     private: Annotated[int, typer.Option(help="Private people; the shipped checkpoints know the 200 of seed 0.")] = 200,
     as_json: Json = False,
 ) -> None:
-    """Write the world in the schema of each benchmark: small folders to try 'unsee eval' on before any download."""
+    """Write the world in the schema of each benchmark: small folders to try 'unsee eval' on before any download.
+
+    Example: unsee world fixtures --name clear --out fixtures
+    """
     from unsee.world.fixtures import FIXTURES, write_fixture
     from unsee.world.generate import World
     from unsee.world.splits import Exam

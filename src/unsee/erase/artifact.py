@@ -269,7 +269,8 @@ def _located(source: str | Path, kind: Kind) -> Path:
     if home.exists():
         return home
     try:
-        return locate(source, [name], "model") / name
+        # As text, since a command line's path may be a hub id.
+        return locate(str(source), [name], "model") / name
     except DataError as error:
         raise ArtifactError(
             f"{source}: there is no such folder, expected a saved {kind} or a hub id (owner/name). Check the path. "

@@ -14,7 +14,7 @@ from unsee.cli.evaluate.listing import list_kind
 from unsee.cli.evaluate.options import ENDPOINT_KEY, KEY
 from unsee.cli.evaluate.what import What
 from unsee.cli.evaluate.who import Who
-from unsee.cli.options import Dtype, Json, Model, Out, Parts, Seed, parsed, takes_parts
+from unsee.cli.options import BatchSize, Dtype, Json, Limit, Model, Out, Parts, Seed, parsed, takes_parts
 from unsee.cli.workers import askers, takes_cluster
 from unsee.errors import OptionError
 from unsee.workers.cluster import Cluster
@@ -57,8 +57,8 @@ def eval(
     unknown: given.Unknown = None,
     tries: given.Tries = 4,
     style: given.Style = None,
-    limit: given.Limit = None,
-    batch_size: given.BatchSize = 64,
+    limit: Limit = None,
+    batch_size: BatchSize = 64,
     max_new_tokens: given.MaxNewTokens = None,
     engine: given.Engine = "transformers",
     engine_option: given.EngineOption = None,

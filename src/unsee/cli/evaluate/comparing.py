@@ -14,12 +14,17 @@ def compare(
     against: Annotated[str | None, typer.Option(help="Row that differences are taken from; default: base.")] = None,
     never_knew: Annotated[str, typer.Option(help="Name of the row of the model that never knew.")] = "never_knew",
     sets: Annotated[list[str] | None, typer.Option("--set", help="Only this set; repeat. Default: all.")] = None,
-    modalities: Annotated[bool, typer.Option(help="Also apart for questions with and without an image.")] = False,
+    modalities: Annotated[
+        bool, typer.Option("--modalities", help="Also apart for questions with and without an image.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for CSV, HTML, LaTeX, Markdown and the plot.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Set results side by side: intervals over people, paired differences, and the forget-retain image."""
+    """Set results side by side: intervals over people, paired differences, and the forget-retain image.
+
+    Example: unsee compare results/base results/erased --out comparison
+    """
     from unsee.evals.compare import compare as compared
     from unsee.evals.compare_tables import sheet
     from unsee.evals.frontier import draw, frontier

@@ -35,7 +35,7 @@ MethodOption = Annotated[
 Value = Annotated[float | None, typer.Option(help="Of the method's knob; default: its own.")]
 Profile = Annotated[Path | None, typer.Option(help="Of 'unsee profile', for methods that steer.")]
 FitForget = Annotated[str | None, typer.Option(help="What the method forgets, in place of the task's.")]
-FitRetain = Annotated[str | None, typer.Option(help="What it keeps, in place of the task's.")]
+FitRetain = Annotated[str | None, typer.Option(help="Its retain set, in place of the task's.")]
 Attack = Annotated[
     Texts, typer.Option("--attack", help="Attack the sets to be forgotten ('unsee list attacks'); repeat.")
 ]
@@ -49,13 +49,13 @@ NeverKnew = Annotated[
 Unknown = Annotated[
     str | None, typer.Option(help="Questions about unknown subjects, as --data; mia-* measures need them.")
 ]
-Tries = Annotated[int, typer.Option(help="Guesses that an attacker has.")]
+Tries = Annotated[int, typer.Option(min=1, metavar="<int>", help="Guesses that an attacker has.")]
 Style = Annotated[
     str | None, typer.Option(help="Wording of prompts: plain (default), official (MLLMU-Bench's) or a benchmark's.")
 ]
-Limit = Annotated[int | None, typer.Option(help="At most so many questions a set, evenly spaced.")]
-BatchSize = Annotated[int, typer.Option(help="Prompts per forward pass.")]
-MaxNewTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens; default 48.")]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(min=1, metavar="<int>", help="Longest answer, in tokens; default 48.")
+]
 Engine = Annotated[
     str, typer.Option(help="What answers: transformers, vllm, or workers of Ray that hold them: ray, ray-vllm.")
 ]
