@@ -232,7 +232,7 @@ def artifact_bytes(shape: Shape, condition: str) -> int:
     model = {"id": "random", "revision": None, "digest": f"sha256:{64 * '0'}"}
     request = replace(erasers(shape.width, shape.depth, 1)[condition], model=model)
     if request.gate.latched is True:  # its threshold here decides whatever is read; no fit makes such a one
-        request = replace(request, gate=request.gate.with_threshold(torch.zeros(1)))
+        request = replace(request, gate=request.gate.with_threshold(torch.zeros_like(request.gate.threshold)))
     with tempfile.TemporaryDirectory() as folder:
         request.save_pretrained(Path(folder) / "request")
         return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())

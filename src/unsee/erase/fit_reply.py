@@ -7,6 +7,7 @@ from typing import Final, get_args
 
 from unsee.data.sample import Sample, spread
 from unsee.erase.eraser import Eraser
+from unsee.erase.eraser_set import FALSE_FIRES
 from unsee.erase.fit.reply import (
     Acceptance,
     Candidate,
@@ -91,7 +92,8 @@ def fit_reply(
     tried = list(_candidates(loaded, eraser, order, words, acceptance))
     choice = choose_reply(loaded, tried, groups_of(prompts, acceptance.prompts), acceptance, golds, stages)
     chosen = choice.require(report)
-    return replace(chosen, gate=eraser.gate, method=eraser.method, report=[*eraser.report, *choice.report])
+    own = {"gate": eraser.gate, "method": eraser.method, "settings": eraser.settings}
+    return replace(chosen, **own, report=[*eraser.report, *choice.report])
 
 
 def groups_of(prompts: Sequence[Sample], most: int) -> Mapping[str, list[Sample]]:
@@ -107,7 +109,8 @@ def _candidates(
     loaded: LoadedModel, eraser: Eraser, order: Sequence[ReplyKind], words: str | None, acceptance: Acceptance
 ) -> Iterator[Candidate]:
     always = PromptRidgeGate.fires_always(eraser.gate.layers, eraser.trajectory.shape[-1])
-    probe = replace(eraser, gate=always, reply=SteerReply())
+    settings = {name: value for name, value in eraser.settings.items() if name != FALSE_FIRES}  # of the real gate
+    probe = replace(eraser, gate=always, reply=SteerReply(), settings=settings)
     for kind in order:
         if kind == "steer":
             yield Candidate(kind, at_coefficients(probe, [eraser.strength * part for part in acceptance.ladder]))

@@ -31,7 +31,8 @@ def test_the_first_that_the_model_declines_often_enough(
         return [NO if mine and i < count else "Jo is a baker." for i in range(len(samples))]
 
     monkeypatch.setattr(kit_profile, "generate", generate)
-    found = kit_profile._refused(tiny_llava(), UNKNOWN, [], silent)
+    found, by_itself = kit_profile._refused(tiny_llava(), UNKNOWN, [], silent)
+    assert by_itself is (taken != "declining")
     assert {one.id.split("/")[0] for one in found} == {taken} and len({one.id for one in found}) == len(found)
     assert len(asked) == (1 if taken == "invented" else 2), "no more is asked than is needed"
 

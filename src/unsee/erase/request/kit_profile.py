@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock
 
@@ -29,6 +30,8 @@ SETTINGS = Settings(
     least=0.0,
 )  # fmt: skip
 """Of the fit: smaller than the defaults, as the kit is small. Each request finds a reply that holds, or begins it."""
+_FIRST_TOKEN: Final = {"steps": 1, "later": 0.1, "strengths": (0.3, 0.45, 0.6, 0.8), "calibration_prompts": 24}
+"""Where a model is told how to decline: the words are not its own, and a trajectory of them breaks its text."""
 _PEOPLE, _FACES, _SEEN, _LEAST, _PRESENT = 300, 250, 48, 8, 140
 _LAYOUT = "words of prompts"  # a cached profile of an older layout would be fitted otherwise
 
@@ -111,14 +114,15 @@ def kit_profile(
     fit, held = _halves(answered)
     unknown = kit.unknown_people(_PEOPLE, seed, names=names)
     faces = kit.unknown_faces(_FACES, seed) if takes else []
+    refusal, by_itself = _refused(loaded, [*unknown[:32], *faces[:32]], seen, stages)
     profile = fit_profile(
         loaded,
         retain=fit,
         calibration=held,
         recall=_recall(answered),
-        refusal=_refused(loaded, [*unknown[:32], *faces[:32]], seen, stages),
+        refusal=refusal,
         others=[*unknown, *faces, *kit.running_text()],
-        settings=settings,
+        settings=settings if by_itself else settings.changed(**_FIRST_TOKEN),
         seed=seed,
         stages=stages,
     )
@@ -153,14 +157,16 @@ def _recall(answered: Sequence[Sample]) -> list[Sample]:
     return [*shown[:32], *plain[:: max(1, len(plain) // 32)][:32]]
 
 
-def _refused(loaded: LoadedModel, unknown: list[Sample], seen: list[Sample], stages: Stages) -> list[Sample]:
+def _refused(
+    loaded: LoadedModel, unknown: list[Sample], seen: list[Sample], stages: Stages
+) -> tuple[list[Sample], bool]:
     """D+: questions about people whom nobody knows, or for private data, or with the refusal to give.
 
-    The first that the model declines often enough: the one that never declines by itself is told how.
+    The first that the model declines often enough, and whether by itself: one that never does is told how.
     """
     for name, asked in (("unknown people", unknown), ("private data", default_refusal(seen))):
         answers = generate(loaded, asked, max_new_tokens=32, progress=stages(name, len(asked)))
         said = [sample for sample, answer in zip(asked, answers, strict=True) if is_refusal(answer)]
         if len(said) >= _LEAST:
-            return said
-    return kit.declining(unknown)
+            return said, True
+    return kit.declining(unknown), False
