@@ -5,18 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tiny_families import FAMILIES, held_eraser, published_eraser, samples
 from unsee.data.sample import Sample
 from unsee.erase import fit_reply as module
 from unsee.erase.eraser import Eraser
+from unsee.erase.eraser_set import false_fires
 from unsee.erase.fit.reply import Acceptance
 from unsee.erase.fit_reply import USUAL_ANSWER, fit_reply, groups_of, reply_order
+from unsee.erase.gates.scope import Scope
+from unsee.erase.gates.subject import SubjectGate
 from unsee.erase.replies.canned import CannedReply
 from unsee.erase.steer.hooks import erased
 from unsee.errors import CalibrationError, OptionError
 from unsee.models.generate import generate
 from unsee.models.load import LoadedModel
+from unsee.models.turns import TurnTokens
 
 SHORT = Acceptance(tokens=60)
 
@@ -49,6 +54,23 @@ def test_a_model_that_cannot_refuse_gets_the_fixed_text(
     with erased(loaded, chosen):
         answers = generate(loaded, prompts, max_new_tokens=60)
     assert sum(answer == USUAL_ANSWER for answer in answers) == 2  # the gate fires on two
+
+
+def test_a_request_by_name_is_tried_with_its_gate_held_open_and_keeps_what_opens_it(
+    loaded: LoadedModel, eraser: Eraser, prompts: list[Sample]
+) -> None:
+    """What a fit kept of one gate's false fires says nothing of another gate, and `erased` refuses it there."""
+    layers, width = eraser.gate.layers, eraser.trajectory.shape[-1]
+    gate = SubjectGate(
+        layers, torch.zeros(1, 2, len(layers), width), torch.full((1, 2), -1.0), torch.zeros(1, 2),
+        Scope.everything(len(layers), width), torch.zeros(1, dtype=torch.int64), TurnTokens.of(loaded),
+    )  # fmt: skip
+    kept = false_fires({"named": torch.ones(3, 1)}, torch.zeros(1), torch.arange(32))
+    asked = replace(eraser, gate=gate, settings=eraser.settings | kept)
+    chosen = fit_reply(loaded, asked, prompts, acceptance=SHORT)
+    assert isinstance(chosen.reply, CannedReply) and chosen.gate is gate and chosen.settings == asked.settings
+    with erased(loaded, chosen):
+        assert USUAL_ANSWER not in generate(loaded, prompts, max_new_tokens=60), "its own gate never fires"
 
 
 def test_no_reply_that_holds_is_an_error_that_leaves_its_report(
