@@ -276,7 +276,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
     parser.add_argument("--tokens", type=int, default=16, help="tokens generated per run")
     parser.add_argument("--samples", type=int, default=32, help="prompts of the capture part")
     parser.add_argument("--batch-size", type=int, default=8, help="prompts of a capture pass")
-    parser.add_argument("--retained", type=int, default=2000, help="kept prompts behind the solves; 0 leaves them out")
+    parser.add_argument("--retained", type=int, default=2000, help="retained prompts behind the solves; 0 for none")
     parser.add_argument("--repeats", type=int, default=5, help="pairs per condition")
     parser.add_argument("--device", default="cuda" if there else "cpu")
     parser.add_argument("--dtype", choices=DTYPES, default="bfloat16" if there else "float32")

@@ -156,7 +156,7 @@ def rows_reordered(folder: Path) -> str:
 
 
 def chain_rewritten(folder: Path) -> str:
-    """A row changed and every later hash computed anew: the keys have seen another, and so has a head."""
+    """A row changed and every later hash computed again: the keys have seen another, and so has a head."""
     with _lived(folder) as ledger:
         kept = head(ledger)
     with _tampering(folder) as connection:
@@ -447,7 +447,7 @@ def _tampering(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _rewrite(connection: sqlite3.Connection, statement: str) -> None:
-    """Change something and compute the whole chain anew, as who has the file can."""
+    """Change something and compute the whole chain again, as who has the file can."""
     connection.execute(statement)
     connection.row_factory, prev = sqlite3.Row, ""
     for row in connection.execute("SELECT * FROM log ORDER BY seq").fetchall():

@@ -44,7 +44,7 @@ def test_another_seed_is_another_split() -> None:
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_too_few_people(count: int) -> None:
-    with pytest.raises(DataError, match=rf"{count} kept subject\(s\) cannot be split .*expected at least 4"):
+    with pytest.raises(DataError, match=rf"{count} retained subject\(s\) cannot be split .*expected at least 4"):
         roles([str(n) for n in range(count)], 0)
 
 
@@ -69,13 +69,13 @@ def test_a_subject_in_both_is_refused_or_counted() -> None:
     with pytest.raises(DataError, match=r"1 subject\(s\) are in both the retain and the forget set: f"):
         honest("toy", [item("f")], [item("f", "y")], kept)
     found = honest("toy", [item("f")], [item("f", "y")], kept, shared="leave out")
-    assert found.left_out == {"kept questions about a subject that is to be forgotten": 1}
+    assert found.left_out == {"retained questions about a subject that is to be forgotten": 1}
     assert "f" not in {i.sample.subject for one in found.of_role("retain").values() for i in one.items}
 
 
 def test_questions_about_nobody_are_forgotten_but_never_kept() -> None:
     found = honest("toy", [item(UNASSIGNED)], [item(UNASSIGNED, "y")], [*KEPT, item(UNASSIGNED, "z")])
-    assert found.left_out == {"kept questions that the data set ties to no subject": 1}
+    assert found.left_out == {"retained questions that the data set ties to no subject": 1}
 
 
 def test_unseen_people_get_the_held_out_wordings() -> None:

@@ -115,6 +115,6 @@ def test_sets(tmp_path: Path) -> None:
     people = {name: {s.subject for s in samples} for name, samples in found.samples().items()}
     assert people["forget_fit"] == people["forget_heldout"]
     assert not people["forget_fit"] & (people["retain_fit"] | people["calibration"] | people["retain_unseen"])
-    assert found.left_out == {"kept questions about a subject that is to be forgotten": 2}
+    assert found.left_out == {"retained questions about a subject that is to be forgotten": 2}
     with pytest.raises(OptionError, match=r"no split 'train' in .*: those there are"):
         read_offside(tmp_path, "train")

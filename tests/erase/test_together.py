@@ -39,7 +39,7 @@ def fitted(unseen: Tensor, name: str = "a", profile: Tensor = PROFILE) -> Eraser
 
 
 def scores(seed: int, prompts: int, gates: int, steps: int) -> Tensor:
-    """Of kept prompts; coarse steps make ties, and some requests reach nobody at all."""
+    """Of retained prompts; coarse steps make ties, and some requests reach nobody at all."""
     generator = torch.Generator().manual_seed(seed)
     high = float(torch.rand((), generator=generator)) * 1.5
     return (torch.rand(prompts, gates, generator=generator, dtype=torch.float64) * high * steps).round() / steps

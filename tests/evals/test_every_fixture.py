@@ -33,7 +33,7 @@ WITH_FALSE = {
 }  # fmt: skip
 WITH_KEYWORDS = {"keyword-em", "keyword-em-fiubench", "ape-mean", "ape-worst"}
 OF_TOLD_ANSWERS = {"asru-reward-forget", "mia-open-mm", "model-utility"}
-"""Take more than letters: of a set to be forgotten, or of kept people that no fit saw."""
+"""Take more than letters: of a set to be forgotten, or of retained people that no fit saw."""
 
 CHOICES = {name for name in MEASURES if name.startswith("accuracy-")} | {"unparsed"}
 CLOZE = {name for name in MEASURES if name.startswith("cloze-")}

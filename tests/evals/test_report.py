@@ -300,7 +300,7 @@ def test_cards_show_the_forgotten_fact_refused_and_the_visible_one_kept(written:
     assert html.count("data:image/png;base64,") == 6
     first = text[text.index("forget-00") : text.index("forget-01")]
     assert first.index("before it is") < first.index(f"after {REFUSAL}")
-    assert "visible in the picture" in first and "learnt" in first
+    assert "visible in the image" in first and "learnt" in first
     assert "retain_unseen-00" in text
 
 
@@ -311,7 +311,7 @@ def test_a_card_prefers_the_image_that_was_asked_about_both_ways(tmp_path: Path)
             record["image"] = "another-view.png"
     _, text, _ = page(write_report(tmp_path, **inputs))
     first = text[text.index("forget-00") : text.index("forget-01")]
-    assert QUESTIONS[0] not in first and QUESTIONS[1] in first and "visible in the picture" in first
+    assert QUESTIONS[0] not in first and QUESTIONS[1] in first and "visible in the image" in first
 
 
 def test_failures_are_listed_with_their_number(written: Path, inputs: dict[str, Any]) -> None:

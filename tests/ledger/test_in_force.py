@@ -37,7 +37,7 @@ LOADED = tiny_llava()
 
 
 def kept_scores(number: int) -> Tensor:
-    """What a request's gate says to kept prompts it has not seen: high on five of its own; three open it."""
+    """What a request's gate says to retained prompts it has not seen: high on five of its own; three open it."""
     scores = torch.zeros(PROMPTS, 1)
     scores[5 * number : 5 * number + 5, 0] = torch.linspace(0.6, 0.9, 5) + number / 100
     return scores
@@ -108,7 +108,7 @@ def test_an_answer_is_steered_by_the_thresholds_of_the_set(ledger: Ledger) -> No
     assert alone != plain and readings[one] > 0, "by itself it fires"
     other = switched_on(ledger, eraser(1))
     answer, readings = ask(ledger, LOADED, "who?", max_new_tokens=3)
-    assert answer == plain and readings[one] < 0, "beside the other, kept prompts score as high as this one does"
+    assert answer == plain and readings[one] < 0, "beside the other, retained prompts score as high as this one does"
     ledger.take("revoke", other, BY)
     assert ask(ledger, LOADED, "who?", max_new_tokens=3)[0] == alone
 

@@ -85,7 +85,7 @@ def test_redirecting_moves_forgotten_prompts_along_the_shift() -> None:
     redirect(loaded, FORGET, RETAIN, Shift(1, vector, 4), scale=2.0, gamma=1e-4)
     moved = block_output(loaded, FORGET, 1) - before[0]
     kept = block_output(loaded, RETAIN, 1) - before[1]
-    # The update has rank 1, so whatever moves moves along the vector; forgotten prompts move, kept ones far less.
+    # The update has rank 1, so whatever moves moves along the vector; forgotten prompts move, retained ones far less.
     along = moved @ vector / vector.square().sum()
     torch.testing.assert_close(moved, along.unsqueeze(1) * vector, rtol=1e-3, atol=1e-4)
     assert float(along.min()) > 2 * float((kept @ vector / vector.square().sum()).abs().max())

@@ -55,7 +55,7 @@ def test_a_favoured_refusal_keeps_its_worth_and_the_other_kind_has_half() -> Non
     assert favoured(worth, kinds, "any") == worth
     assert favoured(worth, kinds, "contextual") == [1.0, 0.5, 0.0, 0.1]
     assert favoured(worth, kinds, "rigid") == [0.5, 1.0, 0.0, 0.1]
-    # A kept question that is answered is worth 1 too, and is no refusal; nor is a refusal that tells.
+    # A retained question that is answered is worth 1 too, and is no refusal; nor is a refusal that tells.
     assert favoured([1.0], [kind_of(asked, GOLD)], "rigid") == [1.0]
     assert kind_of(asked, "Sorry, I cannot say that it is Riverton.") == "told"
     with pytest.raises(RewardError, match="got 4 rewards and 1 kinds"):

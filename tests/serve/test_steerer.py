@@ -60,7 +60,7 @@ def early(number: int, bias: float, layers: tuple[int, ...]) -> Eraser:
 
 
 def calibrated(number: int, prompt: int, score: float) -> Eraser:
-    """It opens on one of three kept prompts by itself, so that with another of its kind its threshold is higher."""
+    """It opens on one of three retained prompts by itself, so that with another of its kind its threshold is higher."""
     opened = {"prompts": 3, "scores": {str(prompt): score}}
     kept = {"false_fires": {"profile": "00" * 32, "prompt": opened}}
     return replace(eraser(number, 1.0), settings={"tail": 0.5, "floor": 0.5, **kept})

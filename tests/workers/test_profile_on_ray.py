@@ -102,7 +102,7 @@ def test_one_two_and_three_workers_and_one_that_is_killed(
     for count in (1, 2, 3):
         assert profile(loaded, exam, tmp_path / str(count), first(workers, count)) == here, f"{count} workers"
     before = {n for _, n in three.map(pid, range(12))}
-    killed = profile(loaded, exam, tmp_path / "killed", three, killing(three, "kept prompts"))
+    killed = profile(loaded, exam, tmp_path / "killed", three, killing(three, "retained prompts"))
     assert killed == here
     assert {n for _, n in three.map(pid, range(12))} != before, "one was really lost"
 

@@ -16,11 +16,11 @@ Change = Callable[[Image.Image], Image.Image]
 
 def changed(one: Sample, change: Change) -> Sample:
     """The question over another first image."""
-    picture = one.shown[0]
-    other = _file(f"{picture.id} changed", change(picture.load()))
+    image = one.shown[0]
+    other = _file(f"{image.id} changed", change(image.load()))
     if not one.turns:
         return replace(one, image=other, video=())
-    turns = tuple(replace(t, parts=tuple(other if p is picture else p for p in t.parts)) for t in one.turns)
+    turns = tuple(replace(t, parts=tuple(other if p is image else p for p in t.parts)) for t in one.turns)
     return replace(one, turns=turns, image=other)
 
 

@@ -100,4 +100,4 @@ def profile(
     content = made.save_pretrained(out)
     show_table(diagnosis_table(made.report))
     say(f"Saved {out}  {content}")
-    finish(as_json, {"out": str(out), "content_id": content, "strength": made.strength, "report": made.report})
+    finish(as_json, {"out": str(out), "content_id": content, "coefficient": made.strength, "report": made.report})

@@ -33,7 +33,7 @@ def show(
         "kind": "profile" if isinstance(made, Profile) else f"eraser ({made.method})",
         "model": f"{made.model['id']}  {made.model['digest'][:19]}...",
         "layers": ", ".join(map(str, made.layers)),
-        "strength": f"{made.strength:g}",
+        "coefficient": f"{made.strength:g}",
         "samples": ", ".join(f"{name} {count}" for name, count in made.counts.items()),
     }
     if isinstance(made, Eraser):

@@ -1,7 +1,7 @@
 """The honest protocol on any benchmark: split by person, fit wordings apart from held-out ones, and nothing uncounted.
 
-Kept people are shared out by a seeded draw: half for the fit, a quarter for calibration, a quarter that nothing but the
-test sees; where a benchmark names people for its own evaluation of what is kept, those are the unseen ones and two
+Retained people are shared out by a seeded draw: half for the fit, a quarter for calibration, a quarter that nothing but
+the test sees; where a benchmark names people for its own evaluation of what is kept, those are the unseen ones and two
 thirds of the others fit.
 """
 
@@ -25,7 +25,7 @@ def roles(people: Collection[str], seed: int, unseen: Collection[str] = ()) -> d
     """Who fits, who calibrates and who is seen by the test alone; the order of `people` does not matter.
 
     Args:
-        people: ids of kept people.
+        people: ids of retained people.
         seed: of the draw.
         unseen: those of them that must be seen by the test alone; a quarter is drawn where none is named.
 
@@ -34,7 +34,7 @@ def roles(people: Collection[str], seed: int, unseen: Collection[str] = ()) -> d
     """
     if len(people) < 4:
         raise DataError(
-            f"{len(people)} kept subject(s) cannot be split into fit, calibration and test: expected at least 4. "
+            f"{len(people)} retained subject(s) cannot be split into fit, calibration and test: expected at least 4. "
             "Take a larger retain set."
         )
     order = sorted(set(people))
@@ -71,7 +71,7 @@ def honest(
         kept_heldout: held-out questions about them, which the unseen people are then asked; by default `kept`.
         unseen: subjects that must not be in the fit, as for `roles`.
         others: further sets, such as celebrities, by name.
-        shared: what to do with kept questions about a subject that is to be forgotten: contradiction, or left out.
+        shared: what to do with retained questions about a subject that is to be forgotten: contradiction, or left out.
         seed: of the split.
 
     Raises:
@@ -103,13 +103,13 @@ def honest(
 
 
 def _usable(kept: Iterable[Item], forgotten: Collection[str], left: Counter[str]) -> list[Item]:
-    """The kept questions that may stand in a set; the others are counted in `left`, by why."""
+    """The retained questions that may stand in a set; the others are counted in `left`, by why."""
     found = []
     for item in kept:
         if item.sample.subject == UNASSIGNED:
-            left["kept questions that the data set ties to no subject"] += 1
+            left["retained questions that the data set ties to no subject"] += 1
         elif item.sample.subject in forgotten:
-            left["kept questions about a subject that is to be forgotten"] += 1
+            left["retained questions about a subject that is to be forgotten"] += 1
         else:
             found.append(item)
     return found

@@ -28,7 +28,7 @@ class Settings(Schema):
         steps: length of the refusal trajectory, the last prompt token included; with 1, no wording is followed: the
             direction acts at the first answer token, and `later` times it at every other one.
         later: that factor.
-        trajectory_prompts: kept prompts that the trajectory is averaged over.
+        trajectory_prompts: retained prompts that the trajectory is averaged over.
         read: part of the decoder's depth that a gate reads, as fractions.
         blocks_read: how many blocks of that part, evenly spaced.
         subject_read: parts of the depth at which a subject's names are read; what a turn is about, at the first.
@@ -40,7 +40,7 @@ class Settings(Schema):
         image_floor: lowest threshold for images; another view of somebody scores less than copies of the one given.
         scope_ridge: gamma of a scope.
         ridge: gamma of the class-balanced ridge, relative to the mean spread of one feature.
-        tail: share of kept people's prompts that any gate of a request may wrongly fire on.
+        tail: share of retained people's prompts that any gate of a request may wrongly fire on.
         floor: lowest threshold, on a scale where 0 is kept and 1 forgotten; a half is the nearer of both.
         strengths: values of lambda to try, ascending; the weakest that refuses fluently is taken.
         refused: share of calibration answers that must be fluent refusals at the chosen strength.

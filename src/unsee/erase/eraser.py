@@ -161,7 +161,7 @@ class Eraser:
         return (
             f"---\nlibrary_name: unsee\nbase_model: {self.model['id']}\ntags: [machine-unlearning, activation-steering]"
             f"\n---\n# Erasure request for {self.model['id']}\n\n{len(self.subjects)} subject(s), method "
-            f"{self.method}, strength {self.strength:g}, layers {self.layers[0]} to {self.layers[-1]}.\n\n"
+            f"{self.method}, steering coefficient {self.strength:g}, layers {self.layers[0]} to {self.layers[-1]}.\n\n"
             "This file steers answers of one deployment. The weights still contain what they contained; nothing is "
             "deleted from training data, and whoever runs the model without it is not bound by it. It is derived from "
             f"personal data: treat it as such.\n\n{findings_markdown(self.report)}\n"

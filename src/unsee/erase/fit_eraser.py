@@ -1,6 +1,6 @@
 """From a forget set to an `Eraser`: the default gates, and MLLMEraser's published one.
 
-Gates are fitted on the forget set and the profile's kept prompts; thresholds come from people a gate has not seen.
+Gates are fitted on the forget set and the profile's retained prompts; thresholds come from people a gate has not seen.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def fit_eraser(
     settings: Settings | None = None,
     stages: Stages = silent,
 ) -> Eraser:
-    """Fit one gate per forgotten subject by class-balanced ridge, with one threshold from kept people.
+    """Fit one gate per forgotten subject by class-balanced ridge, with one threshold from retained people.
 
     Args:
         loaded: the model that the profile was made on.
@@ -46,9 +46,9 @@ def fit_eraser(
         stages: progress display.
 
     Raises:
-        DataError: the forget set is empty, or a subject of it is among the kept ones of the profile.
+        DataError: the forget set is empty, or a subject of it is among the retained ones of the profile.
         MismatchError: the profile is another model's.
-        CalibrationError: a subject cannot be told from the kept ones at all.
+        CalibrationError: a subject cannot be told from the retained ones at all.
     """
     settings = settings or Settings.from_json(profile.settings)
     require_some(forget, "forget")
@@ -95,13 +95,13 @@ def fit_published(
     settings: Settings | None = None,
     stages: Stages = silent,
 ) -> Eraser:
-    """Fit MLLMEraser's gate by its published rule: null space of the kept states, every layer for itself.
+    """Fit MLLMEraser's gate by its published rule: null space of the retained states, every layer for itself.
 
     `h <- h + lambda <w_l, h_last> d_l` at all prompt positions of every layer but the first, prefill only.
 
     Args:
         loaded: the model that the profile was made on.
-        profile: direction and kept states.
+        profile: direction and retained states.
         forget: questions about everything to forget, in one gate.
         preset: ratio and gamma, `RELEASED_LLAVA` or `RELEASED_QWEN`.
         strength: lambda; the paper uses 0.25 to 0.3.
@@ -109,7 +109,7 @@ def fit_published(
         stages: progress display.
 
     Raises:
-        DataError: the forget set is empty, or a subject of it is among the kept ones of the profile.
+        DataError: the forget set is empty, or a subject of it is among the retained ones of the profile.
         MismatchError: the profile is another model's.
         CalibrationError: the forget states do not reach the null space.
 
@@ -172,7 +172,7 @@ def _gate_findings(
             "pass" if recall >= 0.95 else "warn",
         ),
         finding(
-            "gates stay shut on kept people",
+            "gates stay shut on retained people",
             f"{wrong:.2%} of the prompts about people that a gate was not fitted on open it",
             "pass" if wrong <= 0.02 else "warn",
         ),

@@ -44,12 +44,12 @@ def fit_profile(
     stages: Stages = silent,
     workers: Workers[LoadedModel] | None = None,
 ) -> Profile:
-    """Learn what refusing is in this model, and what its kept prompts look like.
+    """Learn what refusing is in this model, and what its retained prompts look like.
 
     Args:
         loaded: the model.
-        retain: questions about kept subjects, with their answers.
-        calibration: the same about other kept subjects: strength and thresholds are chosen on them.
+        retain: questions about retained subjects, with their answers.
+        calibration: the same about other retained subjects: strength and thresholds are chosen on them.
         recall: D-, prompts that the model complies with; images among them are moved by PGD toward complying more.
         refusal: D+, prompts that the model refuses.
         others: further prompts on which no gate may open: general knowledge, sensitive requests.
@@ -111,7 +111,7 @@ class _Fit:
         """The profile with what retained prompts look like, at strength 1."""
         loaded, settings, stages, workers = self.loaded, self.settings, self.stages, self.workers
         read, kept = settings.layers_read(self.depth), [*retain, *others]
-        told = stages("kept prompts", len(kept))
+        told = stages("retained prompts", len(kept))
         size, half = settings.batch_size, torch.float16
         states = capture(loaded, kept, self.layers, size, progress=told, mean_at=read, workers=workers, dtype=half)
         told = stages("calibration prompts", len(calibration))

@@ -38,7 +38,7 @@ class KeptSubjects:
         key = secrets.token_bytes(32) if key is None else key
         if len(key) < _LEAST:
             raise OptionError(
-                f"the key of kept subjects has {len(key)} bytes, expected at least {_LEAST}, such as "
+                f"the key of retained subjects has {len(key)} bytes, expected at least {_LEAST}, such as "
                 "secrets.token_bytes(32): a short one can be guessed. Leave it out for a random one."
             )
         return cls(key.hex(), frozenset(_pseudonym(key, subject) for subject in subjects))

@@ -1,4 +1,4 @@
-"""What is learnt once per model: how refusing differs from answering, and what kept prompts look like.
+"""What is learnt once per model: how refusing differs from answering, and what retained prompts look like.
 
 A profile holds no name, no image and no text of the data; it is large where an eraser is small, and stays with the
 operator. Erasure requests are fitted against it.
@@ -33,7 +33,7 @@ class Profile:
         layers: decoder blocks that the tensors speak of: all but the first.
         read: blocks that a gate reads, some of `layers`.
         trajectory: refusal minus recall at the input of each block; step 0 is the erasure direction.
-        retain_last: kept prompts of the fit, last prompt token, half precision: samples, while N < D, are smaller than
+        retain_last: retained prompts of the fit, last prompt token, half precision: samples, while N < D, are less than
             second moments and exact.
         retain_mean: the same prompts, mean over the prompt, at the blocks read.
         calibration: features of calibration prompts, never used in a fit.
@@ -105,7 +105,7 @@ class Profile:
 
     @property
     def retain(self) -> Float[Tensor, "N R 2 D"]:
-        """Features that gates read, of the kept prompts of the fit."""
+        """Features that gates read, of the retained prompts of the fit."""
         places = [self.layers.index(layer) for layer in self.read]
         return torch.stack([self.retain_last[:, places], self.retain_mean], dim=2)
 

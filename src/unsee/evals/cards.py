@@ -100,7 +100,7 @@ def _key(record: Mapping[str, Any]) -> tuple[Any, ...]:
 def _exchange(record: Mapping[str, Any], before: Mapping[str, Any] | None) -> Exchange:
     mark, tone = _mark(record)
     return Exchange(
-        kind="visible in the picture" if record["split"] == "visible" else "learnt",
+        kind="visible in the image" if record["split"] == "visible" else "learnt",
         question=record["question"],
         before="(not asked)" if before is None else _said(before),
         before_mark="" if before is None else _outcome(before),
@@ -131,7 +131,7 @@ def _mark(record: Mapping[str, Any]) -> tuple[str, Tone]:
         "wrong": ("neither", "fair"),
     }
     keep: dict[str, tuple[str, Tone]] = {
-        "refused": ("wrongly refused", "poor"),
+        "refused": ("over-refused", "poor"),
         "right": ("right", "good"),
         "wrong": ("wrong", "poor"),
     }

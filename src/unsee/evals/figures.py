@@ -24,7 +24,7 @@ POINTS = 150
 
 
 def gate_scores(gates: Mapping[str, Any], runs: int = 1) -> str:
-    """Strip plot of gate scores by layer, forgotten beside kept people, with medians and the threshold.
+    """Strip plot of gate scores by layer, forgotten beside retained people, with medians and the threshold.
 
     Args:
         gates: `layers` (names), `forget` and `retain` (scores per layer), `threshold` (one, or one per layer).
@@ -58,16 +58,16 @@ def gate_scores(gates: Mapping[str, Any], runs: int = 1) -> str:
         f"decoder layer (n = {len(gates['forget'][0])} and {len(gates['retain'][0])} prompts, {_runs(runs)})"
     )
     axes.set_ylabel("gate score")
-    return _svg(figure, "Gate scores per decoder layer for forgotten and for kept people")
+    return _svg(figure, "Gate scores per decoder layer for forgotten and for retained people")
 
 
 def tradeoff(curves: Mapping[str, Any]) -> str:
-    """Forget refusal over unseen people's accuracy, one line per method, one point per strength.
+    """Forget refusal over unseen people's accuracy, one line per method, one point per steering coefficient.
 
     Args:
         curves: `default` and `published`, each a list of {`lambda`, `forget_refusal`, `retain_accuracy`}
             (rates in [0, 1]), either may be absent; `n_forget` and `n_retain`, numbers of questions; optional
-            `runs` (1) and `chosen`, the default method's strength in use.
+            `runs` (1) and `chosen`, the default method's coefficient in use.
     """
     figure, axes = _canvas(height=2.7)
     for name, colour, marker in (("published", _KEEP, "s"), ("default", _FORGET, "o")):
@@ -88,9 +88,10 @@ def tradeoff(curves: Mapping[str, Any]) -> str:
     axes.set_ylim(0, 108)
     axes.set_yticks(range(0, 101, 25))
     axes.margins(x=0.08)
-    axes.set_xlabel(f"unseen kept people right (%), n = {curves['n_retain']}, {_runs(curves.get('runs', 1))}")
+    axes.set_xlabel(f"unseen retained people right (%), n = {curves['n_retain']}, {_runs(curves.get('runs', 1))}")
     axes.set_ylabel(f"forgotten refused (%), n = {curves['n_forget']}")
-    return _svg(figure, "Refusal of forgotten people against accuracy on unseen kept people, by strength")
+    said = "Refusal of forgotten people against accuracy on unseen retained people, by steering coefficient"
+    return _svg(figure, said)
 
 
 def pgd_history(history: Sequence[float], runs: int = 1) -> str:

@@ -48,7 +48,7 @@ def write_report(
         answers: lines of `answers.jsonl`; `correct` is used where it is given.
         images: image id to PNG bytes.
         gates: see `figures.gate_scores`; also `fired`, a list of {`request`, `forget`, `retain`}: the share of
-            held-out forget and of kept prompts on which that request's gate opened.
+            held-out forget and of retained prompts on which that request's gate opened.
         tradeoff: see `figures.tradeoff`; also `n_forget`, `n_retain` and `runs`.
         diagnosis: {`check`, `result`, `verdict`} each, verdict one of pass, warn, fail; `note` optional.
         cost: name of a stage to a number or to {`seconds`, `peak_mib`, ...}.
@@ -122,14 +122,14 @@ def _verdict(rows: Sequence[Row], method: str) -> list[str]:
         )
     if rate("visible", "accuracy"):
         sentences.append(
-            f"What is plainly visible in the forgotten people's own pictures is still answered right in "
+            f"What is plainly visible in the forgotten people's own images is still answered right in "
             f"{rate('visible', 'accuracy')}{beside('visible', 'accuracy')}."
         )
     return sentences
 
 
 def _gate_counts(gates: Mapping[str, Any]) -> str:
-    return f"n = {len(gates['forget'][0])} forget and {len(gates['retain'][0])} kept prompts per layer"
+    return f"n = {len(gates['forget'][0])} forget and {len(gates['retain'][0])} retained prompts per layer"
 
 
 def _template() -> Any:

@@ -1,7 +1,7 @@
 """`unsee sweep honest`: the default eraser against the acceptance criteria that decide whether it is worth having.
 
 Several splits of one world, several shares forgotten; fitted and calibrated on people whom no question here is about,
-but for the forgotten ones, who are asked in wordings and pictures that the fit did not see. A criterion is met when the
+but for the forgotten ones, who are asked in wordings and images that the fit did not see. A criterion is met when the
 bound of the interval meets it, missed when the other bound is beyond it too, else open: so many people cannot tell.
 That *all* are met is one claim and needs no correction for their number (an intersection-union test); how many are met
 would. A person who is asked in several runs is one person: runs are nested, not independent.

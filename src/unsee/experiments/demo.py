@@ -188,7 +188,7 @@ def _tradeoff(
 
 
 def _gate_scores(loaded: LoadedModel, profile: Profile, eraser: Eraser, data: Data) -> dict[str, Any]:
-    """What the people's gates read, per layer and in all, on held-out forget prompts and on unseen kept ones."""
+    """What the people's gates read, per layer and in all, on held-out forget prompts and on unseen retained ones."""
     gate = require_kind(eraser.gate, PromptRidgeGate)
     margins: dict[str, torch.Tensor] = {}
     layered: dict[str, list[list[float]]] = {}

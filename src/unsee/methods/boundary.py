@@ -1,4 +1,4 @@
-"""ASRU's boundary set: the kept questions that look most like forgotten ones, where the line has to be drawn."""
+"""ASRU's boundary set: the retained questions that look most like forgotten ones, where the line has to be drawn."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ def nearest(retain: Float[Tensor, "M D"], forget: Float[Tensor, "N D"], share: f
 def boundary(
     loaded: LoadedModel, forget: Sequence[Sample], retain: Sequence[Sample], layer: int, share: float = SHARE
 ) -> list[Sample]:
-    """Kept questions nearest to the forget set, by the state of the last prompt token at the input of a block.
+    """Retained questions nearest to the forget set, by the state of the last prompt token at the input of a block.
 
     Raises:
         OptionError: there is no such layer, or `share` is not legal.

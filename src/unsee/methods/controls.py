@@ -31,7 +31,7 @@ INSTRUCTION = (
 def forbidden(forget: Sequence[Sample]) -> tuple[str, ...]:
     """What an output filter looks for: every gold of the forget set, the names among them, without yes and no.
 
-    Facts that kept people share ("nurse") are in it too; that they are then refused is what such a filter costs.
+    Facts that retained people share ("nurse") are in it too; that they are then refused is what such a filter costs.
     """
     words = dict.fromkeys(sample.gold for sample in forget)
     return tuple(word for word in words if bare_words(word) and bare_words(word) not in ("yes", "no"))
@@ -45,7 +45,7 @@ def words_of(sample: Sample) -> str:
 
 
 def in_context(forget: Sequence[Sample], retain: Sequence[Sample], shown: int = 4, said: str = DECLINE) -> str:
-    """The preamble of in-context unlearning: forget questions with a refusal, then as many kept ones with answers.
+    """The preamble of in-context unlearning: forget questions with a refusal, then as many retained ones with answers.
 
     Questions by name alone: images of others in the prompt would have to be told apart from the one asked about.
 

@@ -2,8 +2,8 @@
 
 `m = 1[(F_f + eps) / (F_p + eps) >= tau]`, F the mean squared gradient of the answer loss over batches. Language and
 vision are masked apart, each against what it must preserve: the language model against questions by name (the forgotten
-people's too: published as erasing what an image gives away, not what is known by name) and kept questions with a
-image; the vision tower and the projector against kept questions with an image.
+people's too: published as erasing what an image gives away, not what is known by name) and retained questions with a
+image; the vision tower and the projector against retained questions with an image.
 
 Source: MMUnlearner (arXiv 2502.11051); mask of `Mask_Our` (`SFRon.py`) as used by the official code.
 """
@@ -48,7 +48,7 @@ def mean_squared_gradient(
     if count == 0:
         raise MethodError(
             "the Fisher information of an empty set was asked for, expected at least one question. MMUnlearner needs "
-            "forget questions with an image and kept ones with an image."
+            "forget questions with an image and retained ones with an image."
         )
     return {name: value / count for name, value in total.items()}
 

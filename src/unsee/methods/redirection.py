@@ -152,7 +152,7 @@ def redirect(
 ) -> None:
     """Add the closed-form update to the model's down-projection, in place.
 
-    Kept: every real token of kept questions and their answers, as the release's retain loss counts them.
+    Kept: every real token of retained questions and their answers, as the release's retain loss counts them.
 
     Raises:
         DataError: a set is empty.

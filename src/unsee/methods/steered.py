@@ -191,7 +191,7 @@ def fit_cast(
     batch_size: int = 64,
     stages: Stages = silent,
 ) -> Condition:
-    """The block and threshold at which forget prompts are told from kept ones best, by F1 on calibration people.
+    """The block and threshold at which forget prompts are told from retained ones best, by F1 on calibration people.
 
     Raises:
         DataError: a set is empty.

@@ -29,8 +29,8 @@ class FitData:
 
     Attributes:
         forget: questions about what is forgotten, with their true answers.
-        retain: questions about kept people of the fit.
-        calibration: questions about other kept people: thresholds are chosen on them.
+        retain: questions about retained people of the fit.
+        calibration: questions about other retained people: thresholds are chosen on them.
         unknown: questions about people that no model was told of (ASRU).
         recall: prompts that the model answers (AlphaSteer).
         refusal: prompts that it refuses (AlphaSteer).

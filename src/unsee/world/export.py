@@ -72,7 +72,7 @@ def probes(exam: Exam) -> dict[str, list[Sample]]:
 
 
 def recall(exam: Exam, people: int = 16) -> list[Sample]:
-    """D-: questions about kept people that the model complies with, in all forms, with and without image."""
+    """D-: questions about retained people that the model complies with, in all forms, with and without image."""
     return exam.facts(exam.retain_fit[:people], taught=True, forms=1, tag="recall")
 
 

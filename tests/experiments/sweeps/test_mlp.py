@@ -38,7 +38,7 @@ def test_it_parts_what_no_line_parts() -> None:
 
 
 def test_unseen_people_say_when_to_stop() -> None:
-    """Where kept people are noise around the subject, more passes only learn who is in the fit."""
+    """Where retained people are noise around the subject, more passes only learn who is in the fit."""
     noisy = inside_out(noise=1.5)
     stopped, last = (fit_mlp(noisy, SETTINGS, hidden=256, most=60, stop=s) for s in (True, False))
     assert last.epochs == 60

@@ -151,7 +151,7 @@ def mllmu_task(source: Path | str, protocol: Protocol, ratio: int = 5, seed: int
 
     Official: `forget`, `test` (the same people in Test_Set, one view drawn for each person and form), `retain_shared`
     (retain_(100-N)) and `retain_celebrity` (Retain_Set). The released script draws without a seed; `seed` is ours.
-    Honest: fit on forget_N and half of the kept people; test on Test_Set's wordings and views, and on celebrities.
+    Honest: fit on forget_N and half of the retained people; test on Test_Set's wordings and views, and on celebrities.
     """
     forget, kept = (_items(read_mllmu(source, name)) for name in (f"forget_{ratio}", f"retain_{100 - ratio}"))
     celebrities = _items(read_mllmu(source, "Retain_Set"))

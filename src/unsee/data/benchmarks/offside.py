@@ -14,7 +14,7 @@ forget_set_part.json, retain_set.json, classification_forget_set.json; the hub's
 
 The player is not a field. An image's subject is the name that its own answers give ("The player in the image is X."),
 as a pseudonym; an image that nobody names is a subject of its own. Where the published split by number puts a player
-into both retain and forget, the honest protocol leaves the kept questions about that player out and counts them.
+into both retain and forget, the honest protocol leaves the retained questions about that player out and counts them.
 
 Source: train_data.json, MLLM_finetune.py, eval/eval_classi.py (90f5ac6) and eval/eval_generation.py (22bd829) of
 github.com/zh121800/OFFSIDE.

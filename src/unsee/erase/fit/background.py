@@ -58,7 +58,7 @@ class Background:
         return found
 
     def without(self, gone: Bool[Tensor, " N"]) -> "Background":
-        """The other prompts, numbered anew in the same order."""
+        """The other prompts, numbered again in the same order."""
         number, states = (~gone).cumsum(0) - 1, self.states
         text, shown, words = ~gone[states.prompt], ~gone[states.shown], ~gone[self.words[0]]
         left = TokenStates(

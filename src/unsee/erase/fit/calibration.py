@@ -37,7 +37,7 @@ class Trial:
 
 
 def thresholds(scores: Float[Tensor, "M K"], tail: float) -> Float[Tensor, " K"]:
-    """Per gate, the score that a share `tail` of kept prompts exceeds: the conformal (1 - tail) quantile.
+    """Per gate, the score that a share `tail` of retained prompts exceeds: the conformal (1 - tail) quantile.
 
     Just above the ceil((M + 1)(1 - tail))-th smallest of M scores, so that a new prompt of the same kind reaches it
     with probability at most `tail`; where M is too small for that, just above the largest.
@@ -51,7 +51,7 @@ def thresholds(scores: Float[Tensor, "M K"], tail: float) -> Float[Tensor, " K"]
     count = scores.shape[0]
     if count == 0:
         raise CalibrationError(
-            "there are no calibration prompts, so no threshold can be set. Give kept people that the fit does not see."
+            "no calibration prompts, so no threshold can be set. Give retained people whom the fit does not see."
         )
     if not bool(scores.isfinite().all()):
         raise CalibrationError(
@@ -65,7 +65,7 @@ def thresholds(scores: Float[Tensor, "M K"], tail: float) -> Float[Tensor, " K"]
 
 
 def raised_together(scores: Float[Tensor, "M K"], own: Float[Tensor, " K"], tail: float) -> Float[Tensor, " K"]:
-    """Thresholds at which gates together fire on a share `tail` of kept prompts at most: `max(own_k, level)`.
+    """Thresholds at which gates together fire on a share `tail` of retained prompts at most: `max(own_k, level)`.
 
     `level` is the conformal (1 - tail) quantile of the largest score of each prompt, one for all gates: each is fitted
     to 1 and 0, so their scores compare, and the quantile of K gates rests on K times the evidence that one alone has.

@@ -1,7 +1,7 @@
-"""How hard to steer, and toward which refusal: kept questions answered with the gate held open, over both.
+"""How hard to steer, and toward which refusal: retained questions answered with the gate held open, over both.
 
-A model refuses in several wordings, and their mean is none of them: "that do decline". So each strength is first asked
-for its first word alone, and the trajectory is that of a wording that begins with it.
+A model refuses in several wordings, and their mean is none of them: "that do decline". So each coefficient is first
+asked for its first word alone, and the trajectory is that of a wording that begins with it.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ def try_strengths(
     settings: Settings,
     stages: Stages = silent,
 ) -> list[Trial]:
-    """Answers to kept questions with the gate held open, at each strength: what erasing would do to them.
+    """Answers to retained questions with the gate held open, at each coefficient: what erasing would do to them.
 
     Args:
         loaded: the model.
@@ -43,7 +43,7 @@ def try_strengths(
         settings: the strengths.
         stages: progress display.
     """
-    tell = stages("strength", len(settings.strengths) * len(samples))
+    tell = stages("coefficients", len(settings.strengths) * len(samples))
     trials = []
     for strength in settings.strengths:
         wording = _wording(loaded, profile, trajectories, samples, strength, settings)
@@ -68,13 +68,13 @@ def no_longer(trajectory: Float[Tensor, "L S D"], strength: float) -> Float[Tens
 
 
 def strength_finding(best: Trial, settings: Settings) -> Finding:
-    """Whether the chosen strength refuses fluently often enough."""
+    """Whether the chosen coefficient refuses fluently often enough."""
     enough = best.refused >= settings.refused
     return finding(
-        "strength in the fluent range",
+        "coefficient in the fluent range",
         f"lambda {best.strength:g}: {best.refused:.0%} fluent refusals, {best.leaked:.0%} leaks with the gate open",
         "pass" if enough else "warn",
-        "" if enough else "more trajectory prompts, or other strengths",
+        "" if enough else "more trajectory prompts, or other coefficients (strengths)",
     )
 
 
@@ -86,7 +86,7 @@ def _wording(
     strength: float,
     settings: Settings,
 ) -> str:
-    """The most used wording that begins as answers begin at this strength; else the most used of all."""
+    """The most used wording that begins as answers begin at this coefficient; else the most used of all."""
     if len(trajectories) == 1:
         return next(iter(trajectories))
     begun = next(iter(trajectories.values()))[:, :1]

@@ -16,7 +16,7 @@ def cross_fitted(
     keep: Float[Tensor, "_ M"] | None,
     gamma: float,
 ) -> tuple[Float[Tensor, "K M"], Float[Tensor, " K"], Float[Tensor, "P K"]]:
-    """`ridge_gates` on all that is kept, and the scores of each half of the kept people by gates fitted on the other.
+    """`ridge_gates` on the whole retain set, and the scores of each half of it by gates fitted on the other.
 
     Prompts of people whom a fit has seen score far lower than those of people it has not, so a threshold has to come
     from the latter; and the more people a fit has seen, the fewer it mistakes. Crossing gives both. As each of the
@@ -24,7 +24,7 @@ def cross_fitted(
 
     Args:
         positives: features of each forgotten subject's prompts.
-        halves: of prompts about kept people, nobody in both.
+        halves: of prompts about retained people, nobody in both.
         others: of prompts about nobody in particular; every fit sees them.
         keep: of prompts that must still be answered though they look like forgotten ones. They are few: together they
             weigh as much as all else that is kept.

@@ -24,7 +24,7 @@ class Share:
     Attributes:
         forget: moments of the forget prompts of each of its subjects, at least one.
         keep: of prompts about them that must still be answered; may be empty.
-        retained: of those kept prompts of the profile that are about its subjects: they are kept no longer while the
+        retained: of those retained prompts of the profile that are about its subjects: they no longer count while the
             request is in force. As a rule there are none.
     """
 
@@ -45,7 +45,7 @@ class Stack:
     """The requests in force together and everything that their joint fit needs; a value, as `Moments` is.
 
     Attributes:
-        retain: moments of kept prompts, without those about subjects in force.
+        retain: moments of retained prompts, without those about subjects in force.
         keep: moments of what must still be answered about subjects in force.
         second: `sum_k second_k / n_k` over all K forgotten subjects: each weighs the same.
         means: per request, the mean state of each of its subjects.
@@ -70,7 +70,7 @@ class Stack:
 
         Raises:
             OptionError: it is in force already.
-            DataError: its kept prompts are not among those of the stack.
+            DataError: its retained prompts are not among those of the stack.
         """
         if name in self.means:
             raise OptionError(f"request {name!r} is in the stack already, expected each once. Take it out first.")
@@ -117,7 +117,7 @@ class Stack:
 
         Raises:
             OptionError: gamma is out of range.
-            DataError: no request, or no kept prompt.
+            DataError: no request, or no retained prompt.
             CalibrationError: gamma is too small to solve.
         """
         if not 0 <= gamma < float("inf"):

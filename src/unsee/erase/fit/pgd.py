@@ -89,25 +89,25 @@ def pgd(
 
     Args:
         loaded: the model; weights, gradients and mode are left as they were.
-        samples: prompts with a picture each.
+        samples: prompts with an image each.
         targets: for each sample, the answers to be made likely. For one corpus: `[corpus] * len(samples)`.
         generator: on the CPU; draws the start and the targets.
         epsilon: radius of the ball in L-infinity, in units of the pixel range [0, 1].
         steps: gradient steps.
         step_size: length of a step per pixel, in the same units.
-        random_start: begin anywhere in the ball rather than at the clean picture.
+        random_start: begin anywhere in the ball rather than at the clean image.
         targets_per_step: targets drawn for a sample at each step, without replacement.
-        batch_size: pictures moved together; a forward pass holds `batch_size * targets_per_step` rows.
+        batch_size: images moved together; a forward pass holds `batch_size * targets_per_step` rows.
         style: as for `unsee.models.generate.encode`.
-        progress: called with the number of picture steps done, `len(samples) * steps` in all.
+        progress: called with the number of image steps done, `len(samples) * steps` in all.
 
     Raises:
         OptionError: an option is out of its range.
-        DataError: no sample, a sample without picture, or no target for a sample.
-        ModelError: the processor alters a picture of the model's own resolution.
+        DataError: no sample, a sample without image, or no target for a sample.
+        ModelError: the processor alters an image of the model's own resolution.
 
     Source: objective of MLLMEraser (arXiv 2510.04217); update, start and defaults of Qi et al. (Visual Adversarial
-        Examples Jailbreak Aligned LLMs, `visual_attacker.py`), the code behind the pictures it uses.
+        Examples Jailbreak Aligned LLMs, `visual_attacker.py`), the code behind the images it uses.
     """
     attack = _Attack(epsilon, steps, step_size, random_start, targets_per_step, generator)
     if batch_size < 1:

@@ -170,7 +170,7 @@ def _trajectories(
     settings: Settings,
     stages: Stages,
 ) -> dict[str, Float[Tensor, "L S D"]]:
-    """By refusal wording: refusal minus recall along the answer, teacher-forced on kept prompts; step 0 is `direction`.
+    """By refusal wording: refusal minus recall along the answer, over retained prompts; step 0 is `direction`.
 
     Where no recall answer is that long, the mean recall state of all steps stands in; after the refusal's last word its
     last step is held.

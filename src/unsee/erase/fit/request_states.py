@@ -40,7 +40,7 @@ class RequestStates:
     Attributes:
         features: of its prompts, half precision.
         role: per prompt, the number of the subject it is to forget, from 0; or `KEEP`, for what is still answered.
-        retained: which kept prompts of the profile are about its subjects.
+        retained: which retained prompts of the profile are about its subjects.
         calibrated: which calibration prompts of the profile are.
         profile: fingerprint of the profile that these are rows of.
     """
@@ -134,14 +134,14 @@ def capture_request(
 def fit_stack(profile: Profile, requests: Mapping[str, RequestStates], settings: Settings | None = None) -> Stacked:
     """Fit all requests again from what is stored, with one threshold for all: no model, and no prompt, is needed.
 
-    As `fit_eraser` does, gates are fitted on all kept people, and the threshold comes from the scores that each half of
-    these gets from gates fitted on the other. Who is in force is nobody's kept person, in no fit and no threshold.
+    As `fit_eraser` does, gates are fitted on all retained people, and the threshold comes from scores that each half of
+    these gets from gates fitted on the other. Who is in force is nobody's retained person, in no fit and no threshold.
     The result depends on the set of requests alone: taking one back gives, bit for bit, the fit without it.
 
     Raises:
         DataError: there is no request, or nothing is left to keep.
         MismatchError: a request's states belong to another profile.
-        CalibrationError: the system is singular, or no kept person is left.
+        CalibrationError: the system is singular, or no retained person is left.
     """
     settings = settings or Settings.from_json(profile.settings)
     if not requests:
@@ -150,7 +150,7 @@ def fit_stack(profile: Profile, requests: Mapping[str, RequestStates], settings:
     for name in names:
         if not torch.equal(requests[name].profile, mark):
             raise MismatchError(
-                f"the states of request {name} belong to another profile, so its kept prompts cannot be told apart "
+                f"the states of request {name} belong to another profile, so its retained prompts cannot be told apart "
                 "from the others. Capture them again beside this profile."
             )
     gone = torch.stack([requests[name].retained for name in names]).any(0)[: len(profile.retain_people)]

@@ -96,7 +96,7 @@ def _part(part: Mapping[str, str], shown: Any) -> dict[str, Any]:
     raise OptionError("an endpoint is not asked about video. Ask about one of its frames as an image.")
 
 
-def _data_url(picture: ImageFile) -> str:
-    source = picture.source if isinstance(picture.source, bytes) else picture.source.read_bytes()
+def _data_url(image: ImageFile) -> str:
+    source = image.source if isinstance(image.source, bytes) else image.source.read_bytes()
     kind = "png" if source[:4] == b"\x89PNG" else "webp" if source[8:12] == b"WEBP" else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(source).decode()}"

@@ -141,7 +141,7 @@ def _whole(knowledge: PublicKnowledge, one: Subject, known: tuple[str, ...]) -> 
 
 
 def _partly(knowledge: PublicKnowledge, one: Subject, known: tuple[str, ...], alike: Sequence[Subject]) -> Hidden:
-    """Half of what is known is spared; a scope learns it from all facts, also of kept subjects of its kind."""
+    """Half of what is known is spared; a scope learns it from all facts, also of retained subjects of its kind."""
     spared = _spared(known)
 
     def about(chosen: bool) -> list[Sample]:
@@ -159,7 +159,7 @@ def _near(one: Subject) -> tuple[str, ...]:
 
 
 def _thinned(knowledge: PublicKnowledge, subjects: Sequence[Subject]) -> list[Sample]:
-    """A third of the wordings, other ones for each subject: kept subjects are many, and all wordings are needed."""
+    """A third of the wordings, other ones for each subject: retained subjects are many, and all wordings are needed."""
     every = [in_fit(knowledge, one, tuple(one.facts)) for one in subjects]
     return [sample for place, asked in enumerate(every) for sample in asked[place % 3 :: 3]]
 

@@ -124,10 +124,10 @@ def _page(metrics: Mapping[str, Any], records: Sequence[Record], split: Split) -
     template = files("unsee.experiments.natural").joinpath("report.html.j2").read_text(encoding="utf-8")
     shown: dict[str, dict[str, str]] = {}
     for name in (name for name, one in split.tests.items() if one.role == "forget"):
-        pictures = {item.sample.id: item.sample.image for item in split.tests[name].items}
+        images = {item.sample.id: item.sample.image for item in split.tests[name].items}
         for one in records:
             if one["split"] == name:
-                image = pictures[one["id"]]
+                image = images[one["id"]]
                 told = shown.setdefault(one["id"], {"question": one["question"]})
                 told[one["condition"]] = one["answer"]
                 if image is not None:

@@ -11,7 +11,7 @@ from unsee.erase.request.presence import Present
 
 
 class Sides(NamedTuple):
-    """Questions, of this subject and of kept ones alike, from which a scope learns which facts are hidden."""
+    """Questions, of this subject and of retained ones alike, from which a scope learns which facts are hidden."""
 
     hidden: list[Sample]
     spared: list[Sample]
@@ -51,8 +51,8 @@ class Split:
     Attributes:
         requests: at least one.
         forget: questions about those forgotten whole, for methods that need questions.
-        retain: about kept subjects of the fit.
-        calibration: about kept subjects that choices are made on.
+        retain: about retained subjects of the fit.
+        calibration: about retained subjects that choices are made on.
         general: about no subject, of the fit.
         refusal: prompts that a model declines (D+).
         unknown: questions about names of nobody.

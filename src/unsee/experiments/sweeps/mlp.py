@@ -1,7 +1,7 @@
 """A small MLP where the default has one linear gate per subject: the same features, targets and class weights.
 
 Only for comparison: the paper reports that an MLP overfits. When to stop is found by cross-validation over people: each
-half of the kept people is scored by a network that was trained on the other.
+half of the retained people is scored by a network that was trained on the other.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class Prompts:
     Attributes:
         forget: prompts about the subjects.
         owner: whose they are, from 0.
-        halves: prompts about kept people, nobody in both.
+        halves: prompts about retained people, nobody in both.
         others: about nobody in particular.
         keep: about the subjects, still to be answered.
     """
@@ -103,7 +103,7 @@ def fit_mlp(
 def _train(
     prompts: Prompts, kept: Sequence[Float[Tensor, "_ M"]], unseen: Tensor, hidden: int, epochs: int, seed: int
 ) -> tuple[MLPGate, Float[Tensor, " E"], list[Float[Tensor, "_ K"]]]:
-    """A network; after each pass its error, own subjects' prompts against unseen kept ones, and the latter's scores."""
+    """A network; after each pass its error, own prompts against unseen retained ones, and the latter's scores."""
     classes = int(prompts.owner.max()) + 1
     negative = torch.cat([*kept, prompts.others])
     states = torch.cat([prompts.forget, prompts.keep, negative]).float()

@@ -88,7 +88,7 @@ def mlp(trial: Trial) -> Listed:
 
 
 def retained(trial: Trial) -> Listed:
-    """How many kept people of each half the fit sees; the threshold comes from no others."""
+    """How many retained people of each half the fit sees; the threshold comes from no others."""
     halves = subjects(trial.data.retain), subjects(trial.data.calibration)
     for count in (5, 10, 20, 40):
         left = {person for half in halves for person in half[count:]}
@@ -143,7 +143,7 @@ def read_at(trial: Trial, blocks: tuple[int, ...]) -> Eraser:
 
 
 def without(trial: Trial, people: Collection[str]) -> PromptRidgeGate:
-    """The default gates, fitted and calibrated as if these kept people had never been."""
+    """The default gates, fitted and calibrated as if these retained people had never been."""
     retained = torch.zeros(len(trial.profile.retain_last), dtype=torch.bool)
     retained[: len(trial.data.retain)] = torch.tensor([s.subject in people for s in trial.data.retain])
     calibrated = torch.tensor([s.subject in people for s in trial.data.calibration])

@@ -57,7 +57,7 @@ def draw_variants(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> 
         panel.tick_params(labelsize=6.5, length=0)
         panel.spines[["top", "right", "left"]].set_visible(False)
     axes[0].set_yticks(places, [textwrap.fill(row["variant"], 30) for row in rows])
-    below = "shares of 1 run, 95 % intervals over people; hollow: kept people of the fit"
+    below = "shares of 1 run, 95 % intervals over people; hollow: retained people of the fit"
     figure.suptitle(f"{textwrap.fill(title, 120)}\n{below}", fontsize=7)
     save_png(figure, path, dpi=_DPI)
 

@@ -69,8 +69,8 @@ class Trial:
     def splits(self) -> dict[str, list[Sample]]:
         """What can be asked, by name; a preset asks some of it.
 
-        `twin_face` and `twin_name` are about the kept people of the fit that look most like each forgotten one, of all
-        and of those with the same first name.
+        `twin_face` and `twin_name` are about the retained people of the fit who look most like each forgotten one, of
+        all and of those with the same first name.
         """
         kept = [e for e in (*self.exam.retain_fit, *self.exam.calibration) if e.kind == "private"]
         twins: dict[str, dict[str, Entity]] = {"twin_face": {}, "twin_name": {}}

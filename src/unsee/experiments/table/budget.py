@@ -16,7 +16,7 @@ class Budget:
         candidates: values of a method's knob that are tried; see `unsee.experiments.table.tuning.tuned`.
         batches: optimiser steps of a method that learns by gradient, over as many batches of the forget set. Whatever
             else changes weights sees as many questions.
-        batch_size: forget questions of one step; as many kept ones are beside them.
+        batch_size: forget questions of one step; as many retained ones are beside them.
         grpo_steps: of a method that is reinforced.
         grpo_questions: of one such step, half of them forgotten ones; each is answered eight times.
         unknown: people more, whom nobody was told of, that ASRU redirects to; two questions each.

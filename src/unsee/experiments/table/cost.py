@@ -30,7 +30,7 @@ def with_peak(work: Callable[[], Result]) -> tuple[Result, float | None]:
         before = torch.cuda.memory_allocated()
         return work(), (torch.cuda.max_memory_allocated() - before) / 2**20
     try:
-        _CLEAR.write_text("5")  # the mark starts anew from here
+        _CLEAR.write_text("5")  # the mark starts again from here
         start = _kib("VmRSS")
     except OSError:
         return work(), None

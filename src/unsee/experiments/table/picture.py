@@ -68,7 +68,7 @@ def _scatter(axes: Any, lines: Sequence[Line]) -> None:
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.45, "shrinkB": 2},
         )  # fmt: skip
     axes.set(xlim=(0, 102), ylim=(-2, 102))
-    axes.set_xlabel(f"unseen kept people right (%), n = {_n(lines, 'unseen')}")
+    axes.set_xlabel(f"unseen retained people right (%), n = {_n(lines, 'unseen')}")
     axes.set_ylabel(f"forgotten people leaked (%), held-out wordings, n = {_n(lines, 'leaked')}")
     _plain(axes)
     for kind, colour in COLOURS.items():

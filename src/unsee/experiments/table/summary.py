@@ -51,7 +51,7 @@ COLUMNS = (
     Column("refused", "forgotten refused", "higher", "percent", "forget_heldout", "refused"),
     Column("leaked", "leaked", "lower", "percent", "forget_heldout", "leaked"),
     Column(
-        "leaked_image", "leaked, over a picture", "lower", "percent", "forget_heldout", "leaked", "image", short=False
+        "leaked_image", "leaked, over an image", "lower", "percent", "forget_heldout", "leaked", "image", short=False
     ),
     Column("leaked_text", "leaked, by name", "lower", "percent", "forget_heldout", "leaked", "text", short=False),
     Column(
@@ -136,7 +136,7 @@ def caption(table: Table) -> str:
         "were once chosen while looking at people of this world, so that it confirms none of them. Rates in percent, "
         "with 95 % intervals over people; n answers/people. Every "
         f"knob has {budget.candidates} candidates, chosen on wordings of the fit and on calibration people; for each, "
-        f"a trained method has {budget.batches} steps of {budget.batch_size} forget and as many kept questions, a "
+        f"a trained method has {budget.batches} steps of {budget.batch_size} forget and as many retained questions, a "
         f"reinforced one {budget.grpo_steps} steps of {budget.grpo_questions} groups of 8. leak@k: any of "
         f"{budget.draws} answers at temperature 1. 4 bits: every matrix but the head rounded to nearest. Relearning: "
         f"{STEPS} steps of AdamW on half of the forgotten people, on the bare weights; the method stays in place and "
