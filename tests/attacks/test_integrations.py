@@ -66,19 +66,22 @@ def test_the_library_answers_behind_an_address_as_itself(server: Server, tmp_pat
     assert behind.chat.say([{"role": "user", "content": "mara olin?"}], stop=["#", ";"]) in ("", None)
 
 
-def commands(url: str, questions: str, folder: Path) -> dict[str, list[str]]:
+def commands(
+    url: str, questions: str, folder: Path, model: str = "erased", *, longest: int = 64
+) -> dict[str, list[str]]:
     settings = folder / "garak.yaml"
     settings.write_text(
-        f"plugins:\n  generators: {{unsee: {{Unsee: {{uri: '{url}'}}}}}}\n"
+        f"plugins:\n  generators: {{unsee: {{Unsee: {{uri: '{url}', max_tokens: {longest}}}}}}}\n"
         f"  probes: {{unsee: {{ErasedFacts: {{questions: '{questions}'}}}}}}\nrun: {{generations: 1}}\n"
     )
     task = f"{Path(__file__).parents[2] / 'integrations' / 'inspect_task.py'}@erased"
-    probe = ["--target_type", "unsee", "--target_name", "erased", "--probes", "unsee.ErasedFacts"]
+    probe = ["--target_type", "unsee", "--target_name", model, "--probes", "unsee.ErasedFacts"]
     return {
         "pyrit": ["integrations.pyrit_run", url, questions],
         "garak": ["integrations.garak_plugin", *probe, "--config", str(settings)],
         "inspect_ai": [
-            "inspect_ai", "eval", task, "-T", f"questions={questions}", "--model", "openai-api/unsee/erased",
+            "inspect_ai", "eval", task, "-T", f"questions={questions}", "--model", f"openai-api/unsee/{model}",
+            "--max-tokens", str(longest),
             "--display", "plain",
         ],
     }  # fmt: skip
@@ -89,7 +92,9 @@ def commands(url: str, questions: str, folder: Path) -> dict[str, list[str]]:
 )
 def test_tools_count_the_fact_that_is_given_away(tool: str, told: str, server: Server, tmp_path: Path) -> None:
     if find_spec(tool) is None:
-        pytest.skip(f"{tool} is not here: pip install 'unsee[redteam]', in an environment of its own")
+        pytest.skip(
+            f"{tool} is not here: pip install 'unsee[redteam]', or unsee[inspect], in an environment of its own"
+        )
     write_jsonl(ASKED, tmp_path)
     root = str(Path(__file__).parents[2])
     paths = {f"XDG_{kind}_HOME": str(tmp_path) for kind in ("CONFIG", "DATA", "CACHE")}
