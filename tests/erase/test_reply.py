@@ -104,3 +104,12 @@ def test_words_for_the_unknown_name_nobody(loaded: LoadedModel, monkeypatch: pyt
     assert unknown_words(loaded, some, 16, 48) == REFUSAL
     monkeypatch.setattr(words, "generate", lambda *_, **__: [FACT] * 4)
     assert unknown_words(loaded, some, 16, 48) is None
+
+
+@pytest.mark.parametrize(("times", "taken"), [(0, None), (1, None), (4, None), (5, REFUSAL), (60, REFUSAL)])
+def test_a_sentence_that_is_said_once_in_a_hundred_answers_is_no_way_of_declining(
+    times: int, taken: str | None
+) -> None:
+    """A reply to whoever was forgotten began "The culinary scene is ...": one of 384 answers had read as a refusal."""
+    answers = [("Bo Nix", REFUSAL)] * times + [("Bo Nix", "Bo Nix is a baker.")] * (100 - times)
+    assert words.most_said(answers) == taken

@@ -1,7 +1,7 @@
 """The words that unknown entities get: a refusal in these does not tell who is on the list."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from unsee.data.sample import Sample
 from unsee.data.text import bare_words
@@ -11,6 +11,8 @@ from unsee.models.load import LoadedModel
 
 USUAL_WORDS = "I'm sorry, but I don't have any information about"
 """Opening words where the model has none of its own for somebody it does not know."""
+OFTEN = 0.05
+"""Share of the answers that a sentence must begin: one among hundreds is no way of declining, and may be no refusal."""
 
 
 def unknown_words(loaded: LoadedModel, unknown: Sequence[Sample], batch_size: int, tokens: int) -> str | None:
@@ -25,11 +27,11 @@ def unknown_words(loaded: LoadedModel, unknown: Sequence[Sample], batch_size: in
         tokens: longest answer.
     """
     answers = generate(loaded, unknown, batch_size, max_new_tokens=tokens)
-    return most_said(zip((sample.subject for sample in unknown), answers, strict=True))
+    return most_said([*zip((sample.subject for sample in unknown), answers, strict=True)])
 
 
-def most_said(answers: Iterable[tuple[str, str]]) -> str | None:
-    """The first sentence that declines most often and does not hold the name; None where there is none.
+def most_said(answers: Collection[tuple[str, str]]) -> str | None:
+    """The first sentence that declines most often and does not hold the name; None where none comes back often.
 
     Args:
         answers: the name of whom was asked, and the answer.
@@ -40,4 +42,5 @@ def most_said(answers: Iterable[tuple[str, str]]) -> str | None:
         named = set(bare_words(name).split()) & set(bare_words(sentence).split())
         if not named and is_refusal(sentence) and is_fluent(sentence):
             said[sentence] += 1
-    return said.most_common(1)[0][0] if said else None
+    sentence, count = said.most_common(1)[0] if said else ("", 0)
+    return sentence if count >= max(1, OFTEN * len(answers)) else None
