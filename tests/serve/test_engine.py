@@ -146,10 +146,7 @@ def shared_prefix(engine: Engine, tails: int) -> list[Prompt]:
     prompts = [p for p in prompts_of(engine.library, engine.samples()) if p.image is None]
     draw = random.Random(1)
     words = [draw.randrange(80, 400) for _ in range(96)]
-    return [
-        Prompt(p.id, [p.tokens[0], *words, *p.tokens[1:]], [p.tokens[0], *words, *p.tokens[1:]], None)
-        for p in prompts[:tails]
-    ]
+    return [Prompt(p.id, [p.tokens[0], *words, *p.tokens[1:]], None) for p in prompts[:tails]]
 
 
 def test_a_shared_prefix_serves_all_of_a_set(engine: Engine) -> None:
@@ -188,7 +185,7 @@ def test_a_conversation_goes_on_as_if_prefilled_anew(engine: Engine) -> None:
 def _lengthened(prompt: Prompt, words: int, more: Sequence[int] = ()) -> Prompt:
     draw = random.Random(4)
     filled = [*prompt.tokens[:1], *(draw.randrange(80, 400) for _ in range(words)), *prompt.tokens[1:], *more]
-    return Prompt(prompt.id, filled, filled, prompt.image)
+    return Prompt(prompt.id, filled, prompt.image)
 
 
 def test_what_was_revoked_is_gone_and_its_answer_is_the_first_again(engine: Engine) -> None:

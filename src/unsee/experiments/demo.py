@@ -84,7 +84,7 @@ def run_demo(out: Path, seed: int, stages: Stages, family: str = "llava") -> dic
     clock.lap("asking")
     tradeoff = _tradeoff(loaded, data, list(erasers.values()), published, stages)
     clock.lap("trade-off over lambda")
-    gates = _gate_scores(loaded, profile, erasers["people"], data)
+    gates = _gate_scores(loaded, erasers["people"], data)
     cost = clock.cost() | {"eraser_bytes": erasers["people"].stored_bytes}
     environment = library_versions() | {"threads": torch.get_num_threads(), "model": loaded.name.rsplit("/", 1)[-1]}
     records = rows_of(out)
@@ -187,7 +187,7 @@ def _tradeoff(
     return curves
 
 
-def _gate_scores(loaded: LoadedModel, profile: Profile, eraser: Eraser, data: Data) -> dict[str, Any]:
+def _gate_scores(loaded: LoadedModel, eraser: Eraser, data: Data) -> dict[str, Any]:
     """What the people's gates read, per layer and in all, on held-out forget prompts and on unseen retained ones."""
     gate = require_kind(eraser.gate, PromptRidgeGate)
     margins: dict[str, torch.Tensor] = {}

@@ -81,7 +81,7 @@ def write_unlok(exam: Exam, out: Path) -> None:
         for number, person in enumerate(people):
             image = 1000 + int(person.id.rpartition("-")[2])
             folder = "train2017" if number % 2 else "val2017"
-            _save(out / folder / f"{image:012d}.jpg", _jpeg(exam, person, 0))
+            _save(out / folder / f"{image:012d}.jpg", _jpeg(person, 0))
             near = [a.key for a in person.attributes[1:4]]
             asked = questions.wordings(person, "job", with_image=True, taught=True)
             records.append(
@@ -176,7 +176,7 @@ def _png(exam: Exam, entity: Entity, view: int) -> bytes:
     return image(exam.world, entity, view).encoded
 
 
-def _jpeg(exam: Exam, entity: Entity, view: int) -> bytes:
+def _jpeg(entity: Entity, view: int) -> bytes:
     stream = io.BytesIO()
     entity.draw(view)[0].save(stream, "JPEG", quality=90)
     return stream.getvalue()

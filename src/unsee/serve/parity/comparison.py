@@ -34,13 +34,11 @@ class Prompt:
     Attributes:
         id: of the sample.
         tokens: with one image token per image, as the engine expects; it expands them itself.
-        expanded: as the model sees them.
         image: if there is one.
     """
 
     id: str
     tokens: list[int]
-    expanded: list[int]
     image: Image | None
 
 
@@ -118,7 +116,7 @@ def prompts_of(loaded: LoadedModel, samples: Sequence[Sample]) -> list[Prompt]:
     for sample in samples:
         expanded: list[int] = encode(loaded, [sample])["input_ids"][0].tolist()
         tokens = [t for i, t in enumerate(expanded) if not (t == place and i and expanded[i - 1] == place)]
-        prompts.append(Prompt(sample.id, tokens, expanded, None if sample.image is None else sample.image.load()))
+        prompts.append(Prompt(sample.id, tokens, None if sample.image is None else sample.image.load()))
     return prompts
 
 

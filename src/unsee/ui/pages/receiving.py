@@ -36,7 +36,7 @@ def make_ledger(bench: Bench, redraw: Callable[[], Any]) -> None:
     ui.button("Make it", on_click=lambda: confirmation("Make a ledger?", "Make it", means, lambda: None, take))
 
 
-def receive(bench: Bench, redraw: Callable[[], Any]) -> None:
+def receive(bench: Bench) -> None:
     """A form for a request or a complaint."""
     images: list[ImageFile] = []
     out = ui.element("div").classes("stack w-full").props('aria-live="polite"')

@@ -68,7 +68,7 @@ async def _draw(bench: Bench, id: str, out: ui.element, redraw: Callable[[], Any
         if one is None:
             _board(read.found)
             if bench.keys is not None:
-                receive(bench, redraw)
+                receive(bench)
             return True
         ui.link("All requests", "/requests")
         heading(f"{one.kind.capitalize()} {one.id}")
