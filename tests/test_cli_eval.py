@@ -108,7 +108,7 @@ def test_options_that_are_not_legal_name_those_that_are(
     refused(call("eval", MODEL, *umu, "--never-knew", tmp_path), "holds no settings.json")
     refused(call("eval", MODEL, *umu, "--measure", "mia-auc-loss"), "has the role 'unknown'", "--unknown")
     refused(call("eval", MODEL, *umu, "--measure", "asr"), "'umu' has no attacks")
-    refused(call("eval", MODEL, *umu, "--tries", 0), "tries 0", "at least 1")
+    refused(call("eval", MODEL, *umu, "--tries", 0), "'--tries'", "equal to 1")
     refused(call("eval", MODEL, *umu, "--engine", "llama"), "engine is 'llama'", "'transformers', 'vllm'", "'ray'")
     refused(call("eval", MODEL, *umu, "--engine-option", "a=1"), "--engine-option is for vLLM")
     refused(call("eval", MODEL, *umu, "--attack", "shouting"), "attack is 'shouting'", "'response-prefill'")

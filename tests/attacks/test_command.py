@@ -57,7 +57,7 @@ def data(tmp_path: Path) -> Path:
         (("--attacks", "sufix"), "Did you mean 'suffix'?"),
         (("--attacks", "crop"), "with image, and there is none among 6"),
         (("--budget", "0"), "--budget is 0"),
-        (("--limit", "0"), "--limit 0"),
+        (("--limit", "0"), "'--limit'"),
         (("--beside", "twin"), "expected NAME=MODEL"),
         (("--method", "hope"), "the method is 'hope'"),
         (("--set", "none"), "there is no set 'none'"),
