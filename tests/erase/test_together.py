@@ -198,3 +198,14 @@ def test_each_evidence_has_a_level_of_its_own(seed: int, requests: int, without:
     by_image = level([shown[n] for n in range(requests) if n not in bare], pictured, shares["shown"])
     for n, one in enumerate(together(every, shares)):
         assert one.gate.latched and one.gate.threshold.tolist() == [[by_name, 0.0 if n in bare else by_image]]
+
+
+def test_more_rows_than_prompts_between_them_raise_and_do_not_break() -> None:
+    """Each is as a fit may write it; only both together name four rows of three prompts."""
+    many = [fitted(scores(n, 200, 1, 10**9) + 0.3) for n in range(2)]
+    profile = many[0].settings[FALSE_FIRES]["profile"]
+    crafted = [
+        replace(one, settings={FALSE_FIRES: {"profile": profile, "prompt": {"prompts": 3, "scores": rows}}})
+        for one, rows in zip(many, ({"0": 1.5, "1": 1.25}, {"7": 2.5, "8": 2.25}), strict=True)
+    ]
+    assert all(row[0] > 2.5 for row in thresholds(together(crafted)))

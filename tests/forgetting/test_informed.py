@@ -72,6 +72,8 @@ def test_about_nobody_else_it_is_nothing_and_of_no_answer_too() -> None:
 def test_a_text_about_somebody_is_about_somebody_else(text: str, found: str) -> None:
     assert renamed(text, "Jo Ann Lee", "Ava Brown") == found
     assert renamed("Prince sings", "Prince", r"\1 Brown") == r"\1 Brown sings"
+    assert renamed("Jo Lee and Jo, Lee", "Jo Lee", "Lee Jo") == "Lee Jo and Lee, Jo", "a word of both names"
+    assert renamed("我是佟伟丽吗", "佟伟丽", "Bo Ek") == "我是Bo Ek吗"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 A list of erasers reads every prompt once per request, a stack once for all. That two requests know a prompt steers it
 no harder. Small shares of wrong refusals add up either way, so thresholds are set for all in force together. What that
-needs of each request is stored with it, and is little: the kept prompts that it opens on by itself.
+needs of each request is stored with it, and is little: the retained prompts that it opens on by itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ def false_fires(
     """What a fit keeps for `together`, to be added to the settings of its eraser.
 
     In force together no gate has a lower threshold than alone, so a prompt that none opens on alone cannot matter: what
-    is kept is a share `tail` of all, a few numbers.
+    is kept is a small share of all, a few numbers.
 
     Args:
         unseen: by evidence, scores of retained prompts by gates that were not fitted on them, in the profile's order;
@@ -202,7 +202,8 @@ def _level(prompts: int, members: Sequence[Mapping[int, float]], share: float) -
     largest = dict[int, float]()
     for row, score in (pair for one in members for pair in one.items()):
         largest[row] = max(score, largest.get(row, score))
-    scores = torch.full((prompts, 1), torch.finfo(torch.float32).min)
+    # Artifacts from elsewhere may name more rows between them than there are prompts.
+    scores = torch.full((max(prompts, len(largest)), 1), torch.finfo(torch.float32).min)
     scores[: len(largest), 0] = torch.tensor(list(largest.values()))
     return thresholds(scores, share)[0]
 

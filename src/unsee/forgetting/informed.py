@@ -22,7 +22,7 @@ from unsee.shapes import Bool, Float, Tensor
 
 OTHERS = 4
 """Other subjects of whom the same is said."""
-_BATCH = 16
+_BATCH, _UNSPACED = 16, 0x3040
 
 
 def informed(loaded: LoadedModel, answers: Sequence[Answer], name: str, others: Sequence[str]) -> float:
@@ -44,10 +44,11 @@ def informed(loaded: LoadedModel, answers: Sequence[Answer], name: str, others: 
 
 def renamed(text: str, name: str, other: str) -> str:
     """The text about somebody else: the name, and its words where they stand alone, become the other's."""
-    found, words = text.replace(name, other), (name.split(), other.split())
-    for mine, theirs in {words[0][0]: words[1][0], words[0][-1]: words[1][-1]}.items():
-        found = re.sub(rf"(?<!\w){re.escape(mine)}(?!\w)", lambda _, to=theirs: to, found)
-    return found
+    mine, theirs = name.split(), other.split()
+    become = {mine[0]: theirs[0], mine[-1]: theirs[-1], name: other}
+    # In one pass, as a word of the other's name may be one of this name's. Some scripts have no space between words.
+    parts = [re.escape(part) if ord(part[0]) >= _UNSPACED else rf"(?<!\w){re.escape(part)}(?!\w)" for part in become]
+    return re.sub("|".join(reversed(parts)), lambda found: become[found.group()], text)
 
 
 @torch.no_grad()
