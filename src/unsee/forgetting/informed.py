@@ -16,7 +16,7 @@ from unsee.data.text import bare_words
 from unsee.erase.request.expansion import ANYTHING
 from unsee.erase.request.words import akin
 from unsee.forgetting.asking import Answer
-from unsee.models.generate import append_tokens, encode
+from unsee.models.generate import encode, token_log_probabilities
 from unsee.models.load import LoadedModel
 from unsee.shapes import Bool, Float, Tensor
 
@@ -59,10 +59,7 @@ def _log_probabilities(loaded: LoadedModel, answers: Sequence[Answer], name: str
         asked = [_about(one.prompt.sample, name, other) for one in some]
         texts = [renamed(one.text, name, other) for one in some]
         tokens = [_tokens(loaded, text, other) for text in texts]
-        width = max(len(ids) for ids, _ in tokens)
-        full = append_tokens(loaded, encode(loaded, asked), [ids for ids, _ in tokens], width)
-        logits = loaded.model(**full, use_cache=False, logits_to_keep=width + 1).logits
-        log_p = logits[:, :-1].float().log_softmax(-1).gather(-1, full["input_ids"][:, -width:, None]).squeeze(-1)
+        log_p = token_log_probabilities(loaded, encode(loaded, asked), [ids for ids, _ in tokens])
         counts = torch.nn.utils.rnn.pad_sequence([mine for _, mine in tokens], batch_first=True)
         found.append(log_p.masked_fill(~counts.to(log_p.device), 0.0).sum(1).cpu())
     return torch.cat(found)

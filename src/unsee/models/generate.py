@@ -179,13 +179,20 @@ def log_probability(
         inputs: prompts padded on the left, with their image arguments.
         answers: token ids per row; whether they end in the end token is the caller's choice.
     """
+    return token_log_probabilities(loaded, inputs, answers).sum(1)
+
+
+def token_log_probabilities(
+    loaded: LoadedModel, inputs: Mapping[str, Tensor], answers: Sequence[Sequence[int]]
+) -> Float[Tensor, "B T"]:
+    """The terms of `log_probability`, by place in the answer; 0 behind its end."""
     width = max(len(answer) for answer in answers)
     full = append_tokens(loaded, inputs, answers, width)
     logits = loaded.model(**full, use_cache=False, logits_to_keep=width + 1).logits
     # The logits of a column speak about the next one, so the last column has nothing to say.
     log_p = logits[:, :-1].float().log_softmax(-1)
     chosen = log_p.gather(-1, full["input_ids"][:, -width:, None]).squeeze(-1)
-    return chosen.masked_fill(full["attention_mask"][:, -width:] == 0, 0.0).sum(1)
+    return chosen.masked_fill(full["attention_mask"][:, -width:] == 0, 0.0)
 
 
 def batches_by_length(

@@ -191,9 +191,9 @@ def _spread(model: PreTrainedModel, places: Any) -> PreTrainedModel:
 
 def _precision(dtype: str, model: PreTrainedModel, device: torch.device) -> torch.dtype:
     if dtype == "auto":
-        slow = model.dtype == torch.float16 or (model.dtype == torch.bfloat16 and not _cpu_has_bfloat16())
-        fits = 4 * model.num_parameters() <= _memory() / 4 or model.dtype == torch.float16
-        return torch.float32 if device.type == "cpu" and slow and fits else model.dtype
+        slow = model.dtype == torch.bfloat16 and not _cpu_has_bfloat16()
+        widened = model.dtype == torch.float16 or (slow and 4 * model.num_parameters() <= _memory() / 4)
+        return torch.float32 if device.type == "cpu" and widened else model.dtype
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
 
 
