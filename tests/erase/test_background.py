@@ -6,7 +6,7 @@ import torch
 from tiny_llava import tiny_llava
 from unsee.data.sample import Sample
 from unsee.erase.fit.background import Background, capture_background
-from unsee.erase.fit_subject import _in_order
+from unsee.erase.fit_subject import Subject, _in_order, _names
 from unsee.erase.kept_subjects import KeptSubjects
 
 KEPT = KeptSubjects.of([], b"k" * 32)
@@ -58,3 +58,9 @@ def test_scores_stand_at_the_numbers_of_the_profile() -> None:
     assert found[~gone].tolist() == [0.0, 1.0, 2.0, 3.0] and bool((found[gone] < -1e9).all()) and len(found) == 8
     assert bool(found.isfinite().all()), "each of them holds words"
     assert bool(_in_order(margins, whole, gone, shown=True)[gone].isneginf().all()), "none of them holds an image"
+
+
+def test_an_alias_that_is_an_ordinary_word_leaves_the_background_as_it_is() -> None:
+    """Left out, every prompt that holds the word would lose what keeps the gate shut on it."""
+    found = _names({"a": Subject(("Steve Jobs", "Jobs", "the")), "b": Subject(("Rose", "Ada Byron"))})
+    assert found == ["Steve Jobs", "Ada Byron"]

@@ -21,6 +21,7 @@ from unsee.erase.gates.scope import Scope
 from unsee.erase.gates.subject import SubjectGate
 from unsee.erase.kept_subjects import KeptSubjects
 from unsee.erase.profile import Profile, require_same_model
+from unsee.erase.request.words import ordinary
 from unsee.errors import DataError, OptionError
 from unsee.models.generate import Conversation
 from unsee.models.load import LoadedModel
@@ -100,7 +101,8 @@ def fit_subject(
 
 
 def _names(subjects: Mapping[str, Subject]) -> list[str]:
-    return [name for one in subjects.values() for name in one.names]
+    """Whom prompts are about that hold all their words; not of an alias such as "Jobs", which most prompts mean not."""
+    return [name for one in subjects.values() for name in one.names if not ordinary(name)]
 
 
 def _in_order(
